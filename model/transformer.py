@@ -187,6 +187,23 @@ class Transformer(Encoder):
         self.initialize_weights()
         if protocol == "linprobe":
             nn.init.normal_(self.head.fc.weight, std=0.01)
+        self.frozen = False
+
+    def freeze_encoder(self):
+        """Train the head only: the encoder gets no gradient and stays in eval mode."""
+        self.frozen = True
+        for name, parameter in self.named_parameters():
+            parameter.requires_grad = name.startswith("head.")
+        return self
+
+    def train(self, mode=True):
+        super().train(mode)
+        if self.frozen:
+            for name, child in self.named_children():
+                child.train(mode and name == "head")
+        return self
 
     def forward(self, x):
-        return self.head(self.forward_features(x))
+        with torch.set_grad_enabled(torch.is_grad_enabled() and not self.frozen):
+            features = self.forward_features(x)
+        return self.head(features)

@@ -1,0 +1,141 @@
+"""The data set of every stage: skeleton sequences out of one npz, cropped, resized and augmented."""
+
+import numpy as np
+import torch
+from torch.utils.data import Dataset
+
+from feeder import tools
+from feeder.npz import open_npz
+from feeder.skeleton import parents
+
+SPLITS = ("train", "test")
+
+
+class Feeder(Dataset):
+    """Sequences of one split; item i is (x (C, window, V, M) float32, label, i).
+
+    data_path: npz with x_train, y_train, x_test, y_test (docs/data.md). The arrays stay in the file and are memory-mapped.
+    split: 'train' or 'test'.
+    p_interval: [p] crops the central share p, [p0, p1] a random share (feeder.tools.crop_bounds).
+    window_size: frames after resizing. min_frames: shortest random crop, in frames.
+    random_rot: rotate by U(-rot_theta, rot_theta) radians about x, y, z (one number, or one per axis).
+    bone, vel: give bones, or frame differences, instead of joints.
+    data_ratio: share of the samples to use, int(N · ratio), drawn without replacement with subset_seed.
+
+    Raises ValueError or FileNotFoundError in one line naming the file and key: unreadable npz, missing array, wrong shape,
+    labels that are not one of the classes, a sample without frames or with values that are not finite.
+    """
+
+    def __init__(
+        self,
+        data_path,
+        split="train",
+        p_interval=(0.95,),
+        window_size=120,
+        min_frames=64,
+        random_rot=False,
+        rot_theta=0.3,
+        bone=False,
+        vel=False,
+        data_ratio=1.0,
+        subset_seed=0,
+    ):
+        if split not in SPLITS:
+            raise ValueError(f"split {split!r}: use one of {', '.join(SPLITS)}")
+        if not 0 < data_ratio <= 1:
+            raise ValueError(f"data_ratio {data_ratio}: a share of the samples, above 0 and at most 1")
+        p = np.atleast_1d(p_interval)
+        if len(p) not in (1, 2) or not (0 < p[0] <= p[-1] <= 1):
+            raise ValueError(f"p_interval {p_interval}: one share of the frames, or two in rising order, in (0, 1]")
+        self.data_path, self.split = str(data_path), split
+        self.p_interval, self.window_size, self.min_frames = p, window_size, min_frames
+        self.random_rot, self.rot_theta, self.bone, self.vel = random_rot, rot_theta, bone, vel
+        self._open()
+        self.label = self._labels()
+        self.indices = np.arange(len(self.x))
+        if data_ratio < 1:
+            keep = int(len(self.x) * data_ratio)
+            if keep == 0:
+                raise ValueError(f"data_ratio {data_ratio} leaves none of the {len(self.x)} samples of {data_path}")
+            self.indices = np.sort(np.random.RandomState(subset_seed).permutation(len(self.x))[:keep])
+
+    def _open(self):
+        arrays = open_npz(self.data_path)
+        for key in (f"x_{self.split}", f"y_{self.split}"):
+            if key not in arrays:
+                raise ValueError(f"{self.data_path}: no array {key!r}; it has {', '.join(sorted(arrays)) or 'none'}")
+        self.x, self.y = arrays[f"x_{self.split}"], arrays[f"y_{self.split}"]
+        self.num_joints, self.num_bodies = (int(arrays.get(k, d)) for k, d in (("num_joints", 25), ("num_bodies", 2)))
+        self.layout = str(arrays.get("layout", "kinect_v2"))
+        self.names = arrays.get(f"name_{self.split}")
+        self.valid_frames = arrays.get(f"valid_frames_{self.split}")
+        expected = 3 * self.num_joints * self.num_bodies
+        if self.x.ndim != 3 or self.x.shape[2] != expected:
+            raise ValueError(
+                f"{self.data_path}: x_{self.split} has shape {self.x.shape}; {self.num_bodies} bodies of "
+                f"{self.num_joints} joints need (N, T, {expected})"
+            )
+        if len(self.x) == 0:
+            raise ValueError(f"{self.data_path}: the split {self.split!r} has no samples")
+        if len(self.x) != len(self.y):
+            raise ValueError(f"{self.data_path}: {len(self.x)} sequences but {len(self.y)} labels in {self.split!r}")
+
+    def _labels(self):
+        """(N,) int64 classes; y is one-hot (N, K) or, in other people's files, (N,) class numbers."""
+        y = np.asarray(self.y)
+        if y.ndim == 1:
+            if y.size and y.min() < 0:
+                raise ValueError(f"{self.data_path}: y_{self.split} has the label {y.min()}; classes start at 0")
+            self.num_classes = int(y.max()) + 1
+            return y.astype(np.int64)
+        wrong = np.flatnonzero((y != 0).sum(1) != 1)
+        if len(wrong):
+            raise ValueError(f"{self.data_path}: row {wrong[0]} of y_{self.split} is not one-hot")
+        self.num_classes = y.shape[1]
+        return y.argmax(1)
+
+    def __len__(self):
+        return len(self.indices)
+
+    def __getitem__(self, index):
+        return self.get(index)
+
+    def get(self, index, rng=np.random):
+        """Item `index` with its random crop and rotation drawn from `rng`."""
+        row = self.indices[index]
+        frames = self._frames(row)
+        data = torch.from_numpy(frames).reshape(len(frames), self.num_bodies, self.num_joints, 3).permute(3, 0, 2, 1)
+        data = tools.valid_crop_resize(data, len(frames), self.p_interval, self.window_size, self.min_frames, rng)
+        if self.random_rot:
+            data = tools.random_rot(data, self.rot_theta, rng)
+        if self.bone:
+            data = tools.bone(data, parents(self.layout))
+        if self.vel:
+            data = tools.velocity(data)
+        return data.contiguous(), int(self.label[row]), int(row)
+
+    def _frames(self, row):
+        """The valid frames of a sequence, copied out of the map: (T, M·V·3). As many as there are frames whose sum is not 0."""
+        sequence = self.x[row]
+        if self.valid_frames is not None:
+            frames = np.array(sequence[: self.valid_frames[row]], dtype=np.float32)
+        else:
+            frames = np.array(sequence, dtype=np.float32)
+            frames = frames[: np.count_nonzero(frames.sum(1))]
+        if not len(frames):
+            raise ValueError(f"{self.data_path}: {self.name(row)} has no frame with a body")
+        if not np.isfinite(frames.sum()):
+            raise ValueError(f"{self.data_path}: {self.name(row)} holds values that are not finite")
+        return frames
+
+    def name(self, row):
+        """How to call the sequence in row `row` of the split in a message."""
+        return f"{self.split} sample {row}" + ("" if self.names is None else f" ({self.names[row]})")
+
+    # a worker process opens the file itself: pickling a memory map would copy the whole split
+    def __getstate__(self):
+        return {k: v for k, v in self.__dict__.items() if k not in ("x", "y", "names", "valid_frames")}
+
+    def __setstate__(self, state):
+        self.__dict__.update(state)
+        self._open()

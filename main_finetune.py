@@ -1,0 +1,48 @@
+"""Fine-tuning: the whole encoder and a two-layer head on labels; without --finetune, training from scratch.
+
+    torchrun --nproc_per_node 2 main_finetune.py --config config/finetune.yaml --dataset config/dataset/ntu60_xsub.yaml \
+        --finetune output/pretrain/checkpoint-399.pth
+"""
+
+import torch
+from torch import nn
+
+from model.transformer import Transformer
+from util import checkpoint, run
+from util.engine import evaluate
+from util.loader import test_loader, train_loader
+from util.logging import say
+from util.lr_decay import param_groups_lrd
+
+
+def main(argv=None):
+    args, device = run.start("finetune", argv)
+    test = test_loader(run.feeder(args, "test", augment=False), args, device)
+    if args.eval:
+        return run.evaluate_checkpoint(args, device, test)
+
+    data = run.feeder(args, "train", augment=True)
+    model = Transformer(
+        **run.model_options(args, data),
+        num_classes=data.num_classes,
+        protocol="finetune",
+        head_dim=args.head_dim,
+        head_dropout=args.head_dropout,
+    )
+    if args.finetune:
+        checkpoint.load_encoder(model, args.finetune)
+    model.to(device)
+    groups = param_groups_lrd(model, args.weight_decay, layer_decay=args.layer_decay)
+    optimizer = torch.optim.AdamW(groups, lr=args.lr, betas=tuple(args.betas), fused=True)
+    say(f"{len(data)} labelled sequences, encoder from {args.finetune or 'scratch'}")
+    criterion = nn.CrossEntropyLoss(label_smoothing=args.smoothing)
+    result = run.fit(
+        args, device, model, train_loader(data, args, device), optimizer,
+        loss_of=lambda model, x, label: criterion(model(x), label),
+        evaluate=lambda: evaluate(model, test, device, args.enable_amp),
+    )  # fmt: skip
+    run.report(args, "fine-tuning", result, labels=len(data))
+
+
+if __name__ == "__main__":
+    run.main(main)

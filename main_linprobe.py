@@ -1,0 +1,71 @@
+"""Linear probe: a linear classifier on the frozen encoder; without --finetune, on a random encoder.
+
+    torchrun --nproc_per_node 2 main_linprobe.py --config config/linprobe.yaml --dataset config/dataset/ntu60_xsub.yaml \
+        --finetune output/pretrain/checkpoint-399.pth
+"""
+
+import torch
+import torch.nn.functional as F
+from torch.utils.data import Dataset
+
+from model.transformer import Transformer
+from util import checkpoint, run
+from util.engine import evaluate, outputs
+from util.loader import test_loader, train_loader
+from util.logging import say
+
+
+class Features(Dataset):
+    """Pooled features (N, D) and labels (N,) in place of sequences; item i is (feature, label, i)."""
+
+    def __init__(self, features, labels):
+        self.features, self.labels = features, labels
+
+    def __len__(self):
+        return len(self.labels)
+
+    def __getitem__(self, index):
+        return self.features[index], self.labels[index], index
+
+    def get(self, index, rng):
+        return self[index]
+
+
+def main(argv=None):
+    args, device = run.start("linprobe", argv)
+    test = test_loader(run.feeder(args, "test", augment=False), args, device)
+    if args.eval:
+        return run.evaluate_checkpoint(args, device, test)
+
+    data = run.feeder(args, "train", augment=args.augment)
+    model = Transformer(
+        **run.model_options(args, data), num_classes=data.num_classes, protocol="linprobe", readout=args.readout
+    )
+    if args.finetune:
+        checkpoint.load_encoder(model, args.finetune)
+    model.head.add_norm()
+    model.freeze_encoder().to(device)
+    say(f"{len(data)} labelled sequences, frozen encoder from {args.finetune or 'random weights'}, read-out {args.readout}")
+
+    trained = model
+    if not args.augment:  # nothing in front of the head changes between epochs
+        model.eval()
+        trained = model.head.fc
+        data, test = (
+            Features(*outputs(lambda x: model.head.pool(model.forward_features(x)), loader, device, args.enable_amp))
+            for loader in (test_loader(data, args, device), test)
+        )
+        test = test_loader(test, args, device)
+    optimizer = torch.optim.SGD(
+        model.head.parameters(), lr=args.lr, momentum=args.momentum, weight_decay=args.weight_decay
+    )
+    result = run.fit(
+        args, device, model, train_loader(data, args, device), optimizer, trained=trained,
+        loss_of=lambda model, x, label: F.cross_entropy(model(x), label),
+        evaluate=lambda: evaluate(trained, test, device, args.enable_amp),
+    )  # fmt: skip
+    run.report(args, "linear probe", result, labels=len(data), readout=args.readout)
+
+
+if __name__ == "__main__":
+    run.main(main)

@@ -1,0 +1,73 @@
+"""One code path for one CPU process, one GPU, and torchrun on many (nccl on GPUs, gloo on CPUs, any number of nodes)."""
+
+import os
+
+import torch
+import torch.distributed as dist
+
+
+def setup(device="auto"):
+    """Join the process group that torchrun describes in the environment, if any; return this process's torch.device.
+
+    Raises ValueError for a device that is not there.
+    """
+    if device == "auto":
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+    device = torch.device(device)
+    if device.type == "cuda":
+        local_rank = int(os.environ.get("LOCAL_RANK", device.index or 0))
+        if local_rank >= torch.cuda.device_count():
+            raise ValueError(f"device {device}: this process wants GPU {local_rank}, {torch.cuda.device_count()} are here")
+        device = torch.device("cuda", local_rank)
+        torch.cuda.set_device(device)
+    if "RANK" in os.environ and not dist.is_initialized():
+        dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
+    return device
+
+
+def rank():
+    return dist.get_rank() if dist.is_initialized() else 0
+
+
+def world_size():
+    return dist.get_world_size() if dist.is_initialized() else 1
+
+
+def is_main():
+    return rank() == 0
+
+
+def barrier():
+    if dist.is_initialized():
+        dist.barrier()
+
+
+def gather(thing):
+    """[thing of rank 0, thing of rank 1, ...] on every rank; any picklable thing of ours."""
+    if world_size() == 1:
+        return [thing]
+    things = [None] * world_size()
+    dist.all_gather_object(things, thing)
+    return things
+
+
+def mean(value):
+    """Mean of a number over the ranks."""
+    return sum(gather(float(value))) / world_size()
+
+
+def wrap(model, device):
+    """DistributedDataParallel when there are several processes; the model itself otherwise."""
+    if world_size() == 1:
+        return model
+    ids = [device.index] if device.type == "cuda" else None
+    return torch.nn.parallel.DistributedDataParallel(model, device_ids=ids)
+
+
+def unwrap(model):
+    return model.module if isinstance(model, torch.nn.parallel.DistributedDataParallel) else model
+
+
+def cleanup():
+    if dist.is_initialized():
+        dist.destroy_process_group()

@@ -1,0 +1,62 @@
+"""What a run writes down: log.jsonl (a line per epoch), TensorBoard scalars, result.json. Rank 0 only."""
+
+import json
+import platform
+from pathlib import Path
+
+import numpy
+import timm
+import torch
+import torchvision
+from torch.utils.tensorboard import SummaryWriter
+
+from util import distributed
+
+
+def say(*words):
+    """Print on rank 0."""
+    if distributed.is_main():
+        print(*words, flush=True)
+
+
+def versions():
+    """Versions of everything a result depends on."""
+    return {
+        "python": platform.python_version(),
+        **{m.__name__: m.__version__ for m in (torch, torchvision, timm, numpy)},
+    }
+
+
+class Log:
+    """log.jsonl and TensorBoard of one run; on resuming, lines from `start_epoch` on are dropped and written anew."""
+
+    def __init__(self, output_dir, log_dir=None, start_epoch=0):
+        self.path = Path(output_dir) / "log.jsonl"
+        self.board = None
+        if not distributed.is_main():
+            return
+        lines = self.path.read_text().splitlines() if start_epoch and self.path.exists() else []
+        kept = [line for line in lines if json.loads(line)["epoch"] < start_epoch]
+        self.path.write_text("".join(line + "\n" for line in kept))
+        self.board = SummaryWriter(log_dir or output_dir, purge_step=start_epoch or None)
+
+    def epoch(self, epoch, values):
+        """One line {'epoch': epoch, **values}; numbers also go to TensorBoard under their names."""
+        if self.board is None:
+            return
+        with open(self.path, "a") as file:
+            file.write(json.dumps({"epoch": epoch, **values}) + "\n")
+        for name, value in values.items():
+            self.board.add_scalar(name, value, epoch)
+        self.board.flush()
+
+    def close(self):
+        if self.board is not None:
+            self.board.close()
+
+
+def write_result(output_dir, **values):
+    """Write result.json of a finished run: numbers together with how they were made."""
+    if distributed.is_main():
+        text = json.dumps(values | {"versions": versions()}, indent=2)
+        Path(output_dir, "result.json").write_text(text + "\n")

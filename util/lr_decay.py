@@ -1,0 +1,42 @@
+"""Parameter groups: weight decay for matrices only, and layer-wise learning-rate decay for fine-tuning."""
+
+
+def param_groups_wd(model, weight_decay):
+    """Pre-training: no decay for 1-D parameters (biases and norms); everything else decays, embeddings too."""
+    groups = {True: [], False: []}
+    for parameter in model.parameters():
+        if parameter.requires_grad:
+            groups[parameter.ndim > 1].append(parameter)
+    return [
+        {"params": groups[True], "weight_decay": weight_decay},
+        {"params": groups[False], "weight_decay": 0.0},
+    ]
+
+
+def param_groups_lrd(model, weight_decay=0.05, no_weight_decay_list=(), layer_decay=0.75):
+    """Fine-tuning: the learning rate of layer i is scaled by layer_decay ** (depth + 1 − i).
+
+    Embeddings are layer 0, blocks.i layer i+1, the final norm and the head depth+1. 1-D parameters and those named in
+    no_weight_decay_list do not decay. Returns groups with 'params', 'names', 'lr_scale' and 'weight_decay'.
+    """
+    top = len(model.blocks) + 1
+    groups = {}
+    for name, parameter in model.named_parameters():
+        if not parameter.requires_grad:
+            continue
+        layer = layer_id(name, top)
+        decay = 0.0 if parameter.ndim == 1 or name in no_weight_decay_list else weight_decay
+        group = groups.setdefault(
+            (layer, decay),
+            {"params": [], "names": [], "lr_scale": layer_decay ** (top - layer), "weight_decay": decay},
+        )
+        group["params"].append(parameter)
+        group["names"].append(name)
+    return list(groups.values())
+
+
+def layer_id(name, top):
+    """Layer of a parameter by its state-dict name; `top` = depth + 1."""
+    if name.startswith(("joints_embed", "pos_embed", "temp_embed")):
+        return 0
+    return int(name.split(".")[1]) + 1 if name.startswith("blocks.") else top

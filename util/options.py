@@ -1,0 +1,103 @@
+"""Every option of every stage, once: name, default, meaning. The command line, the YAML files and --help come from here."""
+
+from dataclasses import dataclass
+from typing import Any
+
+STAGES = ("pretrain", "linprobe", "finetune", "retrieval")
+_TRAINED = ("pretrain", "linprobe", "finetune")
+_JUDGED = ("linprobe", "finetune", "retrieval")
+
+
+@dataclass(frozen=True)
+class Option:
+    name: str
+    default: Any
+    help: str
+    kind: type = str  # str, int, float or bool
+    many: bool = False  # a list of `kind`
+    choices: tuple = ()
+    stages: tuple = STAGES
+
+
+GROUPS = {
+    "run": [
+        Option("output_dir", "output", "folder for checkpoints, log.jsonl, config.yaml and result.json"),
+        Option("log_dir", None, "folder for TensorBoard (default: output_dir)"),
+        Option("device", "auto", "auto, cpu, cuda or cuda:N"),
+        Option("seed", 0, "seeds initialisation, data order, augmentation and masking", int),
+        Option("num_workers", 4, "data loader processes; 0 loads in the main process", int),
+        Option("enable_amp", False, "autocast to bfloat16; weights, losses and updates stay float32", bool),
+        Option("resume", None, "checkpoint of this stage to go on from; 'auto' takes checkpoint-last.pth if it is there",
+               stages=_TRAINED),
+        Option("print_freq", 20, "steps between progress updates (and, on a GPU, checks that the loss is finite)", int,
+               stages=_TRAINED),
+        Option("save_freq", 20, "epochs between the checkpoints that are kept", int, stages=_TRAINED),
+    ],
+    "data": [
+        Option("data_path", None, "npz with x_train, y_train, x_test, y_test"),
+        Option("num_frames", 120, "frames T after cropping and resizing", int),
+        Option("train_p_interval", (0.5, 1.0), "share of the valid frames in a random training crop", float, many=True),
+        Option("test_p_interval", (0.95,), "share of the valid frames in the central test crop", float, many=True),
+        Option("min_frames", 64, "shortest random crop, in frames", int),
+        Option("random_rot", True, "rotate training sequences at random", bool),
+        Option("rot_theta", (0.3,), "largest rotation in radians, one number or one each for x, y, z", float, many=True),
+        Option("bone", False, "bones instead of joints", bool),
+        Option("vel", False, "frame differences instead of joints", bool),
+        Option("data_ratio", 1.0, "share of the training samples to use", float, stages=_TRAINED),
+        Option("subset_seed", 0, "which samples data_ratio draws", int, stages=_TRAINED),
+    ],
+    "model": [
+        Option("dim_in", 3, "coordinates C", int),
+        Option("dim_feat", 256, "width D of the encoder", int),
+        Option("depth", 8, "encoder blocks", int),
+        Option("num_heads", 8, "attention heads", int),
+        Option("mlp_ratio", 4.0, "width of a block's MLP over its own", float),
+        Option("patch_size", 1, "joints in a token", int),
+        Option("t_patch_size", 4, "frames l in a token", int),
+        Option("qkv_bias", True, "bias in the attention's projections", bool),
+        Option("qk_scale", None, "attention scale (default: head_dim ** -0.5)", float),
+        Option("drop_rate", 0.0, "dropout", float),
+        Option("attn_drop_rate", 0.0, "dropout of attention weights", float),
+        Option("drop_path_rate", 0.0, "stochastic depth of the last block", float),
+        Option("decoder_dim_feat", 256, "width of the decoder", int, stages=("pretrain",)),
+        Option("decoder_depth", 5, "decoder blocks", int, stages=("pretrain",)),
+        Option("norm_skes_loss", True, "normalise every token's target", bool, stages=("pretrain",)),
+        Option("target", "motion", "what is predicted: motion (MAMP) or joint (SkeletonMAE*)",
+               choices=("motion", "joint"), stages=("pretrain",)),
+        Option("mask_ratio", 0.9, "share of tokens that are hidden", float, stages=("pretrain",)),
+        Option("motion_stride", 1, "frames s between the two ends of a motion", int, stages=("pretrain",)),
+        Option("motion_aware_tau", 0.8, "temperature of the motion-aware masking; 0 masks uniformly", float,
+               stages=("pretrain",)),
+        Option("head_dim", 2048, "hidden width of the fine-tuning head", int, stages=("finetune",)),
+        Option("head_dropout", 0.3, "dropout in front of the fine-tuning head", float, stages=("finetune",)),
+    ],
+    "optimization": [
+        Option("epochs", 400, "epochs", int, stages=_TRAINED),
+        Option("warmup_epochs", 20, "epochs of linear warm-up", int, stages=_TRAINED),
+        Option("batch_size", 32, "samples per process and forward pass", int),
+        Option("effective_batch_size", None, "samples per update over all processes; sets accum_iter", int, stages=_TRAINED),
+        Option("accum_iter", None, "forward passes per update (default: from effective_batch_size, else 1)", int,
+               stages=_TRAINED),
+        Option("lr", 1e-3, "highest learning rate", float, stages=_TRAINED),
+        Option("min_lr", 5e-4, "learning rate at the end of the cosine", float, stages=_TRAINED),
+        Option("weight_decay", 0.05, "weight decay of matrices and embeddings", float, stages=_TRAINED),
+        Option("betas", (0.9, 0.95), "AdamW's two averages", float, many=True, stages=("pretrain", "finetune")),
+        Option("momentum", 0.9, "SGD's momentum", float, stages=("linprobe",)),
+        Option("layer_decay", 0.8, "learning-rate factor from a layer to the one below", float, stages=("finetune",)),
+        Option("smoothing", 0.1, "label smoothing", float, stages=("finetune",)),
+    ],
+    "evaluation": [
+        Option("finetune", None, "checkpoint whose encoder to start from (default: a random one)", stages=_JUDGED),
+        Option("eval", None, "evaluate this classifier checkpoint and stop", stages=("linprobe", "finetune")),
+        Option("eval_freq", 1, "epochs between evaluations; the last epoch is always evaluated", int,
+               stages=("linprobe", "finetune")),
+        Option("dist_eval", True, "share the test samples among the processes", bool, stages=_JUDGED),
+        Option("readout", "mean", "pooling of frozen features: mean (D), or per_joint (V·D)", choices=("mean", "per_joint"),
+               stages=("linprobe", "retrieval")),
+        Option("augment", True, "crop and rotate at random; without, features are computed once", bool,
+               stages=("linprobe",)),
+        Option("k", 1, "neighbours that vote", int, stages=("retrieval",)),
+    ],
+}  # fmt: skip
+
+OPTIONS = {option.name: option for group in GROUPS.values() for option in group}
