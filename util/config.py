@@ -35,11 +35,9 @@ def parse(stage, argv=None):
 
 def build_parser(stage):
     """argparse parser of a stage, grouped, defaults shown; values not given on the command line stay None."""
-    parser = argparse.ArgumentParser(formatter_class=argparse.ArgumentDefaultsHelpFormatter, description=None)
-    parser.add_argument("--config", help=f"YAML of the stage, e.g. config/{stage}.yaml", default=argparse.SUPPRESS)
-    parser.add_argument("--dataset", help="YAML of the data set, e.g. config/dataset/ntu60_xsub.yaml",
-                        default=argparse.SUPPRESS)  # fmt: skip
-    parser.set_defaults(config=None, dataset=None)
+    parser = argparse.ArgumentParser(usage="%(prog)s [--config YAML] [--dataset YAML] [options]", allow_abbrev=False)
+    parser.add_argument("--config", metavar="YAML", help=f"the stage's settings, e.g. config/{stage}.yaml")
+    parser.add_argument("--dataset", metavar="YAML", help="the data set's, e.g. config/dataset/ntu60_xsub.yaml")
     for title, options in GROUPS.items():
         group = parser.add_argument_group(title)
         for option in options:
@@ -56,7 +54,6 @@ def build_parser(stage):
                 if option.many:
                     extra["nargs"] = "+"
             group.add_argument(f"--{option.name}", **extra)
-    parser.formatter_class = argparse.HelpFormatter
     return parser
 
 

@@ -98,7 +98,7 @@ def first_of_each(index):
 
 
 def evaluate(model, loader, device, enable_amp=False):
-    """Top-1 and top-5 accuracy in percent and cross entropy per sample: {'test_acc1', 'test_acc5', 'test_loss', 'test_samples'}."""
+    """{'test_acc1', 'test_acc5'} in percent, 'test_loss' (cross entropy per sample) and 'test_samples'."""
     model.eval()
     logits, labels = outputs(distributed.unwrap(model), loader, device, enable_amp)
     acc1, acc5 = accuracy(logits, labels)

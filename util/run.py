@@ -60,16 +60,15 @@ def fit(args, device, model, loader, optimizer, loss_of, evaluate=None, trained=
     """Train for args.epochs, logging and saving after each; returns {'last': metrics, 'best': metrics or None}.
 
     model: what checkpoints hold; trained: the part that is called and updated (default: all of it).
-    loss_of: see util.engine.train_one_epoch. evaluate() -> metrics with 'test_acc1', every args.eval_freq epochs and after the last.
+    loss_of: see util.engine.train_one_epoch. evaluate() -> metrics with 'test_acc1', every args.eval_freq epochs and at the end.
     """
-    args_dict = vars(args)
     first, best, metrics = 0, None, {}
     path = resume_path(args)
     if path:
         content = checkpoint.load_model(model, path)
         missing = [k for k in ("optimizer", "epoch", "best") if k not in content]
         if missing:
-            raise ValueError(f"{path}: cannot be resumed, it has no {', '.join(missing)}; to start from its weights use --finetune")
+            raise ValueError(f"{path}: cannot be resumed, it has no {', '.join(missing)}; --finetune starts from its weights")
         optimizer.load_state_dict(content["optimizer"])
         first, best, metrics = content["epoch"] + 1, content["best"], content["metrics"]
         say(f"resuming {path} at epoch {first}")
@@ -84,7 +83,7 @@ def fit(args, device, model, loader, optimizer, loss_of, evaluate=None, trained=
                 "epoch": epoch,
                 "metrics": metrics,
                 "best": best,
-                "config": {k: list(v) if isinstance(v, tuple) else v for k, v in args_dict.items()},
+                "config": {k: list(v) if isinstance(v, tuple) else v for k, v in vars(args).items()},
                 "versions": versions(),
             }
             for name in names:
@@ -117,7 +116,7 @@ def fit(args, device, model, loader, optimizer, loss_of, evaluate=None, trained=
 
 
 def report(args, what, result, **how):
-    """Print and write down the result of a classifier: the last epoch is the headline, the best on the test set stands beside it."""
+    """Print and write down a classifier's result: the last epoch is the headline, the best on the test set stands beside it."""
     last, best = result["last"], result["best"]
     say(
         f"{what}: top-1 {last['test_acc1']:.2f} % after the last epoch ({args.epochs}), best on test "

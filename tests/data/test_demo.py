@@ -1,7 +1,6 @@
 """The invented recording: reproducible, plausible bodies, and every awkward case of the real release."""
 import re
 import sys
-from itertools import groupby
 from pathlib import Path
 
 import numpy as np
@@ -122,7 +121,7 @@ def test_every_awkward_case_occurs(recording):
         seen['id change'] += any(a[1] < b[0] <= a[1] + 4 and a[1] >= 12 <= b[1] - b[0] for a in spans for b in spans)
         seen['short ghost'] += any(len(frames) <= 11 for frames, _ in bodies.values())
         seen['wide ghost'] += any(len(e) > 11 and (e[:, 0] > .8 * e[:, 1]).mean() > .69754 for e in extents)
-        assert all(body_id > 2 ** 53 and int(float(body_id)) != 0 for body_id in bodies)
+        assert all(body_id > 2 ** 53 for body_id in bodies)
     for case in ('crlf', 'no skeleton', 'frames without bodies', 'short ghost'):
         assert seen[case] == told[case], case
     assert seen['no skeleton'] == 1
@@ -164,8 +163,6 @@ def test_noise_free_skeleton(action):
             assert (seen[:, :, 4, 0] < seen[:, :, 8, 0]).mean() > .9
 
 
-def test_same_frames_are_runs_of_time(recording):
-    """The same body never appears twice in a frame, and its frames ascend."""
+def test_no_id_twice_in_a_frame(recording):
     for bodies, _ in recording[2].values():
-        for frames, _ in bodies.values():
-            assert (np.diff(frames) > 0).all() and len(list(groupby(frames))) == len(frames)
+        assert all((np.diff(frames) > 0).all() for frames, _ in bodies.values())

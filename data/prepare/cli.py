@@ -1,0 +1,24 @@
+"""What the preparation scripts share on the command line."""
+
+import argparse
+import sys
+from pathlib import Path
+
+
+def parser(description, out, strict=True):
+    """A parser with --out (default: the folder `out`) and, for steps that can leave files out, --strict."""
+    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
+    parser.add_argument("--out", type=Path, default=out, help="folder for the results and what leads to them")
+    if strict:
+        parser.add_argument("--strict", action="store_true", help="stop at the first file that cannot be used")
+    return parser
+
+
+def run(main):
+    """main(), with a user's mistake as one line instead of a traceback."""
+    try:
+        main()
+    except (ValueError, OSError) as error:
+        sys.exit(f"error: {error}")
+    except KeyboardInterrupt:
+        sys.exit("interrupted; nothing incomplete was left under its final name")

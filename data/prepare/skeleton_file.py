@@ -1,0 +1,144 @@
+"""Reader of NTU RGB+D `.skeleton` text files.
+
+    frame count
+    per frame: body count
+      per body: body id and 9 more fields / joint count / one line of 12 fields per joint, the first three
+      x y z in metres
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+BODY_FIELDS = 10
+JOINT_FIELDS = 12
+
+
+@dataclass
+class Body:
+    """Everything recorded under one body id.
+
+    id: as written in the file; ids exceed 2^53 and would collide as floats.
+    start: frame of the first appearance, counted over the frames that have a body.
+    joints: (T, V, 3) float32, metres. Appearance t counts as frame start + t: a body that vanishes and returns is
+    closed up in time, as in the published arrays.
+    """
+
+    id: str
+    start: int
+    joints: np.ndarray
+
+    @property
+    def end(self):
+        """Its last frame."""
+        return self.start + len(self.joints) - 1
+
+
+def read_skeleton(path, num_joints=25):
+    """(number of frames that have a body, [Body in order of first appearance]) of one file; LF or CRLF.
+
+    Both are empty for a recording without any body. Fields after x y z may hold anything.
+    Raises ValueError naming file and line: empty, binary or truncated file, a line that is not what its place demands,
+    another joint count, coordinates that are not finite numbers, more lines than the frame count announces.
+    """
+    lines = _Lines(path)
+    num_frames = 0
+    first, rows = {}, {}  # by body id: its first frame; the numbers of its rows in `tokens`, in units of one body
+    tokens, places = [], []  # coordinates as text; the first joint line of each body
+    for _ in range(lines.integer("frame count")):
+        num_bodies = lines.integer("body count")
+        for _ in range(num_bodies):
+            body_id = lines.body_id()
+            joint_count = lines.integer("joint count")
+            if joint_count != num_joints:
+                lines.fail(f"{joint_count} joints instead of {num_joints}")
+            first.setdefault(body_id, num_frames)
+            rows.setdefault(body_id, []).append(len(places))
+            places.append(lines.position)
+            lines.coordinates(num_joints, tokens)
+        num_frames += num_bodies > 0
+    lines.finish()
+    joints = _numbers(lines, tokens, places, num_joints)
+    return num_frames, [Body(body_id, start, joints[rows[body_id]]) for body_id, start in first.items()]
+
+
+def _numbers(lines, tokens, places, num_joints):
+    """(bodies in the file's order, V, 3) float32 of the coordinates as text."""
+    try:
+        with np.errstate(over="ignore"):
+            values = np.array(list(map(float, tokens)), dtype=np.float64).astype(np.float32)
+        if np.isfinite(values).all():
+            return values.reshape(-1, num_joints, 3)
+    except ValueError:
+        pass
+    wrong = next(i for i, token in enumerate(tokens) if not _is_number(token))
+    body, joint = divmod(wrong // 3, num_joints)
+    lines.position = places[body] + joint + 1
+    lines.fail(f"coordinate {_short(tokens[wrong])} is not a finite number")
+
+
+def _is_number(token):
+    try:
+        with np.errstate(over="ignore"):
+            return bool(np.isfinite(np.float32(float(token))))
+    except ValueError:
+        return False
+
+
+def _short(text):
+    text = text.decode("ascii", "replace").strip()
+    return repr(text if len(text) <= 40 else text[:37] + "...")
+
+
+class _Lines:
+    """The lines of a file in order, each with a demand on what it holds; `position` is the number of lines taken."""
+
+    def __init__(self, path):
+        self.path, self.position = path, 0
+        text = Path(path).read_bytes()
+        if not text.strip():
+            raise ValueError(f"{path}: the file is empty")
+        if b"\0" in text:
+            raise ValueError(f"{path}: the file is binary, not .skeleton text")
+        self.lines = text.rstrip().split(b"\n")
+
+    def fail(self, reason):
+        raise ValueError(f"{self.path}: line {self.position}: {reason}")
+
+    def take(self, what):
+        if self.position == len(self.lines):
+            self.fail(f"the file ends where {what} should follow; it is truncated or its frame count is wrong")
+        self.position += 1
+        return self.lines[self.position - 1]
+
+    def integer(self, what):
+        line = self.take(f"a {what}")
+        if not line.strip().isdigit():
+            self.fail(f"{_short(line)} instead of a {what}")
+        return int(line)
+
+    def body_id(self):
+        fields = self.take("a body").split()
+        if len(fields) != BODY_FIELDS:
+            self.fail(f"{len(fields)} fields instead of the {BODY_FIELDS} of a body")
+        if not fields[0].isdigit():
+            self.fail(f"body id {_short(fields[0])} is not a whole number")
+        return fields[0].decode()
+
+    def coordinates(self, num_joints, tokens):
+        """Append the first three fields of the next joint lines to `tokens`: the inner loop of reading."""
+        begin = self.position
+        for line in self.lines[begin : begin + num_joints]:
+            self.position += 1
+            fields = line.split()
+            if len(fields) != JOINT_FIELDS:
+                self.fail(f"{len(fields)} fields instead of the {JOINT_FIELDS} of a joint")
+            tokens += fields[:3]
+        if self.position < begin + num_joints:
+            self.take("a joint")  # there is none
+
+    def finish(self):
+        if self.position < len(self.lines):
+            self.position += 1
+            self.fail("lines follow after the last announced frame; the frame count is wrong")

@@ -1,0 +1,135 @@
+"""NW-UCLA Multiview Action3D: from the distributed JSON files to UCLA_XView.npz.
+
+One body of 20 joints (Kinect v1), 10 classes. Train on views 1 and 2 (1,020 sequences), test on view 3 (464), sorted by
+name. The origin is the middle of the spine in the first frame; with --align every sequence is also turned about the
+vertical so that in the first frame the shoulders lie along x, left to right. Sequences of one frame (two in the release,
+a02_s09_e04_v02 and _v03) are kept as still poses: the published counts include them, and resizing in time turns one frame
+into a motionless sequence.
+"""
+
+import json
+import re
+import sys
+import zipfile
+from pathlib import Path
+
+import numpy as np
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+
+from data.prepare import batch, cli
+from data.prepare.npz import Split, write_dataset
+
+HERE = Path(__file__).resolve().parent
+DEFAULT_RAW = tuple(HERE.parent / "ucla_raw" / name for name in ("all_sqe", "nw_ucla_all_sqe.zip", "all_sqe.zip"))
+
+NUM_JOINTS, NUM_BODIES, NUM_CLASSES, LAYOUT = 20, 1, 10, "kinect_v1"
+ORIGIN, SHOULDER_LEFT, SHOULDER_RIGHT = 1, 4, 8  # joints
+VIEWS = {"train": (1, 2), "test": (3,)}
+PUBLISHED = {"train": 1020, "test": 464}
+_NAME = re.compile(r"a\d\d_s\d\d_e\d\d_v(\d\d)\.json")
+
+
+def find_files(raw):
+    """The JSON files, sorted by name, of the folder `raw` or inside the zip `raw`: paths with name and read_bytes()."""
+    raw = Path(raw)
+    if raw.is_dir():
+        files = list(raw.glob("*.json"))
+    elif raw.is_file():
+        try:
+            root = zipfile.Path(raw)
+        except zipfile.BadZipFile as error:
+            raise ValueError(f"{raw}: neither a folder nor a complete zip file ({error})") from error
+        names = [name for name in root.root.namelist() if not name.startswith("__MACOSX")]
+        files = [root / name for name in names if name.endswith(".json")]
+    else:
+        raise FileNotFoundError(f"{raw}: no such folder or zip file; give the folder all_sqe or its zip with --raw")
+    if not files:
+        raise FileNotFoundError(f"{raw}: holds no .json file")
+    return sorted(files, key=lambda file: file.name)
+
+
+def read_sequence(file):
+    """(joints (T, 20, 3) float64 in metres, class 0 .. 9, view 1 .. 3) of one JSON file.
+
+    Raises ValueError naming the file: name, JSON, shape, label or values are not as they should be.
+    """
+    match = _NAME.fullmatch(file.name)
+    if not match or int(match[1]) not in sum(VIEWS.values(), ()):
+        raise ValueError(f"{file}: not a name of the form aXX_sYY_eZZ_vVV.json with view 01, 02 or 03")
+    try:
+        record = json.loads(file.read_bytes())
+    except (ValueError, RecursionError, zipfile.BadZipFile) as error:
+        raise ValueError(f"{file}: not valid JSON ({error})") from error
+    if not isinstance(record, dict) or not {"skeletons", "label"} <= record.keys():
+        raise ValueError(f"{file}: needs the keys 'skeletons' and 'label'")
+    try:
+        joints = np.array(record["skeletons"], dtype=np.float64)
+    except (ValueError, TypeError) as error:
+        raise ValueError(f"{file}: 'skeletons' is not an array of numbers, T x {NUM_JOINTS} x 3") from error
+    if joints.ndim != 3 or joints.shape[1:] != (NUM_JOINTS, 3) or not len(joints):
+        shape = " x ".join(map(str, joints.shape))
+        raise ValueError(f"{file}: 'skeletons' is {shape} instead of T x {NUM_JOINTS} x 3")
+    bad = np.argwhere(~(np.abs(joints) <= np.finfo(np.float32).max))
+    if len(bad):
+        raise ValueError(f"{file}: frame {bad[0][0]}, joint {bad[0][1]} has a coordinate that is not a finite number")
+    label = record["label"]
+    if type(label) is not int or not 1 <= label <= NUM_CLASSES:
+        raise ValueError(f"{file}: label {label!r} is not one of 1..{NUM_CLASSES}")
+    return joints, label - 1, int(match[1])
+
+
+def center(joints):
+    """Origin at the middle of the spine of the first frame: (T, V, 3) -> the same shape."""
+    return joints - joints[0, ORIGIN]
+
+
+def face_front(joints):
+    """Turn about the vertical axis y so that the first frame's shoulders lie along +x from left to right.
+
+    (T, V, 3) -> the same shape; only x and z of the shoulders count. Left as it is if the shoulders lie above one another.
+    """
+    across = joints[0, SHOULDER_RIGHT] - joints[0, SHOULDER_LEFT]
+    angle = np.arctan2(across[2], across[0])
+    cos, sin = np.cos(angle), np.sin(angle)
+    return joints @ np.array([[cos, 0, -sin], [0, 1, 0], [sin, 0, cos]])
+
+
+def generate(raw, out, align=False, strict=False):
+    """Write out/UCLA_XView.npz, or UCLA_XView_align.npz with `align`; returns its path.
+
+    raw: folder all_sqe or a zip of it. Unusable files are left out and listed in out/raw_data/skipped.txt; with `strict`
+    the first one is a ValueError.
+    """
+    files, skipped = find_files(raw), batch.Skipped(strict)
+    rows = {key: [] for key in VIEWS}
+    for file, (joints, label, view) in batch.each(read_sequence, files, "reading", skipped):
+        joints = face_front(center(joints)) if align else center(joints)
+        key = next(key for key, views in VIEWS.items() if view in views)
+        rows[key].append((file.name.removesuffix(".json"), label, joints.reshape(len(joints), -1).astype(np.float32)))
+    if not any(rows.values()):
+        raise ValueError(f"{raw}: none of the {len(files)} files can be used; the first: {skipped.reasons[0]}")
+    num_frames = max(len(sequence) for split in rows.values() for _, _, sequence in split)
+    splits = {
+        key: Split([row[0] for row in split], np.array([row[1] for row in split], int), [row[2] for row in split])
+        for key, split in rows.items()
+    }
+    path = Path(out) / ("UCLA_XView_align.npz" if align else "UCLA_XView.npz")
+    write_dataset(path, splits, num_frames, NUM_CLASSES, NUM_JOINTS, NUM_BODIES, LAYOUT)
+    counts = ", ".join(f"{len(rows[key])} {key} (published: {PUBLISHED[key]:,})" for key in rows)
+    print(f"{len(files)} files found, {len(skipped.reasons)} unusable; {path}: {counts}, {num_frames} frames")
+    skipped.write(Path(out) / "raw_data" / "skipped.txt")
+    return path
+
+
+def main():
+    parser = cli.parser("NW-UCLA: write UCLA_XView.npz from the JSON files.", out=HERE)
+    parser.add_argument("--raw", type=Path, default=next((raw for raw in DEFAULT_RAW if raw.exists()), DEFAULT_RAW[0]),
+                        help="folder all_sqe, or a zip of it")  # fmt: skip
+    parser.add_argument("--align", action="store_true", help="turn every sequence to the front: UCLA_XView_align.npz")
+    args = parser.parse_args()
+    generate(args.raw, args.out, args.align, args.strict)
+
+
+if __name__ == "__main__":
+    cli.run(main)

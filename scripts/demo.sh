@@ -1,0 +1,6 @@
+#!/usr/bin/env bash
+# From invented raw recordings to accuracy in one command: bash scripts/demo.sh [--smoke]. See scripts/environment.sh for PYTHON and VENV.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+source scripts/environment.sh requirements.txt
+exec "$PYTHON" scripts/demo.py "$@"
