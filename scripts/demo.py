@@ -21,7 +21,8 @@ STAGES = {  # what is measured -> main, stage YAML, further options
     "1-NN retrieval": ("main_retrieval.py", "retrieval", []),
     "fine-tuning, {labels} % of the labels": ("main_finetune.py", "finetune", ["--data_ratio", "{ratio}"]),
 }
-SMOKE = ["--epochs", "2", "--warmup_epochs", "1", "--num_frames", "16", "--dim_feat", "16"]
+SMOKE_SIZE = ["--num_frames", "16", "--dim_feat", "16"]
+SMOKE_SCHEDULE = ["--epochs", "2", "--warmup_epochs", "1"]
 
 
 
@@ -46,22 +47,25 @@ def main():
     run([sys.executable, "data/ntu/get_raw_denoised_data.py", "--out", str(data)])
     run([sys.executable, "data/ntu/seq_transformation.py", "--out", str(data), "--name", "DEMO"])
 
-    options = ["--data_path", str(data / "DEMO_XSub.npz"), *(SMOKE if args.smoke else [])]
+    options = ["--data_path", str(data / "DEMO_XSub.npz"), *(SMOKE_SIZE if args.smoke else [])]
+    schedule = SMOKE_SCHEDULE if args.smoke else []
     seeds = range(args.seeds)
     title(f"3. Pre-train MAMP without labels, {args.seeds} seeds side by side")
-    side_by_side([command("main_pretrain.py", "pretrain", output / f"seed{s}/pretrain", s, options) for s in seeds], output)
+    folders = [output / f"seed{s}/pretrain" for s in seeds]
+    side_by_side([command("main_pretrain.py", "pretrain", f, s, options + schedule) for s, f in zip(seeds, folders, strict=True)])
     title("4. Judge it: each measurement on a random and on the pre-trained encoder")
     jobs = []
     for main_file, stage, extra in STAGES.values():
         extra = [word.format(ratio=args.ratio) for word in extra]
-        own = [o for o in options if stage != "retrieval" or o not in ("--epochs", "2", "--warmup_epochs", "1")]
+        if stage != "retrieval":
+            extra += schedule
         for encoder in ("random", "mamp"):
             for s in seeds:
                 folder = output / f"seed{s}/{stage}-{encoder}"
                 weights = ["--finetune", str(output / f"seed{s}/pretrain/checkpoint-last.pth")] if encoder == "mamp" else []
                 subset = ["--subset_seed", str(s)] if stage == "finetune" else []
-                jobs.append(command(main_file, stage, folder, s, [*own, *extra, *subset, *weights]))
-    side_by_side(jobs, output)
+                jobs.append(command(main_file, stage, folder, s, [*options, *extra, *subset, *weights]))
+    side_by_side(jobs)
     table = results(output, seeds, args.ratio)
     (output / "results.md").write_text(table + "\n")
     print(f"\n{table}\n\n{(time.time() - begin) / 60:.1f} minutes on {os.cpu_count()} CPU cores.")
@@ -91,9 +95,8 @@ def command(main_file, stage, folder, seed, options):
     ]  # fmt: skip
 
 
-def side_by_side(jobs, output):
+def side_by_side(jobs):
     """Run commands, as many at once as there are cores for, one thread each, with one progress bar over their epochs."""
-    output.mkdir(parents=True, exist_ok=True)
     print("\n".join("$ " + shown(job) for job in jobs), flush=True)
     folders = [Path(job[job.index("--output_dir") + 1]) for job in jobs]
     for folder in folders:
@@ -103,7 +106,8 @@ def side_by_side(jobs, output):
     environment = os.environ | {"OMP_NUM_THREADS": "1"}
     waiting, running, done = list(zip(jobs, folders, strict=True)), [], 0
     bar_format = "{l_bar}{bar}| {n:.2f}/{total} runs, {elapsed} gone, {remaining} left"
-    with tqdm(total=len(jobs), bar_format=bar_format) as bar:
+    every = 0.1 if sys.stderr.isatty() else 30  # seconds between updates: sparse lines in a log file
+    with tqdm(total=len(jobs), bar_format=bar_format, mininterval=every) as bar:
         while waiting or running:
             while waiting and len(running) < max(1, os.cpu_count() or 1):
                 job, folder = waiting.pop(0)
@@ -121,8 +125,7 @@ def side_by_side(jobs, output):
                     for other, *_ in running:
                         other.kill()
                     sys.exit(f"error: '{shown(job)}' failed:\n" + (folder / "stdout.log").read_text()[-2000:])
-            bar.n = done + sum(progress(folder) for *_, folder, _ in running)
-            bar.refresh()
+            bar.update(done + sum(progress(folder) for *_, folder, _ in running) - bar.n)
 
 
 def progress(folder):

@@ -23,7 +23,7 @@ def versions():
     """Versions of everything a result depends on."""
     return {
         "python": platform.python_version(),
-        **{m.__name__: m.__version__ for m in (torch, torchvision, timm, numpy)},
+        **{m.__name__: str(m.__version__) for m in (torch, torchvision, timm, numpy)},
     }
 
 

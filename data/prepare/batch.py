@@ -1,6 +1,7 @@
 """Many files, one after the other or in parallel: progress, and a list of those that could not be used."""
 
 import os
+import signal
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from functools import partial
@@ -51,11 +52,11 @@ def each(function, items, title, skipped, workers=1):
     if workers == 1:
         yield from _sift(items, bar(map(attempt, items)), skipped)
         return
-    pool = ProcessPoolExecutor(workers)
+    pool = ProcessPoolExecutor(workers, initializer=signal.signal, initargs=(signal.SIGINT, signal.SIG_IGN))
     try:
         yield from _sift(items, bar(pool.map(attempt, items, chunksize=CHUNK)), skipped)
     except BrokenProcessPool as error:
-        raise ChildProcessError(f"{title}: a worker was killed, perhaps for lack of memory; try fewer --workers") from error
+        raise ChildProcessError(f"{title}: a worker was killed, perhaps for lack of memory; try --workers 1") from error
     finally:
         pool.shutdown(cancel_futures=True)
 

@@ -113,8 +113,8 @@ class _Lines:
         return self.lines[self.position - 1]
 
     def integer(self, what):
-        line = self.take(f"a {what}")
-        if not line.strip().isdigit():
+        line = self.take(f"a {what}").strip()
+        if not line.isdigit() or len(line) > 20:
             self.fail(f"{_short(line)} instead of a {what}")
         return int(line)
 

@@ -2,9 +2,9 @@
 
 One body of 20 joints (Kinect v1), 10 classes. Train on views 1 and 2 (1,020 sequences), test on view 3 (464), sorted by
 name. The origin is the middle of the spine in the first frame; with --align every sequence is also turned about the
-vertical so that in the first frame the shoulders lie along x, left to right. Sequences of one frame (two in the release,
-a02_s09_e04_v02 and _v03) are kept as still poses: the published counts include them, and resizing in time turns one frame
-into a motionless sequence.
+vertical so that in the first frame the shoulders lie along x, left to right. Sequences of one frame (two in the
+release, a02_s09_e04_v02 and _v03) are kept as still poses: the published counts include them, and resizing in time
+turns one frame into a motionless sequence.
 """
 
 import json
@@ -87,7 +87,7 @@ def center(joints):
 def face_front(joints):
     """Turn about the vertical axis y so that the first frame's shoulders lie along +x from left to right.
 
-    (T, V, 3) -> the same shape; only x and z of the shoulders count. Left as it is if the shoulders lie above one another.
+    (T, V, 3) -> the same shape; as it is if the shoulders lie above one another.
     """
     across = joints[0, SHOULDER_RIGHT] - joints[0, SHOULDER_LEFT]
     angle = np.arctan2(across[2], across[0])
@@ -98,8 +98,8 @@ def face_front(joints):
 def generate(raw, out, align=False, strict=False):
     """Write out/UCLA_XView.npz, or UCLA_XView_align.npz with `align`; returns its path.
 
-    raw: folder all_sqe or a zip of it. Unusable files are left out and listed in out/raw_data/skipped.txt; with `strict`
-    the first one is a ValueError.
+    raw: folder all_sqe or a zip of it. Unusable files are left out and listed in out/raw_data/skipped.txt; with
+    `strict` the first one is a ValueError.
     """
     files, skipped = find_files(raw), batch.Skipped(strict)
     rows = {key: [] for key in VIEWS}

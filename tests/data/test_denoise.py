@@ -68,7 +68,7 @@ def test_motion_counts_only_clean_frames(walk):
 def test_broken_tracks_are_put_together_and_empty_frames_removed(walk):
     strong, later, beside, ghost = walk(20, 0.9), walk(14, 0.6), walk(30, 0.3), walk(36, 0.1)
     bodies = [Body("g", 2, ghost), Body("s", 0, strong), Body("b", 1, beside), Body("l", 26, later)]
-    out = denoise(45, bodies)  # strong 0..19 and later 26..39 are actor 1, beside 1..30 actor 2, ghost 2..37 overlaps both
+    out = denoise(45, bodies)  # strong 0-19 and later 26-39 are actor 1, beside 1-30 actor 2, ghost 2-37 overlaps both
     expected = np.zeros((45, 2, 25, 3), np.float32)
     expected[0:20, 0], expected[26:40, 0], expected[1:31, 1] = strong, later, beside
     np.testing.assert_array_equal(out, expected[:40])

@@ -79,7 +79,7 @@ def test_truncated_anywhere(write, example):
     content = example[0].encode()
     cuts = random.Random(0).sample(range(len(content) - 2), 300)  # without the last newline it is complete
     for cut in cuts:
-        with pytest.raises(ValueError, match="S001C001P001R001A001.skeleton: (line [0-9]+: |the file is empty)") as info:
+        with pytest.raises(ValueError, match=r"R001A001.skeleton: (line \d+: |the file is empty)") as info:
             read_skeleton(write(content[:cut]))
         assert "\n" not in str(info.value)
 
@@ -87,8 +87,8 @@ def test_truncated_anywhere(write, example):
 @pytest.mark.parametrize(
     "change, line, reason",
     [
-        (lambda t: "4" + t[1:], 87, "truncated or its frame count is wrong"),
-        (lambda t: "2" + t[1:], 32, "frame count is wrong"),
+        (lambda t: "4" + t[1:], 85, "truncated or its frame count is wrong"),
+        (lambda t: "2" + t[1:], 31, "frame count is wrong"),
         (lambda t: "x" + t, 1, "'x3' instead of a frame count"),
         (lambda t: "-" + t, 1, "'-3' instead of a frame count"),
         (lambda t: t.replace("\n1\n", "\n2\n", 1), 30, "1 fields instead of the 10 of a body"),
@@ -97,7 +97,7 @@ def test_truncated_anywhere(write, example):
         (lambda t: swap(t, 6, 1, "nan"), 6, "coordinate 'nan' is not a finite number"),
         (lambda t: swap(t, 29, 2, "-inf"), 29, "'-inf' is not a finite"),
         (lambda t: swap(t, 40, 0, "0,25"), 40, "'0,25' is not a finite"),
-        (lambda t: swap(t, 86, 2, "1e39"), 86, "'1e39' is not a finite"),
+        (lambda t: swap(t, 85, 2, "1e39"), 85, "'1e39' is not a finite"),
         (lambda t: swap(t, 40, 5, ""), 40, "11 fields instead of the 12 of a joint"),
         (lambda t: swap(t, 40, 5, "1 1"), 40, "13 fields instead of the 12 of a joint"),
         (lambda t: t.replace("\n25\n", "\n\n25\n", 1), 4, "'' instead of a joint count"),
@@ -127,6 +127,7 @@ def swap(text, line, field, value):
         (np.random.default_rng(1).bytes(5000), "binary"),
         (b"\xff\xfe\xfd", "line 1: .* instead of a frame count"),
         (b"<html>" + b"not here " * 50, "line 1: '<html>.{30,40}' instead of a frame count"),
+        (b"9" * 5000, "line 1: '9{37}...' instead of a frame count"),
         (b"99999999999999999999", "line 1: the file ends where a body count should follow"),
     ],
 )

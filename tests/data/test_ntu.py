@@ -1,0 +1,211 @@
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from data.prepare import ntu
+from feeder.feeder_ntu import Feeder
+
+SCRIPTS = Path(__file__).resolve().parents[2] / "data" / "ntu"
+PROTOCOLS = ("XSub", "XView")
+
+
+def run(script, *args):
+    return subprocess.run([sys.executable, script, *map(str, args)], cwd=SCRIPTS, capture_output=True, text=True)
+
+
+def prepare(raw, out, name="NTU60", **options):
+    ntu.read_raw(raw, out, workers=1, **options)
+    ntu.denoise_raw(out)
+    return ntu.write_npz(out, name)
+
+
+@pytest.fixture(scope="module")
+def raw_fixture(shared, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("fixture")
+    with zipfile.ZipFile(shared("parity/ntu60/raw.zip")) as archive:
+        archive.extractall(folder)
+    return folder / "nturgb+d_skeletons"
+
+
+@pytest.fixture
+def raw(tmp_path, skeleton_text, walk):
+    """raw(*names, frames=20) writes recordings of one swaying person and returns their folder."""
+
+    def write(*names, frames=20):
+        folder = tmp_path / "raw"
+        folder.mkdir(exist_ok=True)
+        for name in names:
+            text = skeleton_text([[(2**56 + 1, joints)] for joints in walk(frames)])
+            (folder / f"{name}.skeleton").write_text(text)
+        return folder
+
+    return write
+
+
+def test_published_commands_give_the_published_arrays_bit_for_bit(shared, raw_fixture, tmp_path):
+    outputs = [
+        run("get_raw_skes_data.py", "--raw", raw_fixture, "--out", tmp_path, "--workers", 2),
+        run("get_raw_denoised_data.py", "--out", tmp_path),
+        run("seq_transformation.py", "--out", tmp_path),
+    ]
+    assert [output.returncode for output in outputs] == [0, 0, 0], outputs
+    assert "25 files found, 24 used, 1 without any skeleton, 0 unusable" in outputs[0].stdout
+    assert "S005C001P004R001A038.skeleton: no frame has a body" in (tmp_path / "raw_data" / "skipped.txt").read_text()
+    assert "13 train, 11 test, 300 frames (NTU RGB+D 60 as published: 40,091 and 16,487)" in outputs[2].stdout
+    for protocol in PROTOCOLS:
+        with np.load(tmp_path / f"NTU60_{protocol}.npz") as ours, \
+                np.load(shared(f"parity/ntu60/NTU60_{protocol}.npz")) as published:  # fmt: skip
+            for key in published.files:
+                assert ours[key].dtype == published[key].dtype and ours[key].shape == published[key].shape
+                assert ours[key].tobytes() == published[key].tobytes(), (protocol, key)
+            for split in ("train", "test"):
+                valid = (published[f"x_{split}"].sum(-1) != 0).sum(-1)
+                np.testing.assert_array_equal(ours[f"valid_frames_{split}"], valid)
+                assert [int(n[-3:]) - 1 for n in ours[f"name_{split}"]] == ours[f"y_{split}"].argmax(1).tolist()
+        feeder = Feeder(tmp_path / f"NTU60_{protocol}.npz", split="test")
+        assert feeder[0][0].shape == (3, 120, 25, 2)
+    assert not list(tmp_path.rglob("*.part"))
+
+
+def test_number_of_workers_does_not_matter(raw_fixture, tmp_path):
+    files = {}
+    for workers in (1, 2):
+        folder = tmp_path / str(workers)
+        many = tmp_path / "many"
+        many.mkdir(exist_ok=True)
+        for i, file in enumerate(sorted(raw_fixture.iterdir())[:10] * 4):  # enough files for several processes
+            link = many / f"S{i // 3 + 1:03}C{i % 3 + 1:03}P001R001A001.skeleton"
+            link.exists() or link.symlink_to(file)
+        ntu.read_raw(many, folder, workers=workers)
+        files[workers] = [(folder / "raw_data" / name).read_bytes() for name in ("joints.npy", "index.npz")]
+    assert files[1] == files[2]
+
+
+def test_split_order_is_id_by_id_then_by_name(raw, tmp_path):
+    names = ["S002C003P001R001A001", "S001C002P002R001A060", "S001C003P003R001A002", "S003C002P001R001A003",
+             "S001C001P007R001A004"]  # fmt: skip
+    paths = prepare(raw(*names), tmp_path / "out", "DEMO")
+    assert [path.name for path in paths] == ["DEMO_XSub.npz", "DEMO_XView.npz"]
+    xsub, xview = map(np.load, paths)
+    assert xsub["name_train"].tolist() == [names[0], names[3], names[1]]
+    assert xsub["name_test"].tolist() == [names[2], names[4]]
+    assert xview["name_train"].tolist() == [names[1], names[3], names[2], names[0]]
+    assert xview["name_test"].tolist() == [names[4]]
+    assert xsub["y_train"].argmax(1).tolist() == [0, 2, 59] and xsub["y_train"].shape == (3, 60)
+    assert xsub["x_train"].shape == (3, 20, 150) and not xsub["x_train"][..., 75:].any()
+
+
+def test_splits_are_the_published_ones():
+    xsub, xview = ntu.NTU60.protocols
+    assert len(xsub.train) == len(xsub.test) == 20 and set(xsub.train + xsub.test) == set(range(1, 41))
+    assert ",".join(map(str, xsub.train)).replace("13,14,15,16,17,18,19", "13-19") == (
+        "1,2,4,5,8,9,13-19,25,27,28,31,34,35,38"
+    )
+    assert xsub.test == tuple(sorted(xsub.test)) and (xview.train, xview.test) == ((2, 3), (1,))
+    assert sum(xsub.published) == sum(xview.published) == 56880 - 302
+
+
+def test_translate_moves_the_first_visible_spine_of_actor_1_to_the_origin(walk):
+    actors = np.stack([walk(6), walk(6) + 1], axis=1)
+    actors[:2, 0] = 0
+    actors[4, 1] = 0
+    out = ntu.translate(actors)
+    assert not out[2, 0, 1].any() and not out[:2, 0].any() and not out[4, 1].any()
+    origin = actors[2, 0, 1]
+    np.testing.assert_array_equal(out[3], actors[3] - origin)
+    np.testing.assert_array_equal(out[0, 1], actors[0, 1] - origin)
+    alone = np.zeros((2, 1, 25, 3), np.float32)
+    alone[1] = walk(1)[0]
+    np.testing.assert_array_equal(ntu.translate(alone)[0, 0], np.tile(-alone[1, 0, 1], (25, 1)))  # as published
+
+
+@pytest.mark.parametrize(
+    "name, reason",
+    [
+        ("S001C001P001R001A061", "action 61 is outside 1..60 of NTU RGB"),
+        ("S001C001P001R001A000", "action 0 is outside"),
+        ("S001C001P041R001A001", "has no performer 41"),
+        ("S001C004P001R001A001", "has no camera 4"),
+        ("S001C001P001R001A001 (1)", "not a name of the form SsssCcccPpppRrrrAaaa"),
+        ("S01C01P01R01A01", "not a name of the form"),
+    ],
+)
+def test_names_that_do_not_belong(raw, tmp_path, name, reason):
+    folder = raw("S001C001P001R001A001", name)
+    ntu.read_raw(folder, tmp_path / "out", workers=1)
+    lines = (tmp_path / "out" / "raw_data" / "skipped.txt").read_text().splitlines()
+    assert len(lines) == 1 and name in lines[0] and reason in lines[0]
+
+
+def test_bad_files_are_reported_and_the_rest_goes_on(raw, tmp_path, capsys):
+    folder, out = raw("S001C001P001R001A001", "S001C002P002R001A001", "S001C003P003R001A001"), tmp_path / "out"
+    whole = (folder / "S001C002P002R001A001.skeleton").read_bytes()
+    (folder / "S001C002P002R001A001.skeleton").write_bytes(whole[:5000])
+    (folder / "S001C001P004R001A001.skeleton").write_text("2\n0\n0\n")
+    (folder / "S001C001P005R001A001.skeleton").write_bytes(b"\0\1")
+    (folder / "notes.txt").write_text("not a recording")
+    prepare(folder, out)
+    assert "5 files found, 2 used, 1 without any skeleton, 2 unusable" in capsys.readouterr().out
+    lines = (out / "raw_data" / "skipped.txt").read_text().splitlines()
+    assert [line.split("/")[-1].split(": ")[0] for line in lines] == [
+        "S001C001P004R001A001.skeleton", "S001C001P005R001A001.skeleton", "S001C002P002R001A001.skeleton"
+    ]  # fmt: skip
+    assert np.load(out / "NTU60_XSub.npz")["name_train"].tolist() == ["S001C001P001R001A001"]
+    strict = run("get_raw_skes_data.py", "--raw", folder, "--out", out, "--strict")
+    assert strict.returncode == 1 and strict.stderr.splitlines()[-1].startswith("error: ")
+    assert "P005R001A001.skeleton: the file is binary" in strict.stderr and "Traceback" not in strict.stderr
+
+
+def test_recordings_of_which_nothing_is_left(raw, tmp_path, skeleton_text, walk):
+    folder, out = raw("S001C001P001R001A001"), tmp_path / "out"
+    frames = [[(1, joints), (2, joints)] for joints in walk(8)]
+    (folder / "S001C001P002R001A001.skeleton").write_text(skeleton_text(frames))
+    prepare(folder, out)
+    report = (out / "denoised_data" / "skipped.txt").read_text()
+    assert report == "S001C001P002R001A001: no body is seen for more than 11 frames\n"
+    with pytest.raises(ValueError, match="S001C001P002R001A001: no body"):
+        ntu.denoise_raw(out, strict=True)
+
+
+@pytest.mark.parametrize(
+    "script, message",
+    [
+        ("get_raw_skes_data.py", "no such folder; unpack the raw skeletons there or name their folder with --raw"),
+        ("get_raw_denoised_data.py", "index.npz is missing: run get_raw_skes_data.py first"),
+        ("seq_transformation.py", "index.npz is missing: run get_raw_denoised_data.py first"),
+    ],
+)
+def test_a_step_without_its_input_is_one_line(tmp_path, script, message):
+    args = ["--raw", tmp_path / "nowhere"] if "skes" in script else []
+    done = run(script, "--out", tmp_path, *args)
+    assert done.returncode == 1 and len(done.stderr.splitlines()) == 1 and message in done.stderr
+
+
+def test_a_step_after_a_newer_one_is_refused(raw, tmp_path):
+    out = tmp_path / "out"
+    prepare(raw("S001C001P001R001A001", "S001C002P003R001A001"), out)
+    ntu.read_raw(tmp_path / "raw", out, workers=1)
+    with pytest.raises(ValueError, match="is newer than .*: run get_raw_denoised_data.py again"):
+        ntu.write_npz(out, "NTU60")
+
+
+def test_a_killed_step_leaves_nothing_under_the_final_name(raw, tmp_path):
+    """The process dies in the middle of writing, without a chance to clean up."""
+    out = tmp_path / "out"
+    prepare(raw("S001C001P001R001A001", "S001C002P003R001A001"), out)
+    before = (out / "NTU60_XSub.npz").read_bytes()
+    code = (
+        "import os; from data.prepare import ntu; real = ntu.translate; calls = iter(range(9));"
+        "ntu.translate = lambda actors: os._exit(7) if next(calls) else real(actors);"
+        f"ntu.write_npz({str(out)!r}, 'NTU60'); "
+    )
+    for name in ("NTU60_XSub.npz", "NEW_XSub.npz"):
+        code = code.replace("'NTU60'", repr(name.split("_")[0]))
+        assert subprocess.run([sys.executable, "-c", code], cwd=SCRIPTS.parents[1], capture_output=True).returncode == 7
+    assert (out / "NTU60_XSub.npz").read_bytes() == before and not (out / "NEW_XSub.npz").exists()
+    prepare(tmp_path / "raw", out)
+    assert not (out / "NTU60_XSub.npz.part").exists()
