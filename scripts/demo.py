@@ -62,9 +62,10 @@ def main():
         for encoder in ("random", "mamp"):
             for s in seeds:
                 folder = output / f"seed{s}/{stage}-{encoder}"
-                weights = ["--finetune", str(output / f"seed{s}/pretrain/checkpoint-last.pth")] if encoder == "mamp" else []
-                subset = ["--subset_seed", str(s)] if stage == "finetune" else []
-                jobs.append(command(main_file, stage, folder, s, [*options, *extra, *subset, *weights]))
+                own = ["--finetune", str(output / f"seed{s}/pretrain/checkpoint-last.pth")] if encoder == "mamp" else []
+                if stage == "finetune":
+                    own += ["--subset_seed", str(s)] + (["--layer_decay", "1"] if encoder == "random" else [])
+                jobs.append(command(main_file, stage, folder, s, [*options, *extra, *own]))
     side_by_side(jobs)
     table = results(output, seeds, args.ratio)
     (output / "results.md").write_text(table + "\n")

@@ -9,7 +9,7 @@ import numpy as np
 from data.demo.body import ANKLE, ELBOW, FOOT, HAND, KNEE, MID, NUM_JOINTS, THUMB, TIP, WRIST, rotation
 
 CAMERA_ANGLE = {1: 0., 2: -np.pi / 4, 3: np.pi / 4}     # around the vertical, as in NTU RGB+D
-CAMERA_NOISE = {1: .014, 2: .010, 3: .016}              # standard deviation of the jitter, metres
+CAMERA_NOISE = {1: .005, 2: .004, 3: .006}              # standard deviation of the jitter, metres
 JOINT_NOISE = np.ones(NUM_JOINTS)
 for joints, factor in ((ELBOW, 1.2), (WRIST, 1.6), (HAND, 2.), (TIP, 2.6), (THUMB, 2.6), (KNEE, 1.3), (ANKLE, 1.8),
                        (FOOT, 2.2)):
@@ -60,7 +60,7 @@ def sense(people, camera, rng):
     tracks = []
     for number, (joints, hidden) in enumerate(zip(people, occlusion(people), strict=True)):
         jitter = CAMERA_NOISE[camera] * JOINT_NOISE * (1 + 2.5 * hidden)
-        noise = jitter[..., None] * correlated(rng, joints.shape, .6)
+        noise = jitter[..., None] * correlated(rng, joints.shape, .8)
         noise += (.01 + .06 * hidden[..., None] * (JOINT_NOISE[:, None] > 1)) * correlated(rng, joints.shape, .95)
         body_id = FIRST_ID + 200000 * number + int(rng.integers(1, 40000))          # leaves room for disturb's ids
         tracks.append(Track(body_id, joints + noise, np.where(hidden > .5, 1, 2), np.ones(len(joints), bool)))
