@@ -65,6 +65,8 @@ class Feeder(Dataset):
             if key not in arrays:
                 raise ValueError(f"{self.data_path}: no array {key!r}; it has {', '.join(sorted(arrays)) or 'none'}")
         self.x, self.y = arrays[f"x_{self.split}"], arrays[f"y_{self.split}"]
+        y = arrays.get("y_train", self.y)  # the training labels say how many classes there are
+        self.num_classes = y.shape[1] if y.ndim == 2 else int(np.max(y, initial=-1)) + 1
         self.num_joints, self.num_bodies = (int(arrays.get(k, d)) for k, d in (("num_joints", 25), ("num_bodies", 2)))
         self.layout = str(arrays.get("layout", "kinect_v2"))
         self.names = arrays.get(f"name_{self.split}")
@@ -82,17 +84,18 @@ class Feeder(Dataset):
 
     def _labels(self):
         """(N,) int64 classes; y is one-hot (N, K) or, in other people's files, (N,) class numbers."""
-        y = np.asarray(self.y)
-        if y.ndim == 1:
-            if y.size and y.min() < 0:
-                raise ValueError(f"{self.data_path}: y_{self.split} has the label {y.min()}; classes start at 0")
-            self.num_classes = int(y.max()) + 1
-            return y.astype(np.int64)
-        wrong = np.flatnonzero((y != 0).sum(1) != 1)
+        y, where = np.asarray(self.y), f"{self.data_path}: y_{self.split}"
+        if y.ndim == 2:
+            wrong = np.flatnonzero((y != 0).sum(1) != 1)
+            if len(wrong):
+                raise ValueError(f"{where}: row {wrong[0]} is not one-hot")
+            y = y.argmax(1)
+        elif y.ndim != 1 or not np.issubdtype(y.dtype, np.integer):
+            raise ValueError(f"{where}: shape {y.shape}, type {y.dtype}; use one-hot (N, classes) or class numbers (N,)")
+        wrong = np.flatnonzero((y < 0) | (y >= self.num_classes))
         if len(wrong):
-            raise ValueError(f"{self.data_path}: row {wrong[0]} of y_{self.split} is not one-hot")
-        self.num_classes = y.shape[1]
-        return y.argmax(1)
+            raise ValueError(f"{where}: row {wrong[0]} has the label {y[wrong[0]]}; the classes are 0..{self.num_classes - 1}")
+        return y.astype(np.int64)
 
     def __len__(self):
         return len(self.indices)

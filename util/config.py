@@ -28,6 +28,8 @@ def parse(stage, argv=None):
     for name in ("epochs", "batch_size", "num_frames", "eval_freq", "save_freq", "print_freq", "k"):
         if getattr(args, name, 1) < 1:
             raise ValueError(f"{name} {getattr(args, name)}: at least 1")
+    if not 0 < getattr(args, "mask_ratio", 0.5) < 1:
+        raise ValueError(f"mask_ratio {args.mask_ratio}: a share of the tokens between 0 and 1")
     if args.data_path is None:
         raise ValueError("data_path: no data set given; use --dataset config/dataset/NAME.yaml or --data_path FILE.npz")
     return args

@@ -26,7 +26,6 @@ def start(stage, argv=None):
     if hasattr(args, "accum_iter"):
         config.set_batches(args)
     torch.manual_seed(args.seed)
-    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = False  # fp32 means fp32, as released
     if distributed.is_main():
         Path(args.output_dir).mkdir(parents=True, exist_ok=True)
         config.save(args, Path(args.output_dir, "config.yaml"))
