@@ -52,6 +52,11 @@ class Feeder(Dataset):
         self.random_rot, self.rot_theta, self.bone, self.vel = random_rot, rot_theta, bone, vel
         self._open()
         self.label = self._labels()
+        if bone and len(parents(self.layout)) != self.num_joints:
+            raise ValueError(
+                f"{data_path}: {self.num_joints} joints, its layout {self.layout!r} has {len(parents(self.layout))}; bones need "
+                "the layout of the joints (feeder/skeleton.py)"
+            )
         self.indices = np.arange(len(self.x))
         if data_ratio < 1:
             keep = int(len(self.x) * data_ratio)

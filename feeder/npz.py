@@ -1,6 +1,7 @@
 """Arrays inside an uncompressed npz, mapped from the file instead of loaded."""
 
 import struct
+import tokenize
 import warnings
 import zipfile
 from pathlib import Path
@@ -18,7 +19,7 @@ def open_npz(path):
     """
     path = Path(path)
     if not path.is_file():
-        raise FileNotFoundError(f"{path}: no such npz file (README, 'Data', says how it is made)")
+        raise FileNotFoundError(f"{path}: no such npz file (docs/data.md says how it is made)")
     try:
         with zipfile.ZipFile(path) as archive, open(path, "rb") as file:
             return {m.filename.removesuffix(".npy"): _member(path, archive, file, m) for m in archive.infolist()}
@@ -53,5 +54,5 @@ def _member(path, archive, file, member):
 def _plain(where, function, *args, **kwargs):
     try:
         return function(*args, **kwargs)
-    except ValueError as error:
+    except (ValueError, SyntaxError, tokenize.TokenError) as error:  # a header is parsed as Python literals
         raise ValueError(f"{where} is not a plain npy array ({error})") from error

@@ -17,7 +17,12 @@ def parse(stage, argv=None):
     another type, unreadable YAML.
     """
     parser = build_parser(stage)
-    given = vars(parser.parse_args(argv))
+    given, unknown = parser.parse_known_args(argv)
+    if unknown:
+        name = unknown[0].split("=")[0].lstrip("-")
+        _known(name, list(vars(given)), "option")
+        raise ValueError(f"option {unknown[0]!r} does not belong here")
+    given = vars(given)
     values = {o.name: o.default for o in OPTIONS.values() if stage in o.stages}
     if given["config"]:
         values |= read_yaml(given["config"], stage)

@@ -68,6 +68,13 @@ def unwrap(model):
     return model.module if isinstance(model, torch.nn.parallel.DistributedDataParallel) else model
 
 
+def share_buffers(model):
+    """Give every rank rank 0's buffers: BatchNorm's running statistics, which each rank gathers from its own samples."""
+    if dist.is_initialized():
+        for buffer in model.buffers():
+            dist.broadcast(buffer, 0)
+
+
 def cleanup():
     if dist.is_initialized():
         dist.destroy_process_group()

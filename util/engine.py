@@ -100,6 +100,7 @@ def first_of_each(index):
 def evaluate(model, loader, device, enable_amp=False):
     """{'test_acc1', 'test_acc5'} in percent, 'test_loss' (cross entropy per sample) and 'test_samples'."""
     model.eval()
+    distributed.share_buffers(model)  # so that what is evaluated is what rank 0 saves
     logits, labels = outputs(distributed.unwrap(model), loader, device, enable_amp)
     acc1, acc5 = accuracy(logits, labels)
     return {
