@@ -30,9 +30,11 @@ def parse(stage, argv=None):
         values |= read_yaml(given["dataset"], stage)
     values |= {k: v for k, v in given.items() if v is not None and k not in ("config", "dataset")}
     args = argparse.Namespace(stage=stage, **values)
-    for name in ("epochs", "batch_size", "num_frames", "eval_freq", "save_freq", "print_freq", "k"):
-        if getattr(args, name, 1) < 1:
-            raise ValueError(f"{name} {getattr(args, name)}: at least 1")
+    for name in ("epochs", "batch_size", "effective_batch_size", "accum_iter", "num_frames", "motion_stride", "eval_freq",
+                 "save_freq", "print_freq", "k"):  # fmt: skip
+        value = getattr(args, name, None)
+        if value is not None and value < 1:
+            raise ValueError(f"{name} {value}: at least 1")
     if not 0 < getattr(args, "mask_ratio", 0.5) < 1:
         raise ValueError(f"mask_ratio {args.mask_ratio}: a share of the tokens between 0 and 1")
     if args.data_path is None:
@@ -76,6 +78,8 @@ def read_yaml(path, stage):
     if not isinstance(content, dict):
         raise ValueError(f"{path}: a configuration is a list of 'key: value' lines")
     exceptions = content.pop("stages", None) or {}
+    if not isinstance(exceptions, dict) or not all(isinstance(e or {}, dict) for e in exceptions.values()):
+        raise ValueError(f"{path}: stages: is not 'stage: {{key: value, ...}}' for each stage that makes an exception")
     for name in exceptions:
         _known(name, STAGES, f"{path}: stage")
     merged = content | (exceptions.get(stage) or {})
@@ -96,6 +100,8 @@ def _known(name, names, what):
 def convert(option, value, path):
     """A YAML value as the option's type: YAML reads 1e-3 as a string, here it is a number. Raises ValueError."""
     if value is None:
+        if option.default is not None:
+            raise ValueError(f"{path}: {option.name}: has no value; leave the key out for its default")
         return None
     if option.many:
         return [_scalar(option, v, path) for v in (value if isinstance(value, list) else [value])]
@@ -114,7 +120,7 @@ def _scalar(option, value, path):
         raise ValueError(f"{where} is not a single value")
     try:
         number = option.kind(value)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         raise ValueError(f"{where} is not a {option.kind.__name__}") from None
     if option.kind is int and number != float(value):
         raise ValueError(f"{where} is not a whole number")

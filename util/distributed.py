@@ -13,7 +13,10 @@ def setup(device="auto"):
     """
     if device == "auto":
         device = "cuda" if torch.cuda.is_available() else "cpu"
-    device = torch.device(device)
+    try:
+        device = torch.device(device)
+    except RuntimeError:
+        raise ValueError(f"device {device!r}: use auto, cpu, cuda or cuda:N") from None
     if device.type == "cuda":
         local_rank = int(os.environ.get("LOCAL_RANK", device.index or 0))
         if local_rank >= torch.cuda.device_count():

@@ -97,7 +97,7 @@ def fit(args, device, model, loader, optimizer, loss_of, evaluate=None, trained=
         except FloatingPointError as error:
             raise ValueError(f"{error}; the weights from before this epoch are in {args.output_dir}/{checkpoint.LAST}") from error
         final = epoch + 1 == args.epochs
-        names = [checkpoint.LAST]
+        names = []
         if evaluate and ((epoch + 1) % args.eval_freq == 0 or final):
             metrics |= evaluate()
             if best is None or metrics["test_acc1"] > best["test_acc1"]:
@@ -105,8 +105,8 @@ def fit(args, device, model, loader, optimizer, loss_of, evaluate=None, trained=
                 names.append(checkpoint.BEST)
         if final or (epoch % args.save_freq == 0 and epoch > 0):
             names.append(f"checkpoint-{epoch}.pth")
-        save(epoch, *names)
-        log.epoch(epoch, metrics)
+        log.epoch(epoch, metrics)  # before the checkpoint that --resume takes, which drops the lines of unfinished epochs
+        save(epoch, *names, checkpoint.LAST)
         left = (time.time() - begin) / (epoch + 1 - first) * (args.epochs - 1 - epoch)
         numbers = "  ".join(f"{k} {v:.5g}" for k, v in metrics.items())
         say(f"epoch {epoch + 1}/{args.epochs}  {numbers}  {left / 60:.1f} min left")
@@ -164,10 +164,13 @@ def main(function):
     """Run a main: a user's mistake ends in one line and exit code 2 (MAMP_TRACEBACK=1 shows where it came from)."""
     try:
         function()
-    except (ValueError, FileNotFoundError, IsADirectoryError, PermissionError) as error:
+    except (ValueError, OSError) as error:
         if os.environ.get("MAMP_TRACEBACK") == "1":
             raise
-        print(f"error: {error}", file=sys.stderr, flush=True)
+        message = str(error).strip()
+        if "Original Traceback" in message:  # from a loader's worker process: its last line is "ValueError: what was wrong"
+            message = message.splitlines()[-1].split(": ", 1)[-1]
+        print(f"error: {message}", file=sys.stderr, flush=True)
         sys.exit(2)
     finally:
         distributed.cleanup()

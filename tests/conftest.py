@@ -1,0 +1,120 @@
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+SHARED = Path(__file__).resolve().parents[1] / ".." / "shared"
+
+
+@pytest.fixture(scope="session", autouse=True)
+def one_thread():
+    """The tests' tensors are tiny: threads only get in each other's way."""
+    torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="session")
+def shared():
+    """Path of a fixture beside the project; the test skips if it is absent."""
+
+    def path(name):
+        if not (SHARED / name).exists():
+            pytest.skip(f"needs ../shared/{name}")
+        return SHARED / name
+
+    return path
+
+
+@pytest.fixture(scope="session")
+def parity(shared):
+    """Published numbers of one npz: {key: value}; arrays as tensors, JSON strings decoded."""
+
+    def load(name):
+        def value(array):
+            return json.loads(str(array)) if array.dtype.kind == "U" else torch.as_tensor(array)
+
+        with np.load(shared(f"parity/{name}.npz")) as file:
+            return {key: value(file[key]) for key in file.files}
+
+    return load
+
+
+@pytest.fixture(scope="session")
+def part():
+    """The entries of a dict below a prefix such as 'state/', without it."""
+    return lambda content, prefix: {k.removeprefix(prefix): v for k, v in content.items() if k.startswith(prefix)}
+
+
+@pytest.fixture(scope="session")
+def assert_close():
+    """Equal within 1e-5 of the largest published value, as the README of the numbers asks."""
+
+    def check(ours, published, tolerance=1e-5):
+        ours, published = torch.as_tensor(ours).detach(), torch.as_tensor(published)
+        assert ours.shape == published.shape
+        worst, scale = (ours.double() - published.double()).abs().max().item(), published.abs().max().item()
+        assert worst <= tolerance * max(scale, 1e-12), f"off by {worst:.3g}, the largest value is {scale:.3g}"
+
+    return check
+
+
+def invent(seed=0, train=24, test=13, frames=12, joints=5, bodies=1, classes=3):
+    """Arrays of a small separable data set: classes differ in pose and rhythm, sequences have 6 to `frames` valid frames."""
+    rng = np.random.default_rng(seed)
+    pose = rng.normal(size=(classes, bodies * joints, 3))
+    swing = rng.normal(size=(classes, bodies * joints, 3))
+    arrays = {"num_joints": joints, "num_bodies": bodies}
+    for split, count in (("train", train), ("test", test)):
+        label = np.arange(count) % classes
+        valid = rng.integers(6, frames + 1, count)
+        time = np.arange(frames)[None, :, None, None] + rng.uniform(0, 6, (count, 1, 1, 1))
+        x = pose[label][:, None] + 0.3 * swing[label][:, None] * np.sin(time * (0.5 + label[:, None, None, None]))
+        x = (x + rng.normal(size=x.shape, scale=0.05)).astype(np.float32).reshape(count, frames, -1)
+        x[np.arange(frames) >= valid[:, None]] = 0
+        arrays |= {
+            f"x_{split}": x,
+            f"y_{split}": np.eye(classes, dtype=np.uint8)[label],
+            f"name_{split}": np.array([f"{split}{i:03}" for i in range(count)]),
+            f"valid_frames_{split}": valid.astype(np.int32),
+        }
+    return arrays
+
+
+@pytest.fixture
+def arrays():
+    """Fresh arrays of the invented data set, to be spoilt: 24 training and 13 test sequences, 5 joints, 1 body, 3 classes."""
+    return invent()
+
+
+@pytest.fixture
+def npz(tmp_path):
+    """npz(arrays, ...) writes an npz and returns its path; without arrays, the invented data set."""
+
+    def write(arrays=None, name="data.npz"):
+        np.savez(tmp_path / name, **(arrays or invent()))
+        return tmp_path / name
+
+    return write
+
+
+@pytest.fixture(scope="session")
+def invented(tmp_path_factory):
+    """Path of the invented data set, written once."""
+    path = tmp_path_factory.mktemp("invented") / "invented.npz"
+    np.savez(path, **invent())
+    return path
+
+
+@pytest.fixture(scope="session")
+def options():
+    """options(data, output, ...) -> command line of a tiny model on the CPU."""
+
+    def line(data, output, *more, **named):
+        words = {
+            "data_path": data, "output_dir": output, "device": "cpu", "num_workers": 0, "num_frames": 8, "min_frames": 4,
+            "dim_feat": 8, "depth": 2, "num_heads": 2, "mlp_ratio": 2, "batch_size": 4,
+        } | named  # fmt: skip
+        return [str(word) for key, value in words.items() for word in (f"--{key}", value)] + [str(word) for word in more]
+
+    return line

@@ -1,0 +1,202 @@
+"""The Feeder against arrays put together by hand, and one clear line for every spoilt file."""
+
+import pickle
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+
+from feeder import tools
+from feeder.feeder_ntu import Feeder
+from feeder.skeleton import parents
+
+
+def by_hand(arrays, split, i, bodies=1, joints=5):
+    """Valid frames of sequence i as (C, T, V, M), value by value."""
+    frames = arrays[f"x_{split}"][i]
+    valid = sum(1 for frame in frames if frame.sum() != 0)
+    out = np.zeros((3, valid, joints, bodies), np.float32)
+    for t in range(valid):
+        for m in range(bodies):
+            for v in range(joints):
+                for c in range(3):
+                    out[c, t, v, m] = frames[t, m * joints * 3 + v * 3 + c]
+    return torch.from_numpy(out)
+
+
+def central(x, p, window):
+    """The test crop with torch's own interpolation."""
+    bias = int((1 - p) * x.shape[1] / 2)
+    x = x[:, bias : x.shape[1] - bias]
+    flat = x.permute(0, 2, 3, 1).flatten(0, 2)[None]
+    return F.interpolate(flat, size=window, mode="linear", align_corners=False)[0].unflatten(0, (3, *x.shape[2:])).permute(0, 3, 1, 2)
+
+
+@pytest.mark.parametrize("split, count", [("train", 24), ("test", 13)])
+def test_items(npz, arrays, split, count):
+    data = Feeder(npz(arrays), split, p_interval=[0.8], window_size=8)
+    assert len(data) == count and data.num_classes == 3 and (data.num_joints, data.num_bodies) == (5, 1)
+    for i in (0, 5, count - 1):
+        x, label, index = data[i]
+        assert x.shape == (3, 8, 5, 1) and x.dtype == torch.float32
+        assert (label, index) == (i % 3, i)
+        assert torch.allclose(x, central(by_hand(arrays, split, i), 0.8, 8), atol=1e-6)
+
+
+def test_published_files_have_25_joints_and_two_bodies(npz):
+    rng = np.random.default_rng(0)
+    arrays = {"x_test": rng.normal(size=(3, 9, 150)).astype(np.float32), "y_test": np.eye(3)}
+    data = Feeder(npz(arrays), "test", [1.0], window_size=9)
+    assert data.layout == "kinect_v2" and data.names is None
+    assert torch.equal(data[2][0], by_hand(arrays, "test", 2, bodies=2, joints=25))
+
+
+def test_valid_frames_are_counted_where_the_file_does_not_say(npz, arrays):
+    told = Feeder(npz(arrays, "told.npz"), "test", window_size=8)
+    del arrays["valid_frames_test"]
+    counted = Feeder(npz(arrays, "counted.npz"), "test", window_size=8)
+    assert all(torch.equal(told[i][0], counted[i][0]) for i in range(len(told)))
+
+
+def test_an_empty_frame_in_between_counts_as_the_release_counts(npz, arrays):
+    arrays["x_test"][0] = np.arange(1, 13)[:, None]
+    arrays["x_test"][0, 4] = 0
+    del arrays["valid_frames_test"]
+    x = Feeder(npz(arrays), "test", [1.0], window_size=11)[0][0]
+    assert x[0, :, 0, 0].tolist() == [1, 2, 3, 4, 0, 6, 7, 8, 9, 10, 11]  # 11 frames with a sum, so the first 11
+
+
+def test_training_items_are_crops_rotated_as_a_whole(npz, arrays):
+    data = Feeder(npz(arrays), "train", [0.5, 1], window_size=8, min_frames=4, random_rot=True, rot_theta=0.5)
+    frames = by_hand(arrays, "train", 3)
+    rng = np.random.RandomState(7)
+    begin, end = tools.crop_bounds(frames.shape[1], [0.5, 1], 4, rng)
+    expected = tools.rotate(tools.resize_time(frames[:, begin:end], 8), rng.uniform(-0.5, 0.5, 3))
+    assert torch.allclose(data.get(3, np.random.RandomState(7))[0], expected, atol=1e-6)
+    np.random.seed(1)
+    first, second = data[3][0], data[3][0]
+    assert not torch.allclose(first, second, atol=1e-3)
+    np.random.seed(1)
+    assert torch.equal(data[3][0], first)
+
+
+def test_bones_and_velocity(npz):
+    rng = np.random.default_rng(0)
+    arrays = {"x_test": rng.normal(size=(2, 9, 60)).astype(np.float32), "y_test": np.eye(2)}
+    path = npz(arrays | {"num_joints": 20, "num_bodies": 1, "layout": "kinect_v1"})
+    plain, bone, vel, both = (
+        Feeder(path, "test", [1.0], window_size=9, bone=b, vel=v)[1][0] for b, v in [(0, 0), (1, 0), (0, 1), (1, 1)]
+    )
+    assert torch.equal(bone, plain - plain[:, :, parents("kinect_v1").tolist()])
+    assert torch.equal(vel[:, :-1], plain[:, 1:] - plain[:, :-1]) and not vel[:, -1].any()
+    assert torch.equal(both[:, :-1], bone[:, 1:] - bone[:, :-1])
+
+
+@pytest.mark.parametrize("extra", [{}, {"layout": "kinect_v1"}, {"layout": "mine"}])
+def test_bones_need_the_layout_of_the_joints(npz, arrays, extra):
+    with pytest.raises(ValueError, match="layout|joint"):
+        Feeder(npz(arrays | extra), "train", bone=True)
+
+
+def test_share_of_the_samples(npz, arrays):
+    path = npz(arrays)
+    quarter = [Feeder(path, "train", data_ratio=0.26, subset_seed=s) for s in (0, 0, 1)]
+    rows = [[data[i][2] for i in range(len(data))] for data in quarter]
+    assert len(rows[0]) == 6 and len(set(rows[0])) == 6  # int(24 · 0.26)
+    assert rows[0] == rows[1] != rows[2]
+    assert all(label == row % 3 for label, row in (quarter[0][i][1:] for i in range(6)))
+    with pytest.raises(ValueError, match="data_ratio 0.01 leaves none of the 24 samples"):
+        Feeder(path, "train", data_ratio=0.01)
+
+
+def test_class_numbers_instead_of_one_hot(npz, arrays):
+    arrays["y_train"] = arrays["y_train"].argmax(1)
+    data = Feeder(npz(arrays), "train")
+    assert data.num_classes == 3 and data[4][1] == 1
+
+
+def test_a_worker_gets_no_copy_of_the_split(npz, arrays):
+    data = Feeder(npz(arrays), "train", [0.9], window_size=8)
+    packed = pickle.dumps(data)
+    assert len(packed) < 5000 < arrays["x_train"].nbytes
+    twin = pickle.loads(packed)
+    assert all(torch.equal(data[i][0], twin[i][0]) for i in range(len(data)))
+
+
+def spoil(key, value):
+    return lambda arrays: arrays.__setitem__(key, value(arrays[key]) if callable(value) else value)
+
+
+def two_labels(y):
+    y[5] = (1, 1, 0)
+    return y
+
+
+@pytest.mark.parametrize(
+    "damage, message",
+    [
+        (lambda a: a.pop("x_train"), "data.npz: no array 'x_train'; it has .*x_test"),
+        (lambda a: a.pop("y_train"), "data.npz: no array 'y_train'"),
+        (spoil("num_joints", 20), r"data.npz: x_train has shape \(24, 12, 15\); 1 bodies of 20 joints need \(N, T, 60\)"),
+        (spoil("x_train", lambda x: x.reshape(24, -1)), r"data.npz: x_train has shape \(24, 180\)"),
+        (spoil("x_train", lambda x: x[:0]), "data.npz: the split 'train' has no samples"),
+        (spoil("y_train", lambda y: y[:20]), "data.npz: 24 sequences but 20 labels"),
+        (spoil("y_train", two_labels), "data.npz: y_train: row 5 is not one-hot"),
+        (spoil("y_train", lambda y: y * 0), "data.npz: y_train: row 0 is not one-hot"),
+        (spoil("y_train", lambda y: y.argmax(1).astype(np.int64) - 1), "data.npz: y_train: row 0 has the label -1"),
+        (spoil("y_train", lambda y: y.argmax(1) / 2), r"data.npz: y_train: shape \(24,\), type float64"),
+    ],
+)
+def test_spoilt_files(npz, arrays, damage, message):
+    damage(arrays)
+    path = npz(arrays)
+    with pytest.raises(ValueError, match=message) as caught:
+        Feeder(path, "train")
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("one_hot", [True, False])
+def test_label_that_training_does_not_have(npz, arrays, one_hot):
+    arrays["y_test"] = np.eye(4)[np.r_[0:3, 3, [0] * 9]] if one_hot else np.r_[0:3, 3, [0] * 9]
+    with pytest.raises(ValueError, match=r"data.npz: y_test: row 3 has the label 3; the classes are 0\.\.2"):
+        Feeder(npz(arrays), "test")
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+@pytest.mark.parametrize("named", [True, False])
+def test_value_that_is_not_finite(npz, arrays, value, named):
+    arrays["x_train"][7, 2, 4] = value
+    if not named:
+        del arrays["name_train"]
+    data = Feeder(npz(arrays), "train", window_size=8)
+    data[6]
+    with pytest.raises(ValueError, match=r"data.npz: train sample 7" + (r" \(train007\)" if named else "") + ".*not finite"):
+        data[7]
+
+
+@pytest.mark.parametrize("told", [True, False])
+def test_sequence_without_a_body(npz, arrays, told):
+    arrays["x_test"][3] = 0
+    arrays["valid_frames_test"][3] = 0
+    if not told:
+        del arrays["valid_frames_test"]
+    with pytest.raises(ValueError, match=r"data.npz: test sample 3 \(test003\) has no frame with a body"):
+        Feeder(npz(arrays), "test")[3]
+
+
+@pytest.mark.parametrize(
+    "options, message",
+    [
+        ({"split": "val"}, "split 'val': use one of train, test"),
+        ({"data_ratio": 0}, "data_ratio 0:"),
+        ({"data_ratio": 1.5}, "data_ratio 1.5"),
+        ({"p_interval": [0.9, 0.5]}, "p_interval"),
+        ({"p_interval": [0.0]}, "p_interval"),
+        ({"p_interval": [0.5, 0.7, 1.0]}, "p_interval"),
+        ({"p_interval": [0.5, 1.1]}, "p_interval"),
+    ],
+)
+def test_options_out_of_range(invented, options, message):
+    with pytest.raises(ValueError, match=message):
+        Feeder(invented, **options)

@@ -1,0 +1,221 @@
+"""Checkpoints: released files, writing that cannot be caught half-way, and one clear line for every unusable file."""
+
+import argparse
+import collections
+import pickle
+
+import pytest
+import torch
+import torch.nn.functional as F
+
+from model.mamp import MAMP
+from model.transformer import Transformer
+from util import checkpoint
+
+TINY = dict(dim_feat=8, depth=2, num_heads=2, mlp_ratio=2, num_frames=12, num_joints=5)
+HEADS = ("head.fc1.weight", "head.fc1.bias", "head.bn.weight", "head.fc2.weight")
+
+
+def classifier(**options):
+    return Transformer(**TINY | {"num_classes": 3} | options)
+
+
+@pytest.fixture
+def pretrained(tmp_path):
+    """Checkpoint of a tiny pre-trained model: (path, its state)."""
+    model = MAMP(**TINY, decoder_dim_feat=8, decoder_depth=1)
+    checkpoint.save(tmp_path / "pre.pth", {"model": model.state_dict(), "epoch": 3})
+    return tmp_path / "pre.pth", model.state_dict()
+
+
+@pytest.mark.parametrize("stage", ["pretrain", "finetune", "linprobe"])
+def test_released_files_open(stage, shared, parity, part):
+    content = checkpoint.load(shared(f"parity/released_{stage}_tiny25.pth"))
+    published = parity("pretrain_tiny25" if stage == "pretrain" else f"classifier_{stage}_tiny25")
+    state = part(published, "state/")
+    if stage == "linprobe":  # saved behind a norm
+        state = {k.replace("head.fc.", "head.fc.1."): v for k, v in state.items()}
+    assert state.keys() <= content["model"].keys() and not any(k.startswith("module.") for k in content["model"])
+    assert all(torch.equal(content["model"][k], v) for k, v in state.items())
+    assert content["epoch"] == 399 and isinstance(content["args"], argparse.Namespace) and "optimizer" in content
+    assert checkpoint.num_classes(content) == (None if stage == "pretrain" else 11)
+
+
+@pytest.mark.parametrize("stage", ["linprobe", "finetune"])
+def test_released_classifiers_give_the_published_logits(stage, shared, parity, assert_close):
+    published = parity(f"classifier_{stage}_tiny25")
+    model = Transformer(**published["config"])
+    if stage == "linprobe":
+        model.head.add_norm()
+    content = checkpoint.load_model(model, shared(f"parity/released_{stage}_tiny25.pth"))
+    logits = model.eval()(published["x"])
+    if stage == "linprobe":
+        state = content["model"]
+        features = model.forward_features(published["x"]).mean((1, 2, 3))
+        features = (features - state["head.fc.0.running_mean"]) / (state["head.fc.0.running_var"] + 1e-6).sqrt()
+        assert_close(logits, features @ state["head.fc.1.weight"].T + state["head.fc.1.bias"])
+    else:
+        assert_close(logits, published["logits_eval"])
+
+
+@pytest.mark.parametrize("protocol", ["linprobe", "finetune"])
+def test_released_pretraining_starts_a_classifier(protocol, shared, parity, part):
+    config = parity("classifier_finetune_tiny25")["config"] | {"protocol": protocol}
+    model = Transformer(**config)
+    head = {k: v.clone() for k, v in model.state_dict().items() if k.startswith("head.")}
+    checkpoint.load_encoder(model, shared("parity/released_pretrain_tiny25.pth"))
+    published = part(parity("pretrain_tiny25"), "state/")
+    for key, value in model.state_dict().items():
+        assert torch.equal(value, head[key] if key.startswith("head.") else published[key]), key
+
+
+def test_released_pretraining_gives_the_published_loss(shared, parity):
+    published = parity("pretrain_tiny25")
+    model = MAMP(**published["config"])
+    checkpoint.load_model(model, shared("parity/released_pretrain_tiny25.pth"))
+    torch.manual_seed(1003)
+    assert model(published["x"])[0].item() == pytest.approx(float(published["mamp/a/loss"]), rel=1e-5)
+
+
+def test_file_of_another_method(shared):
+    with pytest.raises(ValueError, match="umurl_small.pth.tar: no state dict under 'model'"):
+        checkpoint.load(shared("parity/released_umurl_small.pth.tar"))
+
+
+def test_what_is_saved_is_loaded(tmp_path):
+    model = classifier()
+    optimizer = torch.optim.AdamW(model.parameters())
+    model(torch.randn(2, 3, 12, 5, 1)).sum().backward()
+    optimizer.step()
+    content = {"model": model.state_dict(), "optimizer": optimizer.state_dict(), "epoch": 4, "best": None, "config": {"lr": 1e-3, "p": [1]}}
+    checkpoint.save(tmp_path / "a.pth", content)
+    loaded = checkpoint.load(tmp_path / "a.pth")
+    assert {k: loaded[k] for k in ("epoch", "best", "config")} == {"epoch": 4, "best": None, "config": {"lr": 1e-3, "p": [1]}}
+    for a, b in zip(optimizer.state_dict()["state"].values(), loaded["optimizer"]["state"].values(), strict=True):
+        assert all(torch.equal(a[k], b[k]) for k in a)
+    twin = classifier()
+    checkpoint.load_model(twin, tmp_path / "a.pth")
+    assert all(torch.equal(v, twin.state_dict()[k]) for k, v in model.state_dict().items())
+
+
+@pytest.mark.parametrize("where", ["torch.save", "os.replace"])
+def test_saving_is_all_or_nothing(tmp_path, monkeypatch, where):
+    path = tmp_path / "a.pth"
+    checkpoint.save(path, {"model": {}, "epoch": 1})
+
+    def disk_full(content, file=None):
+        if hasattr(file, "write"):
+            file.write(b"half of it")
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(where, disk_full)
+    with pytest.raises(OSError, match="No space left"):
+        checkpoint.save(path, {"model": {}, "epoch": 2})
+    monkeypatch.undo()
+    assert checkpoint.load(path)["epoch"] == 1
+    assert [p.name for p in tmp_path.iterdir()] == ["a.pth"]
+
+
+class Evil:
+    def __init__(self, path):
+        self.path = path
+
+    def __reduce__(self):
+        return open, (self.path, "w")
+
+
+@pytest.mark.parametrize("write", [torch.save, lambda c, p: pickle.dump(c, open(p, "wb"), protocol=2)], ids=["torch", "pickle"])
+def test_code_in_a_checkpoint_is_never_executed(tmp_path, write):
+    owned = tmp_path / "owned"
+    write({"model": collections.OrderedDict(), "args": Evil(str(owned))}, tmp_path / "evil.pth")
+    with pytest.raises(ValueError, match="evil.pth: not a readable checkpoint") as caught:
+        checkpoint.load(tmp_path / "evil.pth")
+    assert not owned.exists() and "\n" not in str(caught.value)
+    with open(tmp_path / "evil.pth", "rb") as file:  # the file would do harm to a careless reader
+        torch.load(file, weights_only=False) if write is torch.save else pickle.load(file)
+    assert owned.exists()
+
+
+@pytest.mark.parametrize("share", [0, 0.01, 0.3, 0.7, 0.99])
+def test_truncated_file(pretrained, share):
+    path, _ = pretrained
+    content = path.read_bytes()
+    path.write_bytes(content[: int(share * len(content))])
+    with pytest.raises(ValueError, match="pre.pth: not a readable checkpoint") as caught:
+        checkpoint.load(path)
+    assert "\n" not in str(caught.value)
+
+
+def test_files_that_are_no_checkpoints(tmp_path):
+    with pytest.raises(FileNotFoundError, match="absent.pth: no such checkpoint"):
+        checkpoint.load(tmp_path / "absent.pth")
+    (tmp_path / "a.pth").write_text("hello")
+    with pytest.raises(ValueError, match="a.pth: not a readable checkpoint"):
+        checkpoint.load(tmp_path / "a.pth")
+    for content in (torch.zeros(3), {"state_dict": {}}, {"model": torch.zeros(3)}):
+        torch.save(content, tmp_path / "a.pth")
+        with pytest.raises(ValueError, match="a.pth: no state dict under 'model'"):
+            checkpoint.load(tmp_path / "a.pth")
+
+
+def test_encoder_comes_over_and_the_head_stays(pretrained):
+    path, state = pretrained
+    model = classifier()
+    head = {k: model.state_dict()[k].clone() for k in HEADS}
+    checkpoint.load_encoder(model, path)
+    loaded = model.state_dict()
+    assert all(torch.equal(loaded[k], head[k]) for k in HEADS)
+    encoder = [k for k in loaded if not k.startswith("head.")]
+    assert len(encoder) > 20 and all(torch.equal(loaded[k], state[k]) for k in encoder)
+
+
+def test_a_fine_tuned_encoder_can_start_another_number_of_classes(tmp_path):
+    donor = classifier(num_classes=7)
+    checkpoint.save(tmp_path / "ft.pth", {"model": donor.state_dict()})
+    model = classifier(protocol="linprobe")
+    checkpoint.load_encoder(model, tmp_path / "ft.pth")
+    assert torch.equal(model.pos_embed, donor.pos_embed) and model.head.fc.weight.shape == (3, 8)
+
+
+def test_temporal_embedding_is_resized_bicubically(pretrained):
+    path, state = pretrained
+    model = classifier(num_frames=28)  # 7 segments instead of 3
+    checkpoint.load_encoder(model, path)
+    row = state["temp_embed"][0, :, 0]  # (3, D)
+    expected = F.interpolate(row.T[None, :, None].expand(-1, -1, 4, -1), size=(4, 7), mode="bicubic", align_corners=False)
+    assert torch.allclose(model.temp_embed[0, :, 0], expected[0, :, 0].T, atol=1e-6)
+    assert torch.equal(model.pos_embed, state["pos_embed"])
+    with pytest.raises(ValueError, match="decoder_temp_embed"):  # pre-training goes on with the same length only
+        checkpoint.load_model(MAMP(**TINY | {"num_frames": 28}, decoder_dim_feat=8, decoder_depth=1), path)
+
+
+@pytest.mark.parametrize(
+    "options, message",
+    [
+        ({"depth": 3}, r"missing keys: blocks\.2\.norm1\.weight.* and 8 more"),
+        ({"depth": 1}, r"unknown keys: blocks\.1\."),
+        ({"dim_feat": 16}, r"built with other sizes.*\(1, 3, 1, 8\) instead of \(1, 3, 1, 16\)"),
+        ({"mlp_ratio": 4}, r"blocks\.0\.mlp\.fc1\.weight \(16, 8\) instead of \(32, 8\)"),
+        ({"num_joints": 20}, "trained on 5 joints, the data has 20"),
+        ({"t_patch_size": 2}, r"joints_embed\.proj\.weight \(8, 3, 4, 1\) instead of \(8, 3, 2, 1\)"),
+    ],
+)
+def test_a_checkpoint_of_another_model(pretrained, options, message):
+    path, _ = pretrained
+    with pytest.raises(ValueError, match="pre.pth: .*" + message) as caught:
+        checkpoint.load_encoder(classifier(**options), path)
+    assert "\n" not in str(caught.value)
+
+
+def test_missing_and_unknown_keys_are_named(tmp_path, pretrained):
+    _, state = pretrained
+    del state["norm.weight"]
+    checkpoint.save(tmp_path / "a.pth", {"model": state | {"surprise": torch.zeros(1)}})
+    with pytest.raises(ValueError, match="a.pth: .*missing keys: norm.weight; unknown keys: surprise"):
+        checkpoint.load_encoder(classifier(), tmp_path / "a.pth")
+
+
+def test_a_whole_model_needs_its_head(pretrained):
+    path, _ = pretrained
+    with pytest.raises(ValueError, match="pre.pth: .*missing keys: head.fc1.weight"):
+        checkpoint.load_model(classifier(), path)

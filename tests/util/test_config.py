@@ -1,0 +1,196 @@
+"""Options: where values come from, what they may be, and one clear line for what they may not."""
+
+import argparse
+from pathlib import Path
+
+import pytest
+import yaml
+
+from util import config, distributed
+from util.options import GROUPS, OPTIONS, STAGES
+
+CONFIG = Path(__file__).resolve().parents[2] / "config"
+
+
+@pytest.fixture
+def file(tmp_path):
+    def write(text, name="a.yaml"):
+        (tmp_path / name).write_text(text)
+        return str(tmp_path / name)
+
+    return write
+
+
+def parse(stage, *argv):
+    return config.parse(stage, [*map(str, argv), "--data_path", "x.npz"])
+
+
+def test_later_sources_win(file):
+    stage = file("epochs: 7\nlr: 1e-4\ndepth: 3\nbatch_size: 5\n")
+    dataset = file("depth: 4\nbatch_size: 6\ndim_feat: 64\nstages:\n  pretrain: {batch_size: 8, dim_feat: 32}\n  linprobe: {k: 3}", "d.yaml")
+    args = parse("pretrain", "--config", stage, "--dataset", dataset, "--dim_feat", 16)
+    assert (args.epochs, args.lr, args.depth, args.batch_size, args.dim_feat) == (7, 1e-4, 4, 8, 16)
+    assert args.num_heads == OPTIONS["num_heads"].default and args.stage == "pretrain"
+    assert parse("linprobe", "--dataset", dataset).batch_size == 6
+
+
+@pytest.mark.parametrize("text, value", [("1e-3", 0.001), ("1E-3", 0.001), ("'0.5'", 0.5), ("2", 2.0), (".5", 0.5), ("1.5e+1", 15.0)])
+def test_numbers_in_yaml(file, text, value):
+    lr = parse("pretrain", "--config", file(f"lr: {text}")).lr
+    assert lr == value and isinstance(lr, float)
+
+
+def test_lists_booleans_and_null(file):
+    args = parse("pretrain", "--config", file("betas: [0.8, 9e-1]\nrot_theta: 0.2\nbone: true\nqk_scale: null\nepochs: '3'"))
+    assert args.betas == [0.8, 0.9] and args.rot_theta == [0.2] and args.bone is True and args.qk_scale is None
+    assert args.epochs == 3
+    args = parse("pretrain", "--no-bone", "--random_rot", "--rot_theta", 0, 1, 0, "--config", file("bone: true\nrandom_rot: false"))
+    assert args.bone is False and args.random_rot is True and args.rot_theta == [0, 1, 0]
+
+
+def test_a_key_of_another_stage_is_no_mistake(file):
+    args = parse("linprobe", "--config", file("mask_ratio: 0.8\nepochs: 3"))
+    assert args.epochs == 3 and not hasattr(args, "mask_ratio")
+
+
+@pytest.mark.parametrize(
+    "text, message",
+    [
+        ("mask_rato: 0.9", "a.yaml: key 'mask_rato' is not known; did you mean 'mask_ratio'?"),
+        ("qqqqqqqq: 1", "a.yaml: key 'qqqqqqqq' is not known$"),
+        ("stages: {pretran: {lr: 1}}", "a.yaml: stage 'pretran' is not known; did you mean 'pretrain'?"),
+        ("stages: {finetune: {layerdecay: 1}}", "a.yaml: key 'layerdecay' is not known; did you mean 'layer_decay'?"),
+        ("stages: {pretrain: 5}", "a.yaml: stages: is not"),
+        ("stages: 5", "a.yaml: stages: is not"),
+        ("stages: [pretrain]", "a.yaml: stages: is not"),
+        ("epochs: many", "a.yaml: epochs: 'many' is not a.* int"),
+        ("epochs: 2.5", "a.yaml: epochs: 2.5 is not a whole number"),
+        ("epochs: .inf", "a.yaml: epochs: inf is not"),
+        ("epochs: true", "a.yaml: epochs: True is not a.* int"),
+        ("epochs: [1, 2]", r"a.yaml: epochs: \[1, 2\] is not a single value"),
+        ("epochs:", "a.yaml: epochs: "),
+        ("lr: fast", "a.yaml: lr: 'fast' is not a.* float"),
+        ("betas: [0.9, x]", "a.yaml: betas: 'x' is not a.* float"),
+        ("random_rot: 1", "a.yaml: random_rot: 1 is not true or false"),
+        ("random_rot: 'yes'", "a.yaml: random_rot: 'yes' is not true or false"),
+        ("target: velocity", "a.yaml: target: 'velocity' is not one of motion, joint"),
+        ("epochs: 0", "epochs 0: at least 1"),
+        ("accum_iter: 0", "accum_iter 0: at least 1"),
+        ("effective_batch_size: 0", "effective_batch_size 0: at least 1"),
+        ("motion_stride: 0", "motion_stride 0: at least 1"),
+        ("mask_ratio: 1.0", "mask_ratio 1.0"),
+        ("lr: 1\nlr 2", "a.yaml: not readable as YAML"),
+        ("- lr\n- epochs", "a.yaml: a configuration is a list of 'key: value' lines"),
+    ],
+)
+def test_spoilt_yaml(file, text, message):
+    with pytest.raises(ValueError, match=message) as caught:
+        parse("pretrain", "--config", file(text))
+    assert "\n" not in str(caught.value)
+
+
+def test_missing_files_and_data():
+    with pytest.raises(FileNotFoundError, match="absent.yaml: no such configuration file"):
+        parse("pretrain", "--config", "absent.yaml")
+    with pytest.raises(ValueError, match="data_path: no data set given"):
+        config.parse("pretrain", [])
+
+
+@pytest.mark.parametrize(
+    "words, message",
+    [
+        (["--mask_rato", "0.9"], "'mask_rato' is not known; did you mean 'mask_ratio'?"),
+        (["--dim_feet=3"], "did you mean 'dim_feat'?"),
+        (["surplus"], "surplus"),
+    ],
+)
+def test_unknown_options(words, message):
+    with pytest.raises(ValueError, match=message):
+        parse("pretrain", *words)
+
+
+@pytest.mark.parametrize(
+    "batch, wanted, world, accum, expected",
+    [
+        (32, 128, 1, None, (32, 4, 128)),
+        (32, 128, 2, None, (32, 2, 128)),
+        (32, 128, 4, None, (32, 1, 128)),
+        (32, 128, 8, None, (16, 1, 128)),
+        (32, None, 2, None, (32, 1, 64)),
+        (32, None, 2, 3, (32, 3, 192)),
+        (32, 128, 2, 3, (32, 3, 192)),
+    ],
+)
+def test_effective_batch_is_had_on_any_number_of_processes(monkeypatch, batch, wanted, world, accum, expected):
+    monkeypatch.setattr(distributed, "world_size", lambda: world)
+    args = config.set_batches(argparse.Namespace(batch_size=batch, effective_batch_size=wanted, accum_iter=accum))
+    assert (args.batch_size, args.accum_iter, args.effective_batch_size) == expected
+
+
+@pytest.mark.parametrize("batch, wanted, world", [(32, 127, 2), (24, 128, 1), (48, 128, 1)])
+def test_effective_batch_that_cannot_be_had(monkeypatch, batch, wanted, world):
+    monkeypatch.setattr(distributed, "world_size", lambda: world)
+    with pytest.raises(ValueError, match=f"effective_batch_size {wanted} is not a multiple of"):
+        config.set_batches(argparse.Namespace(batch_size=batch, effective_batch_size=wanted, accum_iter=None))
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_the_published_settings_stand_in_the_files(stage):
+    args = parse(stage, "--config", f"{CONFIG}/{stage}.yaml", "--dataset", f"{CONFIG}/dataset/ntu60_xsub.yaml")
+    model = dict(dim_in=3, dim_feat=256, depth=8, num_heads=8, mlp_ratio=4, num_frames=120, t_patch_size=4, qkv_bias=True)
+    data = dict(train_p_interval=(0.5, 1.0), test_p_interval=(0.95,), min_frames=64, random_rot=True, rot_theta=(0.3,))
+    training = {
+        "pretrain": dict(
+            epochs=400, warmup_epochs=20, batch_size=32, effective_batch_size=128, lr=1e-3, min_lr=5e-4, weight_decay=0.05,
+            betas=[0.9, 0.95], decoder_depth=3, motion_aware_tau=0.8, mask_ratio=0.9, motion_stride=1, norm_skes_loss=True,
+            target="motion", save_freq=20, decoder_dim_feat=256,
+        ),
+        "linprobe": dict(
+            epochs=100, warmup_epochs=0, batch_size=128, effective_batch_size=256, lr=0.1, min_lr=0, momentum=0.9,
+            weight_decay=0, readout="mean", augment=True,
+        ),
+        "finetune": dict(
+            epochs=100, warmup_epochs=5, batch_size=24, effective_batch_size=48, lr=3e-4, min_lr=1e-5, weight_decay=0.05,
+            betas=[0.9, 0.999], layer_decay=0.8, drop_path_rate=0.3, smoothing=0.1, head_dim=2048, head_dropout=0.3,
+        ),
+        "retrieval": dict(k=1, readout="mean"),
+    }[stage]  # fmt: skip
+    expected = model | data | training
+    assert {k: getattr(args, k) for k in expected} == expected
+    assert not args.enable_amp
+
+
+def test_every_config_file_is_readable_for_every_stage():
+    for stage in STAGES:
+        for dataset in ("ntu60_xsub", "ntu60_xview", "ucla", "demo"):
+            args = parse(stage, "--config", f"{CONFIG}/{stage}.yaml", "--dataset", f"{CONFIG}/dataset/{dataset}.yaml")
+            if stage != "retrieval":
+                assert config.set_batches(args).effective_batch_size == args.batch_size * args.accum_iter
+
+
+def test_help_names_every_option_and_its_default(capsys):
+    for stage in STAGES:
+        with pytest.raises(SystemExit) as stop:
+            config.parse(stage, ["--help"])
+        text = capsys.readouterr().out
+        assert stop.value.code == 0
+        for group in GROUPS.values():
+            for option in group:
+                assert (f"--{option.name}" in text.replace(",", " ").split()) == (stage in option.stages), option.name
+
+
+def test_published_option_names_are_there():
+    names = """output_dir log_dir finetune resume eval dist_eval batch_size accum_iter epochs lr min_lr layer_decay seed num_workers
+    device enable_amp""".split()
+    assert not set(names) - set(OPTIONS)
+
+
+def test_saved_options_are_readable_and_complete(tmp_path):
+    args = parse("pretrain", "--lr", "2e-3")
+    config.save(args, tmp_path / "c.yaml")
+    read = yaml.safe_load((tmp_path / "c.yaml").read_text())
+    assert read.pop("stage") == "pretrain" and read["lr"] == 0.002 and read["rot_theta"] == [0.3]
+    assert read.keys() == {o.name for o in OPTIONS.values() if "pretrain" in o.stages}
+    (tmp_path / "again.yaml").write_text(yaml.safe_dump(read))
+    again = vars(config.parse("pretrain", ["--config", str(tmp_path / "again.yaml")]))
+    assert {k: list(v) if isinstance(v, tuple) else v for k, v in again.items() if k != "stage"} == read

@@ -1,0 +1,119 @@
+"""Two processes do what one does."""
+
+import json
+import os
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+import main_finetune
+import main_linprobe
+from util import checkpoint, distributed
+
+WORKER = Path(__file__).with_name("two_processes.py")
+
+
+@pytest.fixture(scope="module")
+def runs(invented, tmp_path_factory):
+    """{number of processes: folder of results}."""
+    folders = {}
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    for world in (1, 2):
+        folders[world] = tmp_path_factory.mktemp(f"world{world}")
+        environment = {k: v for k, v in os.environ.items() if k not in ("RANK", "WORLD_SIZE", "LOCAL_RANK")}
+        environment |= {"OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
+        group = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "WORLD_SIZE": str(world)}
+        processes = [
+            subprocess.Popen(
+                [sys.executable, str(WORKER), str(invented), str(folders[world])],
+                env=environment | (group | {"RANK": str(r), "LOCAL_RANK": str(r)} if world > 1 else {}),
+                stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+            )
+            for r in range(world)
+        ]  # fmt: skip
+        try:
+            for process in processes:
+                text, _ = process.communicate(timeout=240)
+                assert process.returncode == 0, text[-3000:]
+        finally:
+            for process in processes:
+                process.kill()
+    return folders
+
+
+@pytest.fixture(scope="module")
+def results(runs):
+    return {world: torch.load(folder / "results.pth", weights_only=True) for world, folder in runs.items()}
+
+
+def test_there_were_two(results):
+    assert results[1]["rank"] == [0] and results[2]["rank"] == [0, 1]
+
+
+def test_gradients_of_an_effective_batch_are_the_same(results):
+    """With the learning rate 1 the weights are the gradients of the epoch, step by step."""
+    reference = results[1]["pretrain"]
+    assert reference["accum_iter"] == 4 and results[2]["pretrain"]["accum_iter"] == 2
+    for world in (1, 2):
+        for name in ("pretrain", "pretrain_whole"):
+            other = results[world][name]
+            assert other["loss"] == pytest.approx(reference["loss"], rel=1e-5)
+            for key, value in reference["state"].items():
+                assert torch.allclose(value, other["state"][key], atol=2e-5), (world, name, key)
+
+
+@pytest.mark.parametrize("name", ["evaluation", "evaluation_all"])
+def test_every_test_sample_counts_once(results, name):
+    assert results[1][name]["test_samples"] == 13
+    assert results[2][name] == pytest.approx(results[1][name])
+
+
+def test_linear_probe_learns_the_same_weights(runs):
+    for name in ("augmented", "fixed"):
+        one, two = (checkpoint.load(runs[w] / f"linprobe-{name}" / "checkpoint-last.pth")["model"] for w in (1, 2))
+        assert one.keys() == two.keys()
+        for key in one:  # a rank's BatchNorm sees its own half only
+            assert ".0." in key and "head" in key or torch.allclose(one[key], two[key], atol=1e-5), (name, key)
+
+
+def test_the_encoder_of_a_linear_probe_does_not_move(runs):
+    for world in (1, 2):
+        states = [checkpoint.load(runs[world] / f"linprobe-{n}" / "checkpoint-last.pth")["model"] for n in ("augmented", "fixed")]
+        for key in states[0]:
+            assert key.startswith("head.") or torch.equal(states[0][key], states[1][key])
+
+
+@pytest.mark.parametrize("stage, folder", [(main_linprobe, "linprobe-augmented"), (main_linprobe, "linprobe-fixed"), (main_finetune, "finetune")])
+@pytest.mark.parametrize("world", [1, 2])
+def test_the_reported_result_is_the_saved_models(runs, invented, tmp_path, options, world, stage, folder):
+    more = ["--head_dim", 8] if stage is main_finetune else []
+    reported = json.loads((runs[world] / folder / "result.json").read_text())["last"]
+    stage.main(options(invented, tmp_path, "--eval", runs[world] / folder / "checkpoint-last.pth", *more))
+    evaluated = json.loads((tmp_path / "result.json").read_text())["last"]
+    assert evaluated == pytest.approx({k: reported[k] for k in evaluated}, rel=1e-6)
+    assert evaluated["test_samples"] == 13
+
+
+def test_two_processes_write_one_log(runs):
+    for folder in ("pretrain", "linprobe-augmented", "linprobe-fixed", "finetune"):
+        lines = (runs[2] / folder / "log.jsonl").read_text().splitlines()
+        assert [json.loads(line)["epoch"] for line in lines] == [0, 1]
+
+
+def test_one_process_needs_no_group():
+    assert (distributed.rank(), distributed.world_size(), distributed.is_main()) == (0, 1, True)
+    assert distributed.gather("a") == ["a"] and distributed.mean(3) == 3
+    model = torch.nn.Linear(1, 1)
+    assert distributed.wrap(model, torch.device("cpu")) is model is distributed.unwrap(model)
+
+
+@pytest.mark.parametrize("device", ["gpu", "cuda:99"])
+def test_device_that_is_not_there(device):
+    with pytest.raises(ValueError, match=f"device.*{device}"):
+        distributed.setup(device)

@@ -1,0 +1,127 @@
+"""An epoch of training and an evaluation against plain loops."""
+
+import argparse
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from util.engine import evaluate, first_of_each, outputs, train_one_epoch
+from util.loader import test_loader, train_loader
+
+CPU = torch.device("cpu")
+test_loader.__test__ = False  # pytest takes its name for a test's
+
+
+class Points(torch.utils.data.Dataset):
+    """Labelled points in the plane."""
+
+    def __init__(self, n=16, bad=None):
+        generator = torch.Generator().manual_seed(0)
+        self.x, self.y = torch.randn(n, 2, generator=generator), torch.randint(0, 3, (n,), generator=generator)
+        if bad is not None:
+            self.x[bad] = torch.nan
+
+    def __len__(self):
+        return len(self.y)
+
+    def __getitem__(self, index):
+        return self.x[index], self.y[index], index
+
+    def get(self, index, rng):
+        return self[index]
+
+
+def arguments(**changes):
+    values = dict(
+        batch_size=8, accum_iter=1, seed=0, num_workers=0, dist_eval=True, enable_amp=False, print_freq=2,
+        lr=0.5, min_lr=0.0, warmup_epochs=0, epochs=2, effective_batch_size=8,
+    )  # fmt: skip
+    return argparse.Namespace(**values | changes)
+
+
+def linear():
+    torch.manual_seed(0)
+    return nn.Linear(2, 3)
+
+
+def loss_of(model, x, label):
+    return F.cross_entropy(model(x), label)
+
+
+def test_an_epoch_by_hand():
+    args, data, model, twin = arguments(), Points(), linear(), linear()
+    loader = train_loader(data, args, CPU)
+    stats = train_one_epoch(model, loader, torch.optim.SGD(model.parameters(), lr=9.0), loss_of, 1, args, CPU)
+    loader.batch_sampler.epoch, losses = 1, []
+    for step, (x, label, _) in enumerate(loader):
+        lr = 0.25 * (1 + torch.cos(torch.tensor(torch.pi * (1 + step / 2) / 2)).item())
+        loss = loss_of(twin, x, label)
+        gradients = torch.autograd.grad(loss, list(twin.parameters()))
+        with torch.no_grad():
+            for parameter, gradient in zip(twin.parameters(), gradients, strict=True):
+                parameter -= lr * gradient
+        losses.append(loss.item())
+    assert len(losses) == 2
+    assert torch.allclose(model.weight, twin.weight, atol=1e-6) and torch.allclose(model.bias, twin.bias, atol=1e-6)
+    assert stats["train_loss"] == pytest.approx(sum(losses) / 2) and stats["lr"] == pytest.approx(lr)
+    assert stats["samples_per_s"] > 0 and model.training
+
+
+def test_accumulation_is_a_larger_batch():
+    results = []
+    for batch_size, accum_iter in ((8, 1), (4, 2), (1, 8)):
+        args, model = arguments(batch_size=batch_size, accum_iter=accum_iter), linear()
+        optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+        stats = train_one_epoch(model, train_loader(Points(), args, CPU), optimizer, loss_of, 0, args, CPU)
+        results.append((model.weight.detach(), stats["train_loss"]))
+    for weight, loss in results[1:]:
+        assert torch.allclose(weight, results[0][0], atol=1e-6) and loss == pytest.approx(results[0][1])
+
+
+def test_random_numbers_of_an_epoch_depend_on_seed_and_epoch_alone():
+    def draws(epoch, seed=0):
+        args, seen = arguments(seed=seed), []
+        torch.rand(int(torch.randint(1, 50, ())))  # whatever was drawn before
+        model = linear()
+        train_one_epoch(
+            model, train_loader(Points(), args, CPU), torch.optim.SGD(model.parameters(), lr=0.1),
+            lambda m, x, y: seen.append(torch.rand(()).item()) or loss_of(m, x, y), epoch, args, CPU,
+        )  # fmt: skip
+        return seen
+
+    assert draws(1) == draws(1)
+    assert len({*map(tuple, (draws(0), draws(1), draws(0, seed=1)))}) == 3 and draws(0)[0] != draws(0)[1]
+
+
+def test_loss_that_is_not_finite_names_step_and_samples():
+    args, model = arguments(), linear()
+    loader = train_loader(Points(bad=11), args, CPU)
+    loader.batch_sampler.epoch = 0
+    step = next(s for s, (*_, index) in enumerate(loader) if 11 in index)
+    with pytest.raises(FloatingPointError, match=rf"loss nan in epoch 0, step {step}, samples \[.*\b11\b.*\]"):
+        train_one_epoch(model, loader, torch.optim.SGD(model.parameters(), lr=0.1), loss_of, 0, args, CPU)
+
+
+def test_evaluation_by_hand():
+    args, data, model = arguments(batch_size=5), Points(13), linear().train()
+    metrics = evaluate(model, test_loader(data, args, CPU), CPU)
+    logits = data.x @ model.weight.T + model.bias
+    loss = -sum(row[y] - row.exp().sum().log() for row, y in zip(logits, data.y, strict=True)) / 13
+    right = sum(row.argmax() == y for row, y in zip(logits, data.y, strict=True))
+    assert metrics["test_acc1"] == pytest.approx(100 * right.item() / 13)
+    assert metrics["test_loss"] == pytest.approx(loss.item(), rel=1e-5)
+    assert metrics["test_samples"] == 13 and metrics["test_acc5"] == 100 and not model.training
+
+
+def test_outputs_are_in_the_order_of_the_data_without_gradient():
+    data, model = Points(13), linear()
+    loader = torch.utils.data.DataLoader(torch.utils.data.Subset(data, [3, 0, *range(4, 13), 2, 1, 0]), batch_size=4)
+    out, labels = outputs(model, loader, CPU)
+    assert torch.allclose(out, model(data.x), atol=1e-6) and torch.equal(labels, data.y) and not out.requires_grad
+
+
+def test_first_of_each():
+    index = torch.tensor([4, 0, 2, 0, 9, 4])
+    assert index[first_of_each(index)].tolist() == [0, 2, 4, 9] and first_of_each(index).tolist() == [1, 2, 0, 4]

@@ -1,0 +1,38 @@
+"""Accuracy by loops, nearest neighbours against scikit-learn."""
+
+import numpy as np
+import pytest
+import torch
+from sklearn.neighbors import KNeighborsClassifier
+
+from util.metrics import accuracy, knn
+
+
+def test_accuracy_by_loops():
+    generator = torch.Generator().manual_seed(0)
+    logits, labels = torch.randn(50, 8, generator=generator), torch.randint(0, 8, (50,), generator=generator)
+    for k in (1, 5, 8):
+        hits = sum(label in sorted(range(8), key=lambda c: -row[c])[:k] for row, label in zip(logits, labels.tolist(), strict=True))
+        assert accuracy(logits, labels, (k,)) == [pytest.approx(100 * hits / 50)]
+
+
+def test_top5_of_three_classes_is_everything():
+    assert accuracy(torch.eye(3), torch.tensor([0, 1, 0])) == [pytest.approx(200 / 3), 100.0]
+
+
+@pytest.mark.parametrize("k", [1, 3, 5])
+def test_knn_is_scikit_learns_cosine_vote(k):
+    rng = np.random.default_rng(0)
+    gallery, labels, queries = rng.normal(size=(60, 6)) + 0.5, rng.integers(0, 4, 60), rng.normal(size=(40, 6)) + 0.5
+    reference = KNeighborsClassifier(k, metric="cosine").fit(gallery, labels)
+    shares = reference.predict_proba(queries)
+    scores = knn(torch.tensor(gallery), torch.tensor(labels), torch.tensor(queries), 4, k, chunk=7)
+    assert scores.shape == (40, 4)
+    assert np.allclose(scores.numpy() / k, shares, atol=1e-4)
+    clear = np.sort(shares, 1)[:, -1] > np.sort(shares, 1)[:, -2]  # ties are ours to decide
+    assert (scores.argmax(1).numpy() == reference.predict(queries))[clear].all() and clear.sum() >= 15
+
+
+def test_knn_tie_goes_to_the_nearer_neighbour():
+    gallery = torch.tensor([[1.0, 0.1], [1.0, 0.0]])
+    assert knn(gallery, torch.tensor([0, 1]), torch.tensor([[2.0, 0.0], [2.0, 0.25]]), 2, k=2).argmax(1).tolist() == [1, 0]

@@ -1,0 +1,81 @@
+"""What test_distributed.py runs once in one process and once in each of two (gloo): python two_processes.py DATA OUTPUT.
+
+Rank 0 leaves results.pth in OUTPUT, and what the mains write in folders beside it.
+"""
+
+import argparse
+import sys
+from pathlib import Path
+
+import torch
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+
+import main_finetune
+import main_linprobe
+import main_pretrain
+from feeder.feeder_ntu import Feeder
+from model.mamp import MAMP
+from model.transformer import Transformer
+from util import config, distributed
+from util.engine import evaluate, train_one_epoch
+from util.loader import test_loader, train_loader
+
+SIZE = dict(dim_feat=8, depth=2, num_heads=2, mlp_ratio=2, num_frames=8, num_joints=5)
+CPU = torch.device("cpu")
+
+
+def arguments(**changes):
+    values = dict(
+        batch_size=2, effective_batch_size=8, accum_iter=None, seed=0, num_workers=0, dist_eval=True, enable_amp=False, print_freq=1,
+        lr=1.0, min_lr=1.0, warmup_epochs=0, epochs=1,
+    )  # fmt: skip
+    return config.set_batches(argparse.Namespace(**values | changes))
+
+
+def pretraining(data, **changes):
+    """Weights and loss after one epoch of plain gradient descent with masks that depend on the content alone."""
+    args = arguments(**changes)
+    torch.manual_seed(0)
+    model = MAMP(**SIZE, decoder_dim_feat=8, decoder_depth=1)
+    model.masking_scores = lambda x, tau: model.motion_intensity(x) + 1e-3 * torch.arange(10)  # no ties
+    feeder = Feeder(data, "train", [0.5, 1.0], window_size=8, min_frames=4, random_rot=True)
+    optimizer = torch.optim.SGD(model.parameters(), lr=1.0)
+    wrapped = distributed.wrap(model, CPU)
+    stats = train_one_epoch(wrapped, train_loader(feeder, args, CPU), optimizer, lambda m, x, y: m(x, 0.5)[0], 0, args, CPU)
+    return {"state": model.state_dict(), "loss": stats["train_loss"], "accum_iter": args.accum_iter}
+
+
+def evaluation(data, dist_eval):
+    torch.manual_seed(0)
+    model = Transformer(**SIZE, num_classes=3, head_dim=8)
+    return evaluate(model, test_loader(Feeder(data, "test", window_size=8), arguments(dist_eval=dist_eval), CPU), CPU)
+
+
+def command_line(data, output, *more):
+    size = "--dim_feat 8 --depth 2 --num_heads 2 --mlp_ratio 2 --num_frames 8 --min_frames 4".split()
+    run = f"--data_path {data} --output_dir {output} --device cpu --num_workers 0 --epochs 2 --warmup_epochs 0".split()
+    return [*size, *run, "--batch_size", "4", "--effective_batch_size", "8", *more]
+
+
+def main(data, output):
+    distributed.setup("cpu")
+    results = {
+        "pretrain": pretraining(data),
+        "pretrain_whole": pretraining(data, batch_size=8 // distributed.world_size()),
+        "evaluation": evaluation(data, True),
+        "evaluation_all": evaluation(data, False),
+        "rank": distributed.gather(distributed.rank()),
+    }
+    main_pretrain.main(command_line(data, f"{output}/pretrain", "--decoder_dim_feat", "8", "--decoder_depth", "1"))
+    for name, flag in (("augmented", "--augment"), ("fixed", "--no-augment")):
+        main_linprobe.main(command_line(data, f"{output}/linprobe-{name}", flag, "--lr", "0.1", "--weight_decay", "0"))
+    main_finetune.main(command_line(data, f"{output}/finetune", "--head_dim", "8"))
+    if distributed.is_main():
+        torch.save(results, Path(output, "results.pth"))
+    distributed.barrier()
+    distributed.cleanup()
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
