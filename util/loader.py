@@ -55,6 +55,7 @@ def train_loader(dataset, args, device):
         num_workers=args.num_workers,
         persistent_workers=args.num_workers > 0,
         pin_memory=device.type == "cuda",
+        generator=torch.Generator(),  # the loader's own draws, which depend on num_workers, must not move the masks
     )
 
 

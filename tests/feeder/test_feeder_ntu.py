@@ -30,7 +30,8 @@ def central(x, p, window):
     bias = int((1 - p) * x.shape[1] / 2)
     x = x[:, bias : x.shape[1] - bias]
     flat = x.permute(0, 2, 3, 1).flatten(0, 2)[None]
-    return F.interpolate(flat, size=window, mode="linear", align_corners=False)[0].unflatten(0, (3, *x.shape[2:])).permute(0, 3, 1, 2)
+    resized = F.interpolate(flat, size=window, mode="linear", align_corners=False)[0]
+    return resized.unflatten(0, (3, *x.shape[2:])).permute(0, 3, 1, 2)
 
 
 @pytest.mark.parametrize("split, count", [("train", 24), ("test", 13)])

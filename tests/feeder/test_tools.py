@@ -34,7 +34,9 @@ def test_rotation_is_the_published_one(parity, part, assert_close):
     assert_close(tools.rotate(case["in"].numpy(), case["angles"].numpy()), case["out"])
 
 
-@pytest.mark.parametrize("frames, window", [(1, 7), (2, 7), (17, 120), (119, 120), (120, 120), (121, 120), (300, 64), (300, 1), (5, 3)])
+@pytest.mark.parametrize(
+    "frames, window", [(1, 7), (2, 7), (17, 120), (119, 120), (120, 120), (121, 120), (300, 64), (300, 1), (5, 3)]
+)
 def test_resize_is_torchs_linear_interpolation(frames, window):
     x = torch.randn(3, frames, 4, 2, generator=torch.Generator().manual_seed(frames))
     flat = x.permute(0, 2, 3, 1).reshape(1, -1, frames)
@@ -67,6 +69,11 @@ def test_random_crop_stays_inside_and_keeps_its_floor(frames, least):
         assert np.mean(lengths) == pytest.approx(225, abs=6)
     if frames <= least:
         assert set(bounds) == {(0, frames)}
+
+
+def test_random_crop_reaches_both_ends():
+    rng = np.random.RandomState(0)
+    assert {tools.crop_bounds(10, [0.8, 0.8], 1, rng) for _ in range(100)} == {(0, 8), (1, 9), (2, 10)}
 
 
 def test_crop_is_applied_before_resizing():

@@ -152,7 +152,9 @@ def test_order_of_bodies_and_samples_does_not_matter(protocol):
     assert torch.allclose(model(x).flip(0), model(x.flip(0)), atol=1e-5)
 
 
-@pytest.mark.parametrize("options, message", [({"protocol": "knn"}, "linprobe, finetune"), ({"readout": "max"}, "mean, per_joint")])
+@pytest.mark.parametrize(
+    "options, message", [({"protocol": "knn"}, "linprobe, finetune"), ({"readout": "max"}, "mean, per_joint")]
+)
 def test_unknown_choices(options, message):
     with pytest.raises(ValueError, match=message):
         tiny(**options)

@@ -77,6 +77,13 @@ def test_released_pretraining_gives_the_published_loss(shared, parity):
     assert model(published["x"])[0].item() == pytest.approx(float(published["mamp/a/loss"]), rel=1e-5)
 
 
+def test_prefix_of_a_distributed_model_is_dropped(tmp_path):
+    donor, model = classifier(), classifier()
+    torch.save({"model": {f"module.{k}": v for k, v in donor.state_dict().items()}}, tmp_path / "ddp.pth")
+    checkpoint.load_model(model, tmp_path / "ddp.pth")
+    assert all(torch.equal(v, model.state_dict()[k]) for k, v in donor.state_dict().items())
+
+
 def test_file_of_another_method(shared):
     with pytest.raises(ValueError, match="umurl_small.pth.tar: no state dict under 'model'"):
         checkpoint.load(shared("parity/released_umurl_small.pth.tar"))
@@ -87,10 +94,10 @@ def test_what_is_saved_is_loaded(tmp_path):
     optimizer = torch.optim.AdamW(model.parameters())
     model(torch.randn(2, 3, 12, 5, 1)).sum().backward()
     optimizer.step()
-    content = {"model": model.state_dict(), "optimizer": optimizer.state_dict(), "epoch": 4, "best": None, "config": {"lr": 1e-3, "p": [1]}}
-    checkpoint.save(tmp_path / "a.pth", content)
+    plain = {"epoch": 4, "best": None, "config": {"lr": 1e-3, "p": [1]}}
+    checkpoint.save(tmp_path / "a.pth", plain | {"model": model.state_dict(), "optimizer": optimizer.state_dict()})
     loaded = checkpoint.load(tmp_path / "a.pth")
-    assert {k: loaded[k] for k in ("epoch", "best", "config")} == {"epoch": 4, "best": None, "config": {"lr": 1e-3, "p": [1]}}
+    assert {k: loaded[k] for k in plain} == plain
     for a, b in zip(optimizer.state_dict()["state"].values(), loaded["optimizer"]["state"].values(), strict=True):
         assert all(torch.equal(a[k], b[k]) for k in a)
     twin = classifier()

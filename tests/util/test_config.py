@@ -27,14 +27,17 @@ def parse(stage, *argv):
 
 def test_later_sources_win(file):
     stage = file("epochs: 7\nlr: 1e-4\ndepth: 3\nbatch_size: 5\n")
-    dataset = file("depth: 4\nbatch_size: 6\ndim_feat: 64\nstages:\n  pretrain: {batch_size: 8, dim_feat: 32}\n  linprobe: {k: 3}", "d.yaml")
+    exceptions = "stages:\n  pretrain: {batch_size: 8, dim_feat: 32}\n  linprobe: {k: 3}"
+    dataset = file(f"depth: 4\nbatch_size: 6\ndim_feat: 64\n{exceptions}", "d.yaml")
     args = parse("pretrain", "--config", stage, "--dataset", dataset, "--dim_feat", 16)
     assert (args.epochs, args.lr, args.depth, args.batch_size, args.dim_feat) == (7, 1e-4, 4, 8, 16)
     assert args.num_heads == OPTIONS["num_heads"].default and args.stage == "pretrain"
     assert parse("linprobe", "--dataset", dataset).batch_size == 6
 
 
-@pytest.mark.parametrize("text, value", [("1e-3", 0.001), ("1E-3", 0.001), ("'0.5'", 0.5), ("2", 2.0), (".5", 0.5), ("1.5e+1", 15.0)])
+@pytest.mark.parametrize(
+    "text, value", [("1e-3", 0.001), ("1E-3", 0.001), ("'0.5'", 0.5), ("2", 2.0), (".5", 0.5), ("1.5e+1", 15.0)]
+)
 def test_numbers_in_yaml(file, text, value):
     lr = parse("pretrain", "--config", file(f"lr: {text}")).lr
     assert lr == value and isinstance(lr, float)
@@ -44,7 +47,8 @@ def test_lists_booleans_and_null(file):
     args = parse("pretrain", "--config", file("betas: [0.8, 9e-1]\nrot_theta: 0.2\nbone: true\nqk_scale: null\nepochs: '3'"))
     assert args.betas == [0.8, 0.9] and args.rot_theta == [0.2] and args.bone is True and args.qk_scale is None
     assert args.epochs == 3
-    args = parse("pretrain", "--no-bone", "--random_rot", "--rot_theta", 0, 1, 0, "--config", file("bone: true\nrandom_rot: false"))
+    other = file("bone: true\nrandom_rot: false")
+    args = parse("pretrain", "--no-bone", "--random_rot", "--rot_theta", 0, 1, 0, "--config", other)
     assert args.bone is False and args.random_rot is True and args.rot_theta == [0, 1, 0]
 
 
@@ -180,8 +184,8 @@ def test_help_names_every_option_and_its_default(capsys):
 
 
 def test_published_option_names_are_there():
-    names = """output_dir log_dir finetune resume eval dist_eval batch_size accum_iter epochs lr min_lr layer_decay seed num_workers
-    device enable_amp""".split()
+    names = """output_dir log_dir finetune resume eval dist_eval batch_size accum_iter epochs lr min_lr layer_decay seed
+    num_workers device enable_amp""".split()
     assert not set(names) - set(OPTIONS)
 
 

@@ -89,12 +89,13 @@ def test_the_encoder_of_a_linear_probe_does_not_move(runs):
             assert key.startswith("head.") or torch.equal(states[0][key], states[1][key])
 
 
-@pytest.mark.parametrize("stage, folder", [(main_linprobe, "linprobe-augmented"), (main_linprobe, "linprobe-fixed"), (main_finetune, "finetune")])
+@pytest.mark.parametrize("folder", ["linprobe-augmented", "linprobe-fixed", "finetune"])
 @pytest.mark.parametrize("world", [1, 2])
-def test_the_reported_result_is_the_saved_models(runs, invented, tmp_path, options, world, stage, folder):
-    more = ["--head_dim", 8] if stage is main_finetune else []
+def test_the_reported_result_is_the_saved_models(runs, invented, tmp_path, options, world, folder):
+    stage, more = ("finetune", {"head_dim": 8}) if folder == "finetune" else ("linprobe", {})
     reported = json.loads((runs[world] / folder / "result.json").read_text())["last"]
-    stage.main(options(invented, tmp_path, "--eval", runs[world] / folder / "checkpoint-last.pth", *more))
+    main = {"linprobe": main_linprobe, "finetune": main_finetune}[stage].main
+    main(options(stage, invented, tmp_path, "--eval", runs[world] / folder / "checkpoint-last.pth", **more))
     evaluated = json.loads((tmp_path / "result.json").read_text())["last"]
     assert evaluated == pytest.approx({k: reported[k] for k in evaluated}, rel=1e-6)
     assert evaluated["test_samples"] == 13

@@ -71,6 +71,15 @@ def test_items_do_not_depend_on_what_was_asked_before(data):
     assert not torch.allclose(forward[0, 2], Seeded(data, seed=2)[0, 2][0], atol=1e-3)
 
 
+def test_every_item_draws_its_own_augmentation():
+    class Draws(torch.utils.data.Dataset):
+        def get(self, index, rng):
+            return rng.rand()
+
+    draws = {(s, e, i): Seeded(Draws(), s)[e, i] for s in range(3) for e in range(3) for i in range(10)}
+    assert len(set(draws.values())) == 90
+
+
 def loader_args(**changes):
     return argparse.Namespace(**dict(batch_size=4, accum_iter=2, seed=0, num_workers=0, dist_eval=True) | changes)
 

@@ -1,0 +1,165 @@
+"""Runs that are interrupted, killed or go wrong."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+import main_finetune
+import main_linprobe
+import main_pretrain
+from model.mamp import MAMP
+from util import checkpoint, run
+
+ROOT = Path(__file__).resolve().parents[1]
+MAINS = {"pretrain": main_pretrain, "linprobe": main_linprobe, "finetune": main_finetune}
+
+
+def read(folder, name="result.json"):
+    text = (folder / name).read_text()
+    return [json.loads(line) for line in text.splitlines()] if name.endswith("l") else json.loads(text)
+
+
+def weights(path):
+    return checkpoint.load(path)["model"]
+
+
+def same(one, two):
+    return one.keys() == two.keys() and all(torch.equal(one[k], two[k]) for k in one)
+
+
+class Stop(Exception):
+    """Somebody pulls the plug."""
+
+
+@pytest.fixture(scope="module")
+def whole(invented, options, tmp_path_factory):
+    """whole(stage) -> folder of four uninterrupted epochs."""
+    done = {}
+
+    def train(stage):
+        if stage not in done:
+            done[stage] = tmp_path_factory.mktemp(stage)
+            MAINS[stage].main(options(stage, invented, done[stage], "--epochs", 4))
+        return done[stage]
+
+    return train
+
+
+def assert_same_run(one, two):
+    a, b = (checkpoint.load(folder / "checkpoint-last.pth") for folder in (one, two))
+    assert a["epoch"] == b["epoch"] == 3 and same(a["model"], b["model"])
+    for s, t in zip(a["optimizer"]["state"].values(), b["optimizer"]["state"].values(), strict=True):
+        assert all(torch.equal(torch.as_tensor(s[k]), torch.as_tensor(t[k])) for k in s if s[k] is not None)
+    logs = [read(folder, "log.jsonl") for folder in (one, two)]
+    assert [line["epoch"] for line in logs[1]] == [0, 1, 2, 3]
+    for x, y in zip(*logs, strict=True):
+        assert {k: v for k, v in x.items() if k != "samples_per_s"} == {k: v for k, v in y.items() if k != "samples_per_s"}
+    results = [read(folder) for folder in (one, two)]
+    for result in results:
+        for numbers in (result["last"], result["best"] or {}):
+            numbers.pop("samples_per_s", None)
+    assert results[0] == results[1]
+
+
+@pytest.mark.parametrize("stage", MAINS)
+@pytest.mark.parametrize(
+    "moment, workers", [("util.run.train_one_epoch", 1), ("util.run.checkpoint.save", 0), ("util.run.Log.epoch", 0)]
+)
+def test_resuming_continues_bit_for_bit(stage, moment, workers, whole, invented, options, tmp_path, monkeypatch):
+    line = options(stage, invented, tmp_path, "--epochs", 4, num_workers=workers)
+    function = {"train_one_epoch": run.train_one_epoch, "save": checkpoint.save, "epoch": run.Log.epoch}[moment.split(".")[-1]]
+
+    def interrupted(*args, **kwargs):
+        numbers = [a for a in args if isinstance(a, int)] + [a["epoch"] for a in args if isinstance(a, dict) and "model" in a]
+        if 2 in numbers:
+            raise Stop
+        return function(*args, **kwargs)
+
+    monkeypatch.setattr(moment, interrupted)
+    with pytest.raises(Stop):
+        MAINS[stage].main(line)
+    monkeypatch.undo()
+    torch.manual_seed(123)
+    np.random.seed(123)
+    MAINS[stage].main([*line, "--resume", "auto"])
+    assert_same_run(whole(stage), tmp_path)
+
+
+def test_a_killed_process_is_resumed(whole, invented, options, tmp_path):
+    command = [sys.executable, "main_pretrain.py", *options("pretrain", invented, tmp_path, "--epochs", 400)]
+    process = subprocess.Popen(command, cwd=ROOT, env=os.environ | {"OMP_NUM_THREADS": "1"}, stdout=subprocess.DEVNULL,
+                               stderr=subprocess.DEVNULL)  # fmt: skip
+    log, deadline = tmp_path / "log.jsonl", time.monotonic() + 120
+    while time.monotonic() < deadline and process.poll() is None and not (log.exists() and log.read_text().count("\n") >= 2):
+        time.sleep(0.02)
+    assert process.poll() is None
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    stopped = checkpoint.load(tmp_path / "checkpoint-last.pth")["epoch"]
+    epochs = stopped + 3
+    main_pretrain.main(options("pretrain", invented, tmp_path, "--epochs", epochs, "--resume", "auto"))
+    assert [line["epoch"] for line in read(tmp_path, "log.jsonl")] == list(range(epochs))
+    assert not list(tmp_path.glob("*.tmp"))
+
+
+def test_resuming_a_finished_run_changes_nothing(whole, invented, options):
+    folder = whole("finetune")
+    before, result = weights(folder / "checkpoint-last.pth"), read(folder)
+    main_finetune.main(options("finetune", invented, folder, "--epochs", 4, "--resume", "auto"))
+    assert same(before, weights(folder / "checkpoint-last.pth"))
+    assert len(read(folder, "log.jsonl")) == 4 and read(folder)["last"] == result["last"]
+
+
+def test_resume_auto_without_a_checkpoint_starts_anew(whole, invented, options, tmp_path):
+    main_pretrain.main(options("pretrain", invented, tmp_path, "--epochs", 4, "--resume", "auto"))
+    assert_same_run(whole("pretrain"), tmp_path)
+
+
+def test_seed_decides_everything(whole, invented, options, tmp_path):
+    main_pretrain.main(options("pretrain", invented, tmp_path / "1", "--epochs", 4, "--seed", 1))
+    assert not same(weights(whole("pretrain") / "checkpoint-last.pth"), weights(tmp_path / "1/checkpoint-last.pth"))
+    main_pretrain.main(options("pretrain", invented, tmp_path / "0", "--epochs", 4, num_workers=1))
+    assert same(weights(whole("pretrain") / "checkpoint-last.pth"), weights(tmp_path / "0/checkpoint-last.pth"))
+
+
+def test_resuming_what_cannot_be_resumed(whole, invented, options, tmp_path):
+    checkpoint.save(tmp_path / "bare.pth", {"model": weights(whole("pretrain") / "checkpoint-last.pth")})
+    with pytest.raises(ValueError, match="bare.pth: cannot be resumed, it has no optimizer, epoch, best"):
+        main_pretrain.main(options("pretrain", invented, tmp_path, "--epochs", 4, "--resume", tmp_path / "bare.pth"))
+    with pytest.raises(FileNotFoundError, match="absent.pth: no such checkpoint"):
+        main_pretrain.main(options("pretrain", invented, tmp_path, "--epochs", 4, "--resume", tmp_path / "absent.pth"))
+
+
+def test_loss_that_is_not_finite_stops_with_the_weights_from_before(invented, options, tmp_path, monkeypatch):
+    forward_loss, calls = MAMP.forward_loss, []
+
+    def explodes(self, *args):
+        calls.append(1)
+        return forward_loss(self, *args) * (float("inf") if len(calls) == 9 else 1)  # epoch 1, step 2: six steps an epoch
+
+    monkeypatch.setattr(MAMP, "forward_loss", explodes)
+    message = r"loss inf in epoch 1, step 2, samples \[(\d+, ){3}\d+\]; the weights from before .*checkpoint-last.pth"
+    with pytest.raises(ValueError, match=message):
+        main_pretrain.main(options("pretrain", invented, tmp_path, "--epochs", 3))
+    content = checkpoint.load(tmp_path / "checkpoint-last.pth")
+    assert content["epoch"] == 0 and all(torch.isfinite(v).all() for v in content["model"].values())
+    assert [line["epoch"] for line in read(tmp_path, "log.jsonl")] == [0]
+    monkeypatch.undo()
+    main_pretrain.main(options("pretrain", invented, tmp_path, "--epochs", 2, "--resume", "auto"))
+    assert len(read(tmp_path, "log.jsonl")) == 2
+
+
+def test_sequence_with_absurd_values_is_named_in_the_first_epoch(npz, arrays, options, tmp_path):
+    arrays["x_train"][5] *= 1e30
+    with pytest.raises(ValueError, match=r"loss (nan|inf) in epoch 0, step \d, samples \[.*\b5\b.*\]"):
+        main_pretrain.main(options("pretrain", npz(arrays), tmp_path / "out", "--epochs", 2))
+    content = checkpoint.load(tmp_path / "out/checkpoint-last.pth")
+    assert content["epoch"] == -1 and all(torch.isfinite(v).all() for v in content["model"].values())
