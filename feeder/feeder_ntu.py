@@ -12,7 +12,7 @@ SPLITS = ("train", "test")
 
 
 class Feeder(Dataset):
-    """Sequences of one split; item i is (x (C, window, V, M) float32, label, i).
+    """Sequences of one split; item i is (x (C, window, V, M) float32, label, row in the split).
 
     data_path: npz with x_train, y_train, x_test, y_test (docs/data.md). The arrays stay in the file and are memory-mapped.
     split: 'train' or 'test'.

@@ -121,8 +121,8 @@ def test_retrieval_by_loops(chain, npz, arrays, options, tmp_path):
     nearest = [max(range(24), key=lambda g: F.cosine_similarity(q, features["train"][g], dim=0)) for q in features["test"]]
     nearest[4] = (nearest[4] + 1) % 24  # one that cannot be right
     arrays["y_train"], arrays["y_test"] = np.eye(24), np.eye(24)[nearest]
-    line = options("retrieval", npz(arrays), tmp_path / "out", "--finetune", chain / "pretrain/checkpoint-2.pth", drop_path_rate=0.9)
-    main_retrieval.main(line)
+    encoder = {"finetune": chain / "pretrain/checkpoint-2.pth", "drop_path_rate": 0.9}
+    main_retrieval.main(options("retrieval", npz(arrays), tmp_path / "out", **encoder))
     result = read(tmp_path / "out")
     assert result["last"] == {"test_acc1": pytest.approx(100 * 12 / 13), "test_samples": 13}
     assert (result["k"], result["readout"], read(chain / "retrieval")["k"]) == (1, "mean", 3)

@@ -56,6 +56,8 @@ def call(main, argv, capfd):
         (("--lrr", "1"), "error: option 'lrr' is not known; did you mean 'lr'?"),
         (("--dim_feat", "9"), "error: width 9 is not a multiple of num_heads 2"),
         (("--num_frames", "10"), "error: num_frames 10 is not a multiple of t_patch_size 4"),
+        (("--betas", "0.9"), "error: betas 0.9: takes 2 numbers"),
+        (("--rot_theta", "0.1", "0.2"), "error: rot_theta 0.1 0.2: takes 1 or 3 numbers"),
         (("--effective_batch_size", "7"), "error: effective_batch_size 7 is not a multiple"),
         (("--device", "gpu"), "error: device 'gpu'"),
         (("--output_dir", __file__), "error: "),

@@ -37,6 +37,10 @@ def parse(stage, argv=None):
             raise ValueError(f"{name} {value}: at least 1")
     if not 0 < getattr(args, "mask_ratio", 0.5) < 1:
         raise ValueError(f"mask_ratio {args.mask_ratio}: a share of the tokens between 0 and 1")
+    for name, lengths in (("betas", (2,)), ("rot_theta", (1, 3)), ("train_p_interval", (1, 2)), ("test_p_interval", (1,))):
+        values = getattr(args, name, None)
+        if values is not None and len(values) not in lengths:
+            raise ValueError(f"{name} {' '.join(map(str, values))}: takes {' or '.join(map(str, lengths))} numbers")
     if args.data_path is None:
         raise ValueError("data_path: no data set given; use --dataset config/dataset/NAME.yaml or --data_path FILE.npz")
     return args

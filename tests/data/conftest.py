@@ -1,21 +1,5 @@
-from pathlib import Path
-
 import numpy as np
 import pytest
-
-SHARED = Path(__file__).resolve().parents[2] / ".." / "shared"
-
-
-@pytest.fixture(scope="session")
-def shared():
-    """Path of a fixture beside the project; the test skips if it is absent."""
-
-    def path(name):
-        if not (SHARED / name).exists():
-            pytest.skip(f"needs ../shared/{name}")
-        return SHARED / name
-
-    return path
 
 
 @pytest.fixture(scope="session")
