@@ -40,7 +40,7 @@ def parse(stage, argv=None):
     for name, lengths in (("betas", (2,)), ("rot_theta", (1, 3)), ("train_p_interval", (1, 2)), ("test_p_interval", (1,))):
         values = getattr(args, name, None)
         if values is not None and len(values) not in lengths:
-            raise ValueError(f"{name} {' '.join(map(str, values))}: takes {' or '.join(map(str, lengths))} numbers")
+            raise ValueError(f"{name} {' '.join(map(str, values))}: takes {' or '.join(map(str, lengths))} number(s)")
     if args.data_path is None:
         raise ValueError("data_path: no data set given; use --dataset config/dataset/NAME.yaml or --data_path FILE.npz")
     return args
