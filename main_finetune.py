@@ -30,7 +30,7 @@ def main(argv=None):
         head_dropout=args.head_dropout,
     )
     if args.finetune:
-        checkpoint.load_encoder(model, args.finetune)
+        run.check_settings(args, checkpoint.load_encoder(model, args.finetune), args.finetune)
     model.to(device)
     groups = param_groups_lrd(model, args.weight_decay, layer_decay=args.layer_decay)
     optimizer = torch.optim.AdamW(groups, lr=args.lr, betas=tuple(args.betas), fused=True)

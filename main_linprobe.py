@@ -42,8 +42,11 @@ def main(argv=None):
         **run.model_options(args, data), num_classes=data.num_classes, protocol="linprobe", readout=args.readout
     )
     if args.finetune:
-        checkpoint.load_encoder(model, args.finetune)
+        run.check_settings(args, checkpoint.load_encoder(model, args.finetune), args.finetune)
     model.head.add_norm()
+    resumed = run.resume_path(args)
+    if resumed:  # its encoder, too, before features are computed with it
+        run.check_settings(args, checkpoint.load_model(model, resumed), resumed)
     model.freeze_encoder().to(device)
     say(f"{len(data)} labelled sequences, frozen encoder from {args.finetune or 'random weights'}, read-out {args.readout}")
 

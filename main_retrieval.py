@@ -18,7 +18,7 @@ def main(argv=None):
     data = splits["train"]
     model = Transformer(**run.model_options(args, data), num_classes=data.num_classes, protocol="linprobe")
     if args.finetune:
-        checkpoint.load_encoder(model, args.finetune)
+        run.check_settings(args, checkpoint.load_encoder(model, args.finetune), args.finetune)
     model.to(device).eval()
     pool = LinearHead(1, 1, args.readout).pool
     (gallery, gallery_labels), (queries, labels) = (

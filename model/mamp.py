@@ -53,6 +53,8 @@ class MAMP(Encoder):
     @staticmethod
     def extract_motion(x, motion_stride=1):
         """m[t] = x[t+s] − x[t], zero in the last s frames. x, m: (N·M, T, V, C)."""
+        if not 0 < motion_stride < x.shape[1]:
+            raise ValueError(f"motion_stride {motion_stride}: at least 1 and below the {x.shape[1]} frames of a sequence")
         motion = torch.zeros_like(x)
         motion[:, :-motion_stride] = x[:, motion_stride:] - x[:, :-motion_stride]
         return motion
@@ -68,6 +70,8 @@ class MAMP(Encoder):
         uniform = torch.rand(len(x), self.num_segments * self.num_joints, device=x.device)
         if motion_aware_tau <= 0:
             return uniform
+        if self.num_segments < 2:
+            raise ValueError("motion-aware masking compares segments: num_frames must be at least twice t_patch_size")
         intensity = self.motion_intensity(x)
         strength = intensity / (intensity.amax(1, keepdim=True) * motion_aware_tau + 1e-10)
         gumbel = -torch.log(-torch.log(uniform + 1e-10) + 1e-10)
@@ -81,6 +85,8 @@ class MAMP(Encoder):
         """
         b, num_tokens, dim = tokens.shape
         len_keep = int(num_tokens * (1 - mask_ratio))
+        if len_keep < 1:
+            raise ValueError(f"mask_ratio {mask_ratio} leaves none of the {num_tokens} tokens visible")
         ids_shuffle = scores.argsort(dim=1)
         ids_restore = ids_shuffle.argsort(dim=1)
         ids_keep = ids_shuffle[:, :len_keep]

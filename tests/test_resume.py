@@ -16,6 +16,7 @@ import main_finetune
 import main_linprobe
 import main_pretrain
 from model.mamp import MAMP
+from model.transformer import Transformer
 from util import checkpoint, run
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -163,3 +164,23 @@ def test_sequence_with_absurd_values_is_named_in_the_first_epoch(npz, arrays, op
         main_pretrain.main(options("pretrain", npz(arrays), tmp_path / "out", "--epochs", 2))
     content = checkpoint.load(tmp_path / "out/checkpoint-last.pth")
     assert content["epoch"] == -1 and all(torch.isfinite(v).all() for v in content["model"].values())
+
+
+def test_resumed_probe_on_fixed_features_keeps_its_encoder(invented, options, tmp_path):
+    """Resuming without --finetune: the encoder is the checkpoint's, so --eval agrees with what the run reports."""
+    start = ("--no-augment", "--lr", 0.1, "--warmup_epochs", 0)
+    torch.manual_seed(7)
+    encoder = Transformer(dim_feat=8, depth=2, num_heads=2, mlp_ratio=2, num_frames=8, num_joints=5, num_classes=3)
+    checkpoint.save(tmp_path / "encoder.pth", {"model": encoder.state_dict()})
+    out = tmp_path / "out"
+    main_linprobe.main(options("linprobe", invented, out, *start, "--epochs", 2, "--finetune", tmp_path / "encoder.pth"))
+    main_linprobe.main(options("linprobe", invented, out, *start, "--epochs", 4, "--resume", "auto"))
+    reported = json.loads((out / "result.json").read_text())["last"]
+    main_linprobe.main(options("linprobe", invented, tmp_path / "eval", "--eval", out / "checkpoint-last.pth"))
+    assert json.loads((tmp_path / "eval/result.json").read_text())["last"]["test_loss"] == pytest.approx(reported["test_loss"])
+
+
+def test_resuming_with_other_heads_is_refused(invented, options, tmp_path):
+    main_linprobe.main(options("linprobe", invented, tmp_path, "--epochs", 1))
+    with pytest.raises(ValueError, match="made with num_heads 2, this run has 4"):
+        main_linprobe.main(options("linprobe", invented, tmp_path, "--epochs", 2, "--resume", "auto", num_heads=4))

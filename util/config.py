@@ -29,9 +29,11 @@ def parse(stage, argv=None):
     if given["dataset"]:
         values |= read_yaml(given["dataset"], stage)
     values |= {k: v for k, v in given.items() if v is not None and k not in ("config", "dataset")}
+    values["output_dir"] = values["output_dir"] or f"output/{stage}"  # one stage must not overwrite another's checkpoints
     args = argparse.Namespace(stage=stage, **values)
-    for name in ("epochs", "batch_size", "effective_batch_size", "accum_iter", "num_frames", "motion_stride", "eval_freq",
-                 "save_freq", "print_freq", "k"):  # fmt: skip
+    for name in ("epochs", "batch_size", "effective_batch_size", "accum_iter", "num_frames", "min_frames", "motion_stride",
+                 "dim_in", "dim_feat", "depth", "num_heads", "t_patch_size", "decoder_dim_feat", "decoder_depth", "head_dim",
+                 "eval_freq", "save_freq", "print_freq", "k"):  # fmt: skip
         value = getattr(args, name, None)
         if value is not None and value < 1:
             raise ValueError(f"{name} {value}: at least 1")

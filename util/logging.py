@@ -36,7 +36,7 @@ class Log:
         if not distributed.is_main():
             return
         lines = self.path.read_text().splitlines() if start_epoch and self.path.exists() else []
-        kept = [line for line in lines if json.loads(line)["epoch"] < start_epoch]
+        kept = [line for line in lines if line.endswith("}") and json.loads(line)["epoch"] < start_epoch]  # not a cut one
         self.path.write_text("".join(line + "\n" for line in kept))
         self.board = SummaryWriter(log_dir or output_dir, purge_step=start_epoch or None)
 

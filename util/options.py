@@ -21,7 +21,7 @@ class Option:
 
 GROUPS = {
     "run": [
-        Option("output_dir", "output", "folder for checkpoints, log.jsonl, config.yaml and result.json"),
+        Option("output_dir", None, "folder for checkpoints, log.jsonl, config.yaml and result.json (default: output/STAGE)"),
         Option("log_dir", None, "folder for TensorBoard (default: output_dir)"),
         Option("device", "auto", "auto, cpu, cuda or cuda:N"),
         Option("seed", 0, "seeds initialisation, data order, augmentation and masking", int),

@@ -33,6 +33,17 @@ def start(stage, argv=None):
     return args, device
 
 
+def check_settings(args, content, path):
+    """Refuse a checkpoint made with other settings that leave no trace in the weights' shapes. Raises ValueError.
+
+    Ours carry the resolved 'config', released ones args.model_args.
+    """
+    made_with = content.get("config") or getattr(content.get("args"), "model_args", None) or {}
+    for key in ("num_heads", "bone", "vel"):
+        if key in made_with and made_with[key] != getattr(args, key):
+            raise ValueError(f"{path}: made with {key} {made_with[key]}, this run has {getattr(args, key)}")
+
+
 def feeder(args, split, augment):
     """Feeder of a split with the options' crop; `augment` means random crops and rotations."""
     return Feeder(
@@ -65,12 +76,15 @@ def fit(args, device, model, loader, optimizer, loss_of, evaluate=None, trained=
     path = resume_path(args)
     if path:
         content = checkpoint.load_model(model, path)
+        check_settings(args, content, path)
         missing = [k for k in ("optimizer", "epoch", "best") if k not in content]
         if missing:
             raise ValueError(f"{path}: cannot be resumed, it has no {', '.join(missing)}; --finetune starts from its weights")
         optimizer.load_state_dict(content["optimizer"])
         first, best, metrics = content["epoch"] + 1, content["best"], content["metrics"]
-        say(f"resuming {path} at epoch {first}")
+        if first > args.epochs:
+            raise ValueError(f"{path}: {first} epochs are done already, more than --epochs {args.epochs}")
+        say(f"resuming {path} after {first} epochs")
     ddp = distributed.wrap(trained if trained is not None else model, device)
     log = Log(args.output_dir, args.log_dir, first)
 
@@ -111,6 +125,9 @@ def fit(args, device, model, loader, optimizer, loss_of, evaluate=None, trained=
         numbers = "  ".join(f"{k} {v:.5g}" for k, v in metrics.items())
         say(f"epoch {epoch + 1}/{args.epochs}  {numbers}  {left / 60:.1f} min left")
     log.close()
+    if evaluate and "test_acc1" not in metrics:  # resumed with nothing left to train
+        metrics |= evaluate()
+        best = best or metrics | {"epoch": first - 1}
     return {"last": metrics, "best": best}
 
 
@@ -144,6 +161,7 @@ def evaluate_checkpoint(args, device, test):
     if args.stage == "linprobe":
         model.head.add_norm()
     checkpoint.load_model(model, args.eval, content)
+    check_settings(args, content, args.eval)
     if data.label.max() >= classes:
         raise ValueError(f"{args.data_path}: has the label {data.label.max()}, {args.eval} knows {classes} classes")
     metrics = evaluate(model.to(device), test, device, args.enable_amp)

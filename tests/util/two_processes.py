@@ -67,7 +67,8 @@ def main(data, output):
         "evaluation_all": evaluation(data, False),
         "rank": distributed.gather(distributed.rank()),
     }
-    main_pretrain.main(command_line(data, f"{output}/pretrain", "--decoder_dim_feat", "8", "--decoder_depth", "1"))
+    decoder = "--decoder_dim_feat 8 --decoder_depth 1 --mask_ratio 0.8".split()
+    main_pretrain.main(command_line(data, f"{output}/pretrain", *decoder))
     for name, flag in (("augmented", "--augment"), ("fixed", "--no-augment")):
         main_linprobe.main(command_line(data, f"{output}/linprobe-{name}", flag, "--lr", "0.1", "--weight_decay", "0"))
     main_finetune.main(command_line(data, f"{output}/finetune", "--head_dim", "8"))
