@@ -48,7 +48,8 @@ def main(argv=None):
     if resumed:  # its encoder, too, before features are computed with it
         run.check_settings(args, checkpoint.load_model(model, resumed), resumed)
     model.freeze_encoder().to(device)
-    say(f"{len(data)} labelled sequences, frozen encoder from {args.finetune or 'random weights'}, read-out {args.readout}")
+    encoder = args.finetune or resumed or "random weights"
+    say(f"{len(data)} labelled sequences, frozen encoder from {encoder}, read-out {args.readout}")
 
     trained = model
     if not args.augment:  # nothing in front of the head changes between epochs

@@ -175,7 +175,9 @@ def test_resumed_probe_on_fixed_features_keeps_its_encoder(invented, options, tm
     out = tmp_path / "out"
     main_linprobe.main(options("linprobe", invented, out, *start, "--epochs", 2, "--finetune", tmp_path / "encoder.pth"))
     main_linprobe.main(options("linprobe", invented, out, *start, "--epochs", 4, "--resume", "auto"))
-    reported = json.loads((out / "result.json").read_text())["last"]
+    result = json.loads((out / "result.json").read_text())
+    assert result["checkpoint"] == str(tmp_path / "encoder.pth")
+    reported = result["last"]
     main_linprobe.main(options("linprobe", invented, tmp_path / "eval", "--eval", out / "checkpoint-last.pth"))
     assert json.loads((tmp_path / "eval/result.json").read_text())["last"]["test_loss"] == pytest.approx(reported["test_loss"])
 
@@ -184,3 +186,11 @@ def test_resuming_with_other_heads_is_refused(invented, options, tmp_path):
     main_linprobe.main(options("linprobe", invented, tmp_path, "--epochs", 1))
     with pytest.raises(ValueError, match="made with num_heads 2, this run has 4"):
         main_linprobe.main(options("linprobe", invented, tmp_path, "--epochs", 2, "--resume", "auto", num_heads=4))
+
+
+def test_weights_ruined_by_the_last_update_are_not_saved(invented, options, tmp_path):
+    """One step an epoch: the loss before it is finite, the weights after it are not."""
+    line = options("pretrain", invented, tmp_path, "--epochs", 1, "--batch_size", 24, "--warmup_epochs", 0, "--lr", 1e39)
+    with pytest.raises(ValueError, match="weights are not finite after epoch 0, step 0, samples"):
+        main_pretrain.main(line)
+    assert all(value.isfinite().all() for value in weights(tmp_path / "checkpoint-last.pth").values())

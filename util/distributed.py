@@ -40,11 +40,6 @@ def is_main():
     return rank() == 0
 
 
-def barrier():
-    if dist.is_initialized():
-        dist.barrier()
-
-
 def gather(thing):
     """[thing of rank 0, thing of rank 1, ...] on every rank; any picklable thing of ours."""
     if world_size() == 1:

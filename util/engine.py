@@ -21,8 +21,8 @@ def train_one_epoch(model, loader, optimizer, loss_of, epoch, args, device):
     """One epoch over `loader` with gradient accumulation.
 
     loss_of(model, x, label) -> scalar, the mean over its samples. Returns {'train_loss': per-sample mean over all ranks, 'lr',
-    'samples_per_s'}. Raises FloatingPointError with step and sample indices when a loss is not finite; losses stay on
-    the device between checks (every args.print_freq steps, on a CPU every step).
+    'samples_per_s'}. Raises FloatingPointError with step and sample indices when a loss, or a weight in the end, is not
+    finite; losses stay on the device between checks (every args.print_freq steps, on a CPU every step).
     """
     model.train()
     torch.manual_seed(_mix(args.seed, epoch, distributed.rank()))  # an epoch's masks depend on nothing before it
@@ -50,6 +50,8 @@ def train_one_epoch(model, loader, optimizer, loss_of, epoch, args, device):
             if (step + 1) % args.print_freq == 0:
                 speed = (step + 1) * args.effective_batch_size / (time.perf_counter() - start)
                 bar.set_postfix_str(f"loss {total / (step + 1) / args.accum_iter:.4f}, {speed:.0f} samples/s")
+    if not torch.stack([p.detach().isfinite().all() for p in model.parameters()]).all():  # the last update saw no loss after it
+        raise FloatingPointError(f"weights are not finite after epoch {epoch}, step {step}, samples {index.tolist()}")
     return {
         "train_loss": distributed.mean(total / len(loader)),
         "lr": lr,

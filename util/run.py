@@ -82,6 +82,8 @@ def fit(args, device, model, loader, optimizer, loss_of, evaluate=None, trained=
             raise ValueError(f"{path}: cannot be resumed, it has no {', '.join(missing)}; --finetune starts from its weights")
         optimizer.load_state_dict(content["optimizer"])
         first, best, metrics = content["epoch"] + 1, content["best"], content["metrics"]
+        if getattr(args, "finetune", "") is None:  # results name the encoder the run began with
+            args.finetune = content.get("config", {}).get("finetune")
         if first > args.epochs:
             raise ValueError(f"{path}: {first} epochs are done already, more than --epochs {args.epochs}")
         say(f"resuming {path} after {first} epochs")
