@@ -12,6 +12,7 @@ from torch import nn
 from model.transformer import Encoder, LayerNorm, build_blocks
 
 TARGETS = ("motion", "joint")
+INPUT_STREAMS = ("joint", "motion")
 
 
 class MAMP(Encoder):
@@ -19,12 +20,13 @@ class MAMP(Encoder):
 
     decoder_dim_feat, decoder_depth: width and number of blocks of the decoder.
     norm_skes_loss: normalise every token's target to zero mean and unit variance.
-    target: 'motion' (MAMP) or 'joint' (SkeletonMAE*).
+    target: 'motion' (MAMP) or 'joint' (SkeletonMAE*). input_stream: what the encoder sees, 'joint' or 'motion' (Table 7); masking
+    and target are those of the joints either way.
     """
 
     def __init__(
-        self, decoder_dim_feat=256, decoder_depth=5, norm_skes_loss=False, target="motion", num_heads=8, mlp_ratio=4,
-        qkv_bias=True, qk_scale=None, drop_rate=0.0, attn_drop_rate=0.0, drop_path_rate=0.0, **encoder,
+        self, decoder_dim_feat=256, decoder_depth=5, norm_skes_loss=False, target="motion", input_stream="joint", num_heads=8,
+        mlp_ratio=4, qkv_bias=True, qk_scale=None, drop_rate=0.0, attn_drop_rate=0.0, drop_path_rate=0.0, **encoder,
     ):  # fmt: skip
         shared = dict(
             num_heads=num_heads, mlp_ratio=mlp_ratio, qkv_bias=qkv_bias, qk_scale=qk_scale,
@@ -33,7 +35,9 @@ class MAMP(Encoder):
         super().__init__(**shared, **encoder)
         if target not in TARGETS:
             raise ValueError(f"target {target!r}: use one of {', '.join(TARGETS)}")
-        self.norm_skes_loss, self.target = norm_skes_loss, target
+        if input_stream not in INPUT_STREAMS:
+            raise ValueError(f"input_stream {input_stream!r}: use one of {', '.join(INPUT_STREAMS)}")
+        self.norm_skes_loss, self.target, self.input_stream = norm_skes_loss, target, input_stream
 
         self.decoder_embed = nn.Linear(self.dim_feat, decoder_dim_feat)
         self.mask_token = nn.Parameter(torch.zeros(1, 1, decoder_dim_feat))
@@ -97,7 +101,8 @@ class MAMP(Encoder):
     def forward_encoder(self, x, mask_ratio, motion_aware_tau):
         """x: (N·M, T, V, C) -> latent (N·M, L_keep, D) in shuffled order, mask and ids_restore (N·M, L)."""
         scores = self.masking_scores(x, motion_aware_tau)
-        visible, mask, ids_restore = self.random_masking(self.embed(x), scores, mask_ratio)
+        seen = self.extract_motion(x) if self.input_stream == "motion" else x
+        visible, mask, ids_restore = self.random_masking(self.embed(seen), scores, mask_ratio)
         return self.encode(visible), mask, ids_restore
 
     def forward_decoder(self, latent, ids_restore):

@@ -271,3 +271,28 @@ def test_sizes_that_do_not_fit(options, message):
 def test_input_of_another_size(wrong):
     with pytest.raises(ValueError, match="num_frames=12, num_joints=5"):
         tiny()(torch.zeros(wrong))
+
+
+@pytest.mark.parametrize("target", ["motion", "joint"])
+def test_with_the_motion_stream_the_encoder_sees_the_motion_while_masking_and_target_stay(target):
+    x = sequences()
+    motion = torch.zeros_like(x)
+    motion[:, :, :-1] = x[:, :, 1:] - x[:, :, :-1]
+    on_joints, on_motion = (tiny(target=target, input_stream=stream) for stream in ("joint", "motion"))
+    seen, targets = [], []
+    for model, inputs in ((on_joints, motion), (on_motion, x)):  # the same tokens, once handed over and once made by the model
+        model.joints_embed.register_forward_hook(lambda module, args, out: seen.append(args[0]))
+        model.forward_loss = lambda target, pred, mask: targets.append(target) or pred.sum()
+        torch.manual_seed(1)
+        mask = model(inputs, 0.5, 2, 0.8)[2]
+    assert torch.equal(*seen)
+    reference = tiny(target=target)
+    torch.manual_seed(1)
+    reference.forward_loss = lambda target, pred, mask: targets.append(target) or pred.sum()
+    assert torch.equal(mask, reference(x, 0.5, 2, 0.8)[2])
+    assert torch.equal(targets[1], targets[2])
+
+
+def test_unknown_input_stream_is_refused():
+    with pytest.raises(ValueError, match="input_stream 'bones': use one of joint, motion"):
+        tiny(input_stream="bones")
