@@ -8,18 +8,19 @@ from feeder import tools
 from feeder.npz import open_npz
 from feeder.skeleton import parents
 
-SPLITS = ("train", "test")
+SPLITS = ("train", "val", "test")
 
 
 class Feeder(Dataset):
     """Sequences of one split; item i is (x (C, window, V, M) float32, label, row in the split).
 
     data_path: npz with x_train, y_train, x_test, y_test (docs/data.md). The arrays stay in the file and are memory-mapped.
-    split: 'train' or 'test'.
+    split: 'train', 'test', or 'val': what val_groups holds out of the training set.
     p_interval: [p] crops the central share p, [p0, p1] a random share (feeder.tools.crop_bounds).
     window_size: frames after resizing. min_frames: shortest random crop, in frames.
     random_rot: rotate by U(-rot_theta, rot_theta) radians about x, y, z (one number, or one per axis).
     bone, vel: give bones, or frame differences, instead of joints.
+    val_groups: number of groups (performers) of the training set that are 'val' and not 'train', always the same ones.
     data_ratio: share of the samples to use, int(N · ratio), drawn without replacement with subset_seed.
 
     Raises ValueError or FileNotFoundError in one line naming the file and key: unreadable npz, missing array, wrong shape,
@@ -39,15 +40,19 @@ class Feeder(Dataset):
         vel=False,
         data_ratio=1.0,
         subset_seed=0,
+        val_groups=0,
     ):
         if split not in SPLITS:
             raise ValueError(f"split {split!r}: use one of {', '.join(SPLITS)}")
+        if split == "val" and val_groups < 1:
+            raise ValueError("split 'val' needs val_groups, the number of groups to hold out of the training set")
         if not 0 < data_ratio <= 1:
             raise ValueError(f"data_ratio {data_ratio}: a share of the samples, above 0 and at most 1")
         p = np.atleast_1d(p_interval)
         if len(p) not in (1, 2) or not (0 < p[0] <= p[-1] <= 1):
             raise ValueError(f"p_interval {p_interval}: one share of the frames, or two in rising order, in (0, 1]")
         self.data_path, self.split = str(data_path), split
+        self.key = "test" if split == "test" else "train"  # of the arrays in the file
         self.p_interval, self.window_size, self.min_frames = p, window_size, min_frames
         self.random_rot, self.rot_theta, self.bone, self.vel = random_rot, rot_theta, bone, vel
         self._open()
@@ -58,38 +63,63 @@ class Feeder(Dataset):
                 "the layout of the joints (feeder/skeleton.py)"
             )
         self.indices = np.arange(len(self.x))
+        if val_groups and split != "test":
+            self.indices = self.indices[self._held_out(val_groups) == (split == "val")]
         if data_ratio < 1:
-            keep = int(len(self.x) * data_ratio)
+            keep = int(len(self.indices) * data_ratio)
             if keep == 0:
-                raise ValueError(f"data_ratio {data_ratio} leaves none of the {len(self.x)} samples of {data_path}")
-            self.indices = np.sort(np.random.RandomState(subset_seed).permutation(len(self.x))[:keep])
+                raise ValueError(f"data_ratio {data_ratio} leaves none of the {len(self.indices)} samples of {data_path}")
+            self.indices = self.indices[np.sort(np.random.RandomState(subset_seed).permutation(len(self.indices))[:keep])]
+
+    def _held_out(self, val_groups):
+        """(N,) bool: the training samples of `val_groups` groups, drawn once and for all."""
+        if self.groups is None:
+            raise ValueError(f"{self.data_path}: no array 'group_{self.key}', so no group can be held out; prepare the data again")
+        names = np.unique(self.groups)
+        if not 0 < val_groups < len(names):
+            raise ValueError(f"val_groups {val_groups}: the training set has {len(names)} groups, of which 1 to {len(names) - 1} "
+                             "can be held out")  # fmt: skip
+        return np.isin(self.groups, np.random.RandomState(0).permutation(names)[:val_groups])
 
     def _open(self):
         arrays = open_npz(self.data_path)
-        for key in (f"x_{self.split}", f"y_{self.split}"):
+        for key in (f"x_{self.key}", f"y_{self.key}"):
             if key not in arrays:
                 raise ValueError(f"{self.data_path}: no array {key!r}; it has {', '.join(sorted(arrays)) or 'none'}")
-        self.x, self.y = arrays[f"x_{self.split}"], arrays[f"y_{self.split}"]
+        self.x, self.y = arrays[f"x_{self.key}"], arrays[f"y_{self.key}"]
         y = arrays.get("y_train", self.y)  # the training labels say how many classes there are
         self.num_classes = y.shape[1] if y.ndim == 2 else int(np.max(y, initial=-1)) + 1
-        self.num_joints, self.num_bodies = (int(arrays.get(k, d)) for k, d in (("num_joints", 25), ("num_bodies", 2)))
+        self.num_joints, self.num_bodies = (self._count(arrays, k, d) for k, d in (("num_joints", 25), ("num_bodies", 2)))
         self.layout = str(arrays.get("layout", "kinect_v2"))
-        self.names = arrays.get(f"name_{self.split}")
-        self.valid_frames = arrays.get(f"valid_frames_{self.split}")
+        self.names, self.groups = arrays.get(f"name_{self.key}"), arrays.get(f"group_{self.key}")
+        self.valid_frames = arrays.get(f"valid_frames_{self.key}")
+        self.class_names = arrays.get("class_names")
         expected = 3 * self.num_joints * self.num_bodies
         if self.x.ndim != 3 or self.x.shape[2] != expected:
             raise ValueError(
-                f"{self.data_path}: x_{self.split} has shape {self.x.shape}; {self.num_bodies} bodies of "
+                f"{self.data_path}: x_{self.key} has shape {self.x.shape}; {self.num_bodies} bodies of "
                 f"{self.num_joints} joints need (N, T, {expected})"
             )
         if len(self.x) == 0:
-            raise ValueError(f"{self.data_path}: the split {self.split!r} has no samples")
+            raise ValueError(f"{self.data_path}: the split {self.key!r} has no samples")
         if len(self.x) != len(self.y):
-            raise ValueError(f"{self.data_path}: {len(self.x)} sequences but {len(self.y)} labels in {self.split!r}")
+            raise ValueError(f"{self.data_path}: {len(self.x)} sequences but {len(self.y)} labels in {self.key!r}")
+        for what in ("name", "group", "valid_frames"):
+            extra = arrays.get(f"{what}_{self.key}")
+            if extra is not None and extra.shape != (len(self.x),):
+                raise ValueError(f"{self.data_path}: {what}_{self.key} has shape {extra.shape} for {len(self.x)} sequences")
+        if self.valid_frames is not None and (np.min(self.valid_frames) < 0 or np.max(self.valid_frames) > self.x.shape[1]):
+            raise ValueError(f"{self.data_path}: valid_frames_{self.key} is not within 0..{self.x.shape[1]}")
+
+    def _count(self, arrays, key, default):
+        value = np.asarray(arrays.get(key, default))
+        if value.size != 1 or not np.issubdtype(value.dtype, np.integer) or value < 1:
+            raise ValueError(f"{self.data_path}: {key} is {value.tolist()}; it has to be one positive whole number")
+        return int(value)
 
     def _labels(self):
         """(N,) int64 classes; y is one-hot (N, K) or, in other people's files, (N,) class numbers."""
-        y, where = np.asarray(self.y), f"{self.data_path}: y_{self.split}"
+        y, where = np.asarray(self.y), f"{self.data_path}: y_{self.key}"
         if y.ndim == 2:
             wrong = np.flatnonzero((y != 0).sum(1) != 1)
             if len(wrong):
@@ -138,11 +168,11 @@ class Feeder(Dataset):
 
     def name(self, row):
         """How to call the sequence in row `row` of the split in a message."""
-        return f"{self.split} sample {row}" + ("" if self.names is None else f" ({self.names[row]})")
+        return f"{self.key} sample {row}" + ("" if self.names is None else f" ({self.names[row]})")
 
     # a worker process opens the file itself: pickling a memory map would copy the whole split
     def __getstate__(self):
-        return {k: v for k, v in self.__dict__.items() if k not in ("x", "y", "names", "valid_frames")}
+        return {k: v for k, v in self.__dict__.items() if k not in ("x", "y", "names", "groups", "valid_frames")}
 
     def __setstate__(self, state):
         self.__dict__.update(state)

@@ -186,10 +186,54 @@ def test_sequence_without_a_body(npz, arrays, told):
         Feeder(npz(arrays), "test")[3]
 
 
+@pytest.fixture
+def grouped(npz, arrays):
+    """An npz whose 24 training sequences are of 6 performers."""
+    return npz(arrays | {"group_train": np.array([f"P{i % 6}" for i in range(24)]), "group_test": np.array(["P9"] * 13)})
+
+
+@pytest.mark.parametrize("held_out", [1, 2, 5])
+def test_groups_are_held_out_whole_and_always_the_same(grouped, held_out):
+    rest, val = (Feeder(grouped, split, val_groups=held_out) for split in ("train", "val"))
+    assert sorted([*rest.indices, *val.indices]) == list(range(24))
+    groups = set(rest.groups[rest.indices]), set(val.groups[val.indices])
+    assert len(groups[1]) == held_out and not groups[0] & groups[1]
+    again = Feeder(grouped, "val", val_groups=held_out, subset_seed=3)
+    assert again.indices.tolist() == val.indices.tolist()
+    assert val[0][2] == val.indices[0] and val.name(val[0][2]).startswith("train sample")
+    assert len(Feeder(grouped, "test", val_groups=held_out)) == 13
+    few = Feeder(grouped, "train", val_groups=held_out, data_ratio=0.5)
+    assert len(few) == len(rest) // 2 and set(few.indices) <= set(rest.indices)
+
+
+def test_not_every_group_can_be_held_out(grouped):
+    with pytest.raises(ValueError, match="val_groups 6: the training set has 6 groups, of which 1 to 5 can be held out"):
+        Feeder(grouped, "train", val_groups=6)
+
+
+@pytest.mark.parametrize(
+    "spoil, message",
+    [
+        ({"name_train": np.array(["a"])}, r"name_train has shape \(1,\) for 24 sequences"),
+        ({"group_train": np.zeros((24, 2))}, r"group_train has shape \(24, 2\)"),
+        ({"valid_frames_train": np.full(24, 99)}, r"valid_frames_train is not within 0..12"),
+        ({"valid_frames_train": np.full(24, -1)}, r"valid_frames_train is not within 0..12"),
+        ({"num_joints": np.array([5, 5])}, r"num_joints is \[5, 5\]; it has to be one positive whole number"),
+        ({"num_bodies": 0}, "num_bodies is 0"),
+        ({"num_bodies": 1.5}, "num_bodies is 1.5"),
+    ],
+)
+def test_extras_that_do_not_fit(npz, arrays, spoil, message):
+    with pytest.raises(ValueError, match="data.npz: " + message):
+        Feeder(npz(arrays | spoil))
+
+
 @pytest.mark.parametrize(
     "options, message",
     [
-        ({"split": "val"}, "split 'val': use one of train, test"),
+        ({"split": "valid"}, "split 'valid': use one of train, val, test"),
+        ({"split": "val"}, "split 'val' needs val_groups"),
+        ({"val_groups": 2}, "no array 'group_train'"),
         ({"data_ratio": 0}, "data_ratio 0:"),
         ({"data_ratio": 1.5}, "data_ratio 1.5"),
         ({"p_interval": [0.9, 0.5]}, "p_interval"),
