@@ -1,14 +1,13 @@
 """Fine-tuning: the whole encoder and a two-layer head on labels; without --finetune, training from scratch.
 
-    torchrun --nproc_per_node 2 main_finetune.py --config config/finetune.yaml --dataset config/dataset/ntu60_xsub.yaml \
-        --finetune output/pretrain/checkpoint-399.pth
+torchrun --nproc_per_node 2 main_finetune.py --dataset ntu60_xsub --finetune output/pretrain/checkpoint-399.pth
 """
 
 import torch
 from torch import nn
 
 from model.transformer import Transformer
-from util import checkpoint, run
+from util import run
 from util.engine import evaluate
 from util.loader import test_loader, train_loader
 from util.logging import say
@@ -29,19 +28,19 @@ def main(argv=None):
         head_dim=args.head_dim,
         head_dropout=args.head_dropout,
     )
-    if args.finetune:
-        run.check_settings(args, checkpoint.load_encoder(model, args.finetune), args.finetune)
+    encoder = run.load_encoder(args, model)
     model.to(device)
     groups = param_groups_lrd(model, args.weight_decay, layer_decay=args.layer_decay)
     optimizer = torch.optim.AdamW(groups, lr=args.lr, betas=tuple(args.betas), fused=True)
-    say(f"{len(data)} labelled sequences, encoder from {args.finetune or 'scratch'}")
+    labels = run.labelled(args, data)
+    say(f"{labels} labelled sequences, encoder from {args.finetune or 'scratch'}")
     criterion = nn.CrossEntropyLoss(label_smoothing=args.smoothing)
     result = run.fit(
         args, device, model, train_loader(data, args, device), optimizer,
         loss_of=lambda model, x, label: criterion(model(x), label),
-        evaluate=lambda: evaluate(model, test, device, args.enable_amp),
+        evaluate=lambda: evaluate(model, test, device, args.enable_amp), encoder=encoder,
     )  # fmt: skip
-    run.report(args, "fine-tuning", result, labels=len(data))
+    run.report(args, "fine-tuning", result, labels=labels)
 
 
 if __name__ == "__main__":

@@ -1,7 +1,6 @@
 """Linear probe: a linear classifier on the frozen encoder; without --finetune, on a random encoder.
 
-    torchrun --nproc_per_node 2 main_linprobe.py --config config/linprobe.yaml --dataset config/dataset/ntu60_xsub.yaml \
-        --finetune output/pretrain/checkpoint-399.pth
+torchrun --nproc_per_node 2 main_linprobe.py --dataset ntu60_xsub --finetune output/pretrain/checkpoint-399.pth
 """
 
 import torch
@@ -38,18 +37,16 @@ def main(argv=None):
         return run.evaluate_checkpoint(args, device, test)
 
     data = run.feeder(args, "train", augment=args.augment)
-    model = Transformer(
-        **run.model_options(args, data), num_classes=data.num_classes, protocol="linprobe", readout=args.readout
-    )
-    if args.finetune:
-        run.check_settings(args, checkpoint.load_encoder(model, args.finetune), args.finetune)
+    model = Transformer(**run.model_options(args, data), num_classes=data.num_classes, protocol="linprobe", readout=args.readout)
+    encoder = run.load_encoder(args, model)
     model.head.add_norm()
     resumed = run.resume_path(args)
     if resumed:  # its encoder, too, before features are computed with it
-        run.check_settings(args, checkpoint.load_model(model, resumed), resumed)
+        checkpoint.load_model(model, resumed)
     model.freeze_encoder().to(device)
-    encoder = args.finetune or resumed or "random weights"
-    say(f"{len(data)} labelled sequences, frozen encoder from {encoder}, read-out {args.readout}")
+    labels = run.labelled(args, data)
+    source = args.finetune or resumed or "random weights"
+    say(f"{labels} labelled sequences, frozen encoder from {source}, read-out {args.readout}")
 
     trained = model
     if not args.augment:  # nothing in front of the head changes between epochs
@@ -60,15 +57,13 @@ def main(argv=None):
             for loader in (test_loader(data, args, device), test)
         )
         test = test_loader(test, args, device)
-    optimizer = torch.optim.SGD(
-        model.head.parameters(), lr=args.lr, momentum=args.momentum, weight_decay=args.weight_decay
-    )
+    optimizer = torch.optim.SGD(model.head.parameters(), lr=args.lr, momentum=args.momentum, weight_decay=args.weight_decay)
     result = run.fit(
         args, device, model, train_loader(data, args, device), optimizer, trained=trained,
         loss_of=lambda model, x, label: F.cross_entropy(model(x), label),
-        evaluate=lambda: evaluate(trained, test, device, args.enable_amp),
+        evaluate=lambda: evaluate(trained, test, device, args.enable_amp), encoder=encoder,
     )  # fmt: skip
-    run.report(args, "linear probe", result, labels=len(data), readout=args.readout)
+    run.report(args, "linear probe", result, labels=labels)
 
 
 if __name__ == "__main__":

@@ -1,15 +1,17 @@
 """Retrieval: cosine k-NN on frozen features, training set = gallery, test set = queries.
 
-    python main_retrieval.py --config config/retrieval.yaml --dataset config/dataset/ntu60_xsub.yaml \
-        --finetune output/pretrain/checkpoint-399.pth
+python main_retrieval.py --dataset ntu60_xsub --finetune output/pretrain/checkpoint-399.pth [--save_features features.npz]
 """
 
+import numpy as np
+
 from model.transformer import LinearHead, Transformer
-from util import checkpoint, run
+from util import distributed, run
 from util.engine import outputs
+from util.files import written_aside
 from util.loader import test_loader
-from util.logging import say, write_result
-from util.metrics import accuracy, knn
+from util.logging import say
+from util.metrics import accuracy, nearest, vote
 
 
 def main(argv=None):
@@ -17,8 +19,7 @@ def main(argv=None):
     splits = {split: run.feeder(args, split, augment=False) for split in ("train", "test")}
     data = splits["train"]
     model = Transformer(**run.model_options(args, data), num_classes=data.num_classes, protocol="linprobe")
-    if args.finetune:
-        run.check_settings(args, checkpoint.load_encoder(model, args.finetune), args.finetune)
+    encoder = run.load_encoder(args, model)
     model.to(device).eval()
     pool = LinearHead(1, 1, args.readout).pool
     (gallery, gallery_labels), (queries, labels) = (
@@ -27,14 +28,20 @@ def main(argv=None):
     )
     if args.k > len(gallery):
         raise ValueError(f"k {args.k}: the gallery has only {len(gallery)} samples")
-    votes = knn(gallery, gallery_labels, queries, data.num_classes, args.k)
-    acc1 = accuracy(votes, labels)[0]
-    say(f"retrieval: top-1 {acc1:.2f} % of {len(labels)} queries, cosine {args.k}-NN among {len(gallery)}, "
-        f"read-out {args.readout}, encoder from {args.finetune or 'random weights'}")  # fmt: skip
-    write_result(
-        args.output_dir, stage="retrieval", data=args.data_path, seed=args.seed, checkpoint=args.finetune,
-        readout=args.readout, k=args.k, last={"test_acc1": acc1, "test_samples": len(labels)},
-    )  # fmt: skip
+    if args.save_features and distributed.is_main():
+        arrays = {"x_train": gallery, "y_train": gallery_labels, "x_test": queries, "y_test": labels}
+        arrays |= {f"name_{split}": data.names[data.indices] for split, data in splits.items() if data.names is not None}
+        with written_aside(args.save_features) as file:
+            np.savez(file, **{key: np.asarray(value) for key, value in arrays.items()})
+        say(f"features: {args.save_features}")
+    found = gallery_labels[nearest(gallery, queries, min(max(args.k, 5), len(gallery)))]
+    acc1 = accuracy(vote(found[:, : args.k], data.num_classes), labels)[0]
+    acc5 = 100.0 * (found[:, :5] == labels[:, None]).any(1).double().mean().item()
+    result = {"test_acc1": acc1, "test_acc5": acc5, "test_samples": len(labels)}
+    say(f"retrieval: top-1 {acc1:.2f} %, right class among the 5 nearest {acc5:.2f} %, {len(labels)} queries "
+        f"({run.about(args)['evaluated_on']}), cosine {args.k}-NN among {len(gallery)}, read-out {args.readout}, "
+        f"{args.input_stream} stream, encoder from {args.finetune or 'random weights'}")  # fmt: skip
+    run.finish(args, encoder=encoder, labels=len(gallery), last=result)
 
 
 if __name__ == "__main__":

@@ -74,7 +74,7 @@ class Feeder(Dataset):
     def _held_out(self, val_groups):
         """(N,) bool: the training samples of `val_groups` groups, drawn once and for all."""
         if self.groups is None:
-            raise ValueError(f"{self.data_path}: no array 'group_{self.key}', so no group can be held out; prepare the data again")
+            raise ValueError(f"{self.data_path}: no array 'group_{self.key}', so nothing can be held out; prepare the data again")
         names = np.unique(self.groups)
         if not 0 < val_groups < len(names):
             raise ValueError(f"val_groups {val_groups}: the training set has {len(names)} groups, of which 1 to {len(names) - 1} "

@@ -113,14 +113,16 @@ def options():
         "pretrain": {"decoder_dim_feat": 8, "decoder_depth": 1, "mask_ratio": 0.6, "warmup_epochs": 1},
         "linprobe": {"warmup_epochs": 0, "lr": 0.1, "min_lr": 0, "weight_decay": 0},
         "finetune": {"warmup_epochs": 1, "lr": 5e-3, "head_dim": 16, "drop_path_rate": 0.2},
-        "retrieval": {},
+        "retrieval": {"effective_batch_size": None},
     }
 
     def line(stage, data, output, *more, **named):
         words = {
             "data_path": data, "output_dir": output, "device": "cpu", "num_workers": 0, "num_frames": 8, "min_frames": 4,
-            "dim_feat": 8, "depth": 2, "num_heads": 2, "mlp_ratio": 2, "batch_size": 4, **of_stage[stage], **named,
+            "dim_feat": 8, "depth": 2, "num_heads": 2, "mlp_ratio": 2, "batch_size": 4, "effective_batch_size": 4,
+            **of_stage[stage], **named,
         }  # fmt: skip
-        return [str(word) for key, value in words.items() for word in (f"--{key}", value)] + [str(word) for word in more]
+        words = [word for key, value in words.items() if value is not None for word in (f"--{key}", value)]
+        return [str(word) for word in (*words, *more)]
 
     return line

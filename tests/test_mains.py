@@ -1,5 +1,7 @@
 """The commands end to end on a small invented data set."""
 
+import csv
+import hashlib
 import json
 
 import numpy as np
@@ -7,6 +9,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 import yaml
+from sklearn.neighbors import KNeighborsClassifier
 
 import main_finetune
 import main_linprobe
@@ -55,7 +58,9 @@ def test_pretraining_leaves_what_later_stages_need(chain, invented):
     log = read(folder, "log.jsonl")
     assert [line["epoch"] for line in log] == [0, 1, 2]
     assert log[2]["train_loss"] < log[0]["train_loss"] < 3 and all(line["samples_per_s"] > 0 for line in log)
-    assert read(folder)["last"]["train_loss"] == log[2]["train_loss"] and read(folder)["data"] == str(invented)
+    result = read(folder)
+    assert result["last"]["train_loss"] == log[2]["train_loss"] and result["data_path"] == str(invented)
+    assert (result["method"], result["target"], result["dataset"], result["decoder_depth"]) == ("mamp", "motion", "invented", 1)
     saved = yaml.safe_load((folder / "config.yaml").read_text())
     assert saved == {"stage": "pretrain"} | content["config"]
     assert (saved["accum_iter"], saved["effective_batch_size"], saved["mask_ratio"]) == (2, 8, 0.6)
@@ -67,7 +72,7 @@ def test_classifiers_learn_the_separable_classes(chain):
         result = read(chain / stage)
         assert result["last"]["test_acc1"] > 80 > 100 / 3, stage
         assert result["last"]["test_samples"] == 13 and result["labels"] == 24 and result["seed"] == 0
-        assert result["checkpoint"].endswith("checkpoint-2.pth")
+        assert result["encoder"]["path"].endswith("checkpoint-2.pth")
         log = read(chain / stage, "log.jsonl")
         best = max(line["test_acc1"] for line in log)
         assert result["best"]["test_acc1"] == best
@@ -124,7 +129,11 @@ def test_retrieval_by_loops(chain, npz, arrays, options, tmp_path):
     encoder = {"finetune": chain / "pretrain/checkpoint-2.pth", "drop_path_rate": 0.9}
     main_retrieval.main(options("retrieval", npz(arrays), tmp_path / "out", **encoder))
     result = read(tmp_path / "out")
-    assert result["last"] == {"test_acc1": pytest.approx(100 * 12 / 13), "test_samples": 13}
+    acc5 = 0
+    for right, query in zip(nearest, features["test"], strict=True):
+        close = sorted(range(24), key=lambda g: -F.cosine_similarity(query, features["train"][g], dim=0))
+        acc5 += 100 * (right in close[:5]) / 13
+    assert result["last"] == {"test_acc1": pytest.approx(100 * 12 / 13), "test_acc5": pytest.approx(acc5), "test_samples": 13}
     assert (result["k"], result["readout"], read(chain / "retrieval")["k"]) == (1, "mean", 3)
 
 
@@ -171,6 +180,138 @@ def test_joint_target_is_an_option(invented, options, tmp_path):
 def test_share_of_labels(invented, options, tmp_path):
     main_finetune.main(options("finetune", invented, tmp_path, "--epochs", 1, "--data_ratio", 0.5, "--eval_freq", 5))
     result = read(tmp_path)
-    assert result["labels"] == 12 and result["checkpoint"] is None and result["last"]["test_samples"] == 13
+    assert result["labels"] == 12 and result["encoder"] is None and result["last"]["test_samples"] == 13
 
 
+PLAIN = ["--device", "cpu", "--num_workers", "0", "--batch_size", "4", "--effective_batch_size", "4", "--min_frames", "4"]
+
+
+@pytest.mark.parametrize("stage", ["linprobe", "finetune"])
+def test_later_stages_need_only_checkpoint_and_npz(chain, invented, tmp_path, stage):
+    """No size is repeated: width, depth, heads, frames come from the file, and so does an evaluation's read-out."""
+    plain = ["--data_path", str(invented), *PLAIN]
+    encoder = ["--finetune", str(chain / "pretrain/checkpoint-2.pth")]
+    extra = ["--readout", "per_joint"] if stage == "linprobe" else ["--head_dim", "12"]
+    MAINS[stage].main([*plain, *encoder, *extra, "--epochs", "1", "--warmup_epochs", "0", "--output_dir", str(tmp_path / "a")])
+    made_with = checkpoint.load(tmp_path / "a/checkpoint-0.pth")["config"]
+    sizes = ("dim_feat", "depth", "num_heads", "mlp_ratio", "num_frames")
+    assert [made_with[k] for k in sizes] == [8, 2, 2, 2.0, 8]
+    MAINS[stage].main(["--data_path", str(invented), *PLAIN[:4], "--eval", str(tmp_path / "a/checkpoint-0.pth")])
+    evaluated = read(tmp_path / "a/checkpoint-0-eval")
+    assert evaluated["last"] == pytest.approx({k: read(tmp_path / "a")["last"][k] for k in evaluated["last"]}, rel=1e-5)
+    assert evaluated["eval"] and not read(tmp_path / "a")["eval"] and evaluated["epochs"] == 1
+    assert evaluated["checkpoint"]["sha256"] == read(tmp_path / "a")["checkpoint"]["sha256"]
+
+
+def test_results_say_where_the_encoder_comes_from(chain, invented):
+    expected = dict(
+        path=str(chain / "pretrain/checkpoint-2.pth"), stage="pretrain", epoch=2, dataset="invented", method="mamp",
+        target="motion", input_stream="joint", motion_aware_tau=0.8, mask_ratio=0.6, motion_stride=1, num_frames=8,
+        t_patch_size=4, decoder_depth=1, decoder_dim_feat=8, epochs=3,
+    )  # fmt: skip
+    digest = hashlib.sha256((chain / "pretrain/checkpoint-2.pth").read_bytes()).hexdigest()
+    for stage in ("linprobe", "fixed", "finetune", "retrieval"):
+        result = read(chain / stage)
+        assert result["encoder"] == expected | {"sha256": digest}
+        assert (result["dataset"], result["input_stream"], result["evaluated_on"]) == ("invented", "joint", "test")
+        if stage != "retrieval":
+            last = chain / stage / f"checkpoint-{result['epochs'] - 1}.pth"
+            assert result["checkpoint"] == {"path": str(last), "sha256": hashlib.sha256(last.read_bytes()).hexdigest()}
+            assert checkpoint.load(last)["encoder"] == result["encoder"]
+
+
+def test_fine_tuning_at_another_length_resizes_the_embedding(chain, invented, tmp_path):
+    line = [
+        "--data_path",
+        invented,
+        *PLAIN,
+        "--finetune",
+        chain / "pretrain/checkpoint-2.pth",
+        "--num_frames",
+        12,
+        "--head_dim",
+        8,
+    ]
+    main_finetune.main([*map(str, line), "--epochs", "1", "--warmup_epochs", "0", "--output_dir", str(tmp_path)])
+    assert weights(tmp_path / "checkpoint-0.pth")["temp_embed"].shape == (1, 3, 1, 8)
+
+
+@pytest.mark.parametrize("stage, folder", [("linprobe", "linprobe"), ("finetune", "finetune")])
+def test_scores_of_an_evaluation(chain, invented, tmp_path, stage, folder):
+    MAINS[stage].main([*map(str, ["--data_path", invented, *PLAIN[:4], "--eval", chain / folder / "checkpoint-last.pth"]),
+                       "--output_dir", str(tmp_path)])  # fmt: skip
+    with np.load(tmp_path / "scores.npz") as file:
+        scores = dict(file)
+    assert scores["scores"].shape == (13, 3) and scores["scores"].dtype == np.float32 and scores["input_stream"] == "joint"
+    assert scores["name"].tolist() == [f"test{i:03}" for i in range(13)] and scores["label"].tolist() == [
+        i % 3 for i in range(13)
+    ]
+    assert 100 * (scores["scores"].argmax(1) == scores["label"]).mean() == pytest.approx(
+        read(chain / folder)["last"]["test_acc1"]
+    )
+
+
+def test_subset_is_written_down(chain, invented, options, tmp_path, capsys):
+    rows = {}
+    for name, more in {
+        "a": (),
+        "b": ("--seed", 1),
+        "c": ("--subset_seed", 1),
+        "d": ("--subset", "released", "--seed", 1),
+    }.items():
+        line = options("finetune", invented, tmp_path / name, "--epochs", 1, "--data_ratio", 0.5, "--eval_freq", 5, *more)
+        main_finetune.main(line)
+        with open(tmp_path / name / "subset.csv") as file:
+            table = list(csv.DictReader(file))
+        assert all(row["name"] == f"train{int(row['row']):03}" and int(row["label"]) == int(row["row"]) % 3 for row in table)
+        rows[name] = [int(row["row"]) for row in table]
+        assert rows[name] == sorted(set(rows[name])) and len(rows[name]) == 12 == read(tmp_path / name)["labels"]
+    assert rows["a"] != rows["b"] == rows["c"] and rows["a"] == rows["d"]  # five runs differ, in released mode they do not
+    assert "subset: 12 of 24 training samples (subset_seed 1, the same on every process), listed in" in capsys.readouterr().out
+    assert [read(tmp_path / name)["subset_seed"] for name in "abcd"] == [0, 1, 1, 0]
+    assert rows["a"] == sorted(np.random.RandomState(0).permutation(24)[:12])
+    assert not (chain / "finetune/subset.csv").exists()
+
+
+@pytest.mark.parametrize("stage", ["linprobe", "finetune", "retrieval"])
+def test_held_out_groups_take_the_place_of_the_test_set(stage, npz, arrays, options, tmp_path, capsys):
+    arrays["group_train"] = np.array([f"P{i % 6}" for i in range(24)])
+    arrays["y_test"] = np.eye(3)[np.zeros(13, int)]  # nobody may look at these
+    more = () if stage == "retrieval" else ("--epochs", 1)
+    (MAINS | {"retrieval": main_retrieval})[stage].main(options(stage, npz(arrays), tmp_path, *more, "--val_groups", 2))
+    result = read(tmp_path)
+    assert result["evaluated_on"] == "validation" and result["labels"] == 16 and result["last"]["test_samples"] == 8
+    assert "8 validation samples" in (out := capsys.readouterr().out) or "8 queries (validation)" in out
+
+
+def test_exported_features(chain, invented, options, tmp_path):
+    encoder = {"finetune": chain / "pretrain/checkpoint-2.pth", "save_features": tmp_path / "f.npz"}
+    main_retrieval.main(options("retrieval", invented, tmp_path / "out", **encoder))
+    with np.load(tmp_path / "f.npz") as file:
+        features = dict(file)
+    assert features["x_train"].shape == (24, 8) and features["x_test"].shape == (13, 8)
+    assert features["name_test"].tolist() == [f"test{i:03}" for i in range(13)]
+    reference = KNeighborsClassifier(1, metric="cosine").fit(features["x_train"], features["y_train"])
+    acc1 = 100 * reference.score(features["x_test"], features["y_test"])
+    assert read(tmp_path / "out")["last"]["test_acc1"] == pytest.approx(acc1)
+
+
+@pytest.mark.parametrize("stream", ["motion", "bone"])
+def test_every_stage_on_another_stream(stream, npz, arrays, options, tmp_path):
+    """The stream of a checkpoint goes with it; the model sees what the Feeder says."""
+    data = npz(arrays | {"layout": "five"} | {"parents": np.array([0, 0, 1, 2, 3])})
+    main_pretrain.main(options("pretrain", data, tmp_path / "pre", "--epochs", 1, "--input_stream", stream))
+    encoder = ["--finetune", str(tmp_path / "pre/checkpoint-0.pth")]
+    main_finetune.main(options("finetune", data, tmp_path / "ft", "--epochs", 1, *encoder))
+    main_finetune.main(["--data_path", str(data), *PLAIN[:4], "--eval", str(tmp_path / "ft/checkpoint-0.pth")])
+    result = read(tmp_path / "ft/checkpoint-0-eval")
+    assert result["input_stream"] == stream == result["encoder"]["input_stream"]
+    model = Transformer(
+        dim_feat=8, depth=2, num_heads=2, mlp_ratio=2, num_frames=8, num_joints=5, num_classes=3, head_dim=16
+    ).eval()
+    checkpoint.load_model(model, tmp_path / "ft/checkpoint-0.pth")
+    feeder = Feeder(data, "test", [0.95], window_size=8, bone=stream == "bone", vel=stream == "motion")
+    logits = model(torch.stack([feeder[i][0] for i in range(13)])).detach().numpy()
+    assert np.allclose(np.load(tmp_path / "ft/checkpoint-0-eval/scores.npz")["scores"], logits, atol=1e-5)
+    with pytest.raises(ValueError, match=f"checkpoint-0.pth: made with input_stream {stream}, the command line says joint"):
+        main_finetune.main(options("finetune", data, tmp_path / "no", *encoder, "--input_stream", "joint"))

@@ -48,7 +48,7 @@ def whole(invented, options, tmp_path_factory):
     def train(stage):
         if stage not in done:
             done[stage] = tmp_path_factory.mktemp(stage)
-            MAINS[stage].main(options(stage, invented, done[stage], "--epochs", 4))
+            MAINS[stage].main(options(stage, invented, done[stage], "--epochs", 4, "--save_freq", 1))
         return done[stage]
 
     return train
@@ -65,7 +65,8 @@ def assert_same_run(one, two):
         assert {k: v for k, v in x.items() if k != "samples_per_s"} == {k: v for k, v in y.items() if k != "samples_per_s"}
     results = [read(folder) for folder in (one, two)]
     for result in results:
-        for numbers in (result["last"], result["best"] or {}):
+        assert result.pop("checkpoint")["path"].endswith("checkpoint-3.pth")
+        for numbers in (result["last"], result.get("best") or {}):
             numbers.pop("samples_per_s", None)
     assert results[0] == results[1]
 
@@ -75,7 +76,7 @@ def assert_same_run(one, two):
     "moment, workers", [("util.run.train_one_epoch", 1), ("util.run.checkpoint.save", 0), ("util.run.Log.epoch", 0)]
 )
 def test_resuming_continues_bit_for_bit(stage, moment, workers, whole, invented, options, tmp_path, monkeypatch):
-    line = options(stage, invented, tmp_path, "--epochs", 4, num_workers=workers)
+    line = options(stage, invented, tmp_path, "--epochs", 4, "--save_freq", 1, num_workers=workers)
     function = {"train_one_epoch": run.train_one_epoch, "save": checkpoint.save, "epoch": run.Log.epoch}[moment.split(".")[-1]]
 
     def interrupted(*args, **kwargs):
@@ -108,7 +109,7 @@ def test_a_killed_process_is_resumed(whole, invented, options, tmp_path):
     epochs = stopped + 3
     main_pretrain.main(options("pretrain", invented, tmp_path, "--epochs", epochs, "--resume", "auto"))
     assert [line["epoch"] for line in read(tmp_path, "log.jsonl")] == list(range(epochs))
-    assert not list(tmp_path.glob("*.tmp"))
+    assert not list(tmp_path.glob("*.part"))
 
 
 def test_resuming_a_finished_run_changes_nothing(whole, invented, options):
@@ -176,7 +177,7 @@ def test_resumed_probe_on_fixed_features_keeps_its_encoder(invented, options, tm
     main_linprobe.main(options("linprobe", invented, out, *start, "--epochs", 2, "--finetune", tmp_path / "encoder.pth"))
     main_linprobe.main(options("linprobe", invented, out, *start, "--epochs", 4, "--resume", "auto"))
     result = json.loads((out / "result.json").read_text())
-    assert result["checkpoint"] == str(tmp_path / "encoder.pth")
+    assert result["encoder"]["path"] == str(tmp_path / "encoder.pth")
     reported = result["last"]
     main_linprobe.main(options("linprobe", invented, tmp_path / "eval", "--eval", out / "checkpoint-last.pth"))
     assert json.loads((tmp_path / "eval/result.json").read_text())["last"]["test_loss"] == pytest.approx(reported["test_loss"])
@@ -184,13 +185,28 @@ def test_resumed_probe_on_fixed_features_keeps_its_encoder(invented, options, tm
 
 def test_resuming_with_other_heads_is_refused(invented, options, tmp_path):
     main_linprobe.main(options("linprobe", invented, tmp_path, "--epochs", 1))
-    with pytest.raises(ValueError, match="made with num_heads 2, this run has 4"):
+    with pytest.raises(ValueError, match="checkpoint-last.pth: the run began with num_heads 2, now it is 4"):
         main_linprobe.main(options("linprobe", invented, tmp_path, "--epochs", 2, "--resume", "auto", num_heads=4))
+
+
+@pytest.mark.parametrize("name, values", [("lr", [0.5]), ("seed", [3]), ("mask_ratio", [0.7]), ("betas", [0.5, 0.9])])
+def test_resuming_with_other_settings_is_refused(whole, invented, options, tmp_path, name, values):
+    before = whole("pretrain") / "checkpoint-1.pth"
+    line = options("pretrain", invented, tmp_path, "--epochs", 4, f"--{name}", *values, resume=before)
+    with pytest.raises(ValueError, match=f"checkpoint-1.pth: the run began with {name} .*start anew"):
+        main_pretrain.main(line)
+
+
+def test_resuming_with_more_epochs_says_so(whole, invented, options, tmp_path, capsys):
+    line = options("pretrain", invented, tmp_path, "--epochs", 5, resume=whole("pretrain") / "checkpoint-last.pth")
+    main_pretrain.main(line)
+    assert "began as a run of 4 epochs; its learning rates were those of another schedule" in capsys.readouterr().out
 
 
 def test_weights_ruined_by_the_last_update_are_not_saved(invented, options, tmp_path):
     """One step an epoch: the loss before it is finite, the weights after it are not."""
-    line = options("pretrain", invented, tmp_path, "--epochs", 1, "--batch_size", 24, "--warmup_epochs", 0, "--lr", 1e39)
+    line = options("pretrain", invented, tmp_path, "--epochs", 1, "--batch_size", 24, "--effective_batch_size", 24,
+                   "--warmup_epochs", 0, "--lr", 1e39)  # fmt: skip
     with pytest.raises(ValueError, match="weights are not finite after epoch 0, step 0, samples"):
         main_pretrain.main(line)
     assert all(value.isfinite().all() for value in weights(tmp_path / "checkpoint-last.pth").values())

@@ -1,29 +1,32 @@
-"""Checkpoints: written aside and renamed, read without ever unpickling code."""
+"""Checkpoints: written aside and renamed, read without ever unpickling code.
+
+python -m util.checkpoint FILE...      what a file is: method, sizes, epoch, configuration
+"""
 
 import argparse
-import os
 import pickle
+import sys
 import zipfile
 from pathlib import Path
 
 import torch
 import torch.nn.functional as F
 
+from util import published
+from util.files import sha256, written_aside
+
 LAST, BEST = "checkpoint-last.pth", "checkpoint-best.pth"
+# what is told of the pre-training behind an encoder
+PRETRAINING = (
+    "dataset", "method", "target", "input_stream", "motion_aware_tau", "mask_ratio", "motion_stride", "num_frames",
+    "t_patch_size", "decoder_depth", "decoder_dim_feat", "epochs",
+)  # fmt: skip
 
 
 def save(path, content):
     """Write `content` to `path`; whenever this stops, the file is the old one or the whole new one."""
-    path = Path(path)
-    aside = path.with_name(path.name + ".tmp")
-    try:
-        with open(aside, "wb") as file:
-            torch.save(content, file)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(aside, path)
-    finally:
-        aside.unlink(missing_ok=True)
+    with written_aside(path) as file:
+        torch.save(content, file)
 
 
 def load(path):
@@ -56,9 +59,7 @@ def load_encoder(model, path):
     naming the keys if anything else is missing, unknown or of another shape. Returns the checkpoint.
     """
     content = load(path)
-    state = {
-        k: v for k, v in content["model"].items() if not k.startswith(("decoder_", "head.")) and k != "mask_token"
-    }
+    state = {k: v for k, v in content["model"].items() if not k.startswith(("decoder_", "head.")) and k != "mask_token"}
     _fit(model, state, path)
     missing, unexpected = model.load_state_dict(state, strict=False)
     missing = [k for k in missing if not k.startswith("head.")]
@@ -82,6 +83,73 @@ def num_classes(content):
         if key in content["model"]:
             return len(content["model"][key])
     return None
+
+
+def stage(content):
+    """'pretrain', 'linprobe' or 'finetune', by the keys of the model."""
+    keys = content["model"].keys()
+    return "finetune" if "head.fc1.weight" in keys else "linprobe" if "head.fc.1.weight" in keys else "pretrain"
+
+
+def settings(content, path="checkpoint"):
+    """The options a checkpoint was made with, under our names: {} if it does not say."""
+    if "config" in content:
+        return content["config"]
+    args = content.get("args")
+    if not isinstance(args, argparse.Namespace):
+        return {}
+    try:
+        return published.translate(vars(args), path)
+    except ValueError:  # the weights are what counts; sizes are checked against them
+        return dict(getattr(args, "model_args", {}))
+
+
+def sizes(content, path, head=False):
+    """The model's options that its weights and settings tell; with `head`, those of the classifier's head, too.
+
+    Raises ValueError if these are not the weights of a skeleton transformer.
+    """
+    state, made_with = content["model"], settings(content, path)
+    try:
+        dim_feat, dim_in, t_patch_size, _ = state["joints_embed.proj.weight"].shape
+        found = {
+            "dim_in": dim_in,
+            "dim_feat": dim_feat,
+            "t_patch_size": t_patch_size,
+            "num_frames": state["temp_embed"].shape[1] * t_patch_size,
+            "depth": len({key.split(".")[1] for key in state if key.startswith("blocks.")}),
+            "mlp_ratio": state["blocks.0.mlp.fc1.weight"].shape[0] / dim_feat,
+            "qkv_bias": "blocks.0.attn.qkv.bias" in state,
+        }
+    except (KeyError, ValueError, IndexError) as error:
+        raise ValueError(f"{path}: not the weights of a skeleton transformer (looking for {error})") from error
+    found |= {key: made_with[key] for key in ("num_heads", "qk_scale", "input_stream") if key in made_with}
+    if stage(content) == "pretrain" and "decoder_embed.weight" in state:
+        found["decoder_dim_feat"] = len(state["decoder_embed.weight"])
+        found["decoder_depth"] = len({key.split(".")[1] for key in state if key.startswith("decoder_blocks.")})
+    if head and stage(content) == "linprobe":
+        found["readout"] = "mean" if state["head.fc.1.weight"].shape[1] == dim_feat else "per_joint"
+    if head and stage(content) == "finetune":
+        found["head_dim"] = len(state["head.fc1.weight"])
+    return found
+
+
+def method(made_with):
+    """'mamp' or 'skeletonmae' (joints as target, uniform masking), or None if the settings do not say."""
+    if "target" not in made_with:
+        return None
+    return "skeletonmae" if made_with["target"] == "joint" and made_with.get("motion_aware_tau", 0) <= 0 else "mamp"
+
+
+def describe(content, path):
+    """Where an encoder comes from: path, sha256, stage, epoch and what is known of its pre-training (None where nothing is)."""
+    made_with = settings(content, path)
+    known = content.get("encoder") or {}
+    if stage(content) == "pretrain":
+        known = {"dataset": Path(made_with.get("data_path", "")).stem.lower() or None} | made_with | sizes(content, path)
+        known["method"] = method(made_with)
+    identity = {"path": str(path), "sha256": sha256(path), "stage": stage(content), "epoch": content.get("epoch")}
+    return identity | {key: known.get(key) for key in PRETRAINING}
 
 
 def _fit(model, state, path):
@@ -113,3 +181,25 @@ def _refuse(path, problems):
 
 def _some(things, most=4):
     return ", ".join(things[:most]) + (f" and {len(things) - most} more" if len(things) > most else "")
+
+
+def main(paths):
+    """Print what each file is."""
+    for path in paths:
+        content = load(path)
+        about = describe(content, path) | sizes(content, path, head=True)
+        about |= {"joints": content["model"]["pos_embed"].shape[2], "classes": num_classes(content)}
+        about["parameters"] = f"{sum(v.numel() for v in content['model'].values()):,}"
+        about |= {"metrics": content.get("metrics"), "versions": content.get("versions")}
+        about |= {f"made with {key}": value for key, value in settings(content, path).items() if key not in about}
+        for key, value in about.items():
+            if value is not None:
+                print(f"{key:<28} {value}")
+
+
+if __name__ == "__main__":
+    from util import run
+
+    if not sys.argv[1:]:
+        sys.exit(__doc__.strip())
+    run.main(lambda: main(sys.argv[1:]))

@@ -1,4 +1,4 @@
-"""Configuration: option defaults < stage YAML < data set YAML < the data set's exceptions for the stage < command line."""
+"""Configuration: config/<stage>.yaml < --config < --dataset < its exceptions for the stage < checkpoint < command line."""
 
 import argparse
 import difflib
@@ -6,15 +6,25 @@ from pathlib import Path
 
 import yaml
 
-from util import distributed
+from util import checkpoint, distributed, published
+from util.files import write_text
 from util.options import GROUPS, OPTIONS, STAGES
+
+FOLDER = Path(__file__).resolve().parent.parent / "config"
+AT_LEAST_ONE = (
+    "epochs", "batch_size", "effective_batch_size", "accum_iter", "num_frames", "min_frames", "motion_stride", "dim_in",
+    "dim_feat", "depth", "num_heads", "t_patch_size", "decoder_dim_feat", "decoder_depth", "head_dim", "eval_freq", "save_freq",
+    "print_freq", "k",
+)  # fmt: skip
 
 
 def parse(stage, argv=None):
-    """Options of `stage` from --config, --dataset and the rest of the command line, as a Namespace.
+    """Options of `stage` from --config, --dataset, a checkpoint and the rest of the command line, as a Namespace.
 
+    config/<stage>.yaml holds what --config leaves out. --dataset takes a file or the name of one in config/dataset. With
+    --finetune or --eval the sizes of the model are those of the checkpoint; num_frames may differ (the embedding is resized).
     Raises ValueError or FileNotFoundError in one line naming file and key: unknown key (with the nearest known one), value of
-    another type, unreadable YAML.
+    another type, unreadable YAML, a size on the command line that is not the checkpoint's.
     """
     parser = build_parser(stage)
     given, unknown = parser.parse_known_args(argv)
@@ -22,37 +32,78 @@ def parse(stage, argv=None):
         name = unknown[0].split("=")[0].lstrip("-")
         _known(name, list(vars(given)), "option")
         raise ValueError(f"option {unknown[0]!r} does not belong here")
-    given = vars(given)
-    values = {o.name: o.default for o in OPTIONS.values() if stage in o.stages}
-    if given["config"]:
-        values |= read_yaml(given["config"], stage)
-    if given["dataset"]:
-        values |= read_yaml(given["dataset"], stage)
-    values |= {k: v for k, v in given.items() if v is not None and k not in ("config", "dataset")}
-    values["output_dir"] = values["output_dir"] or f"output/{stage}"  # one stage must not overwrite another's checkpoints
-    args = argparse.Namespace(stage=stage, **values)
-    for name in ("epochs", "batch_size", "effective_batch_size", "accum_iter", "num_frames", "min_frames", "motion_stride",
-                 "dim_in", "dim_feat", "depth", "num_heads", "t_patch_size", "decoder_dim_feat", "decoder_depth", "head_dim",
-                 "eval_freq", "save_freq", "print_freq", "k"):  # fmt: skip
-        value = getattr(args, name, None)
-        if value is not None and value < 1:
-            raise ValueError(f"{name} {value}: at least 1")
-    if not 0 < getattr(args, "mask_ratio", 0.5) < 1:
-        raise ValueError(f"mask_ratio {args.mask_ratio}: a share of the tokens between 0 and 1")
+    given = {k: v for k, v in vars(given).items() if v is not None}
+    defaults = {o.name: o.default for o in OPTIONS.values() if stage in o.stages}
+    values = read_yaml(FOLDER / f"{stage}.yaml", stage)
+    if "config" in given:
+        values |= read_yaml(given.pop("config"), stage)
+    dataset, resolved = given.pop("dataset", None), "dataset" in values
+    if dataset:
+        values |= read_yaml(_dataset(dataset), stage) | {"dataset": Path(dataset).stem}
+    source = (values | given).get("eval") or (values | given).get("finetune")
+    if source:
+        sizes = _sizes(source, stage, given, head="eval" in given)
+        defaults["num_frames"] = sizes.pop("num_frames")
+        values |= sizes
+    values = defaults | values | given
+    if values["data_path"] is None:
+        raise ValueError("data_path: no data set given; use --dataset NAME (a file of config/dataset) or --data_path FILE.npz")
+    if not resolved and not dataset:
+        values["dataset"] = Path(values["data_path"]).stem.lower()
+    values["output_dir"] = values["output_dir"] or _output_dir(stage, values)
+    if values.get("subset_seed", 0) is None:
+        values["subset_seed"] = 0 if values["subset"] == "released" else values["seed"]
+    _check(values)
+    return argparse.Namespace(stage=stage, **values)
+
+
+def _dataset(name):
+    """The YAML file that --dataset means."""
+    if Path(name).suffix or Path(name).is_file():
+        return name
+    names = sorted(file.stem for file in (FOLDER / "dataset").glob("*.yaml"))
+    _known(name, names, "data set")
+    return FOLDER / "dataset" / f"{name}.yaml"
+
+
+def _sizes(path, stage, given, head):
+    """The options of `stage` that the checkpoint settles; the command line may repeat but not contradict them."""
+    content = checkpoint.load(path)
+    sizes = {k: v for k, v in checkpoint.sizes(content, path, head).items() if stage in OPTIONS[k].stages}
+    for key, value in sizes.items():
+        if key != "num_frames" and given.get(key, value) != value:
+            raise ValueError(f"{path}: made with {key} {value}, the command line says {given[key]}")
+    return {k: convert(OPTIONS[k], v, path) for k, v in sizes.items()}
+
+
+def _output_dir(stage, values):
+    """One stage must not overwrite another's checkpoints, nor an evaluation the run it evaluates."""
+    if values.get("eval"):
+        return str(Path(values["eval"]).with_suffix("")) + "-eval"
+    return f"output/{stage}"
+
+
+def _check(values):
+    """ValueError for numbers outside their range."""
+    for name in AT_LEAST_ONE:
+        if values.get(name) is not None and values[name] < 1:
+            raise ValueError(f"{name} {values[name]}: at least 1")
+    for name in ("seed", "subset_seed"):
+        if not 0 <= (values.get(name) or 0) < 2**31:
+            raise ValueError(f"{name} {values[name]}: from 0 to {2**31 - 1}")
+    if not 0 < values.get("mask_ratio", 0.5) < 1:
+        raise ValueError(f"mask_ratio {values['mask_ratio']}: a share of the tokens between 0 and 1")
     for name, lengths in (("betas", (2,)), ("rot_theta", (1, 3)), ("train_p_interval", (1, 2)), ("test_p_interval", (1,))):
-        values = getattr(args, name, None)
-        if values is not None and len(values) not in lengths:
-            raise ValueError(f"{name} {' '.join(map(str, values))}: takes {' or '.join(map(str, lengths))} number(s)")
-    if args.data_path is None:
-        raise ValueError("data_path: no data set given; use --dataset config/dataset/NAME.yaml or --data_path FILE.npz")
-    return args
+        many = values.get(name)
+        if many is not None and len(many) not in lengths:
+            raise ValueError(f"{name} {' '.join(map(str, many))}: takes {' or '.join(map(str, lengths))} number(s)")
 
 
 def build_parser(stage):
     """argparse parser of a stage, grouped, defaults shown; values not given on the command line stay None."""
     parser = argparse.ArgumentParser(usage="%(prog)s [--config YAML] [--dataset YAML] [options]", allow_abbrev=False)
-    parser.add_argument("--config", metavar="YAML", help=f"the stage's settings, e.g. config/{stage}.yaml")
-    parser.add_argument("--dataset", metavar="YAML", help="the data set's, e.g. config/dataset/ntu60_xsub.yaml")
+    parser.add_argument("--config", metavar="YAML", help=f"settings on top of config/{stage}.yaml; a published YAML works, too")
+    parser.add_argument("--dataset", metavar="NAME", help="the data set's settings: a file, or the name of one in config/dataset")
     for title, options in GROUPS.items():
         group = parser.add_argument_group(title)
         for option in options:
@@ -73,7 +124,10 @@ def build_parser(stage):
 
 
 def read_yaml(path, stage):
-    """Values for `stage` in one YAML file; a key `stages: {stage: {...}}` holds exceptions. Errors as in `parse`."""
+    """Values for `stage` in one YAML file; a key `stages: {stage: {...}}` holds exceptions. Errors as in `parse`.
+
+    Published files are translated (util.published). A run's own config.yaml, which says its `stage`, is read, too.
+    """
     path = Path(path)
     if not path.is_file():
         raise FileNotFoundError(f"{path}: no such configuration file")
@@ -83,6 +137,14 @@ def read_yaml(path, stage):
         raise ValueError(f"{path}: not readable as YAML: {' '.join(str(error).split())}") from error
     if not isinstance(content, dict):
         raise ValueError(f"{path}: a configuration is a list of 'key: value' lines")
+    if published.is_published(content):
+        content = published.translate(content, path, stage)
+    origin = {}
+    if "stage" in content:  # a run's config.yaml, with everything settled
+        if content.pop("stage") != stage:
+            raise ValueError(f"{path}: is the configuration of another stage than {stage}")
+        origin = {"dataset": str(content.pop("dataset", ""))}
+        content.pop("accum_iter", None)  # follows from effective_batch_size on any number of processes
     exceptions = content.pop("stages", None) or {}
     if not isinstance(exceptions, dict) or not all(isinstance(e or {}, dict) for e in exceptions.values()):
         raise ValueError(f"{path}: stages: is not 'stage: {{key: value, ...}}' for each stage that makes an exception")
@@ -94,13 +156,16 @@ def read_yaml(path, stage):
             _known(key, OPTIONS, f"{path}: key")
     for key in merged:
         _known(key, OPTIONS, f"{path}: key")
-    return {k: convert(OPTIONS[k], v, path) for k, v in merged.items() if stage in OPTIONS[k].stages}
+    return origin | {k: convert(OPTIONS[k], v, path) for k, v in merged.items() if stage in OPTIONS[k].stages}
 
 
 def _known(name, names, what):
     if name not in names:
         near = difflib.get_close_matches(str(name), names, n=1)
         raise ValueError(f"{what} {name!r} is not known" + (f"; did you mean {near[0]!r}?" if near else ""))
+
+
+_KINDS = {int: "a whole number", float: "a number", bool: "true or false", str: "text"}
 
 
 def convert(option, value, path):
@@ -115,22 +180,24 @@ def convert(option, value, path):
 
 
 def _scalar(option, value, path):
-    where = f"{path}: {option.name}: {value!r}"
+    where, kind = f"{path}: {option.name}: {value!r}", _KINDS[option.kind]
     if option.choices and value not in option.choices:
         raise ValueError(f"{where} is not one of {', '.join(option.choices)}")
     if option.kind is bool or isinstance(value, bool):
         if option.kind is not bool or not isinstance(value, bool):
-            raise ValueError(f"{where} is not {'true or false' if option.kind is bool else 'a ' + option.kind.__name__}")
+            raise ValueError(f"{where} is not {kind}")
         return value
     if isinstance(value, (list, dict)):
         raise ValueError(f"{where} is not a single value")
+    if option.kind is str:
+        return str(value)
     try:
-        number = option.kind(value)
+        number = float(value)
+        if option.kind is int and number != int(number):
+            raise ValueError
+        return option.kind(number)
     except (TypeError, ValueError, OverflowError):
-        raise ValueError(f"{where} is not a {option.kind.__name__}") from None
-    if option.kind is int and number != float(value):
-        raise ValueError(f"{where} is not a whole number")
-    return number
+        raise ValueError(f"{where} is not {kind}") from None
 
 
 def set_batches(args):
@@ -157,4 +224,4 @@ def set_batches(args):
 def save(args, path):
     """Write the resolved options as YAML."""
     plain = {k: list(v) if isinstance(v, tuple) else v for k, v in vars(args).items()}
-    Path(path).write_text(yaml.safe_dump(plain, sort_keys=False, allow_unicode=True))
+    write_text(path, yaml.safe_dump(plain, sort_keys=False, allow_unicode=True))

@@ -37,7 +37,7 @@ def world_size():
 
 
 def is_main():
-    return rank() == 0
+    return (rank() if dist.is_initialized() else int(os.environ.get("RANK", 0))) == 0
 
 
 def gather(thing):

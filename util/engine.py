@@ -5,12 +5,11 @@ import math
 import time
 
 import torch
-import torch.nn.functional as F
 from tqdm import tqdm
 
 from util import distributed
 from util.lr_sched import adjust_learning_rate
-from util.metrics import accuracy
+from util.metrics import classification
 
 
 def autocast(device, enabled):
@@ -100,14 +99,7 @@ def first_of_each(index):
 
 
 def evaluate(model, loader, device, enable_amp=False):
-    """{'test_acc1', 'test_acc5'} in percent, 'test_loss' (cross entropy per sample) and 'test_samples'."""
+    """Metrics of a classifier on a test set (util.metrics.classification)."""
     model.eval()
     distributed.share_buffers(model)  # so that what is evaluated is what rank 0 saves
-    logits, labels = outputs(distributed.unwrap(model), loader, device, enable_amp)
-    acc1, acc5 = accuracy(logits, labels)
-    return {
-        "test_acc1": acc1,
-        "test_acc5": acc5,
-        "test_loss": F.cross_entropy(logits.double(), labels).item(),
-        "test_samples": len(labels),
-    }
+    return classification(*outputs(distributed.unwrap(model), loader, device, enable_amp))

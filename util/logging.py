@@ -11,6 +11,7 @@ import torchvision
 from torch.utils.tensorboard import SummaryWriter
 
 from util import distributed
+from util.files import write_text
 
 
 def say(*words):
@@ -37,7 +38,7 @@ class Log:
             return
         lines = self.path.read_text().splitlines() if start_epoch and self.path.exists() else []
         kept = [line for line in lines if line.endswith("}") and json.loads(line)["epoch"] < start_epoch]  # not a cut one
-        self.path.write_text("".join(line + "\n" for line in kept))
+        write_text(self.path, "".join(line + "\n" for line in kept))
         self.board = SummaryWriter(log_dir or output_dir, purge_step=start_epoch or None)
 
     def epoch(self, epoch, values):
@@ -59,4 +60,4 @@ def write_result(output_dir, **values):
     """Write result.json of a finished run: numbers together with how they were made."""
     if distributed.is_main():
         text = json.dumps(values | {"versions": versions()}, indent=2)
-        Path(output_dir, "result.json").write_text(text + "\n")
+        write_text(Path(output_dir, "result.json"), text + "\n")

@@ -21,7 +21,8 @@ class Option:
 
 GROUPS = {
     "run": [
-        Option("output_dir", None, "folder for checkpoints, log.jsonl, config.yaml and result.json (default: output/STAGE)"),
+        Option("output_dir", None, "folder for checkpoints, log.jsonl, config.yaml and result.json (default: output/STAGE; of an "
+               "evaluation: beside the checkpoint)"),
         Option("log_dir", None, "folder for TensorBoard (default: output_dir)"),
         Option("device", "auto", "auto, cpu, cuda or cuda:N"),
         Option("seed", 0, "seeds initialisation, data order, augmentation and masking", int),
@@ -41,10 +42,16 @@ GROUPS = {
         Option("min_frames", 64, "shortest random crop, in frames", int),
         Option("random_rot", True, "rotate training sequences at random", bool),
         Option("rot_theta", (0.3,), "largest rotation in radians, one number or one each for x, y, z", float, many=True),
-        Option("bone", False, "bones instead of joints", bool),
-        Option("vel", False, "frame differences instead of joints", bool),
+        Option("input_stream", "joint", "what the model sees: joint, motion (frame differences) or bone (joint minus its parent)",
+               choices=("joint", "motion", "bone")),
         Option("data_ratio", 1.0, "share of the training samples to use", float, stages=_TRAINED),
-        Option("subset_seed", 0, "which samples data_ratio draws", int, stages=_TRAINED),
+        Option("subset", "shared", "data_ratio draws one subset for all processes (shared), or one for each (released: as in the "
+               "published code, which so sees up to as many times the labels as there are processes)",
+               choices=("shared", "released"), stages=_TRAINED),
+        Option("subset_seed", None, "which samples data_ratio draws (default: seed; 0 with --subset released)", int,
+               stages=_TRAINED),
+        Option("val_groups", 0, "performers (groups) of the training set to hold out and to evaluate on, instead of the test set",
+               int),
     ],
     "model": [
         Option("dim_in", 3, "coordinates C", int),
@@ -87,8 +94,9 @@ GROUPS = {
         Option("smoothing", 0.1, "label smoothing", float, stages=("finetune",)),
     ],
     "evaluation": [
-        Option("finetune", None, "checkpoint whose encoder to start from (default: a random one)", stages=_JUDGED),
-        Option("eval", None, "evaluate this classifier checkpoint and stop", stages=("linprobe", "finetune")),
+        Option("finetune", None, "checkpoint whose encoder to start from, with its sizes (default: a random one)",
+               stages=_JUDGED),
+        Option("eval", None, "evaluate this classifier checkpoint, write its scores, and stop", stages=("linprobe", "finetune")),
         Option("eval_freq", 1, "epochs between evaluations; the last epoch is always evaluated", int,
                stages=("linprobe", "finetune")),
         Option("dist_eval", True, "share the test samples among the processes", bool, stages=_JUDGED),
@@ -97,6 +105,7 @@ GROUPS = {
         Option("augment", True, "crop and rotate at random; without, features are computed once", bool,
                stages=("linprobe",)),
         Option("k", 1, "neighbours that vote", int, stages=("retrieval",)),
+        Option("save_features", None, "npz for the features, with names and labels", stages=("retrieval",)),
     ],
 }  # fmt: skip
 

@@ -5,7 +5,11 @@ import pytest
 import torch
 from sklearn.neighbors import KNeighborsClassifier
 
-from util.metrics import accuracy, knn
+from util.metrics import accuracy, classification, nearest, vote
+
+
+def knn(gallery, labels, queries, classes, k, chunk=1024):
+    return vote(labels[nearest(gallery, queries, k, chunk)], classes)
 
 
 def test_accuracy_by_loops():
@@ -37,3 +41,11 @@ def test_knn_is_scikit_learns_cosine_vote(k):
 def test_knn_tie_goes_to_the_nearer_neighbour():
     gallery = torch.tensor([[1.0, 0.1], [1.0, 0.0]])
     assert knn(gallery, torch.tensor([0, 1]), torch.tensor([[2.0, 0.0], [2.0, 0.25]]), 2, k=2).argmax(1).tolist() == [1, 0]
+
+
+def test_classification_by_hand():
+    """Two classes, three samples: right, wrong, right; the loss is the mean of −log softmax."""
+    logits, labels = torch.tensor([[2.0, 0.0], [0.0, 1.0], [0.0, 3.0]]), torch.tensor([0, 0, 1])
+    loss = sum(np.log(1 + np.exp(-gap)) for gap in (2, -1, 3)) / 3
+    expected = {"test_acc1": 200 / 3, "test_acc5": 100, "test_loss": loss, "test_samples": 3}
+    assert classification(logits, labels) == pytest.approx(expected)

@@ -1,0 +1,110 @@
+"""Published configurations become ours, value by value; what does not exist here is refused."""
+
+import argparse
+
+import pytest
+import yaml
+
+from util import checkpoint, config, published
+
+PRETRAIN = """
+feeder: feeder.feeder_ntu.Feeder
+train_feeder_args:
+  data_path: ./data/ntu/NTU60_XSub.npz
+  split: train
+  debug: False
+  random_choose: False
+  random_shift: False
+  random_move: False
+  window_size: 96
+  normalization: False
+  random_rot: True
+  p_interval: [0.5, 1]
+  vel: False
+  bone: True
+test_feeder_args: {data_path: ./data/ntu/NTU60_XSub.npz, split: test, window_size: 96, p_interval: [0.9], bone: True, debug: False}
+model: model_mamp.transformer.Transformer
+model_args: {dim_in: 3, dim_feat: 128, decoder_dim_feat: 64, depth: 4, decoder_depth: 2, num_heads: 4, mlp_ratio: 4,
+  num_frames: 96, num_joints: 25, patch_size: 1, t_patch_size: 4, qkv_bias: True, qk_scale: None, norm_skes_loss: True}
+mask_ratio: 0.85
+motion_stride: 1
+motion_aware_tau: 0.75
+lr: 1e-3
+min_lr: 5e-4
+warmup_epochs: 10
+epochs: 300
+batch_size: 16
+accum_iter: 2
+pin_mem: True
+output_dir: ./output_dir/x
+resume: ''
+dist_url: env://
+"""  # fmt: skip
+
+
+@pytest.fixture
+def file(tmp_path):
+    def write(text):
+        (tmp_path / "a.yaml").write_text(text)
+        return str(tmp_path / "a.yaml")
+
+    return write
+
+
+def test_published_pretraining(file):
+    args = config.parse("pretrain", ["--config", file(PRETRAIN)])
+    expected = dict(
+        data_path="./data/ntu/NTU60_XSub.npz", dataset="ntu60_xsub", num_frames=96, train_p_interval=[0.5, 1.0],
+        test_p_interval=[0.9], random_rot=True, input_stream="bone", dim_feat=128, decoder_dim_feat=64, depth=4, decoder_depth=2,
+        num_heads=4, mlp_ratio=4.0, qk_scale=None, norm_skes_loss=True, target="motion", mask_ratio=0.85, motion_aware_tau=0.75,
+        lr=1e-3, min_lr=5e-4, warmup_epochs=10, epochs=300, batch_size=16, accum_iter=2, output_dir="./output_dir/x", resume=None,
+    )  # fmt: skip
+    assert {k: getattr(args, k) for k in expected} == expected
+    assert config.set_batches(args).effective_batch_size == 32
+
+
+def test_published_fine_tuning(file):
+    content = yaml.safe_load(PRETRAIN)
+    content |= {"model": "model.transformer.Transformer", "layer_decay": 0.8, "smoothing": 0.1}
+    content["model_args"] = {"dim_feat": 128, "num_frames": 96, "num_classes": 60, "protocol": "finetune", "drop_path_rate": 0.3}
+    del content["mask_ratio"], content["accum_iter"]
+    args = config.parse("finetune", ["--config", file(yaml.safe_dump(content))])
+    assert (args.dim_feat, args.drop_path_rate, args.layer_decay, args.betas) == (128, 0.3, 0.8, [0.9, 0.999])
+    assert args.effective_batch_size == 48  # what a published file leaves out is config/finetune.yaml's
+    with pytest.raises(ValueError, match="a.yaml: protocol: 'finetune' belongs to another stage than linprobe"):
+        config.parse("linprobe", ["--config", file(yaml.safe_dump(content))])
+
+
+@pytest.mark.parametrize(
+    "change, message",
+    [
+        ({"feeder": "os.system"}, "feeder: 'os.system' is not known; use one of feeder.feeder_ntu.Feeder"),
+        ({"model": "model.evil.Model"}, "model: 'model.evil.Model' is not known; use one of model.transformer.Transformer"),
+        ({"model": ["x"]}, r"model: \['x'\] is not known"),
+        ({"model_args": 5}, "model_args: is not a list of"),
+        ({"train_feeder_args": {"random_shift": True}}, "random_shift: True does not exist here"),
+        ({"mixup": 0.8}, "mixup: 0.8 does not exist here"),
+        ({"train_feeder_args": {"window_sise": 96}}, "key 'window_sise' is not known"),
+        ({"train_feeder_args": {"window_size": 64}}, "num_frames is 64 in one place and 96 in another|num_frames is 96 .* 64"),
+    ],
+)
+def test_what_does_not_exist_here(file, change, message):
+    with pytest.raises(ValueError, match="a.yaml: .*(" + message + ")") as caught:
+        config.parse("pretrain", ["--config", file(yaml.safe_dump(yaml.safe_load(PRETRAIN) | change))])
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("stage", ["pretrain", "finetune", "linprobe"])
+def test_settings_of_released_checkpoints(stage, shared):
+    path = shared(f"parity/released_{stage}_tiny25.pth")
+    content = checkpoint.load(path)
+    made_with = checkpoint.settings(content)
+    assert (made_with["num_frames"], made_with["dim_feat"], made_with["num_heads"], made_with["epochs"]) == (24, 32, 4, 400)
+    assert made_with["qk_scale"] is None and made_with.get("target") == ("motion" if stage == "pretrain" else None)
+    assert published.is_published(vars(content["args"]))
+
+
+def test_checkpoint_that_says_nothing_or_nonsense():
+    assert checkpoint.settings({"model": {}}) == {}
+    args = argparse.Namespace(model="some.other.Model", model_args={"num_heads": 3})
+    assert checkpoint.settings({"model": {}, "args": args}) == {"num_heads": 3}

@@ -1,0 +1,37 @@
+"""Files that are either the old ones or the whole new ones, whenever writing stops."""
+
+import hashlib
+import os
+from contextlib import contextmanager
+from pathlib import Path
+
+
+@contextmanager
+def written_aside(path):
+    """A binary file to write; it is on the disk and gets the name `path` when the block ends, and vanishes if the block fails."""
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    aside = path.with_name(path.name + ".part")
+    try:
+        with open(aside, "wb") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(aside, path)
+    finally:
+        aside.unlink(missing_ok=True)
+
+
+def write_text(path, text):
+    """Write `text` to `path`, all or nothing."""
+    with written_aside(path) as file:
+        file.write(text.encode())
+
+
+def sha256(path):
+    """Checksum of a file, 64 hexadecimal digits."""
+    digest = hashlib.sha256()
+    with open(path, "rb") as file:
+        while block := file.read(2**20):
+            digest.update(block)
+    return digest.hexdigest()
