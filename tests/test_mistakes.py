@@ -35,6 +35,22 @@ def test_evaluating_what_is_no_classifier(invented, options, tmp_path):
         main_linprobe.main(line)
 
 
+def test_evaluating_with_the_other_main_or_into_a_training_run(invented, options, tmp_path):
+    main_linprobe.main(options("linprobe", invented, tmp_path / "run", "--epochs", 1))
+    path = tmp_path / "run/checkpoint-0.pth"
+    with pytest.raises(ValueError, match="checkpoint-0.pth: holds a classifier of main_linprobe.py"):
+        main_finetune.main(options("finetune", invented, tmp_path / "eval", "--eval", path))
+    with pytest.raises(ValueError, match="output_dir .*run: holds a training run, which an evaluation must not overwrite"):
+        main_linprobe.main(options("linprobe", invented, tmp_path / "run", "--eval", path))
+
+
+def test_a_size_that_is_not_the_checkpoints(invented, options, tmp_path):
+    main_pretrain.main(options("pretrain", invented, tmp_path, "--epochs", 1))
+    line = options("finetune", invented, tmp_path / "ft", "--finetune", tmp_path / "checkpoint-0.pth", dim_feat=16)
+    with pytest.raises(ValueError, match="checkpoint-0.pth: made with dim_feat 8, the command line says 16"):
+        main_finetune.main(line)
+
+
 def test_more_neighbours_than_samples(invented, options, tmp_path):
     with pytest.raises(ValueError, match="k 25: the gallery has only 24 samples"):
         main_retrieval.main(options("retrieval", invented, tmp_path, "--k", 25))
@@ -60,7 +76,12 @@ def call(main, argv, capfd):
         (("--rot_theta", "0.1", "0.2"), "error: rot_theta 0.1 0.2: takes 1 or 3 number"),
         (("--effective_batch_size", "7"), "error: effective_batch_size 7 is not a multiple"),
         (("--device", "gpu"), "error: device 'gpu'"),
-        (("--output_dir", __file__), "error: "),
+        (("--output_dir", __file__), "test_mistakes.py: is a file; give a folder"),
+        (("--seed", "-1"), "error: seed -1: from 0 to 2147483647"),
+        (("--seed", "99999999999"), "error: seed 99999999999: from 0"),
+        (("--dataset", "ntu60_xsbu"), "error: data set 'ntu60_xsbu' is not known; did you mean 'ntu60_xsub'?"),
+        (("--dataset", "absent/a.yaml"), "error: absent/a.yaml: no such configuration file"),
+        (("--val_groups", "2"), "no array 'group_train', so nothing can be held out"),
         (("--data_ratio", "2"), "error: data_ratio 2.0"),
     ],
 )

@@ -38,6 +38,9 @@ def load(path):
     path = Path(path)
     if not path.is_file():
         raise FileNotFoundError(f"{path}: no such checkpoint")
+    with open(path, "rb") as file:
+        if file.read(2) not in (b"PK", b"\x80\x02"):  # zip, or the pickle of old files
+            raise ValueError(f"{path}: not a checkpoint: it does not begin like a file of torch.save")
     try:
         with torch.serialization.safe_globals([argparse.Namespace]):
             content = torch.load(path, map_location="cpu", weights_only=True)
@@ -189,7 +192,9 @@ def main(paths):
         content = load(path)
         about = describe(content, path) | sizes(content, path, head=True)
         about |= {"joints": content["model"]["pos_embed"].shape[2], "classes": num_classes(content)}
-        about["parameters"] = f"{sum(v.numel() for v in content['model'].values()):,}"
+        buffers = ("running_mean", "running_var", "num_batches_tracked")
+        weights = [value for key, value in content["model"].items() if not key.endswith(buffers)]
+        about["parameters"] = f"{sum(value.numel() for value in weights):,}"
         about |= {"metrics": content.get("metrics"), "versions": content.get("versions")}
         about |= {f"made with {key}": value for key, value in settings(content, path).items() if key not in about}
         for key, value in about.items():

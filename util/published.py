@@ -47,9 +47,12 @@ def translate(content, where, stage=None):
                 raise ValueError(f"{where}: {key}: {value!r} does not exist here; only a value that switches it off is read")
             return
         if key in STREAMS:
-            key, value = "input_stream", STREAMS[key] if value else "joint"
-            if value == "joint":
+            if not value:
+                ours.setdefault("input_stream", "joint")
                 return
+            key, value = "input_stream", STREAMS[key]
+            if ours.get(key) == "joint":
+                del ours[key]
         if key == "protocol":
             if stage in ("linprobe", "finetune") and value != stage:
                 raise ValueError(f"{where}: protocol: {value!r} belongs to another stage than {stage}")

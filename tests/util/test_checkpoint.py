@@ -143,7 +143,7 @@ def test_code_in_a_checkpoint_is_never_executed(tmp_path, write):
     assert owned.exists()
 
 
-@pytest.mark.parametrize("share", [0, 0.01, 0.3, 0.7, 0.99])
+@pytest.mark.parametrize("share", [0.01, 0.3, 0.7, 0.99])
 def test_truncated_file(pretrained, share):
     path, _ = pretrained
     content = path.read_bytes()
@@ -156,9 +156,10 @@ def test_truncated_file(pretrained, share):
 def test_files_that_are_no_checkpoints(tmp_path):
     with pytest.raises(FileNotFoundError, match="absent.pth: no such checkpoint"):
         checkpoint.load(tmp_path / "absent.pth")
-    (tmp_path / "a.pth").write_text("hello")
-    with pytest.raises(ValueError, match="a.pth: not a readable checkpoint"):
-        checkpoint.load(tmp_path / "a.pth")
+    for text in ("", "h", "hello"):
+        (tmp_path / "a.pth").write_text(text)
+        with pytest.raises(ValueError, match="a.pth: not a checkpoint: it does not begin like a file of torch.save"):
+            checkpoint.load(tmp_path / "a.pth")
     for content in (torch.zeros(3), {"state_dict": {}}, {"model": torch.zeros(3)}):
         torch.save(content, tmp_path / "a.pth")
         with pytest.raises(ValueError, match="a.pth: no state dict under 'model'"):
@@ -226,3 +227,54 @@ def test_a_whole_model_needs_its_head(pretrained):
     path, _ = pretrained
     with pytest.raises(ValueError, match="pre.pth: .*missing keys: head.fc1.weight"):
         checkpoint.load_model(classifier(), path)
+
+
+@pytest.mark.parametrize("stage, head", [("pretrain", {}), ("finetune", {"head_dim": 2048}), ("linprobe", {"readout": "mean"})])
+def test_sizes_of_released_files(stage, head, shared, parity):
+    path = shared(f"parity/released_{stage}_tiny25.pth")
+    config = parity("pretrain_tiny25" if stage == "pretrain" else f"classifier_{stage}_tiny25")["config"]
+    sizes = checkpoint.sizes(checkpoint.load(path), path, head=True)
+    expected = {k: v for k, v in config.items() if k in sizes} | head
+    assert {k: sizes[k] for k in expected} == expected and {"dim_feat", "depth", "num_heads", "num_frames"} <= expected.keys()
+    assert sizes["input_stream"] == "joint"
+
+
+def test_sizes_of_what_is_no_skeleton_transformer():
+    for state in ({}, {"joints_embed.proj.weight": torch.zeros(3)}):
+        with pytest.raises(ValueError, match="x.pth: not the weights of a skeleton transformer"):
+            checkpoint.sizes({"model": state}, "x.pth")
+
+
+def test_read_out_of_a_probe_is_seen_in_its_head():
+    for readout in ("mean", "per_joint"):
+        model = classifier(protocol="linprobe", readout=readout)
+        model.head.add_norm()
+        assert checkpoint.sizes({"model": model.state_dict()}, "x", head=True)["readout"] == readout
+
+
+@pytest.mark.parametrize(
+    "settings, expected",
+    [
+        ({"target": "motion", "motion_aware_tau": 0.8}, "mamp"),
+        ({"target": "motion", "motion_aware_tau": 0}, "mamp"),
+        ({"target": "joint", "motion_aware_tau": 0.8}, "mamp"),
+        ({"target": "joint", "motion_aware_tau": 0}, "skeletonmae"),
+        ({}, None),
+    ],
+)
+def test_method(settings, expected):
+    assert checkpoint.method(settings) == expected
+
+
+def test_what_a_file_is_on_the_command_line(shared, capsys):
+    checkpoint.main([shared("parity/released_pretrain_tiny25.pth"), shared("parity/released_linprobe_tiny25.pth")])
+    lines = dict(line.split(None, 1) for line in capsys.readouterr().out.splitlines()[:24])
+    assert (lines["stage"], lines["method"], lines["epoch"], lines["dim_feat"], lines["joints"]) == (
+        "pretrain",
+        "mamp",
+        "399",
+        "32",
+        "25",
+    )
+    content = torch.load(shared("parity/released_pretrain_tiny25.pth"), weights_only=False)
+    assert lines["parameters"] == f"{sum(v.numel() for v in content['model'].values()):,}"

@@ -22,7 +22,7 @@ train_feeder_args:
   p_interval: [0.5, 1]
   vel: False
   bone: True
-test_feeder_args: {data_path: ./data/ntu/NTU60_XSub.npz, split: test, window_size: 96, p_interval: [0.9], bone: True, debug: False}
+test_feeder_args: {data_path: ./data/ntu/NTU60_XSub.npz, split: test, window_size: 96, p_interval: [0.9], bone: True}
 model: model_mamp.transformer.Transformer
 model_args: {dim_in: 3, dim_feat: 128, decoder_dim_feat: 64, depth: 4, decoder_depth: 2, num_heads: 4, mlp_ratio: 4,
   num_frames: 96, num_joints: 25, patch_size: 1, t_patch_size: 4, qkv_bias: True, qk_scale: None, norm_skes_loss: True}
