@@ -1,5 +1,6 @@
 """Two processes do what one does."""
 
+import csv
 import json
 import os
 import socket
@@ -7,6 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
@@ -118,3 +120,15 @@ def test_one_process_needs_no_group():
 def test_device_that_is_not_there(device):
     with pytest.raises(ValueError, match=f"device.*{device}"):
         distributed.setup(device)
+
+
+def test_subsets_of_several_processes(runs):
+    """Shared: the same 8 labels whatever the number of processes. Released: each process draws its own."""
+    draws = [set(np.random.RandomState(rank).permutation(24)[:8]) for rank in range(2)]
+    for world, folder in runs.items():
+        expected = {"shared": draws[0], "released": set().union(*draws[:world])}
+        for subset, rows in expected.items():
+            with open(folder / subset / "subset.csv") as file:
+                assert [int(row["row"]) for row in csv.DictReader(file)] == sorted(rows), (world, subset)
+            assert json.loads((folder / subset / "result.json").read_text())["labels"] == len(rows)
+    assert len(draws[0] | draws[1]) > 8

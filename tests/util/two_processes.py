@@ -72,6 +72,9 @@ def main(data, output):
     for name, flag in (("augmented", "--augment"), ("fixed", "--no-augment")):
         main_linprobe.main(command_line(data, f"{output}/linprobe-{name}", flag, "--lr", "0.1", "--weight_decay", "0"))
     main_finetune.main(command_line(data, f"{output}/finetune", "--head_dim", "8"))
+    for subset in ("shared", "released"):
+        few = ("--head_dim", "8", "--data_ratio", "0.34", "--subset", subset)
+        main_finetune.main(command_line(data, f"{output}/{subset}", *few))
     if distributed.is_main():
         torch.save(results, Path(output, "results.pth"))
     distributed.gather(None)  # nobody leaves before rank 0 has written
