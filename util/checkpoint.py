@@ -42,6 +42,7 @@ def load(path):
         if file.read(2) not in (b"PK", b"\x80\x02"):  # zip, or the pickle of old files
             raise ValueError(f"{path}: not a checkpoint: it does not begin like a file of torch.save")
     try:
+        _verify(path)
         with torch.serialization.safe_globals([argparse.Namespace]):
             content = torch.load(path, map_location="cpu", weights_only=True)
     except (pickle.UnpicklingError, RuntimeError, EOFError, zipfile.BadZipFile, ValueError, KeyError, OSError) as error:
@@ -53,6 +54,15 @@ def load(path):
         raise ValueError(f"{path}: no state dict under 'model'")
     content["model"] = {k.removeprefix("module."): v for k, v in content["model"].items()}
     return content
+
+
+def _verify(path):
+    """RuntimeError if a part of the file differs from its checksum: torch.save writes one per part, torch.load does not look."""
+    if zipfile.is_zipfile(path):
+        with zipfile.ZipFile(path) as archive:
+            damaged = archive.testzip()
+        if damaged:
+            raise RuntimeError(f"damaged: {damaged} differs from its checksum")
 
 
 def load_encoder(model, path):

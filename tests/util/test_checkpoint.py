@@ -278,3 +278,13 @@ def test_what_a_file_is_on_the_command_line(shared, capsys):
     )
     content = torch.load(shared("parity/released_pretrain_tiny25.pth"), weights_only=False)
     assert lines["parameters"] == f"{sum(v.numel() for v in content['model'].values()):,}"
+
+
+def test_a_flipped_bit_is_noticed(pretrained):
+    path, state = pretrained
+    content = bytearray(path.read_bytes())
+    content[content.find(state["norm.weight"].numpy().tobytes()) + 2] ^= 1
+    path.write_bytes(content)
+    torch.load(path, weights_only=True)  # torch itself does not look
+    with pytest.raises(ValueError, match="pre.pth: not a readable checkpoint .damaged: .* differs from its checksum"):
+        checkpoint.load(path)
