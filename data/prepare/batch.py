@@ -1,13 +1,17 @@
 """Many files, one after the other or in parallel: progress, and a list of those that could not be used."""
 
 import os
+import re
 import signal
+from collections import Counter, deque
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from functools import partial
-from pathlib import Path
+from itertools import islice
 
 from tqdm import tqdm
+
+from util.files import write_text
 
 CHUNK = 16  # files handed to a process at a time
 
@@ -29,24 +33,36 @@ class Skipped:
         self.reasons.append(reason)
 
     def write(self, path, shown=10):
-        """One reason per line into `path`; the first few are printed as well."""
-        Path(path).parent.mkdir(parents=True, exist_ok=True)
-        Path(path).write_text("".join(f"{reason}\n" for reason in self.reasons), encoding="utf-8")
+        """One reason per line into `path`; the first few are printed, and how many there are of each kind."""
+        write_text(path, "".join(f"{reason}\n" for reason in self.reasons))
         for reason in self.reasons[:shown]:
             print(f"  skipped: {reason}")
+        if len(self.reasons) > shown:
+            for kind, count in self.kinds().most_common():
+                print(f"  {count:>7} × {kind}")
         if self.reasons:
-            print(f"  all {len(self.reasons)} skipped files: {path}")
+            print(f"  all {len(self.reasons)} skipped: {path}")
+
+    def kinds(self):
+        """{reason without file, line and values: number}."""
+        return Counter(map(_kind, self.reasons))
 
 
-def each(function, items, title, skipped, workers=1):
+def _kind(reason):
+    text = re.sub(r"^.*?: (line \d+: )?", "", reason)
+    return re.sub(r"'[^']*'|\b\d[\d,.]*", "…", text)
+
+
+def each(function, items, title, skipped, workers=1, chunk=CHUNK):
     """Yield (item, function(item)) in order, with a progress bar; `workers` processes (None: one per core).
 
     Items for which the function raises ValueError or OSError go to `skipped`, a `Skipped`. For several processes
-    `function` has to be importable: of module level, or a partial of such.
+    `function` has to be importable: of module level, or a partial of such. They get `chunk` items at a time, and are never more
+    than two chunks each ahead of what was taken, so that results do not pile up in memory.
     """
     if workers is not None and workers < 1:
         raise ValueError(f"--workers {workers}: at least 1")
-    workers = min(workers or os.cpu_count(), max(1, len(items) // CHUNK))
+    workers = min(workers or os.cpu_count(), max(1, len(items) // chunk))
     bar = partial(tqdm, total=len(items), desc=title, unit="file", mininterval=0.5)
     attempt = partial(_attempt, function)
     if workers == 1:
@@ -54,11 +70,25 @@ def each(function, items, title, skipped, workers=1):
         return
     pool = ProcessPoolExecutor(workers, initializer=signal.signal, initargs=(signal.SIGINT, signal.SIG_IGN))
     try:
-        yield from _sift(items, bar(pool.map(attempt, items, chunksize=CHUNK)), skipped)
+        yield from _sift(items, bar(_windowed(pool, attempt, items, chunk, 2 * workers)), skipped)
     except BrokenProcessPool as error:
         raise ChildProcessError(f"{title}: a worker was killed, perhaps for lack of memory; try --workers 1") from error
     finally:
         pool.shutdown(cancel_futures=True)
+
+
+def _windowed(pool, attempt, items, chunk, most):
+    """Results in order, with at most `most` chunks under way."""
+    chunks = (items[i : i + chunk] for i in range(0, len(items), chunk))
+    pending = deque(pool.submit(_all, attempt, part) for part in islice(chunks, most))
+    while pending:
+        results = pending.popleft().result()
+        pending.extend(pool.submit(_all, attempt, part) for part in islice(chunks, 1))
+        yield from results
+
+
+def _all(attempt, items):
+    return [attempt(item) for item in items]
 
 
 def _attempt(function, item):

@@ -1,14 +1,14 @@
 """Writing arrays that are larger than memory: piece by piece, and under their name only once they are complete."""
 
-import os
 import zipfile
 from collections.abc import Iterable
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from tqdm import tqdm
+
+from util.files import written_aside
 
 ALIGNMENT = 64  # bytes; array data begin at a multiple of it, so that memory maps of the npz are aligned
 _LOCAL_HEADER, _ZIP64_EXTRA, _EXTRA_HEADER = 30, 20, 4  # bytes in a zip file
@@ -19,46 +19,37 @@ _PADDING_ID = 0xD935  # the extra field that zip tools use for alignment
 class Split:
     """names: N sample names; labels: (N,) int classes from 0; sequences: N arrays in metres, taken once.
 
-    A sequence is (T_i, M_i·V·3); bodies it lacks are written as zeros.
+    A sequence is (T_i, M_i·V·3); bodies it lacks are written as zeros. groups: N names; what is of one group (a performer) stays
+    together when samples are held out for validation.
     """
 
     names: list
     labels: np.ndarray
     sequences: Iterable
+    groups: list
 
 
-@contextmanager
-def written_aside(path):
-    """A binary file to write; it gets the name `path` when the block ends and vanishes if the block fails."""
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(path.name + ".part")
-    try:
-        with open(part, "wb") as file:
-            yield file
-        os.replace(part, path)
-    finally:
-        part.unlink(missing_ok=True)
-
-
-def write_dataset(path, splits, num_frames, num_classes, num_joints, num_bodies, layout):
+def write_dataset(path, splits, num_frames, num_classes, num_joints, num_bodies, layout, **extras):
     """Write the npz of one protocol: uncompressed, one sequence in memory at a time.
 
     splits: {'train': Split, 'test': Split}. num_frames: T, to which all sequences are padded with zeros.
-    Arrays per split: x (N, T, M·V·3) float32, y (N, K) uint8 one-hot, name (N,), valid_frames (N,) int32 (frames whose
-    sum is not 0); and num_joints, num_bodies, layout.
+    Arrays per split: x (N, T, M·V·3) float32, y (N, K) uint8 one-hot, name (N,), group (N,), valid_frames (N,) int32 (frames
+    whose sum is not 0); and num_joints, num_bodies, layout. extras: class_names (K,); joint_names (V,) and parents (V,) of a
+    skeleton that is in no table; None is left out.
     """
     path = Path(path)
     with written_aside(path) as file, zipfile.ZipFile(file, "w") as archive:
-        extras = {"num_joints": np.int64(num_joints), "num_bodies": np.int64(num_bodies), "layout": np.str_(layout)}
+        about = {"num_joints": np.int64(num_joints), "num_bodies": np.int64(num_bodies), "layout": np.str_(layout)}
+        about |= {key: value for key, value in extras.items() if value is not None}
         for key, split in splits.items():
             shape = (len(split.names), int(num_frames), num_bodies * num_joints * 3)
             valid = np.zeros(len(split.names), np.int32)
             pieces = _padded(tqdm(split.sequences, f"{path.name} {key}", len(valid), mininterval=0.5), shape, valid)
             _write(file, archive, f"x_{key}", shape, np.float32, pieces)
             _write_array(file, archive, f"y_{key}", np.eye(num_classes, dtype=np.uint8)[split.labels])
-            extras |= {f"name_{key}": np.array(split.names, dtype=np.str_), f"valid_frames_{key}": valid}
-        for key, value in extras.items():
+            about |= {f"name_{key}": np.array(split.names, dtype=np.str_), f"group_{key}": np.array(split.groups, dtype=np.str_),
+                      f"valid_frames_{key}": valid}  # fmt: skip
+        for key, value in about.items():
             _write_array(file, archive, key, np.asarray(value))
 
 

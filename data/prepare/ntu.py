@@ -212,7 +212,7 @@ def write_npz(out, name, dataset=NTU60):
 
     def split(rows):
         labels = np.array([fields[i]["action"] - 1 for i in rows], dtype=np.int64)
-        return Split(names[rows], labels, map(sequence, rows))
+        return Split(names[rows], labels, map(sequence, rows), [f"P{fields[i]['performer']:03}" for i in rows])
 
     paths = []
     for protocol in dataset.protocols:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from data.prepare.npz import written_aside
+from util.files import written_aside
 
 SKELETONS, INDEX = "joints.npy", "index.npz"
 
@@ -41,8 +41,22 @@ def _header(file, shape):
     np.lib.format.write_array_header_1_0(file, {"descr": "<f4", "fortran_order": False, "shape": shape})
 
 
+class Skeletons:
+    """The skeletons of a folder; [a:b] reads rows a to b, (b − a, V, 3) float32, and keeps nothing (a map's pages would stay)."""
+
+    def __init__(self, path):
+        array = np.load(path, mmap_mode="r")
+        self.path, self.shape, self.begin = path, array.shape, array.offset
+
+    def __getitem__(self, rows):
+        start, stop, _ = rows.indices(self.shape[0])
+        row = int(np.prod(self.shape[1:]))
+        values = np.fromfile(self.path, "<f4", (stop - start) * row, offset=self.begin + 4 * start * row)
+        return values.reshape(-1, *self.shape[1:])
+
+
 def load(folder, script):
-    """(skeletons (n, V, 3) as a memory map, index {name: array}) of a folder that `script` made.
+    """(`Skeletons`, index {name: array}) of a folder that `script` made.
 
     Raises FileNotFoundError naming the script if the folder is not complete.
     """
@@ -50,4 +64,4 @@ def load(folder, script):
     if not (folder / INDEX).is_file():
         raise FileNotFoundError(f"{folder / INDEX} is missing: run {script} first (with the same --out)")
     with np.load(folder / INDEX) as index:
-        return np.load(folder / SKELETONS, mmap_mode="r"), dict(index)
+        return Skeletons(folder / SKELETONS), dict(index)

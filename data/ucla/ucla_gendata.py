@@ -27,7 +27,7 @@ NUM_JOINTS, NUM_BODIES, NUM_CLASSES, LAYOUT = 20, 1, 10, "kinect_v1"
 ORIGIN, SHOULDER_LEFT, SHOULDER_RIGHT = 1, 4, 8  # joints
 VIEWS = {"train": (1, 2), "test": (3,)}
 PUBLISHED = {"train": 1020, "test": 464}
-_NAME = re.compile(r"a\d\d_s\d\d_e\d\d_v(\d\d)\.json")
+_NAME = re.compile(r"a\d\d_(s\d\d)_e\d\d_v(\d\d)\.json")
 
 
 def find_files(raw):
@@ -55,7 +55,7 @@ def read_sequence(file):
     Raises ValueError naming the file: name, JSON, shape, label or values are not as they should be.
     """
     match = _NAME.fullmatch(file.name)
-    if not match or int(match[1]) not in sum(VIEWS.values(), ()):
+    if not match or int(match[2]) not in sum(VIEWS.values(), ()):
         raise ValueError(f"{file}: not a name of the form aXX_sYY_eZZ_vVV.json with view 01, 02 or 03")
     try:
         record = json.loads(file.read_bytes())
@@ -76,7 +76,7 @@ def read_sequence(file):
     label = record["label"]
     if type(label) is not int or not 1 <= label <= NUM_CLASSES:
         raise ValueError(f"{file}: label {label!r} is not one of 1..{NUM_CLASSES}")
-    return joints, label - 1, int(match[1])
+    return joints, label - 1, int(match[2])
 
 
 def center(joints):
@@ -111,7 +111,8 @@ def generate(raw, out, align=False, strict=False):
         raise ValueError(f"{raw}: none of the {len(files)} files can be used; the first: {skipped.reasons[0]}")
     num_frames = max(len(sequence) for split in rows.values() for _, _, sequence in split)
     splits = {
-        key: Split([row[0] for row in split], np.array([row[1] for row in split], int), [row[2] for row in split])
+        key: Split([row[0] for row in split], np.array([row[1] for row in split], int), [row[2] for row in split],
+                   [_NAME.fullmatch(f"{row[0]}.json")[1] for row in split])
         for key, split in rows.items()
     }
     path = Path(out) / ("UCLA_XView_align.npz" if align else "UCLA_XView.npz")

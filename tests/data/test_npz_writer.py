@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 
 from data.prepare import store
-from data.prepare.npz import Split, write_dataset, written_aside
+from data.prepare.npz import Split, write_dataset
 from feeder.npz import open_npz
+from util.files import written_aside
 
 
 def splits(count=3):
@@ -13,8 +14,8 @@ def splits(count=3):
     train = [rng.normal(size=(n, 12)).astype(np.float32) for n in (4, 6, 1)]
     test = [rng.normal(size=(5, 6)).astype(np.float32)]
     return train, test, {
-        "train": Split(["a", "bb", "ccc"], np.array([1, 0, 3]), iter(train[:count])),
-        "test": Split(["d"], np.array([2]), iter(test)),
+        "train": Split(["a", "bb", "ccc"], np.array([1, 0, 3]), iter(train[:count]), ["P1", "P2", "P1"]),
+        "test": Split(["d"], np.array([2]), iter(test), ["P003"]),
     }
 
 
@@ -32,7 +33,7 @@ def test_schema(tmp_path):
         "x_train": ((3, 6, 12), "<f4"), "y_train": ((3, 4), "|u1"), "x_test": ((1, 6, 12), "<f4"),
         "y_test": ((1, 4), "|u1"), "num_joints": ((), "<i8"), "num_bodies": ((), "<i8"), "layout": ((), "<U9"),
         "name_train": ((3,), "<U3"), "valid_frames_train": ((3,), "<i4"), "name_test": ((1,), "<U1"),
-        "valid_frames_test": ((1,), "<i4"),
+        "valid_frames_test": ((1,), "<i4"), "group_train": ((3,), "<U2"), "group_test": ((1,), "<U4"),
     }  # fmt: skip
     for i, sequence in enumerate(train):
         np.testing.assert_array_equal(arrays["x_train"][i, : len(sequence)], sequence)
@@ -80,8 +81,9 @@ def test_store_gives_back_what_was_added(tmp_path):
         add(rows[3:])
         index["name"] = ["a", "b"]
     joints, index = store.load(tmp_path, "step")
-    np.testing.assert_array_equal(joints, rows)
-    assert isinstance(joints, np.memmap) and index["name"].tolist() == ["a", "b"]
+    for part in (slice(None), slice(1, 3), slice(4, 5), slice(2, 2)):
+        np.testing.assert_array_equal(joints[part], rows[part])
+    assert index["name"].tolist() == ["a", "b"]
 
 
 def test_an_interrupted_store_is_not_taken_for_complete(tmp_path):
@@ -91,3 +93,23 @@ def test_an_interrupted_store_is_not_taken_for_complete(tmp_path):
         raise KeyboardInterrupt
     with pytest.raises(FileNotFoundError, match="index.npz is missing: run step.py first"):
         store.load(tmp_path, "step.py")
+
+
+def test_what_a_skeleton_is_called_can_go_with_it(tmp_path):
+    parts = splits()[2]
+    about = {"class_names": ["sit", "stand", "lie", "run"], "joint_names": ["a", "b"], "parents": np.array([0, 0])}
+    write_dataset(tmp_path / "x.npz", parts, 6, 4, 2, 2, "", **about)
+    with np.load(tmp_path / "x.npz") as npz:
+        assert all(npz[key].tolist() == list(value) for key, value in about.items())
+    write_dataset(tmp_path / "y.npz", splits()[2], 6, 4, 2, 2, "", class_names=None)
+    assert "class_names" not in np.load(tmp_path / "y.npz")
+
+
+def test_a_reader_that_knows_only_x_and_y_is_undisturbed(tmp_path):
+    """As other people's feeders do it: numpy's loader, four keys, M and V by reshaping."""
+    train, _ = write(tmp_path / "x.npz")
+    data = np.load(tmp_path / "x.npz")
+    x, y = data["x_train"], np.where(data["y_train"] > 0)[1]
+    n, t, _ = x.shape
+    x = x.reshape((n, t, 2, 2, 3)).transpose(0, 4, 1, 3, 2)
+    assert y.tolist() == [1, 0, 3] and x[1, 2, 3, 1, 0] == train[1][3, 5]
