@@ -1,19 +1,12 @@
-"""NTU RGB+D 60, step 2 of 3: find the one or two actors among the bodies of every recording."""
+"""NTU RGB+D 60, step 2 of 3: find the one or two actors of every recording."""
 
 import sys
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from data.prepare import cli, ntu
-
-HERE = Path(__file__).resolve().parent
-
-
-def main():
-    args = cli.parser(__doc__, out=HERE).parse_args()
-    ntu.denoise_raw(args.out, args.strict)
-
+from data.prepare import cli, ntu_commands
+from data.prepare.ntu_release import NTU60
 
 if __name__ == "__main__":
-    cli.run(main)
+    cli.run(lambda: ntu_commands.denoise(NTU60, __file__))

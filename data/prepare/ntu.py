@@ -1,12 +1,10 @@
-"""NTU RGB+D: raw `.skeleton` files -> bodies -> actors -> one npz per protocol, in three steps.
+"""NTU RGB+D 60 and 120: raw `.skeleton` files -> bodies -> actors -> one npz per protocol, in three steps.
 
-    read_raw     raw folder          -> out/raw_data/       every body id of every file
+    read_raw     raw folders         -> out/raw_data/       every body id of every file
     denoise_raw  out/raw_data/       -> out/denoised_data/  one or two actors per file
     write_npz    out/denoised_data/  -> out/<name>_<protocol>.npz
 """
 
-import re
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
@@ -15,87 +13,38 @@ import numpy as np
 from data.prepare import batch, store
 from data.prepare.denoise import denoise
 from data.prepare.npz import Split, write_dataset
+from data.prepare.ntu_release import NTU60, check_name, parse_name, shortfall
 from data.prepare.skeleton_file import Body, read_skeleton
+from util.files import write_text
 
 NUM_JOINTS, NUM_BODIES, LAYOUT = 25, 2, "kinect_v2"
 ORIGIN = 1  # joint: middle of the spine
 RAW, DENOISED = "raw_data", "denoised_data"
+SKIPPED = "skipped.txt"
 STEPS = ("get_raw_skes_data.py", "get_raw_denoised_data.py", "seq_transformation.py")
-
-FIELDS = ("setup", "camera", "performer", "replication", "action")
-_NAME = re.compile(r"S(\d{3})C(\d{3})P(\d{3})R(\d{3})A(\d{3})")
-
-
-@dataclass(frozen=True)
-class Protocol:
-    """A split by one field of the file name; samples stand id by id in the order of `train` and `test`."""
-
-    name: str
-    field: str
-    train: tuple
-    test: tuple
-    published: tuple  # samples in train and test
-
-
-@dataclass(frozen=True)
-class Dataset:
-    """title as in the papers; num_classes: actions 1 .. K; protocols."""
-
-    title: str
-    num_classes: int
-    protocols: tuple
-
-
-_NTU60_TRAIN = (1, 2, 4, 5, 8, 9, 13, 14, 15, 16, 17, 18, 19, 25, 27, 28, 31, 34, 35, 38)
-NTU60 = Dataset(
-    title="NTU RGB+D 60",
-    num_classes=60,
-    protocols=(
-        Protocol(
-            "XSub", "performer", _NTU60_TRAIN, tuple(i for i in range(1, 41) if i not in _NTU60_TRAIN), (40091, 16487)
-        ),
-        Protocol("XView", "camera", (2, 3), (1,), (37646, 18932)),
-    ),
-)  # fmt: skip
-
-
-def parse_name(name):
-    """'S001C002P003R002A013' -> {'setup': 1, 'camera': 2, 'performer': 3, 'replication': 2, 'action': 13}.
-
-    Raises ValueError if the name does not have this form.
-    """
-    match = _NAME.fullmatch(name)
-    if not match:
-        raise ValueError(f"{name}: not a name of the form SsssCcccPpppRrrrAaaa")
-    return dict(zip(FIELDS, map(int, match.groups()), strict=True))
-
-
-def check_name(name, dataset):
-    """ValueError unless the file belongs to the data set and to a side of each of its protocols."""
-    fields = parse_name(name)
-    if not 1 <= fields["action"] <= dataset.num_classes:
-        raise ValueError(f"{name}: action {fields['action']} is outside 1..{dataset.num_classes} of {dataset.title}")
-    for protocol in dataset.protocols:
-        if fields[protocol.field] not in protocol.train + protocol.test:
-            raise ValueError(f"{name}: {dataset.title} has no {protocol.field} {fields[protocol.field]}")
+SECOND_BODY = ("zeros", "copy")
+SHOWN = 20  # lines of the final report that are printed
 
 
 # ---- step 1: read ----------------------------------------------------------------------------------------------------
 
 
-def read_raw(raw, out, dataset=NTU60, workers=None, strict=False):
-    """Read the `.skeleton` files of the folder `raw` in `workers` processes (None: all cores) into out/raw_data.
+def default_folders(dataset, top):
+    """The raw folders of a data set below `top`; of each, the first name that is there (the first of all if none is)."""
+    return [next((top / name for name in names if (top / name).is_dir()), top / names[0]) for names in dataset.folders]
 
-    Index: name (N,), num_frames (N,), num_bodies (N,); for the bodies of all files in order body_id, body_start and
-    body_frames. Recordings without any body ('missing skeletons') and unusable files are listed in skipped.txt there.
+
+def read_raw(raws, out, dataset=NTU60, workers=None, strict=False):
+    """Read the `.skeleton` files of the folders `raws` in `workers` processes (None: all cores) into out/raw_data.
+
+    Index: found (names of all raw files), name (N,), num_frames (N,), num_bodies (N,); for the bodies of all files in order
+    body_id, body_start and body_frames. Recordings without any body ('missing skeletons'), unusable files and those that stand in
+    two folders are listed in skipped.txt there.
     Raises FileNotFoundError or ValueError if there is nothing to read, and with `strict` for the first unusable file.
     """
-    raw, folder = Path(raw), Path(out) / RAW
-    files = sorted(raw.glob("*.skeleton"), key=lambda file: file.name)
-    if not files:
-        raise FileNotFoundError(f"{raw}: " + ("holds no .skeleton file" if raw.is_dir() else "no such folder")
-                                + "; unpack the raw skeletons there or name their folder with --raw")  # fmt: skip
-    skipped, missing = batch.Skipped(strict), 0
+    folder, skipped, missing = Path(out) / RAW, batch.Skipped(strict), 0
+    files = _find(raws, skipped)
+    twice = len(skipped.reasons)
     names, num_frames, num_bodies, body_id, body_start, body_frames = ([] for _ in range(6))
     with store.writing(folder, NUM_JOINTS) as (add, index):
         work = batch.each(partial(_read, dataset), files, "reading", skipped, workers)
@@ -113,12 +62,39 @@ def read_raw(raw, out, dataset=NTU60, workers=None, strict=False):
                 body_start.append(body.start)
                 body_frames.append(len(body.joints))
         if not names:
-            raise ValueError(f"{raw}: none of the {len(files)} files can be used; the first: {skipped.reasons[0]}")
-        index.update(name=names, num_frames=num_frames, num_bodies=num_bodies, body_id=body_id, body_start=body_start,
-                     body_frames=body_frames)  # fmt: skip
-    print(f"{len(files)} files found, {len(names)} used, {missing} without any skeleton, "
+            raise ValueError(f"none of the {len(files)} files can be used; the first: {skipped.reasons[0]}")
+        index.update(found=_belonging(files, dataset), name=names, num_frames=num_frames, num_bodies=num_bodies,
+                     body_id=body_id, body_start=body_start, body_frames=body_frames)  # fmt: skip
+    print(f"{len(files) + twice} files found, {len(names)} used, {missing} without any skeleton, "
           f"{len(skipped.reasons) - missing} unusable -> {folder}")  # fmt: skip
-    skipped.write(folder / "skipped.txt")
+    skipped.write(folder / SKIPPED)
+
+
+def _find(raws, skipped):
+    """The .skeleton files of the folders, sorted by name; a name that was found in an earlier folder goes to `skipped`."""
+    files = {}
+    for raw in map(Path, raws):
+        here = sorted(raw.glob("*.skeleton"))
+        if not here:
+            raise FileNotFoundError(f"{raw}: " + ("holds no .skeleton file" if raw.is_dir() else "no such folder")
+                                    + "; unpack the raw skeletons there or name their folders with --raw")  # fmt: skip
+        for file in here:
+            if file.stem in files:
+                skipped.add(f"{file}: stands in {files[file.stem].parent}, too; that one is used")
+            files.setdefault(file.stem, file)
+    return [files[name] for name in sorted(files)]
+
+
+def _belonging(files, dataset):
+    """Names of the files that are of the data set."""
+    names = []
+    for file in files:
+        try:
+            check_name(file.stem, dataset)
+        except ValueError:
+            continue
+        names.append(file.stem)
+    return names
 
 
 def _read(dataset, file):
@@ -150,7 +126,7 @@ def denoise_raw(out, strict=False):
         index.update(name=raw["name"][kept], num_frames=num_frames, num_actors=num_actors)
     print(f"{len(raw['name'])} recordings, {len(kept)} used ({num_actors.count(2)} with two actors), "
           f"{len(skipped.reasons)} left out -> {folder}")  # fmt: skip
-    skipped.write(folder / "skipped.txt")
+    skipped.write(folder / SKIPPED)
 
 
 class _Denoiser:
@@ -192,35 +168,57 @@ def order(fields, ids):
     return np.concatenate([np.flatnonzero(fields == i) for i in ids])
 
 
-def write_npz(out, name, dataset=NTU60):
+def write_npz(out, dataset=NTU60, name=None, second_body=None):
     """Write out/<name>_<protocol>.npz for every protocol of the data set (schema: data.prepare.npz.write_dataset).
 
-    T is the longest recording; the second actor of one-actor recordings is zero. Returns the paths.
+    T is the longest recording. name: default as published. second_body: 'zeros' or 'copy', what stands for the second actor of
+    one-actor recordings (default: the data set's rule). What was found, used and left out is printed and written to
+    out/<name>_report.txt; under the data set's own name it is compared with the release. Returns the paths.
     """
-    out = Path(out)
+    out, name, second_body = Path(out), name or dataset.prefix, second_body or dataset.second_body
     joints, index = store.load(out / DENOISED, STEPS[1])
-    if (out / RAW / store.INDEX).is_file():
-        if (out / RAW / store.INDEX).stat().st_mtime > (out / DENOISED / store.INDEX).stat().st_mtime:
-            raise ValueError(f"{out / RAW} is newer than {out / DENOISED}: run {STEPS[1]} again")
+    _, raw = store.load(out / RAW, STEPS[0])
+    if (out / RAW / store.INDEX).stat().st_mtime > (out / DENOISED / store.INDEX).stat().st_mtime:
+        raise ValueError(f"{out / RAW} is newer than {out / DENOISED}: run {STEPS[1]} again")
     names, num_frames, num_actors = index["name"], index["num_frames"], index["num_actors"]
     first_row = np.cumsum(num_frames * num_actors) - num_frames * num_actors
     fields = [parse_name(str(name)) for name in names]
+    copies = NUM_BODIES if second_body == "copy" else 1
 
     def sequence(i):
         rows = joints[first_row[i] : first_row[i] + num_frames[i] * num_actors[i]]
-        return translate(rows.reshape(num_frames[i], num_actors[i], NUM_JOINTS, 3)).reshape(num_frames[i], -1)
+        actors = translate(rows.reshape(num_frames[i], num_actors[i], NUM_JOINTS, 3)).reshape(num_frames[i], -1)
+        return np.tile(actors, copies) if num_actors[i] == 1 else actors
 
     def split(rows):
         labels = np.array([fields[i]["action"] - 1 for i in rows], dtype=np.int64)
         return Split(names[rows], labels, map(sequence, rows), [f"P{fields[i]['performer']:03}" for i in rows])
 
-    paths = []
+    paths, report = [], [f"{len(raw['found'])} files of {dataset.title} found, {len(names)} used"]
     for protocol in dataset.protocols:
         values = np.array([f[protocol.field] for f in fields])
         paths.append(out / f"{name}_{protocol.name}.npz")
         rows = {"train": order(values, protocol.train), "test": order(values, protocol.test)}
         splits = {key: split(rows[key]) for key in rows}
         write_dataset(paths[-1], splits, num_frames.max(), dataset.num_classes, NUM_JOINTS, NUM_BODIES, LAYOUT)
-        print(f"{paths[-1]}: {len(rows['train'])} train, {len(rows['test'])} test, {num_frames.max()} frames "
-              f"({dataset.title} as published: {protocol.published[0]:,} and {protocol.published[1]:,})")  # fmt: skip
+        counts = tuple(len(rows[key]) for key in rows)
+        line = f"{paths[-1]}: {counts[0]:,} train, {counts[1]:,} test, {num_frames.max()} frames"
+        if name == dataset.prefix:
+            line += "; as published" if counts == protocol.published else "; published: {:,} and {:,}".format(*protocol.published)
+        report.append(line)
+    report += _left_out(out)
+    if name == dataset.prefix:
+        report += shortfall(map(str, raw["found"]), dataset)
+    write_text(out / f"{name}_report.txt", "".join(f"{line}\n" for line in report))
+    print(*report[:SHOWN], sep="\n")
+    if len(report) > SHOWN:
+        print(f"... {len(report) - SHOWN} more lines in {out / f'{name}_report.txt'}")
     return paths
+
+
+def _left_out(out):
+    """How many recordings both steps left out, and why: lines."""
+    skipped = batch.Skipped()
+    for folder in (RAW, DENOISED):
+        skipped.reasons += (out / folder / SKIPPED).read_text(encoding="utf-8").splitlines()
+    return [f"left out: {count} × {kind}" for kind, count in skipped.kinds().most_common()]

@@ -1,3 +1,5 @@
+import dataclasses
+import shutil
 import subprocess
 import sys
 import zipfile
@@ -7,20 +9,21 @@ import numpy as np
 import pytest
 
 from data.prepare import ntu
+from data.prepare.ntu_release import NTU60, NTU120, actions, shortfall
 from feeder.feeder_ntu import Feeder
 
-SCRIPTS = Path(__file__).resolve().parents[2] / "data" / "ntu"
-PROTOCOLS = ("XSub", "XView")
+ROOT = Path(__file__).resolve().parents[2]
+SCRIPTS = ROOT / "data" / "ntu"
 
 
-def run(script, *args):
-    return subprocess.run([sys.executable, script, *map(str, args)], cwd=SCRIPTS, capture_output=True, text=True)
+def run(script, *args, cwd=SCRIPTS):
+    return subprocess.run([sys.executable, script, *map(str, args)], cwd=cwd, capture_output=True, text=True)
 
 
-def prepare(raw, out, name="NTU60", **options):
-    ntu.read_raw(raw, out, workers=1, **options)
+def prepare(raw, out, name=None, **options):
+    ntu.read_raw([raw], out, workers=1, **options)
     ntu.denoise_raw(out)
-    return ntu.write_npz(out, name)
+    return ntu.write_npz(out, name=name)
 
 
 @pytest.fixture(scope="module")
@@ -46,29 +49,50 @@ def raw(tmp_path, skeleton_text, walk):
     return write
 
 
-def test_published_commands_give_the_published_arrays_bit_for_bit(shared, raw_fixture, tmp_path):
-    outputs = [
-        run("get_raw_skes_data.py", "--raw", raw_fixture, "--out", tmp_path, "--workers", 2),
-        run("get_raw_denoised_data.py", "--out", tmp_path),
-        run("seq_transformation.py", "--out", tmp_path),
-    ]
+@pytest.mark.parametrize("dataset", [NTU60, NTU120], ids=["ntu", "ntu120"])
+def test_published_commands_give_the_published_arrays_bit_for_bit(dataset, shared, tmp_path):
+    """In a copy of the repository, as published: cd data/ntu120 && python get_raw_skes_data.py && ..."""
+    fixture, folder = ("ntu60", "ntu") if dataset is NTU60 else ("ntu120", "ntu120")
+    with zipfile.ZipFile(shared(f"parity/{fixture}/raw.zip")) as archive:
+        archive.extractall(tmp_path / "data/nturgbd_raw")
+    for part in ("data/prepare", f"data/{folder}", "util"):
+        shutil.copytree(ROOT / part, tmp_path / part, ignore=shutil.ignore_patterns("*.npz", "raw_data", "denoised_data"))
+    outputs = [run(script, cwd=tmp_path / "data" / folder) for script in ntu.STEPS]
     assert [output.returncode for output in outputs] == [0, 0, 0], outputs
-    assert "25 files found, 24 used, 1 without any skeleton, 0 unusable" in outputs[0].stdout
-    assert "S005C001P004R001A038.skeleton: no frame has a body" in (tmp_path / "raw_data" / "skipped.txt").read_text()
-    assert "13 train, 11 test, 300 frames (NTU RGB+D 60 as published: 40,091 and 16,487)" in outputs[2].stdout
-    for protocol in PROTOCOLS:
-        with np.load(tmp_path / f"NTU60_{protocol}.npz") as ours, \
-                np.load(shared(f"parity/ntu60/NTU60_{protocol}.npz")) as published:  # fmt: skip
+    found, used = (25, 24) if dataset is NTU60 else (31, 30)
+    assert f"{found} files found, {used} used, 1 without any skeleton, 0 unusable" in outputs[0].stdout
+    out = tmp_path / "data" / folder
+    assert "R001A0" in (report := (out / "raw_data/skipped.txt").read_text()) and ": no frame has a body" in report
+    report = (out / f"{dataset.prefix}_report.txt").read_text()
+    assert f"{found} files of {dataset.title} found, {used} used\n" in report
+    assert "left out: 1 × no frame has a body (missing skeleton)\n" in report
+    assert f"{found} of the {dataset.num_files:,} files of {dataset.title}\n" in report
+    for protocol in dataset.protocols:
+        name = f"{dataset.prefix}_{protocol.name}.npz"
+        assert "train" in outputs[2].stdout and "published: {:,} and {:,}".format(*protocol.published) in outputs[2].stdout
+        with np.load(out / name) as ours, np.load(shared(f"parity/{fixture}/{name}")) as published:
             for key in published.files:
                 assert ours[key].dtype == published[key].dtype and ours[key].shape == published[key].shape
-                assert ours[key].tobytes() == published[key].tobytes(), (protocol, key)
+                assert ours[key].tobytes() == published[key].tobytes(), (name, key)
             for split in ("train", "test"):
                 valid = (published[f"x_{split}"].sum(-1) != 0).sum(-1)
                 np.testing.assert_array_equal(ours[f"valid_frames_{split}"], valid)
                 assert [int(n[-3:]) - 1 for n in ours[f"name_{split}"]] == ours[f"y_{split}"].argmax(1).tolist()
-        feeder = Feeder(tmp_path / f"NTU60_{protocol}.npz", split="test")
+                assert [n[8:12] for n in ours[f"name_{split}"]] == ours[f"group_{split}"].tolist()
+        feeder = Feeder(out / name, split="test")
         assert feeder[0][0].shape == (3, 120, 25, 2)
     assert not list(tmp_path.rglob("*.part"))
+
+
+@pytest.mark.parametrize("second", [None, "zeros", "copy"])
+@pytest.mark.parametrize("dataset", [NTU60, NTU120], ids=["ntu60", "ntu120"])
+def test_second_actor_of_one_actor_recordings(dataset, second, raw, tmp_path):
+    prepare(raw("S001C001P001R001A001", "S002C002P003R001A001"), tmp_path)
+    path = ntu.write_npz(tmp_path, dataset, "X", second)[0]
+    x = np.concatenate([np.load(path)[f"x_{split}"] for split in ("train", "test")])
+    assert len(x) == 2 and x[..., :75].any()
+    expected = x[..., :75] if (second or dataset.second_body) == "copy" else np.zeros_like(x[..., :75])
+    np.testing.assert_array_equal(x[..., 75:], expected)
 
 
 def test_number_of_workers_does_not_matter(raw_fixture, tmp_path):
@@ -80,7 +104,7 @@ def test_number_of_workers_does_not_matter(raw_fixture, tmp_path):
         for i, file in enumerate(sorted(raw_fixture.iterdir())[:10] * 4):  # enough files for several processes
             link = many / f"S{i // 3 + 1:03}C{i % 3 + 1:03}P001R001A001.skeleton"
             link.exists() or link.symlink_to(file)
-        ntu.read_raw(many, folder, workers=workers)
+        ntu.read_raw([many], folder, workers=workers)
         files[workers] = [(folder / "raw_data" / name).read_bytes() for name in ("joints.npy", "index.npz")]
     assert files[1] == files[2]
 
@@ -100,13 +124,51 @@ def test_split_order_is_id_by_id_then_by_name(raw, tmp_path):
 
 
 def test_splits_are_the_published_ones():
-    xsub, xview = ntu.NTU60.protocols
+    xsub, xview = NTU60.protocols
     assert len(xsub.train) == len(xsub.test) == 20 and set(xsub.train + xsub.test) == set(range(1, 41))
     assert ",".join(map(str, xsub.train)).replace("13,14,15,16,17,18,19", "13-19") == (
         "1,2,4,5,8,9,13-19,25,27,28,31,34,35,38"
     )
     assert xsub.test == tuple(sorted(xsub.test)) and (xview.train, xview.test) == ((2, 3), (1,))
-    assert sum(xsub.published) == sum(xview.published) == 56880 - 302
+    assert sum(xsub.published) == sum(xview.published) == NTU60.num_files - NTU60.num_missing == 56578
+    xsub, xset = NTU120.protocols
+    assert len(xsub.train) == len(xsub.test) == 53 and set(xsub.train + xsub.test) == set(range(1, 107))
+    assert xset.train == tuple(range(2, 33, 2)) and set(xset.train + xset.test) == set(range(1, 33))
+    assert sum(xsub.published) == sum(xset.published) == NTU120.num_files - NTU120.num_missing == 113945
+    assert set(NTU60.protocols[0].train) == {i for i in xsub.train if i <= 40}  # NTU-60 is the first half
+
+
+def session(setup, performer, replication=1):
+    return [
+        f"S{setup:03}C{camera:03}P{performer:03}R{replication:03}A{action:03}"
+        for camera in (1, 2, 3)
+        for action in actions(setup)
+    ]
+
+
+def test_shortfall_names_setups_and_cameras():
+    """A made-up release: two performers in setup 17, one in setup 18."""
+    whole = session(17, 1) + session(17, 2) + session(18, 41)
+    release = dataclasses.replace(NTU120, num_files=len(whole), num_setups=18)
+    absent = [f"setup {setup}: no file" for setup in range(1, 17)]
+    assert len(whole) == 3 * 180 and "A061" in whole[-60] and shortfall(whole, release) == absent
+    lost = [name for name in whole if not (name.startswith("S017C002P002") and name[-2:] > "50")][1:]
+    missing = "setup 17: camera 1 lacks 1, camera 2 lacks 10"
+    assert shortfall(lost, release) == ["529 of the 540 files of NTU RGB+D 120", *absent, missing]
+    assert shortfall(whole[:360], release)[-1] == "setup 18: no file"
+
+
+def test_the_same_name_in_two_folders(raw, tmp_path, capsys):
+    first = raw("S001C001P001R001A001", "S001C001P002R001A001")
+    second = tmp_path / "second"
+    shutil.copytree(first, second)
+    (second / "S001C001P002R001A001.skeleton").rename(second / "S001C001P003R001A001.skeleton")
+    ntu.read_raw([first, second], tmp_path / "out", workers=1)
+    assert "4 files found, 3 used, 0 without any skeleton, 1 unusable" in capsys.readouterr().out
+    report = (tmp_path / "out/raw_data/skipped.txt").read_text()
+    assert report == f"{second / 'S001C001P001R001A001.skeleton'}: stands in {first}, too; that one is used\n"
+    with pytest.raises(ValueError, match="stands in"):
+        ntu.read_raw([first, second], tmp_path / "out", workers=1, strict=True)
 
 
 def test_translate_moves_the_first_visible_spine_of_actor_1_to_the_origin(walk):
@@ -130,13 +192,14 @@ def test_translate_moves_the_first_visible_spine_of_actor_1_to_the_origin(walk):
         ("S001C001P001R001A000", "action 0 is outside"),
         ("S001C001P041R001A001", "has no performer 41"),
         ("S001C004P001R001A001", "has no camera 4"),
+        ("S018C001P001R001A001", "has no setup 18"),
         ("S001C001P001R001A001 (1)", "not a name of the form SsssCcccPpppRrrrAaaa"),
         ("S01C01P01R01A01", "not a name of the form"),
     ],
 )
 def test_names_that_do_not_belong(raw, tmp_path, name, reason):
     folder = raw("S001C001P001R001A001", name)
-    ntu.read_raw(folder, tmp_path / "out", workers=1)
+    ntu.read_raw([folder], tmp_path / "out", workers=1)
     lines = (tmp_path / "out" / "raw_data" / "skipped.txt").read_text().splitlines()
     assert len(lines) == 1 and name in lines[0] and reason in lines[0]
 
@@ -174,7 +237,7 @@ def test_recordings_of_which_nothing_is_left(raw, tmp_path, skeleton_text, walk)
 @pytest.mark.parametrize(
     "script, message",
     [
-        ("get_raw_skes_data.py", "no such folder; unpack the raw skeletons there or name their folder with --raw"),
+        ("get_raw_skes_data.py", "no such folder; unpack the raw skeletons there or name their folders with --raw"),
         ("get_raw_denoised_data.py", "index.npz is missing: run get_raw_skes_data.py first"),
         ("seq_transformation.py", "index.npz is missing: run get_raw_denoised_data.py first"),
     ],
@@ -188,9 +251,9 @@ def test_a_step_without_its_input_is_one_line(tmp_path, script, message):
 def test_a_step_after_a_newer_one_is_refused(raw, tmp_path):
     out = tmp_path / "out"
     prepare(raw("S001C001P001R001A001", "S001C002P003R001A001"), out)
-    ntu.read_raw(tmp_path / "raw", out, workers=1)
+    ntu.read_raw([tmp_path / "raw"], out, workers=1)
     with pytest.raises(ValueError, match="is newer than .*: run get_raw_denoised_data.py again"):
-        ntu.write_npz(out, "NTU60")
+        ntu.write_npz(out)
 
 
 def test_a_killed_step_leaves_nothing_under_the_final_name(raw, tmp_path):
@@ -201,7 +264,7 @@ def test_a_killed_step_leaves_nothing_under_the_final_name(raw, tmp_path):
     code = (
         "import os; from data.prepare import ntu; real = ntu.translate; calls = iter(range(9));"
         "ntu.translate = lambda actors: os._exit(7) if next(calls) else real(actors);"
-        f"ntu.write_npz({str(out)!r}, 'NTU60'); "
+        f"ntu.write_npz({str(out)!r}, name='NTU60'); "
     )
     for name in ("NTU60_XSub.npz", "NEW_XSub.npz"):
         code = code.replace("'NTU60'", repr(name.split("_")[0]))

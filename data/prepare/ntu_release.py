@@ -1,0 +1,130 @@
+"""What NTU RGB+D 60 and 120 are: file names, folders, protocols, and how many files there should be."""
+
+import re
+from collections import Counter
+from dataclasses import dataclass
+
+FIELDS = ("setup", "camera", "performer", "replication", "action")
+_NAME = re.compile(r"S(\d{3})C(\d{3})P(\d{3})R(\d{3})A(\d{3})")
+CAMERAS = (1, 2, 3)
+
+
+@dataclass(frozen=True)
+class Protocol:
+    """A split by one field of the file name; samples stand id by id in the order of `train` and `test`."""
+
+    name: str
+    field: str
+    train: tuple
+    test: tuple
+    published: tuple  # samples in train and test
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """A release.
+
+    title as in the papers; prefix of the npz files; actions 1 .. num_classes; second_body: what stands for the second actor of
+    one-actor recordings, 'zeros' or 'copy' of the first; folders: names of each raw folder, the first that exists counts;
+    num_files in the release, num_missing of them without any skeleton.
+    """
+
+    title: str
+    prefix: str
+    num_classes: int
+    num_setups: int
+    second_body: str
+    folders: tuple
+    num_files: int
+    num_missing: int
+    protocols: tuple
+
+
+def _rest(train, last):
+    return tuple(i for i in range(1, last + 1) if i not in train)
+
+
+_XSUB60 = (1, 2, 4, 5, 8, 9, *range(13, 20), 25, 27, 28, 31, 34, 35, 38)
+_XSUB120 = (*_XSUB60, 45, 46, 47, 49, 50, *range(52, 60), 70, 74, 78, *range(80, 87), 89, *range(91, 96), 97, 98, 100, 103)
+
+NTU60 = Dataset(
+    title="NTU RGB+D 60",
+    prefix="NTU60",
+    num_classes=60,
+    num_setups=17,
+    second_body="zeros",
+    folders=(("nturgb+d_skeletons",),),
+    num_files=56880,
+    num_missing=302,
+    protocols=(
+        Protocol("XSub", "performer", _XSUB60, _rest(_XSUB60, 40), (40091, 16487)),
+        Protocol("XView", "camera", (2, 3), (1,), (37646, 18932)),
+    ),
+)
+NTU120 = Dataset(
+    title="NTU RGB+D 120",
+    prefix="NTU120",
+    num_classes=120,
+    num_setups=32,
+    second_body="copy",
+    folders=(("nturgb+d_skeletons",), ("nturgb+d_skeletons120", "nturgb+d_skeletons_120")),
+    num_files=114480,
+    num_missing=535,
+    protocols=(
+        Protocol("XSub", "performer", _XSUB120, _rest(_XSUB120, 106), (63026, 50919)),
+        Protocol("XSet", "setup", tuple(range(2, 33, 2)), tuple(range(1, 33, 2)), (54468, 59477)),
+    ),
+)
+
+
+def parse_name(name):
+    """'S001C002P003R002A013' -> {'setup': 1, 'camera': 2, 'performer': 3, 'replication': 2, 'action': 13}.
+
+    Raises ValueError if the name does not have this form.
+    """
+    match = _NAME.fullmatch(name)
+    if not match:
+        raise ValueError(f"{name}: not a name of the form SsssCcccPpppRrrrAaaa")
+    return dict(zip(FIELDS, map(int, match.groups()), strict=True))
+
+
+def check_name(name, dataset):
+    """ValueError unless the file belongs to the data set and to a side of each of its protocols."""
+    fields = parse_name(name)
+    if not 1 <= fields["action"] <= dataset.num_classes:
+        raise ValueError(f"{name}: action {fields['action']} is outside 1..{dataset.num_classes} of {dataset.title}")
+    if not 1 <= fields["setup"] <= dataset.num_setups:
+        raise ValueError(f"{name}: {dataset.title} has no setup {fields['setup']}")
+    for protocol in dataset.protocols:
+        if fields[protocol.field] not in protocol.train + protocol.test:
+            raise ValueError(f"{name}: {dataset.title} has no {protocol.field} {fields[protocol.field]}")
+
+
+def actions(setup):
+    """The 60 actions that everybody did in a setup: the first half of them up to setup 17, the second half from 18 on."""
+    return range(1, 61) if setup <= 17 else range(61, 121)
+
+
+def shortfall(names, dataset):
+    """Lines that say which setups and cameras lack files; none if the release is whole.
+
+    names: of the raw files found. Within a setup everybody who is there did all 60 actions before all three cameras in every
+    replication, so what is missing of them shows in the names alone; that somebody is missing altogether shows in the total.
+    """
+    found = {tuple(parse_name(name).values()) for name in names}
+    lines = [] if len(found) == dataset.num_files else [f"{len(found):,} of the {dataset.num_files:,} files of {dataset.title}"]
+    sessions = {(setup, performer, replication) for setup, _, performer, replication, _ in found}
+    expected = {
+        (setup, camera, performer, replication, action)
+        for setup, performer, replication in sessions
+        for camera in CAMERAS
+        for action in actions(setup)
+    }
+    short = Counter((setup, camera) for setup, camera, *_ in expected - found)
+    for setup in range(1, dataset.num_setups + 1):
+        if all(setup != s for s, *_ in sessions):
+            lines.append(f"setup {setup}: no file")
+        lacking = [f"camera {camera} lacks {short[setup, camera]}" for camera in CAMERAS if short[setup, camera]]
+        if lacking:
+            lines.append(f"setup {setup}: {', '.join(lacking)}")
+    return lines

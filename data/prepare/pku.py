@@ -1,0 +1,225 @@
+"""PKU-MMD: untrimmed skeleton videos and their action labels -> one npz per protocol.
+
+A skeleton file has a line of 150 numbers per frame: 2 bodies × 25 joints × xyz, in metres. A label file has a line
+`label,start,end,confidence` per action; its instance is frames start to end − 1, counted from 0 as written, and its class is
+label − 1. An end beyond the video is cut there, as published. Nothing is centred. Every video is read once.
+"""
+
+import re
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+
+from data.prepare import batch, store
+from data.prepare.npz import Split, write_dataset
+from util.files import write_text
+
+NUM_JOINTS, NUM_BODIES, NUM_CLASSES, MAX_FRAMES, LAYOUT = 25, 2, 51, 300, "kinect_v2"
+NUMBERS = NUM_BODIES * NUM_JOINTS * 3
+RAW = "raw_data"
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """A phase of PKU-MMD. splits: protocol -> names of its split file; published: protocol -> instances in train and test."""
+
+    title: str
+    prefix: str
+    splits: dict
+    published: dict
+
+
+PKU1 = Dataset(
+    title="PKU-MMD I",
+    prefix="PKUv1",
+    splits={
+        "XSub": ("cross_subject.txt", "cross-subject.txt"),
+        "XView": ("cross_view.txt", "cross-view.txt"),
+    },
+    published={"XSub": (18841, 2704)},
+)
+PKU2 = Dataset(
+    title="PKU-MMD II",
+    prefix="PKUv2",
+    splits={
+        "XSub": ("cross_subject_v2.txt", "cross_subject.txt", "cross-subject.txt"),
+        "XView": ("cross_view_v2.txt", "cross_view.txt", "cross-view.txt"),
+    },
+    published={"XSub": (5332, 1613)},
+)
+
+
+def read_frames(path):
+    """(T, 150) float32 of a skeleton file. Raises ValueError naming file and line for anything but 150 finite numbers a line."""
+    text = Path(path).read_bytes()
+    if not text.strip():
+        raise ValueError(f"{path}: the file is empty")
+    if b"\0" in text:
+        raise ValueError(f"{path}: the file is binary, not text")
+    per_line = _words_per_line(np.frombuffer(text.rstrip(), np.uint8))
+    wrong = np.flatnonzero(per_line != NUMBERS)
+    if len(wrong):
+        raise ValueError(f"{path}: line {wrong[0] + 1}: {per_line[wrong[0]]} numbers instead of {NUMBERS}")
+    try:
+        with np.errstate(over="ignore"):
+            frames = np.array(text.split(), np.float64).astype(np.float32).reshape(-1, NUMBERS)
+    except ValueError:
+        frames = None
+    if frames is None or not np.isfinite(frames).all():
+        line, word = next((i, w) for i, line in enumerate(text.splitlines(), 1) for w in line.split() if not _is_number(w))
+        raise ValueError(f"{path}: line {line}: {word.decode('ascii', 'replace')[:40]!r} is not a finite number")
+    return frames
+
+
+def _words_per_line(text):
+    """How many words each line has; text: (n,) uint8 without blanks at its end."""
+    blank = text <= 32
+    begins = ~blank & np.concatenate([[True], blank[:-1]])
+    lines = np.concatenate([[0], np.flatnonzero(text == 10) + 1])
+    return np.add.reduceat(begins.astype(np.int64), lines)
+
+
+def _is_number(word):
+    try:
+        with np.errstate(over="ignore"):
+            return bool(np.isfinite(np.float32(float(word))))
+    except ValueError:
+        return False
+
+
+def read_instances(skeletons, labels):
+    """Instances of one video: ([(class, start, frames (T, 150)), ...], reasons for the rows left out, remarks on those cut).
+
+    Raises ValueError naming the file if one of the two files cannot be read.
+    """
+    if not Path(labels).is_file():
+        raise ValueError(f"{skeletons}: has no label file {labels}")
+    frames, instances, reasons, remarks = read_frames(skeletons), [], [], []
+    rows = [(i, row) for i, row in enumerate(Path(labels).read_text(errors="replace").splitlines(), 1) if row.strip()]
+    if not rows:
+        reasons.append(f"{labels}: the file is empty")
+    for line, row in rows:
+        try:
+            label, start, end = _parse(row)
+            instances.append((label - 1, start, _cut(frames, start, end)))
+        except ValueError as error:
+            reasons.append(f"{labels}: line {line}: {error}")
+        else:
+            if end > len(frames):
+                remarks.append(f"{labels}: line {line}: end {end} is beyond the video's {len(frames)} frames; cut there")
+    return instances, reasons, remarks
+
+
+def _parse(row):
+    """label, start and end of a row."""
+    fields = row.split(",")
+    if len(fields) not in (3, 4) or not all(re.fullmatch(r"\s*\d+\s*", field) for field in fields[:3]):
+        raise ValueError(f"{row.strip()[:40]!r} is not label,start,end,confidence")
+    label, start, end = map(int, fields[:3])
+    if not 1 <= label <= NUM_CLASSES:
+        raise ValueError(f"label {label} is outside 1..{NUM_CLASSES}")
+    if not start < end:
+        raise ValueError(f"start {start} is not before end {end}")
+    return label, start, end
+
+
+def _cut(frames, start, end):
+    """The frames of an instance, at most MAX_FRAMES."""
+    if start >= len(frames):
+        raise ValueError(f"start {start} is beyond the video's {len(frames)} frames")
+    instance = frames[start : min(end, start + MAX_FRAMES)]
+    if not instance.any():
+        raise ValueError(f"frames {start} to {end - 1} are all zero")
+    return instance
+
+
+def training_names(path):
+    """The names on the second line of a split file, without .txt. Raises ValueError naming the file if there are none."""
+    lines = Path(path).read_text(errors="replace").splitlines()
+    names = {name.strip().removesuffix(".txt") for name in (lines[1].split(",") if len(lines) > 1 else [])} - {""}
+    if not names:
+        raise ValueError(f"{path}: its second line has to name the training videos, separated by commas")
+    return names
+
+
+def generate(raw, out, dataset, workers=None, strict=False):
+    """Write out/<prefix>_<protocol>.npz for both protocols from raw/{skeleton,label} and the split files; returns the paths.
+
+    Unusable videos and label rows are listed in out/raw_data/skipped.txt (with `strict` the first is a ValueError); what was
+    found, used and left out is printed and written to out/<prefix>_report.txt. Raises FileNotFoundError for missing folders or
+    split files.
+    """
+    raw, out, skipped = Path(raw), Path(out), batch.Skipped(strict)
+    splits = {protocol: _split_file(raw, names) for protocol, names in dataset.splits.items()}
+    files = sorted((raw / "skeleton").glob("*.txt"))
+    if not files:
+        hint = f"unpack {dataset.title} there or name its folder with --raw"
+        raise FileNotFoundError(f"{raw / 'skeleton'}: holds no .txt file; {hint}")
+    video, label, start, length, remarks = _read(files, raw / "label", out / RAW, skipped, workers)
+    rows, _ = store.load(out / RAW, f"{dataset.prefix} preparation")
+    first_row = np.cumsum(length) - length
+    report = [f"{len(files)} videos of {dataset.title} found, {len(set(video))} used, with {len(video)} instances"]
+    paths = []
+    for protocol, split_file in splits.items():
+        train = training_names(split_file)
+        for name in sorted(train - {file.stem for file in files}):
+            skipped.add(f"{split_file}: names {name}, of which there is no skeleton file")
+        is_train = np.isin(video, sorted(train))
+        parts = {}
+        for key, chosen in (("train", np.flatnonzero(is_train)), ("test", np.flatnonzero(~is_train))):
+            parts[key] = Split(
+                names=[f"{video[i]}_{start[i]}_{start[i] + length[i]}" for i in chosen],
+                labels=label[chosen],
+                sequences=(rows[first_row[i] : first_row[i] + length[i]].reshape(length[i], NUMBERS) for i in chosen),
+                groups=[video[i].split("-")[0] for i in chosen],
+            )
+        paths.append(out / f"{dataset.prefix}_{protocol}.npz")
+        counts = tuple(len(part.names) for part in parts.values())
+        write_dataset(paths[-1], parts, MAX_FRAMES, NUM_CLASSES, NUM_JOINTS, NUM_BODIES, LAYOUT)
+        compared = _compared(counts, dataset.published.get(protocol))
+        report.append(f"{paths[-1]}: {counts[0]:,} train, {counts[1]:,} test{compared}")
+    report += [f"left out: {count} × {kind}" for kind, count in skipped.kinds().most_common()] + remarks
+    write_text(out / f"{dataset.prefix}_report.txt", "".join(f"{line}\n" for line in report))
+    print(*report, sep="\n")
+    skipped.write(out / RAW / "skipped.txt")
+    return paths
+
+
+def _compared(counts, published):
+    if published is None:
+        return ""
+    return "; as published" if counts == published else "; published: {:,} and {:,}".format(*published)
+
+
+def _split_file(raw, names):
+    for name in names:
+        if (raw / name).is_file():
+            return raw / name
+    raise FileNotFoundError(f"{raw / names[0]}: no such split file (nor {', '.join(names[1:])}); name the folder with --raw")
+
+
+def _read(files, labels, folder, skipped, workers):
+    """Put the instances of all videos into the store `folder`; returns video, class, start, length of each, (N,), and remarks."""
+    video, label, start, length, remarks = [], [], [], [], []
+    with store.writing(folder, NUM_BODIES * NUM_JOINTS) as (add, index):
+        work = batch.each(partial(_video, labels), files, "reading", skipped, workers, chunk=1)
+        for file, (instances, reasons, more) in work:
+            remarks += more
+            for reason in reasons:
+                skipped.add(reason)
+            for number, begin, frames in instances:
+                add(frames.reshape(len(frames), -1, 3))
+                video.append(file.stem)
+                label.append(number)
+                start.append(begin)
+                length.append(len(frames))
+        if not video:
+            raise ValueError(f"none of the {len(files)} videos can be used; the first: {skipped.reasons[0]}")
+        index.update(video=video, label=label, start=start, length=length)
+    return *(np.array(values) for values in (video, label, start, length)), remarks
+
+
+def _video(labels, file):
+    return read_instances(file, labels / file.name)

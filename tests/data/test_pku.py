@@ -1,0 +1,186 @@
+"""PKU-MMD: the published arrays bit for bit, and every kind of spoilt video, label row and split file."""
+
+import shutil
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from data.prepare import pku
+
+ROOT = Path(__file__).resolve().parents[2]
+PHASES = {"pku_v1": pku.PKU1, "pku_v2": pku.PKU2}
+
+
+def run(folder, *args):
+    return subprocess.run([sys.executable, "pku_gendata.py", *map(str, args)], cwd=folder, capture_output=True, text=True)
+
+
+@pytest.mark.parametrize("folder", PHASES)
+def test_published_command_gives_the_published_arrays_bit_for_bit(folder, shared, tmp_path):
+    dataset = PHASES[folder]
+    with zipfile.ZipFile(shared(f"parity/{folder}/raw.zip")) as archive:
+        archive.extractall(tmp_path / "data/pku_raw" / folder[-2:])
+    for part in ("data/prepare", f"data/{folder}", "util"):
+        shutil.copytree(ROOT / part, tmp_path / part, ignore=shutil.ignore_patterns("*.npz", "raw_data"))
+    out = tmp_path / "data" / folder
+    done = run(out, "--workers", 2)
+    assert done.returncode == 0, done.stderr
+    assert "8 videos of PKU-MMD" in done.stdout and "× frames … to … are all zero" in done.stdout
+    for protocol in dataset.splits:
+        name = f"{dataset.prefix}_{protocol}.npz"
+        with np.load(out / name) as ours, np.load(shared(f"parity/{folder}/{name}")) as published:
+            for key in published.files:
+                assert ours[key].dtype == published[key].dtype and ours[key].shape == published[key].shape
+                assert ours[key].tobytes() == published[key].tobytes(), (name, key)
+            for split in ("train", "test"):
+                lengths = [int(n.split("_")[2]) - int(n.split("_")[1]) for n in ours[f"name_{split}"]]
+                filled = [np.flatnonzero(x.any(1))[-1] + 1 for x in published[f"x_{split}"]]
+                assert lengths == filled  # no instance of the fixture ends in an empty frame
+                assert [n.split("-")[0] for n in ours[f"name_{split}"]] == ours[f"group_{split}"].tolist()
+
+
+def numbers(frames, seed=0):
+    return np.random.default_rng(seed).uniform(-2, 2, (frames, 150)).round(4)
+
+
+@pytest.fixture
+def raw(tmp_path):
+    """A raw folder with the videos 0001-L (train) and 0002-M (test), 50 frames each, and a function to add to it."""
+
+    def write(name, rows, frames=None):
+        frames = numbers(50) if frames is None else frames
+        text = frames if isinstance(frames, bytes) else "".join(" ".join(map(str, row)) + "\n" for row in frames).encode()
+        (tmp_path / "raw/skeleton" / f"{name}.txt").write_bytes(text)
+        if rows is not None:
+            (tmp_path / "raw/label" / f"{name}.txt").write_text(rows)
+
+    for folder in ("skeleton", "label"):
+        (tmp_path / "raw" / folder).mkdir(parents=True)
+    for split in ("cross_subject.txt", "cross-view.txt"):  # both spellings
+        (tmp_path / "raw" / split).write_text("Training videos: \n0001-L, 0003-R.txt\nValidation videos: \n0002-M")
+    write("0001-L", "1,0,20,2\n51,20,50,1\n")
+    write("0002-M", "7,5,9,2")
+    return tmp_path / "raw", write
+
+
+def prepared(raw, out, **options):
+    xsub, xview = pku.generate(raw, out, pku.PKU1, workers=1, **options)
+    assert xsub.name == "PKUv1_XSub.npz" and xview.name == "PKUv1_XView.npz"
+    return dict(np.load(xsub)), (out / "raw_data/skipped.txt").read_text().splitlines()
+
+
+def test_instances_by_hand(raw, tmp_path):
+    """One-row label file, no newline at the end; frames start to end − 1, counted from 0; label 1 is class 0."""
+    arrays, skipped = prepared(raw[0], tmp_path / "out")
+    values = numbers(50).astype(np.float32)
+    assert arrays["y_train"].argmax(1).tolist() == [0, 50] and arrays["y_test"].argmax(1).tolist() == [6]
+    np.testing.assert_array_equal(arrays["x_train"][0, :20], values[:20])
+    np.testing.assert_array_equal(arrays["x_train"][1, :30], values[20:50])
+    np.testing.assert_array_equal(arrays["x_test"][0, :4], values[5:9])
+    assert not arrays["x_test"][0, 4:].any() and arrays["x_test"].shape == (1, 300, 150)
+    assert skipped == [f"{raw[0] / 'cross_subject.txt'}: names 0003-R, of which there is no skeleton file",
+                       f"{raw[0] / 'cross-view.txt'}: names 0003-R, of which there is no skeleton file"]  # fmt: skip
+
+
+def test_long_instances_are_cut_at_300_frames_and_ends_at_the_video(raw, tmp_path, capsys):
+    raw[1]("0003-R", "2,10,390,1\n3,390,500,1\n", numbers(400))
+    arrays, skipped = prepared(raw[0], tmp_path / "out")
+    np.testing.assert_array_equal(arrays["x_train"][2], numbers(400)[10:310].astype(np.float32))
+    np.testing.assert_array_equal(arrays["x_train"][3, :10], numbers(400)[390:].astype(np.float32))
+    assert arrays["name_train"].tolist()[2:] == ["0003-R_10_310", "0003-R_390_400"] and skipped == []
+    report = (tmp_path / "out/PKUv1_report.txt").read_text()
+    assert "0003-R.txt: line 2: end 500 is beyond the video's 400 frames; cut there" in report
+    assert report in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    "row, reason",
+    [
+        ("0,1,5,1", "label 0 is outside 1..51"),
+        ("52,1,5,1", "label 52 is outside 1..51"),
+        ("3,9,9,1", "start 9 is not before end 9"),
+        ("3,9,2,1", "start 9 is not before end 2"),
+        ("3,50,60,1", "start 50 is beyond the video's 50 frames"),
+        ("3,5", "'3,5' is not label,start,end,confidence"),
+        ("3,-1,5,1", "'3,-1,5,1' is not label,start,end"),
+        ("3,1.5,5,1", "'3,1.5,5,1' is not label,start,end"),
+        ("walk,1,5,1", "'walk,1,5,1' is not"),
+        ("3 1 5 1", "'3 1 5 1' is not"),
+    ],
+)
+def test_spoilt_label_rows(raw, tmp_path, row, reason):
+    raw[1]("0003-R", f"1,0,9,1\n{row}\n\n2,0,9,1\n")
+    arrays, skipped = prepared(raw[0], tmp_path / "out")
+    assert len(skipped) == 1 and skipped[0].startswith(f"{raw[0] / 'label/0003-R.txt'}: line 2: {reason}")
+    assert arrays["y_train"].argmax(1).tolist() == [0, 50, 0, 1]
+    with pytest.raises(ValueError, match="0003-R.txt: line 2"):
+        prepared(raw[0], tmp_path / "out", strict=True)
+
+
+def spoilt(line, text):
+    rows = [" ".join(map(str, row)) for row in numbers(9)]
+    rows[line] = text(rows[line])
+    return "\n".join(rows).encode()
+
+
+@pytest.mark.parametrize(
+    "frames, reason",
+    [
+        (b"", "0003-R.txt: the file is empty"),
+        (b" \n\n", "0003-R.txt: the file is empty"),
+        (b"1 2\0 3", "0003-R.txt: the file is binary, not text"),
+        (spoilt(4, lambda row: row + " 1"), "0003-R.txt: line 5: 151 numbers instead of 150"),
+        (spoilt(8, lambda row: row[:-200]), "0003-R.txt: line 9: 1"),
+        (spoilt(4, lambda row: ""), "0003-R.txt: line 5: 0 numbers instead of 150"),
+        (spoilt(2, lambda row: row.replace(row.split()[7], "x1", 1)), "0003-R.txt: line 3: 'x1' is not a finite number"),
+        (spoilt(2, lambda row: row.replace(row.split()[7], "nan", 1)), "0003-R.txt: line 3: 'nan' is not a finite number"),
+        (spoilt(2, lambda row: row.replace(row.split()[7], "1e99", 1)), "0003-R.txt: line 3: '1e99' is not a finite number"),
+        (spoilt(0, lambda row: "-inf" + row[row.index(" ") :]), "0003-R.txt: line 1: '-inf' is not a finite number"),
+    ],
+)
+def test_spoilt_videos(raw, tmp_path, frames, reason):
+    raw[1]("0003-R", "1,0,9,1", frames)
+    arrays, skipped = prepared(raw[0], tmp_path / "out")
+    assert len(skipped) == 1 and reason in skipped[0] and len(arrays["x_train"]) == 2
+
+
+def test_videos_without_usable_labels(raw, tmp_path):
+    raw[1]("0003-R", "1,0,9,1", np.zeros((9, 150)))
+    raw[1]("0004-R", "")
+    raw[1]("0005-R", None)
+    arrays, skipped = prepared(raw[0], tmp_path / "out")
+    assert [line.split(": ", 1)[1] for line in skipped] == [
+        "line 1: frames 0 to 8 are all zero", "the file is empty", f"has no label file {raw[0] / 'label/0005-R.txt'}"
+    ]  # fmt: skip
+    assert len(arrays["x_train"]) == 2 and len(arrays["x_test"]) == 1
+
+
+@pytest.mark.parametrize(
+    "change, message",
+    [
+        (lambda raw: (raw / "cross_subject.txt").unlink(), "cross_subject.txt: no such split file"),
+        (lambda raw: (raw / "cross_subject.txt").write_text("Training videos:\n"), "its second line has to name the training"),
+        (lambda raw: shutil.rmtree(raw / "skeleton"), "skeleton: holds no .txt file; unpack PKU-MMD I"),
+        (lambda raw: shutil.rmtree(raw / "label"), "none of the 2 videos can be used; the first: .*has no label file"),
+    ],
+)
+def test_what_stops_the_preparation(raw, tmp_path, change, message):
+    change(raw[0])
+    with pytest.raises((ValueError, FileNotFoundError), match=message):
+        prepared(raw[0], tmp_path / "out")
+    done = run(ROOT / "data/pku_v1", "--raw", raw[0], "--out", tmp_path / "out")
+    assert done.returncode == 1 and "Traceback" not in done.stderr
+    assert sum(line.startswith("error: ") for line in done.stderr.splitlines()) == 1
+    assert not list((tmp_path / "out").glob("*.npz"))
+
+
+def test_every_video_is_read_once(raw, tmp_path, monkeypatch):
+    raw[1]("0003-R", "1,0,9,1\n2,9,20,1\n3,20,30,1\n")
+    seen, real = [], pku.read_frames
+    monkeypatch.setattr(pku, "read_frames", lambda path: seen.append(path.name) or real(path))
+    prepared(raw[0], tmp_path / "out")
+    assert seen == ["0001-L.txt", "0002-M.txt", "0003-R.txt"]
