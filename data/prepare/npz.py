@@ -76,4 +76,4 @@ def _write(file, archive, key, shape, dtype, pieces):
     with archive.open(member, "w", force_zip64=True) as stream:
         np.lib.format.write_array_header_1_0(stream, header)
         for piece in pieces:
-            stream.write(np.ascontiguousarray(piece, dtype).tobytes())
+            stream.write(np.ascontiguousarray(piece, dtype).data)

@@ -13,7 +13,7 @@ import numpy as np
 from data.prepare import batch, store
 from data.prepare.denoise import denoise
 from data.prepare.npz import Split, write_dataset
-from data.prepare.ntu_release import NTU60, check_name, parse_name, shortfall
+from data.prepare.ntu_release import FIELDS, NTU60, check_name, parse_name, shortfall
 from data.prepare.skeleton_file import Body, read_skeleton
 from util.files import write_text
 
@@ -63,7 +63,7 @@ def read_raw(raws, out, dataset=NTU60, workers=None, strict=False):
                 body_frames.append(len(body.joints))
         if not names:
             raise ValueError(f"none of the {len(files)} files can be used; the first: {skipped.reasons[0]}")
-        index.update(found=_belonging(files, dataset), name=names, num_frames=num_frames, num_bodies=num_bodies,
+        index.update(found=np.array(_belonging(files, dataset), "S"), name=names, num_frames=num_frames, num_bodies=num_bodies,
                      body_id=body_id, body_start=body_start, body_frames=body_frames)  # fmt: skip
     print(f"{len(files) + twice} files found, {len(names)} used, {missing} without any skeleton, "
           f"{len(skipped.reasons) - missing} unusable -> {folder}")  # fmt: skip
@@ -177,12 +177,12 @@ def write_npz(out, dataset=NTU60, name=None, second_body=None):
     """
     out, name, second_body = Path(out), name or dataset.prefix, second_body or dataset.second_body
     joints, index = store.load(out / DENOISED, STEPS[1])
-    _, raw = store.load(out / RAW, STEPS[0])
+    _, raw = store.load(out / RAW, STEPS[0], ["found"])
     if (out / RAW / store.INDEX).stat().st_mtime > (out / DENOISED / store.INDEX).stat().st_mtime:
         raise ValueError(f"{out / RAW} is newer than {out / DENOISED}: run {STEPS[1]} again")
     names, num_frames, num_actors = index["name"], index["num_frames"], index["num_actors"]
     first_row = np.cumsum(num_frames * num_actors) - num_frames * num_actors
-    fields = [parse_name(str(name)) for name in names]
+    fields = np.array([tuple(parse_name(str(name)).values()) for name in names], np.int16)
     copies = NUM_BODIES if second_body == "copy" else 1
 
     def sequence(i):
@@ -191,12 +191,12 @@ def write_npz(out, dataset=NTU60, name=None, second_body=None):
         return np.tile(actors, copies) if num_actors[i] == 1 else actors
 
     def split(rows):
-        labels = np.array([fields[i]["action"] - 1 for i in rows], dtype=np.int64)
-        return Split(names[rows], labels, map(sequence, rows), [f"P{fields[i]['performer']:03}" for i in rows])
+        labels, performers = (fields[rows, FIELDS.index(field)] for field in ("action", "performer"))
+        return Split(names[rows], labels - 1, map(sequence, rows), [f"P{performer:03}" for performer in performers])
 
     paths, report = [], [f"{len(raw['found'])} files of {dataset.title} found, {len(names)} used"]
     for protocol in dataset.protocols:
-        values = np.array([f[protocol.field] for f in fields])
+        values = fields[:, FIELDS.index(protocol.field)]
         paths.append(out / f"{name}_{protocol.name}.npz")
         rows = {"train": order(values, protocol.train), "test": order(values, protocol.test)}
         splits = {key: split(rows[key]) for key in rows}
@@ -208,7 +208,7 @@ def write_npz(out, dataset=NTU60, name=None, second_body=None):
         report.append(line)
     report += _left_out(out)
     if name == dataset.prefix:
-        report += shortfall(map(str, raw["found"]), dataset)
+        report += shortfall((name.decode() for name in raw["found"]), dataset)
     write_text(out / f"{name}_report.txt", "".join(f"{line}\n" for line in report))
     print(*report[:SHOWN], sep="\n")
     if len(report) > SHOWN:

@@ -1,12 +1,13 @@
 """What NTU RGB+D 60 and 120 are: file names, folders, protocols, and how many files there should be."""
 
 import re
-from collections import Counter
 from dataclasses import dataclass
+
+import numpy as np
 
 FIELDS = ("setup", "camera", "performer", "replication", "action")
 _NAME = re.compile(r"S(\d{3})C(\d{3})P(\d{3})R(\d{3})A(\d{3})")
-CAMERAS = (1, 2, 3)
+CAMERAS, REPLICATIONS = 3, 2
 
 
 @dataclass(frozen=True)
@@ -93,8 +94,9 @@ def check_name(name, dataset):
     fields = parse_name(name)
     if not 1 <= fields["action"] <= dataset.num_classes:
         raise ValueError(f"{name}: action {fields['action']} is outside 1..{dataset.num_classes} of {dataset.title}")
-    if not 1 <= fields["setup"] <= dataset.num_setups:
-        raise ValueError(f"{name}: {dataset.title} has no setup {fields['setup']}")
+    for field, most in (("setup", dataset.num_setups), ("camera", CAMERAS), ("replication", REPLICATIONS)):
+        if not 1 <= fields[field] <= most:
+            raise ValueError(f"{name}: {dataset.title} has no {field} {fields[field]}")
     for protocol in dataset.protocols:
         if fields[protocol.field] not in protocol.train + protocol.test:
             raise ValueError(f"{name}: {dataset.title} has no {protocol.field} {fields[protocol.field]}")
@@ -111,20 +113,19 @@ def shortfall(names, dataset):
     names: of the raw files found. Within a setup everybody who is there did all 60 actions before all three cameras in every
     replication, so what is missing of them shows in the names alone; that somebody is missing altogether shows in the total.
     """
-    found = {tuple(parse_name(name).values()) for name in names}
-    lines = [] if len(found) == dataset.num_files else [f"{len(found):,} of the {dataset.num_files:,} files of {dataset.title}"]
-    sessions = {(setup, performer, replication) for setup, _, performer, replication, _ in found}
-    expected = {
-        (setup, camera, performer, replication, action)
-        for setup, performer, replication in sessions
-        for camera in CAMERAS
-        for action in actions(setup)
-    }
-    short = Counter((setup, camera) for setup, camera, *_ in expected - found)
-    for setup in range(1, dataset.num_setups + 1):
-        if all(setup != s for s, *_ in sessions):
+    performers = max(max(protocol.train + protocol.test) for protocol in dataset.protocols)
+    size = np.array((dataset.num_setups, CAMERAS, performers, REPLICATIONS, dataset.num_classes))
+    grid = np.zeros(size + 1, bool)
+    for name in names:
+        grid[tuple(parse_name(name).values())] = True
+    count = np.count_nonzero(grid)
+    lines = [] if count == dataset.num_files else [f"{count:,} of the {dataset.num_files:,} files of {dataset.title}"]
+    for setup, files in enumerate(grid[1:], 1):
+        there = files.any(axis=(0, 3))  # who, in which replication
+        if not there.any():
             lines.append(f"setup {setup}: no file")
-        lacking = [f"camera {camera} lacks {short[setup, camera]}" for camera in CAMERAS if short[setup, camera]]
-        if lacking:
-            lines.append(f"setup {setup}: {', '.join(lacking)}")
+        lacking = [np.count_nonzero(~files[camera][there][:, actions(setup)]) for camera in range(1, CAMERAS + 1)]
+        if any(lacking):
+            each = [f"camera {camera} lacks {n}" for camera, n in enumerate(lacking, 1) if n]
+            lines.append(f"setup {setup}: {', '.join(each)}")
     return lines

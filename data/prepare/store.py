@@ -55,8 +55,8 @@ class Skeletons:
         return values.reshape(-1, *self.shape[1:])
 
 
-def load(folder, script):
-    """(`Skeletons`, index {name: array}) of a folder that `script` made.
+def load(folder, script, keys=None):
+    """(`Skeletons`, index {name: array}, or only its `keys`) of a folder that `script` made.
 
     Raises FileNotFoundError naming the script if the folder is not complete.
     """
@@ -64,4 +64,4 @@ def load(folder, script):
     if not (folder / INDEX).is_file():
         raise FileNotFoundError(f"{folder / INDEX} is missing: run {script} first (with the same --out)")
     with np.load(folder / INDEX) as index:
-        return Skeletons(folder / SKELETONS), dict(index)
+        return Skeletons(folder / SKELETONS), {key: index[key] for key in keys or index.files}

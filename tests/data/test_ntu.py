@@ -193,6 +193,7 @@ def test_translate_moves_the_first_visible_spine_of_actor_1_to_the_origin(walk):
         ("S001C001P041R001A001", "has no performer 41"),
         ("S001C004P001R001A001", "has no camera 4"),
         ("S018C001P001R001A001", "has no setup 18"),
+        ("S001C001P001R003A001", "has no replication 3"),
         ("S001C001P001R001A001 (1)", "not a name of the form SsssCcccPpppRrrrAaaa"),
         ("S01C01P01R01A01", "not a name of the form"),
     ],
