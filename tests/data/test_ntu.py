@@ -1,7 +1,10 @@
 import dataclasses
+import os
 import shutil
+import signal
 import subprocess
 import sys
+import time
 import zipfile
 from pathlib import Path
 
@@ -273,3 +276,28 @@ def test_a_killed_step_leaves_nothing_under_the_final_name(raw, tmp_path):
     assert (out / "NTU60_XSub.npz").read_bytes() == before and not (out / "NEW_XSub.npz").exists()
     prepare(tmp_path / "raw", out)
     assert not (out / "NTU60_XSub.npz.part").exists()
+
+
+def test_killed_at_any_moment_and_started_again(raw, tmp_path):
+    """kill -9 at random moments of every step; the rerun gives the same bytes as without and leaves nothing behind."""
+    folder = raw(*(f"S{i % 17 + 1:03}C{i % 3 + 1:03}P{i % 40 + 1:03}R001A{i % 60 + 1:03}" for i in range(90)), frames=30)
+    whole, disturbed = tmp_path / "whole", tmp_path / "disturbed"
+    rng, killed = np.random.default_rng(0), 0
+    for script in ntu.STEPS:
+        more = ["--raw", folder, "--workers", 2] if "skes" in script else []
+        begin = time.perf_counter()
+        assert run(script, "--out", whole, *more).returncode == 0
+        for moment in rng.uniform(0.1, time.perf_counter() - begin, 3):
+            words = [sys.executable, script, "--out", str(disturbed), *map(str, more)]
+            process = subprocess.Popen(
+                words, cwd=SCRIPTS, start_new_session=True, stdout=subprocess.DEVNULL, stderr=subprocess.STDOUT
+            )
+            time.sleep(moment)
+            if process.poll() is None:
+                killed += 1
+                os.killpg(process.pid, signal.SIGKILL)
+                process.wait()
+        assert run(script, "--out", disturbed, *more).returncode == 0
+    left = [{file.relative_to(out) for file in out.rglob("*") if file.is_file()} for out in (whole, disturbed)]
+    assert left[0] == left[1] and len(left[0]) == 9 and killed >= 3
+    assert all((whole / file).read_bytes() == (disturbed / file).read_bytes() for file in left[0] if file.suffix != ".txt")
