@@ -21,6 +21,7 @@ def main(argv=None):
         decoder_depth=args.decoder_depth,
         norm_skes_loss=args.norm_skes_loss,
         target=args.target,
+        skip_empty_bodies=args.skip_empty_bodies,
         input_stream="motion" if args.input_stream == "motion" else "joint",  # bones come from the feeder
     ).to(device)
     optimizer = torch.optim.AdamW(param_groups_wd(model, args.weight_decay), lr=args.lr, betas=tuple(args.betas), fused=True)
@@ -32,8 +33,7 @@ def main(argv=None):
         return model(x, args.mask_ratio, args.motion_stride, args.motion_aware_tau)[0]
 
     result = run.fit(args, device, model, train_loader(data, args, device), optimizer, loss_of)
-    made_with = vars(args) | {"method": checkpoint.method(vars(args))}
-    run.finish(args, labels=sequences, last=result["last"], **{k: made_with[k] for k in checkpoint.PRETRAINING})
+    run.finish(args, labels=sequences, last=result["last"], **checkpoint.recipe(vars(args)))
 
 
 if __name__ == "__main__":

@@ -14,13 +14,9 @@ import torch.nn.functional as F
 
 from util import published
 from util.files import sha256, written_aside
+from util.options import GROUPS
 
 LAST, BEST = "checkpoint-last.pth", "checkpoint-best.pth"
-# what is told of the pre-training behind an encoder
-PRETRAINING = (
-    "dataset", "method", "target", "input_stream", "motion_aware_tau", "mask_ratio", "motion_stride", "num_frames",
-    "t_patch_size", "decoder_depth", "decoder_dim_feat", "epochs",
-)  # fmt: skip
 
 
 def save(path, content):
@@ -154,15 +150,24 @@ def method(made_with):
     return "skeletonmae" if made_with["target"] == "joint" and made_with.get("motion_aware_tau", 0) <= 0 else "mamp"
 
 
+def recipe(made_with):
+    """The settings that decide what a pre-training learns, and the method's name; not where and how fast it ran."""
+    elsewhere = {option.name for option in GROUPS["run"]} - {"seed"}
+    return {k: v for k, v in made_with.items() if k not in elsewhere} | {"method": method(made_with)}
+
+
 def describe(content, path):
-    """Where an encoder comes from: path, sha256, stage, epoch and what is known of its pre-training (None where nothing is)."""
-    made_with = settings(content, path)
-    known = content.get("encoder") or {}
+    """Where an encoder comes from: path, sha256, format (ours or released), stage, epoch, and the recipe of its pre-training.
+
+    What a foreign file does not say of data set, target and epochs is None.
+    """
+    made_with, known = settings(content, path), content.get("encoder") or {}
     if stage(content) == "pretrain":
-        known = {"dataset": Path(made_with.get("data_path", "")).stem.lower() or None} | made_with | sizes(content, path)
-        known["method"] = method(made_with)
-    identity = {"path": str(path), "sha256": sha256(path), "stage": stage(content), "epoch": content.get("epoch")}
-    return identity | {key: known.get(key) for key in PRETRAINING}
+        dataset = Path(made_with.get("data_path", "")).stem.lower() or None
+        known = recipe({"dataset": dataset} | made_with | sizes(content, path))
+    identity = {"path": str(path), "sha256": sha256(path), "format": "ours" if "config" in content else "released"}
+    identity |= {"stage": stage(content), "epoch": content.get("epoch")}
+    return dict.fromkeys(("dataset", "method", "target", "epochs")) | known | identity
 
 
 def _fit(model, state, path):
@@ -200,8 +205,9 @@ def main(paths):
     """Print what each file is."""
     for path in paths:
         content = load(path)
-        about = describe(content, path) | sizes(content, path, head=True)
-        about |= {"joints": content["model"]["pos_embed"].shape[2], "classes": num_classes(content)}
+        about = describe(content, path)
+        about = {key: about.pop(key) for key in ("path", "sha256", "format", "stage", "epoch", "method")} | about
+        about |= sizes(content, path, head=True) | {"joints": content["model"]["pos_embed"].shape[2], "classes": num_classes(content)}
         buffers = ("running_mean", "running_var", "num_batches_tracked")
         weights = [value for key, value in content["model"].items() if not key.endswith(buffers)]
         about["parameters"] = f"{sum(value.numel() for value in weights):,}"

@@ -267,8 +267,8 @@ def test_method(settings, expected):
 
 
 def test_what_a_file_is_on_the_command_line(shared, capsys):
-    checkpoint.main([shared("parity/released_pretrain_tiny25.pth"), shared("parity/released_linprobe_tiny25.pth")])
-    lines = dict(line.split(None, 1) for line in capsys.readouterr().out.splitlines()[:24])
+    checkpoint.main([shared("parity/released_pretrain_tiny25.pth")])
+    lines = dict(line.split(None, 1) for line in capsys.readouterr().out.splitlines())
     assert (lines["stage"], lines["method"], lines["epoch"], lines["dim_feat"], lines["joints"]) == (
         "pretrain",
         "mamp",
@@ -288,3 +288,10 @@ def test_a_flipped_bit_is_noticed(pretrained):
     torch.load(path, weights_only=True)  # torch itself does not look
     with pytest.raises(ValueError, match="pre.pth: not a readable checkpoint .damaged: .* differs from its checksum"):
         checkpoint.load(path)
+
+
+def test_a_released_encoder_is_described_as_such(shared):
+    path = shared("parity/released_pretrain_tiny25.pth")
+    about = checkpoint.describe(checkpoint.load(path), path)
+    assert (about["format"], about["stage"], about["epoch"], about["dataset"]) == ("released", "pretrain", 399, "ntu60_xsub")
+    assert (about["method"], about["epochs"], about["mask_ratio"], about["decoder_depth"]) == ("mamp", 400, 0.9, 2)

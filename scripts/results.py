@@ -1,0 +1,163 @@
+"""What finished runs say about themselves: result.json and config.yaml beside it, held against the data set's configuration."""
+
+import json
+import sys
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+import yaml
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+from util import config  # noqa: E402
+from util.options import GROUPS, OPTIONS, STAGES  # noqa: E402
+
+PAPER = yaml.safe_load(Path(__file__).with_name("paper.yaml").read_text())
+# what may differ between runs of one protocol: where and how they were computed, and the seeds they are averaged over
+FREE = {option.name for option in GROUPS["run"]} | {
+    "stage", "dataset", "subset_seed", "batch_size", "accum_iter", "data_on_device", "finetune", "eval", "eval_freq", "dist_eval",
+    "save_features",
+}  # fmt: skip
+# what a run takes over from its encoder, so that it is said once; everything else of a pre-training is its own
+SHARED = {"input_stream", "num_frames", "t_patch_size", "dim_feat", "depth", "num_heads"}
+
+# of the keys of result.json that are looked at
+REQUIRED = {"dataset": (str,), "seed": (int,), "last": (dict,), "config": (str,)}
+OPTIONAL = {"best": dict, "encoder": dict, "checkpoint": dict, "versions": dict, "log": str, "epochs": int, "readout": str}
+KINDS = REQUIRED | {key: (kind, type(None)) for key, kind in OPTIONAL.items()}
+
+
+@dataclass
+class Result:
+    """A finished run: `settings` is what it was made with, `expected` what the data set's configuration says."""
+
+    path: Path  # of result.json
+    content: dict
+    options: dict  # config.yaml
+    settings: dict
+    expected: dict
+
+    def __getitem__(self, key):
+        return self.content[key]
+
+    @property
+    def encoder(self):
+        return self.content.get("encoder") or {}
+
+    @property
+    def accuracy(self):
+        return self["last"].get("test_acc1")
+
+    def fits(self, runs):
+        """Whether this is a run of the data set's configuration but for the settings in `runs`."""
+        return self.settings == self.expected | runs
+
+    def method(self):
+        """Name of the pre-training in paper.yaml, and the settings that remain to be told: (str, dict)."""
+        differs = {k: v for k, v in self.settings.items() if k not in self.expected or self.expected[k] != v}
+        known = {name: own for name, own in PAPER["methods"].items() if own.items() <= differs.items()}
+        name = max(known, key=lambda name: len(known[name]))
+        return name, {k: v for k, v in differs.items() if k not in known[name]}
+
+
+def find(folders):
+    """(results, complaints): every result.json below the folders, by path; one line for each that is not one of ours."""
+    results, complaints = [], []
+    for path in sorted({p.resolve() for folder in folders for p in Path(folder).rglob("result.json")}):
+        try:
+            results.append(read(path))
+        except (OSError, ValueError, KeyError, TypeError, AttributeError, yaml.YAMLError) as error:
+            reason = f"no {error}" if isinstance(error, KeyError) else " ".join(str(error).split())
+            complaints.append(f"{shown(path)}: not the result of a run of ours ({reason})")
+    return results, complaints
+
+
+def read(path):
+    """The Result in a result.json. Raises ValueError, KeyError or the like if it is damaged or somebody else's."""
+    content = json.loads(path.read_text())
+    if content["stage"] not in STAGES:
+        raise ValueError(f"stage {content['stage']!r}")
+    for key, kind in KINDS.items():
+        if not isinstance(content.get(key) if type(None) in kind else content[key], kind):
+            raise ValueError(f"{key} {content[key]!r}")
+    if content.get("best") and not all(isinstance(content["best"][key], int | float) for key in ("test_acc1", "epoch")):
+        raise ValueError(f"best {content['best']!r}")
+    accuracy = content["last"].get("test_acc1", 0 if content["stage"] == "pretrain" else None)
+    if not isinstance(accuracy, int | float) or not 0 <= accuracy <= 100:
+        raise ValueError(f"test_acc1 {accuracy!r}")
+    options = yaml.safe_load((path.parent / content["config"]).read_text())
+    if options["stage"] != content["stage"]:
+        raise ValueError(f"{content['config']} beside it is of the stage {options['stage']!r}")
+    settings, expected = of_stage(options)
+    if content.get("eval"):
+        settings["eval"] = Path(options["eval"]).name
+    elif content["stage"] != "pretrain":
+        settings["evaluated_on"], expected["evaluated_on"] = content["evaluated_on"], "test"
+        own, usual = of_encoder(content, options)
+        settings, expected = settings | own, expected | usual
+    return Result(path, content, options, settings, expected)
+
+
+def of_stage(options):
+    """(settings, expected) of the run itself: its config.yaml, and what the configuration files say today."""
+    stage, dataset = options["stage"], options["dataset"]
+    usual = defaults(stage, dataset, options["data_path"])
+    if stage == "finetune" and not options["finetune"]:
+        usual = usual | {"layer_decay": 1.0}  # from scratch, all layers learn alike
+    expected = {k: plain(v) for k, v in usual.items() if k not in FREE}
+    settings = {k: plain(options.get(k, OPTIONS[k].default)) for k in expected}  # older runs lack newer options
+    for values in (settings, expected):
+        values["data_path"] = Path(values["data_path"]).name
+    return settings, expected
+
+
+def of_encoder(content, options):
+    """(settings, expected) of the pre-training that was judged; what it shares with the run is named only where it differs."""
+    encoder = content["encoder"]
+    if encoder is None:
+        return {"encoder": "none"}, {}
+    if encoder["stage"] != "pretrain":
+        return {"encoder": f"from {encoder['stage']}"}, {}
+    if any(encoder[key] is None for key in ("dataset", "target", "epoch", "epochs")):
+        return {"encoder": "of unknown origin"}, {}
+    dataset = npz_names().get(encoder["dataset"], encoder["dataset"])
+    usual = defaults("pretrain", dataset, dataset + ".npz")
+    judged = encoder["epochs"] - 1
+    if encoder["epochs"] == usual["epochs"]:
+        judged = PAPER["data"].get(dataset, {}).get("encoder_epoch", judged)
+    settings = {"pretrain_dataset": dataset, "pretrain_epoch": encoder["epoch"]}
+    expected = {"pretrain_dataset": content["dataset"], "pretrain_epoch": judged}
+    if encoder.get("format") == "released":
+        settings["encoder"] = "released"
+    for key in encoder.keys() & OPTIONS.keys() - FREE:
+        name = f"pretrain_{key}" if key in options else key
+        if key not in SHARED:
+            settings[name], expected[name] = plain(encoder[key]), plain(usual[key])
+        elif plain(encoder[key]) != plain(options[key]):
+            settings[name] = plain(encoder[key])
+    return settings, expected
+
+
+@cache
+def npz_names():
+    """{stem of an npz in lower case: the data set of config/dataset that it holds}: released checkpoints only name the npz."""
+    files = (config.FOLDER / "dataset").glob("*.yaml")
+    return {Path(yaml.safe_load(file.read_text())["data_path"]).stem.lower(): file.stem for file in sorted(files, reverse=True)}
+
+
+@cache
+def defaults(stage, dataset, data_path):
+    """Options of a stage for a data set that has a file in config/dataset, else for any npz."""
+    known = (config.FOLDER / "dataset" / f"{dataset}.yaml").is_file()
+    return vars(config.parse(stage, ["--dataset", dataset] if known else ["--data_path", data_path]))
+
+
+def plain(value):
+    """An option's value such that equal ones compare equal: lists and tuples, 1 and 1.0."""
+    return tuple(value) if isinstance(value, list | tuple) else value
+
+
+def shown(path):
+    """A path relative to the working directory if it lies below it."""
+    path = Path(path).resolve()
+    return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
