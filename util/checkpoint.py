@@ -207,7 +207,8 @@ def main(paths):
         content = load(path)
         about = describe(content, path)
         about = {key: about.pop(key) for key in ("path", "sha256", "format", "stage", "epoch", "method")} | about
-        about |= sizes(content, path, head=True) | {"joints": content["model"]["pos_embed"].shape[2], "classes": num_classes(content)}
+        about |= sizes(content, path, head=True)
+        about |= {"joints": content["model"]["pos_embed"].shape[2], "classes": num_classes(content)}
         buffers = ("running_mean", "running_var", "num_batches_tracked")
         weights = [value for key, value in content["model"].items() if not key.endswith(buffers)]
         about["parameters"] = f"{sum(value.numel() for value in weights):,}"
