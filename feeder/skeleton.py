@@ -14,10 +14,18 @@ _KINECT_V2_JOINTS = (
 _KINECT_V2_PARENTS = (1, 20, 20, 2, 20, 4, 5, 6, 20, 8, 9, 10, 0, 12, 13, 14, 0, 16, 17, 18, 20, 22, 7, 24, 11)
 # Kinect v1 has the same joints without the last five; "neck" is the centre of the shoulders and the root
 _KINECT_V1_PARENTS = (1, 2, 2, 2, 2, 4, 5, 6, 2, 8, 9, 10, 0, 12, 13, 14, 0, 16, 17, 18)
+# the 17 keypoints of COCO, which have no joint on the spine: limbs and face hang on the nose
+_COCO_JOINTS = (
+    "nose", "eye left", "eye right", "ear left", "ear right",
+    "shoulder left", "shoulder right", "elbow left", "elbow right", "wrist left", "wrist right",
+    "hip left", "hip right", "knee left", "knee right", "ankle left", "ankle right",
+)  # fmt: skip
+_COCO_PARENTS = (0, 0, 0, 1, 2, 0, 0, 5, 6, 7, 8, 5, 6, 11, 12, 13, 14)
 
 LAYOUTS = {
     "kinect_v2": (_KINECT_V2_JOINTS, _KINECT_V2_PARENTS),
     "kinect_v1": (_KINECT_V2_JOINTS[:20], _KINECT_V1_PARENTS),
+    "coco17": (_COCO_JOINTS, _COCO_PARENTS),
 }
 
 
@@ -29,6 +37,36 @@ def joint_names(layout):
 def parents(layout):
     """(V,) int64: the joint each joint hangs on; the root names itself, so its bone is zero."""
     return np.array(_lookup(layout)[1])
+
+
+def parents_of(arrays, num_joints):
+    """(V,) int64: as `parents`, of the arrays of an npz: its own `parents` if it has any, else those of its `layout`.
+
+    Raises ValueError if there are none for `num_joints` joints.
+    """
+    if "parents" in arrays:
+        return tree(arrays["parents"], num_joints)
+    layout = str(arrays.get("layout", "kinect_v2"))
+    above = parents(layout)
+    if len(above) != num_joints:
+        raise ValueError(f"{num_joints} joints, its layout {layout!r} has {len(above)}; bones need the layout of the joints "
+                         "(feeder/skeleton.py) or an array 'parents'")  # fmt: skip
+    return above
+
+
+def tree(above, num_joints):
+    """`above` as (V,) int64; raises ValueError unless every joint leads to a root, which is its own parent."""
+    above = np.asarray(above)
+    if above.shape != (num_joints,) or above.dtype.kind not in "iu" or above.min() < 0 or above.max() >= num_joints:
+        raise ValueError(f"parents is not one joint 0..{num_joints - 1} for each of the {num_joints} joints")
+    above = above.astype(np.int64)
+    reached = above
+    for _ in range(num_joints):
+        reached = above[reached]
+    lost = np.flatnonzero(above[reached] != reached)
+    if len(lost):
+        raise ValueError(f"parents leads joint {lost[0]} around in a circle; the root has to be its own parent")
+    return above
 
 
 def _lookup(layout):

@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from feeder.skeleton import joint_names, parents
+from feeder.skeleton import joint_names, parents, parents_of, tree
 
 
 @pytest.fixture
@@ -21,7 +21,9 @@ def test_names_and_bones_are_the_published_ones(names):
         assert parents("kinect_v2")[child - 1] == parent - 1
 
 
-@pytest.mark.parametrize("layout, count, root", [("kinect_v2", 25, "spine shoulder"), ("kinect_v1", 20, "neck")])
+@pytest.mark.parametrize(
+    "layout, count, root", [("kinect_v2", 25, "spine shoulder"), ("kinect_v1", 20, "neck"), ("coco17", 17, "nose")]
+)
 def test_bones_are_a_tree(layout, count, root):
     above = parents(layout)
     assert len(above) == len(joint_names(layout)) == count and above.dtype == np.int64
@@ -41,3 +43,47 @@ def test_kinect_v1_is_kinect_v2_without_the_last_five():
 def test_unknown_layout(ask):
     with pytest.raises(ValueError, match="'openpose'.*kinect_v2, kinect_v1"):
         ask("openpose")
+
+
+def test_own_parents_come_before_the_layout():
+    arrays = {"layout": np.str_("kinect_v2"), "parents": np.array([1, 1, 1], np.int32)}
+    own = parents_of(arrays, 3)
+    assert own.tolist() == [1, 1, 1] and own.dtype == np.int64
+    assert parents_of({}, 25).tolist() == parents("kinect_v2").tolist()  # the published files say nothing
+
+
+@pytest.mark.parametrize(
+    "arrays, joints, reason",
+    [
+        ({"layout": np.str_("kinect_v1")}, 25, "25 joints, its layout 'kinect_v1' has 20"),
+        ({"layout": np.str_("")}, 5, "unknown joint layout ''"),
+        ({"parents": np.array([0, 0])}, 3, "not one joint 0..2 for each of the 3 joints"),
+        ({"parents": np.array([0.0, 0.0, 1.0])}, 3, "not one joint"),
+        ({"parents": np.array([True, False, False])}, 3, "not one joint"),
+        ({"parents": np.array([0, 0, 3])}, 3, "not one joint"),
+        ({"parents": np.array([-1, 0, 1])}, 3, "not one joint"),
+        ({"parents": np.array(0)}, 1, "not one joint"),
+        ({"parents": np.array([0, 2, 1])}, 3, "leads joint 1 around in a circle"),
+    ],
+)
+def test_no_parents_for_these_joints(arrays, joints, reason):
+    with pytest.raises(ValueError, match=reason):
+        parents_of(arrays, joints)
+
+
+def test_tree_by_walking_up():
+    """Random parents: `tree` admits exactly those from which every walk ends at a joint that is its own parent."""
+    rng = np.random.default_rng(0)
+    admitted = 0
+    for _ in range(300):
+        above = rng.integers(0, 4, 4)
+        ends = [joint for joint in range(4)]
+        for _ in range(4):
+            ends = [above[joint] for joint in ends]
+        if all(above[joint] == joint for joint in ends):
+            assert tree(above, 4).tolist() == above.tolist()
+            admitted += 1
+        else:
+            with pytest.raises(ValueError, match="circle"):
+                tree(above, 4)
+    assert 0 < admitted < 300

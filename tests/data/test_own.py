@@ -1,0 +1,291 @@
+"""One's own recordings: small folders with a table, made here."""
+
+import importlib.util
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from data.prepare import recordings
+from feeder.feeder_ntu import Feeder
+
+SCRIPT = Path(__file__).resolve().parents[2] / "data" / "own" / "own_gendata.py"
+spec = importlib.util.spec_from_file_location("own_gendata", SCRIPT)
+own = importlib.util.module_from_spec(spec)
+spec.loader.exec_module(own)
+
+TABLE = """name,label,split,group
+walk_1,walk,train,anna
+walk_2,walk,test,ben
+jump_1,jump,train,anna
+jump_2,jump,test,ben
+"""
+NAMES = ("walk_1", "walk_2", "jump_1", "jump_2")
+
+
+def joints(seed, *shape):
+    return np.random.default_rng(seed).normal(size=shape)
+
+
+@pytest.fixture
+def raw(tmp_path):
+    """A folder with four recordings of 4 joints, each of another kind and with 3 to 6 frames, and their table."""
+    folder = tmp_path / "raw"
+    folder.mkdir()
+    np.save(folder / "walk_1.npy", joints(0, 3, 4, 3))
+    np.savez(folder / "walk_2.npz", joints(1, 2, 4, 4, 3))  # two bodies
+    np.savetxt(folder / "jump_1.csv", joints(2, 5, 12), delimiter=", ", fmt="%.18e")
+    np.savetxt(folder / "jump_2.txt", joints(3, 6, 12), header="x1 y1 z1 x2", comments="", fmt="%.18e")
+    (folder / "labels.csv").write_text(TABLE)
+    return folder
+
+
+def load(path):
+    with np.load(path) as npz:
+        return dict(npz)
+
+
+def skipped(folder):
+    return (folder / "raw_data" / "skipped.txt").read_text().splitlines()
+
+
+def test_folder_with_a_table(raw, tmp_path):
+    arrays = load(own.generate([raw], tmp_path))
+    assert arrays["x_train"].shape == arrays["x_test"].shape == (2, 6, 2 * 4 * 3)
+    assert arrays["name_train"].tolist() == ["walk_1", "jump_1"] and arrays["name_test"].tolist() == ["walk_2", "jump_2"]
+    assert arrays["group_train"].tolist() == ["anna"] * 2 and arrays["group_test"].tolist() == ["ben"] * 2
+    assert arrays["class_names"].tolist() == ["jump", "walk"]
+    assert arrays["y_train"].tolist() == arrays["y_test"].tolist() == [[0, 1], [1, 0]]
+    assert (arrays["num_joints"], arrays["num_bodies"], arrays["layout"]) == (4, 2, "") and "parents" not in arrays
+    assert arrays["valid_frames_train"].tolist() == [3, 5] and arrays["valid_frames_test"].tolist() == [4, 6]
+    given = {
+        ("train", 0): joints(0, 3, 4, 3)[:, None],
+        ("test", 0): joints(1, 2, 4, 4, 3).swapaxes(0, 1),
+        ("train", 1): joints(2, 5, 12).reshape(5, 1, 4, 3),
+        ("test", 1): joints(3, 6, 12).reshape(6, 1, 4, 3),
+    }
+    for (key, i), sequence in given.items():
+        expected = np.zeros((6, 2, 4, 3), np.float32)
+        expected[: len(sequence), : sequence.shape[1]] = sequence
+        assert (arrays[f"x_{key}"][i] == expected.reshape(6, 24)).all()
+    assert skipped(tmp_path) == []
+
+
+def test_npz_with_a_table(raw, tmp_path):
+    """One npz with an array per sequence is the folder once more."""
+    path = tmp_path / "all.npz"
+    np.savez(path, walk_1=joints(0, 3, 4, 3), walk_2=joints(1, 2, 4, 4, 3), jump_1=joints(2, 5, 4, 3), jump_2=joints(3, 6, 4, 3))
+    folder = load(own.generate([raw], tmp_path / "a"))
+    one = load(own.generate([path], tmp_path / "b", table=raw / "labels.csv"))
+    assert folder.keys() == one.keys() and all(np.array_equal(folder[key], one[key]) for key in one)
+
+
+def test_units_center_and_skeleton(raw, tmp_path):
+    skeleton = tmp_path / "skeleton.yaml"
+    skeleton.write_text("joint_names: [hip, chest, head, hand]\nparents: [-1, hip, chest, 1]\n")
+    path = own.generate([raw], tmp_path, unit=0.01, center="chest", joints_file=skeleton)
+    arrays = load(path)
+    assert arrays["parents"].tolist() == [0, 0, 1, 1] and arrays["joint_names"].tolist() == ["hip", "chest", "head", "hand"]
+    for key, i, body, shape in (("train", 0, 0, (3, 4, 3)), ("test", 0, 1, (2, 4, 4, 3))):
+        given = joints(body, *shape).reshape(-1, shape[-3], 4, 3)
+        for t in range(shape[-3]):
+            for m in range(len(given)):
+                expected = 0.01 * given[m, t] - 0.01 * given[0, 0, 1]
+                assert np.allclose(arrays[f"x_{key}"][i, t, 12 * m : 12 * m + 12], expected.ravel(), atol=1e-8)
+    bone = Feeder(path, "test", [1.0], window_size=6, bone=True)[1][0]
+    plain = Feeder(path, "test", [1.0], window_size=6)[1][0]
+    assert (bone[:, :, 3] == plain[:, :, 3] - plain[:, :, 1]).all() and not bone[:, :, 0].any()
+
+
+def test_two_dimensions_absent_bodies_and_empty_frames(raw, tmp_path):
+    for seed, name in enumerate(NAMES):
+        for file in raw.glob(f"{name}.*"):
+            file.unlink()
+        array = joints(seed, 2, 5, 4, 2)
+        array[0] = 0  # a body that is never there
+        array[:, 3] = 0  # a frame without anybody
+        np.save(raw / f"{name}.npy", array)
+    arrays = load(own.generate([raw], tmp_path, center="0"))
+    assert arrays["num_bodies"] == 1 and arrays["x_train"].shape == (2, 4, 12)
+    given = joints(0, 2, 5, 4, 2)[1, [0, 1, 2, 4]]
+    x = arrays["x_train"][0].reshape(4, 4, 3)
+    assert np.allclose(x[..., :2], given - given[0, 0], atol=1e-6) and not x[..., 2].any()
+
+
+def test_numbers_as_labels_are_numbered_without_gaps(raw, tmp_path, capsys):
+    (raw / "labels.csv").write_text("name,label,split\nwalk_1,10,train\nwalk_2,9,test\njump_1,9,train\njump_2,2,train\n")
+    arrays = load(own.generate([raw], tmp_path))
+    assert arrays["class_names"].tolist() == ["2", "9", "10"]
+    assert arrays["y_train"].argmax(1).tolist() == [2, 1, 0] and arrays["y_test"].argmax(1).tolist() == [1]
+    assert arrays["group_train"].tolist() == ["walk_1", "jump_1", "jump_2"]  # no group: everybody alone
+    out = capsys.readouterr().out
+    assert "0 = '2', 1 = '9', 2 = '10'" in out and "test has no sample of 2 classes: 2, 10" in out
+
+
+def test_test_groups_instead_of_a_split(raw, tmp_path):
+    (raw / "labels.csv").write_text(TABLE.replace("split", "day"))
+    arrays = load(own.generate([raw], tmp_path, test_groups=["anna"]))
+    assert arrays["name_test"].tolist() == ["walk_1", "jump_1"] and arrays["name_train"].tolist() == ["walk_2", "jump_2"]
+    arrays = load(own.generate([raw], tmp_path, test_groups=["test"], group_key="day", label_keys=["label", "group"]))
+    assert arrays["class_names"].tolist() == ["jump anna", "jump ben", "walk anna", "walk ben"]
+    with pytest.raises(ValueError, match="--test_groups eve: no recording is of this group"):
+        own.generate([raw], tmp_path, test_groups=["eve", "anna"])
+
+
+BAD_FILES = {
+    "other.npy": (joints(9, 5, 3, 3), "3 joints x 3 coordinates, most have 4 x 3"),
+    "flat.npy": (joints(9, 5, 12), "5 x 12 of type float64 instead of numbers"),
+    "nan.npy": (np.full((5, 4, 3), np.nan), "frame 0, joint 0 has a coordinate that is not a finite number"),
+    "huge.npy": (np.full((5, 4, 3), 1e39), "frame 0, joint 0 has a coordinate that is not"),
+    "zero.npy": (np.zeros((5, 4, 3)), "all coordinates are zero"),
+    "none.npy": (np.zeros((0, 4, 3)), "empty|not a complete npy"),
+    "text.npy": (np.full((5, 4, 3), "x"), "of type <U1 instead of numbers"),
+    "cut.npy": (b"\x93NUMPY\x01\x00v\x00{'descr': '<f8', 'fortran_order': False, 'shape': (1000000, 1000000, 3), }",
+                "not a complete npy"),
+    "empty.npy": (b"", "not a complete npy"),
+    "zip.npy": (b"PK\3\4junk", "not a complete npy"),
+    "junk.npz": (b"PK\3\4junk", "not a complete npz"),
+    "empty.csv": (b"\n\n", "has no row of numbers"),
+    "titles.csv": (b"x,y,z\n", "has no row of numbers"),
+    "short.csv": (b"1,2,3\n1,2\n", "line 2: 2 numbers instead of 3 as above"),
+    "word.csv": (b"1,2,3\n\n1,2,fish\n", "line 3: 'fish' is not a number"),
+    "four.txt": (b"1 2 3 4\n", "4 numbers a row instead of bodies x joints x coordinates = 1 x 1 x 3; --row"),
+    "inf.txt": (b" ".join([b"inf"] * 12), "frame 0, joint 0 has a coordinate"),
+    "binary.txt": (bytes(range(256)), "no row of numbers|not a number"),
+}  # fmt: skip
+BAD_ROWS = {
+    "nobody,walk,train,eve": "'nobody' is not in ",
+    "walk_1,walk,test,eve": "'walk_1' stands in line 2 already",
+    "walk_1.npy,walk,test,eve": "'walk_1.npy' stands in line 2 already",
+    "twice,walk,train,eve": "'twice' is ambiguous: ",
+    "../raw/walk_1,walk,train,eve": "'../raw/walk_1' is no name below ",
+    "/etc/passwd,walk,train,eve": "'/etc/passwd' is no name below ",
+    ",walk,train,eve": "the name is empty",
+    "spare_1,walk,val,eve": "split 'val' is neither train nor test",
+    "spare_2,walk,,eve": "split is missing",
+    "spare_3,,train,eve": "'spare_3': has no label",
+    "spare_4,walk,train": "not 4 values",
+    "spare_5,walk,train,eve,more": "not 4 values",
+}
+
+
+def test_unusable_rows_and_files_are_one_line_each(raw, tmp_path):
+    good = load(own.generate([raw], tmp_path))
+    for name, (content, _) in BAD_FILES.items():
+        if isinstance(content, bytes):
+            (raw / name).write_bytes(content)
+        else:
+            np.save(raw / name, content)
+    for name in ("spare_1", "spare_2", "spare_3", "spare_4", "spare_5", "twice"):
+        np.save(raw / f"{name}.npy", joints(5, 3, 4, 3))
+    np.save(raw / "objects.npy", np.array([{}, None]), allow_pickle=True)
+    (raw / "twice.csv").write_text("1,2,3\n")
+    rows = [f"{name},walk,train,eve" for name in (*BAD_FILES, "objects.npy")]
+    (raw / "labels.csv").write_text(TABLE + "\n".join([*BAD_ROWS, *rows]))
+    again = load(own.generate([raw], tmp_path))
+    assert all(np.array_equal(good[key], again[key]) for key in good)
+    lines = skipped(tmp_path)
+    assert all(line.startswith(str(raw)) for line in lines) and len(set(lines)) == len(lines)
+    for reason in BAD_ROWS.values():
+        assert any(reason in line for line in lines), reason
+    for name, (_, reason) in BAD_FILES.items():
+        (line,) = (line for line in lines if line.startswith(f"{raw / name}: "))
+        assert any(part in line for part in reason.split("|")), line
+    assert any(line.startswith(f"{raw / 'objects.npy'}: not a complete npy file of numbers") for line in lines)
+    assert sum("has no row in" in line for line in lines) == 4  # spare_4, spare_5, both of 'twice'
+    with pytest.raises(ValueError, match="has no row in|not 4 values"):
+        own.generate([raw], tmp_path, strict=True)
+
+
+@pytest.mark.parametrize(
+    "table, reason",
+    [
+        ("", "the first line has to name the columns"),
+        ("walk_1,walk,train,anna\n", "the first line has to name the columns"),
+        ("name,name,label\nwalk_1,a,b\n", "the first line has to name the columns, each once"),
+        ("name,label,split\n", "no recording can be used"),
+        ("name,split\nwalk_1,train\n", "no field 'label'; there are name, split"),
+        ("name,label,split\nwalk_1,walk,train\n", "no recording that can be used is for test"),
+        ('name,label,split\n"walk_1,walk,train\n', "not a CSV file"),
+        (b"name,label\n\xff\xfe,1\n", "not a CSV file"),
+    ],
+)
+def test_tables_that_cannot_be_used(raw, tmp_path, table, reason):
+    (raw / "labels.csv").write_bytes(table if isinstance(table, bytes) else table.encode())
+    with pytest.raises(ValueError, match=reason) as error:
+        own.generate([raw], tmp_path)
+    assert str(error.value).startswith(str(raw)) and len(str(error.value).splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    "content, reason",
+    [
+        ("[1, 2", "neither YAML nor JSON"),
+        ("[1, 2]", "needs a list 'parents'"),
+        ("parents: 3", "needs a list 'parents'"),
+        ("parents: [0, 0, 0, 0]\njoint_names: 4", "joint_names is not a list"),
+        ("parents: []", "parents has to be a list"),
+        ("parents: [-1, knee, 0, 0]", "parents has to be a list with the number or the name"),
+        ("parents: [-1, 0, [1], 0]", "parents has to be a list"),
+        ("parents: [-1, 0, 9, 0]", "not one joint 0..3 for each"),
+        ("parents: [-1, 2, 1, 0]", "leads joint 1 around in a circle"),
+        ("parents: [-1, 0, 1, 1]\njoint_names: [a, b]", "2 joint_names but 4 parents"),
+        ("parents: [-1, 0, 1, 1]\njoints: [a, b]", "unknown key 'joints'"),
+        ("parents: [-1, 0, 1]", "no recording can be used; the first: .*4 joints, the skeleton has 3"),
+    ],
+)
+def test_skeletons_that_cannot_be_used(raw, tmp_path, content, reason):
+    (tmp_path / "skeleton.yaml").write_text(content)
+    with pytest.raises(ValueError, match=reason):
+        own.generate([raw], tmp_path, joints_file=tmp_path / "skeleton.yaml")
+
+
+def run(*args, cwd=None):
+    return subprocess.run([sys.executable, SCRIPT, *map(str, args)], capture_output=True, text=True, cwd=cwd)
+
+
+def test_command_line(raw, tmp_path):
+    done = run("--raw", raw, "--out", tmp_path / "out", "--unit", "mm")
+    assert done.returncode == 0, done.stderr
+    wrong = [
+        (("--raw", tmp_path / "nothing"), "nothing: no such folder or npz file"),
+        (("--raw", raw, "--labels", tmp_path / "no.csv"), "no.csv: no such table"),
+        (("--raw", raw, raw), "several are for flat npz files"),
+        (("--raw", raw / "labels.csv", "--labels", raw / "labels.csv"), "not a complete npz"),
+        (("--raw", raw, "--joints", tmp_path / "no.yaml"), "no.yaml: no such file"),
+        (("--raw", raw, "--center", "4"), "--center 4: use a number 0..3"),
+        (("--raw", raw, "--layout", "coco17"), "4 joints, the skeleton has 17"),
+    ]
+    for args, reason in wrong:
+        done = run(*args, "--out", tmp_path / "wrong")
+        assert done.returncode == 1 and done.stderr.splitlines()[-1].startswith("error: ") and reason in done.stderr, done.stderr
+        assert "Traceback" not in done.stderr
+    for args, reason in (
+        (("--unit", "inch"), "'inch' is none of m, cm, mm"),
+        (("--scale", "0"), "'0' is no number of metres above 0"),
+        (("--scale", "nan"), "'nan' is no number of metres"),
+        (("--scale", "2", "--unit", "mm"), "not allowed with argument"),
+    ):
+        done = run("--raw", raw, *args)
+        assert done.returncode == 2 and reason in done.stderr.splitlines()[-1]
+
+
+def test_the_example_in_the_documentation(tmp_path):
+    """The code block of docs/data.md that makes recordings, and the command below it."""
+    text = (SCRIPT.parents[2] / "docs" / "data.md").read_text().split("## Your own", 1)[1]
+    code = text.split("```python\n", 1)[1].split("```", 1)[0]
+    subprocess.run([sys.executable, "-c", code], cwd=tmp_path, check=True)
+    command = next(line for line in text.splitlines() if line.startswith("python data/own/own_gendata.py --raw recordings"))
+    done = run(*command.split()[2:], cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    npz = tmp_path / command.split("--out ")[1].split()[0] / f"{command.split('--name ')[1].split()[0]}.npz"
+    data = Feeder(npz, "train", window_size=20, min_frames=10, bone=True)
+    assert data[0][0].shape[1:] == (20, data.num_joints, 1) and len(data.class_names) == data.num_classes
+
+
+def test_skeleton_as_json(tmp_path):
+    (tmp_path / "s.json").write_text(json.dumps({"parents": [1, -1, "a"], "joint_names": ["a", "b", "c"]}))
+    assert recordings.read_skeleton_file(tmp_path / "s.json").parents.tolist() == [1, 1, 0]

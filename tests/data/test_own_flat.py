@@ -1,0 +1,174 @@
+"""Flat npz files of all frames of all sequences; the real ones are read once more by plain arithmetic."""
+
+import importlib.util
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from feeder.feeder_ntu import Feeder
+
+SCRIPT = Path(__file__).resolve().parents[2] / "data" / "own" / "own_gendata.py"
+spec = importlib.util.spec_from_file_location("own_gendata", SCRIPT)
+own = importlib.util.module_from_spec(spec)
+spec.loader.exec_module(own)
+
+
+def joints(seed, *shape):
+    return np.random.default_rng(seed).normal(size=shape)
+
+
+def load(path):
+    with np.load(path) as npz:
+        return dict(npz)
+
+
+def flat(**changes):
+    arrays = {
+        "joints": joints(0, 9, 4, 3), "offset": np.array([0, 2, 5, 9]), "label": np.array([3, 3, 5]),
+        "split": np.array(["train", "test", "train"]), "parents": np.array([-1, 0, 1, 2]),
+    }  # fmt: skip
+    return {key: value for key, value in (arrays | changes).items() if value is not None}
+
+
+def test_flat_npz(tmp_path):
+    given = flat(joints=joints(0, 9, 2, 4, 3))
+    np.savez(tmp_path / "flat.npz", **given)
+    arrays = load(own.generate([tmp_path / "flat.npz"], tmp_path))
+    assert arrays["name_train"].tolist() == ["flat_0", "flat_2"] and arrays["name_test"].tolist() == ["flat_1"]
+    assert arrays["parents"].tolist() == [0, 0, 1, 2] and arrays["class_names"].tolist() == ["3", "5"]
+    assert (arrays["x_test"][0, :3] == joints(0, 9, 24)[2:5].astype(np.float32)).all() and not arrays["x_test"][0, 3:].any()
+    given |= {"pose": given.pop("joints"), "first": given.pop("offset"), "what": given.pop("label")}
+    np.savez(tmp_path / "flat.npz", **given)
+    again = load(own.generate([tmp_path / "flat.npz"], tmp_path, joints_key="pose", offset_key="first", label_keys=["what"]))
+    assert all(np.array_equal(arrays[key], again[key]) for key in arrays)
+
+
+def test_flat_names_stand_once(tmp_path):
+    np.savez(tmp_path / "flat.npz", **flat(name=np.array(["a", "b", "a"])))
+    arrays = load(own.generate([tmp_path / "flat.npz"], tmp_path))
+    assert arrays["name_train"].tolist() == ["a"] and arrays["name_test"].tolist() == ["b"]
+    (line,) = (tmp_path / "raw_data" / "skipped.txt").read_text().splitlines()
+    assert line == f"{tmp_path / 'flat.npz'}: sequence 2: 'a' is the name of {tmp_path / 'flat.npz'}: sequence 0, too"
+
+
+@pytest.mark.parametrize(
+    "changes, reason",
+    [
+        ({"joints": None}, "no array 'joints'; it has label, offset, parents, split"),
+        ({"joints": joints(0, 9, 12)}, "joints is 9 x 12 instead of frames x joints"),
+        ({"offset": np.array([0, 2, 5, 8])}, "offset has to be whole numbers that begin with 0 and end with the 9 frames"),
+        ({"offset": np.array([0, 6, 5, 9])}, "offset falls after sequence 1"),
+        ({"offset": np.array([0.0, 9.0])}, "offset has to be whole numbers"),
+        ({"label": np.array([3, 3])}, r"label has shape \(2,\)"),
+        ({"label": np.array([3.0, 3.5, 1.0])}, "label has shape .* type float64"),
+        ({"label": None}, "no field 'label'; there are file, split"),
+        ({"label": np.array([{}, 1, 2])}, "holds Python objects"),
+        ({"split": None}, "no recording can be used; the first: .*split is missing; .* --test_groups"),
+        ({"parents": np.array([0.5, 0, 0, 0])}, r"parents has shape \(4,\), type float64; it needs a whole number or string"),
+        ({"parents": np.array(0)}, r"parents has shape \(\), .* for each of the 4 joints"),
+        ({"parents": np.array(["a", "b", "c", "d"])}, "parents has to be a list with the number or the name"),
+        ({"joint_names": np.array(["a", "b"])}, r"joint_names has shape \(2,\), .* a string for each of the 4 joints"),
+        ({"joint_names": np.array(b"abcd")}, "joint_names has shape"),
+        ({"parents": np.array([1, 2, 0, 0])}, "around in a circle"),
+        ({"offset": np.array([0, 2, 2, 9])}, "no recording that can be used is for test"),
+    ],
+)
+def test_flat_files_that_cannot_be_used(tmp_path, changes, reason):
+    np.savez(tmp_path / "flat.npz", **flat(**changes))
+    with pytest.raises(ValueError, match=reason) as error:
+        own.generate([tmp_path / "flat.npz"], tmp_path)
+    assert str(error.value).startswith(str(tmp_path / "flat.npz"))
+
+
+def test_damaged_npz_files_are_one_line(tmp_path):
+    """Any bytes changed: an npz, or one line that names the file."""
+    path, rng = tmp_path / "flat.npz", np.random.default_rng(0)
+    np.savez(path, **flat(subject=np.array(["anna", "ben", "eve"])))
+    content, refused = path.read_bytes(), 0
+    for _ in range(300):
+        damaged = bytearray(content)
+        for at in rng.integers(0, len(content), 3):
+            damaged[at] = rng.integers(256)
+        path.write_bytes(damaged)
+        try:
+            own.generate([path], tmp_path)
+        except (ValueError, FileNotFoundError) as error:  # the latter: without 'offset' it may be one with a table
+            assert str(error).startswith(str(tmp_path)) and len(str(error).splitlines()) == 1
+            refused += 1
+    assert 0 < refused < 300
+
+
+@pytest.mark.parametrize(
+    "at, value, reason",
+    [
+        (b"PK\3\4", (8, 99), "not an npz that can be read"),  # a compression that is not known
+        (b"PK\1\2", (8, 1), "not an npz that can be read|not a complete npz"),  # encrypted
+    ],
+)
+def test_npz_files_of_another_kind(tmp_path, at, value, reason):
+    path = tmp_path / "flat.npz"
+    np.savez_compressed(path, **flat())
+    content = bytearray(path.read_bytes())
+    central = content.index(b"PK\1\2")
+    content[central + (10 if value[1] == 99 else 8)] = value[1]
+    content[value[0] if value[1] == 99 else 6] = value[1]
+    path.write_bytes(content)
+    with pytest.raises(ValueError, match=reason) as error:
+        own.generate([path], tmp_path)
+    assert str(error.value).startswith(str(path))
+
+
+def source(shared, name):
+    with np.load(shared(f"realdata/{name}.npz")) as npz:
+        return dict(npz)
+
+
+def test_ui_prmd(shared, tmp_path):
+    """22 joints with a tree of their own; 20 classes: movement x correct or incorrect; odd subjects train."""
+    files = [f"ui_prmd_kinect22_{kind}" for kind in ("correct", "incorrect")]
+    path = own.generate([shared(f"realdata/{file}.npz") for file in files], tmp_path, joints_key="joints_tenth_mm", unit=1e-4,
+                        label_keys=["label", "file"], test_groups=["2", "4", "6", "8", "10"], center="spine")  # fmt: skip
+    arrays, row = load(path), {"train": 0, "test": 0}
+    assert arrays["y_train"].shape == arrays["y_test"].shape == (1000, 20)
+    assert arrays["y_train"].sum(0).tolist() == [50] * 20
+    for wrong, file in enumerate(files):
+        given = source(shared, file)
+        for i, (label, subject) in enumerate(zip(given["label"], given["subject"], strict=True)):
+            key = "test" if subject % 2 == 0 else "train"
+            at = row[key]
+            row[key] += 1
+            assert arrays[f"name_{key}"][at] == f"{file}_{i:03}" and arrays[f"group_{key}"][at] == str(subject)
+            assert arrays[f"y_{key}"][at].argmax() == 2 * label + wrong
+            frames = given["joints_tenth_mm"][given["offset"][i] : given["offset"][i + 1]]
+            assert arrays[f"valid_frames_{key}"][at] == len(frames)
+            if i % 50 == 0:
+                expected = (frames - frames[0, given["joint_names"].tolist().index("spine")]).reshape(len(frames), -1) / 1e4
+                assert np.allclose(arrays[f"x_{key}"][at, : len(frames)], expected, atol=1e-6, rtol=0)
+                assert not arrays[f"x_{key}"][at, len(frames) :].any()
+    bone = Feeder(path, "train", [1.0], window_size=arrays["valid_frames_train"][0], bone=True)[0][0]
+    given = source(shared, files[0])
+    first = given["joints_tenth_mm"][0] / 1e4
+    for joint, (name, parent) in enumerate(zip(given["joint_names"], given["parents"], strict=True)):
+        assert arrays["joint_names"][joint] == name
+        expected = first[joint] - first[parent] if parent >= 0 else np.zeros(3)
+        assert np.allclose(bone[:, 0, joint, 0], expected, atol=1e-6)
+
+
+def test_irds(shared, tmp_path):
+    """25 joints in NTU's order, classes and subjects of its own."""
+    args = ["--raw", shared("realdata/irds_kinect25_subset.npz"), "--joints_key", "joints_tenth_mm", "--scale", "1e-4",
+            "--test_groups", "217", "--layout", "kinect_v2", "--out", tmp_path]  # fmt: skip
+    done = subprocess.run([sys.executable, SCRIPT, *map(str, args)], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    arrays, given = load(tmp_path / "own.npz"), source(shared, "irds_kinect25_subset")
+    assert arrays["layout"] == "kinect_v2" and "parents" not in arrays and arrays["y_train"].shape[1] == 9
+    for key, chosen in (("train", given["subject"] != 217), ("test", given["subject"] == 217)):
+        rows = np.flatnonzero(chosen)
+        assert (arrays[f"y_{key}"].argmax(1) == given["label"][rows]).all()
+        for at, i in enumerate(rows):
+            frames = given["joints_tenth_mm"][given["offset"][i] : given["offset"][i + 1]].astype(np.float64).reshape(-1, 75)
+            frames = frames[frames.any(axis=1)]
+            assert np.allclose(arrays[f"x_{key}"][at, : len(frames)], frames / 1e4, atol=1e-7, rtol=1e-6)

@@ -1,0 +1,241 @@
+"""PYSKL's pickles, made here as PYSKL makes them, against plain arithmetic on the same arrays."""
+
+import importlib.util
+import os
+import pickle
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from data.prepare import ntu
+from feeder.feeder_ntu import Feeder
+
+SCRIPT = Path(__file__).resolve().parents[2] / "data" / "pyskl" / "pyskl_gendata.py"
+spec = importlib.util.spec_from_file_location("pyskl_gendata", SCRIPT)
+pyskl = importlib.util.module_from_spec(spec)
+spec.loader.exec_module(pyskl)
+
+NAMES = [f"S001C00{c}P00{p}R001A0{a:02}" for c in (1, 2) for p in (1, 2, 3) for a in (1, 7)]
+
+
+def annotation(name, label=None, persons=1, frames=5, joints=25, dims=3, kind=np.float16, seed=0):
+    rng = np.random.default_rng([seed, *name.encode()])
+    keypoint = rng.normal(size=(persons, frames, joints, dims)).astype(kind)
+    label = int(name[-3:]) - 1 if label is None else label
+    return {"frame_dir": name, "label": label, "total_frames": frames, "keypoint": keypoint}
+
+
+@pytest.fixture
+def content():
+    """12 annotations: 5 to 16 frames, one or two persons; cross-subject and cross-view splits, not in the order of the names."""
+    annotations = [annotation(name, persons=1 + i % 2, frames=5 + i) for i, name in enumerate(NAMES)]
+    train = [name for name in NAMES if "P003" not in name][::-1]
+    split = {"xsub_train": train, "xsub_val": [n for n in NAMES if "P003" in n],
+             "xview_train": NAMES[6:], "xview_val": NAMES[:6]}  # fmt: skip
+    return {"split": split, "annotations": annotations}
+
+
+@pytest.fixture
+def written(tmp_path):
+    def write(content, name="ntu60_3danno.pkl", protocol=4):
+        (tmp_path / name).write_bytes(pickle.dumps(content, protocol))
+        return tmp_path / name
+
+    return write
+
+
+def load(path):
+    with np.load(path) as npz:
+        return dict(npz)
+
+
+def skipped(folder):
+    return (folder / "raw_data" / "skipped.txt").read_text().splitlines()
+
+
+@pytest.mark.parametrize("protocol", (2, 5))
+def test_one_npz_per_protocol(written, content, tmp_path, protocol):
+    paths = pyskl.generate(written(content, protocol=protocol), tmp_path)
+    assert [path.name for path in paths] == ["ntu60_3danno_xsub.npz", "ntu60_3danno_xview.npz"]
+    by_name = {a["frame_dir"]: a for a in content["annotations"]}
+    for path, key in zip(paths, ("xsub", "xview"), strict=True):
+        arrays = load(path)
+        assert (arrays["num_joints"], arrays["num_bodies"], arrays["layout"]) == (25, 2, "kinect_v2")
+        for side, names in (("train", content["split"][f"{key}_train"]), ("test", content["split"][f"{key}_val"])):
+            assert arrays[f"name_{side}"].tolist() == names
+            assert arrays[f"group_{side}"].tolist() == [name[8:12] for name in names]
+            assert arrays[f"x_{side}"].shape == (len(names), 16, 150) and arrays[f"y_{side}"].shape == (len(names), 7)
+            for i, name in enumerate(names):
+                keypoint = by_name[name]["keypoint"]
+                assert arrays[f"y_{side}"][i].argmax() == by_name[name]["label"]
+                assert arrays[f"valid_frames_{side}"][i] == keypoint.shape[1]
+                for t in range(16):
+                    for m in range(2):
+                        given = keypoint[m, t] if m < len(keypoint) and t < keypoint.shape[1] else np.zeros((25, 3))
+                        assert (arrays[f"x_{side}"][i, t, m * 75 : (m + 1) * 75] == given.reshape(-1)).all()
+    assert skipped(tmp_path) == []
+
+
+def test_second_body_and_center(written, content, tmp_path):
+    plain, copy, moved = (
+        load(pyskl.generate(written(content), tmp_path, name=name, **options)[0])["x_train"].reshape(8, 16, 2, 25, 3)
+        for name, options in (("a", {}), ("b", {"second_body": "copy"}), ("c", {"center": "spine mid"}))
+    )
+    names = content["split"]["xsub_train"]
+    persons = {a["frame_dir"]: len(a["keypoint"]) for a in content["annotations"]}
+    for i, name in enumerate(names):
+        frames = 5 + NAMES.index(name)
+        if persons[name] == 1:
+            assert not plain[i, :, 1].any() and (copy[i, :, 1] == plain[i, :, 0]).all()
+        else:
+            assert (copy[i] == plain[i]).all()
+        expected = ntu.translate(plain[i, :frames, : persons[name]])
+        assert (moved[i, :frames, : persons[name]] == expected).all() and not moved[i, 0, 0, 1].any()
+
+
+def test_center_where_persons_come_and_go(written, content, tmp_path):
+    """As in the preparation of NTU: the origin is where person 1 is first seen, and who is absent stays zero."""
+    pair = annotation(NAMES[0], persons=2, frames=6, kind=np.float32)
+    pair["keypoint"][0, :2] = pair["keypoint"][1, 4:] = 0
+    content["annotations"][0] = pair
+    arrays = load(pyskl.generate(written(content), tmp_path, center="1")[0])
+    moved = arrays["x_train"][arrays["name_train"].tolist().index(NAMES[0])].reshape(-1, 2, 25, 3)
+    assert (moved[:6] == ntu.translate(pair["keypoint"].swapaxes(0, 1))).all()
+    assert not moved[:2, 0].any() and not moved[2, 0, 1].any() and not moved[4:, 1].any() and moved[:4, 1].all()
+
+
+def test_more_persons_and_empty_frames(written, content, tmp_path, capsys):
+    crowd = annotation(NAMES[0], persons=4, frames=6, kind=np.float32)
+    crowd["keypoint"] *= np.array([1, 2, 0, 3])[:, None, None, None]  # the third is never there
+    crowd["keypoint"][:, 2] = 0
+    content["annotations"][0] = crowd
+    arrays = load(pyskl.generate(written(content), tmp_path)[0])
+    i = arrays["name_train"].tolist().index(NAMES[0])
+    kept = crowd["keypoint"][[1, 3]][:, [0, 1, 3, 4, 5]].transpose(1, 0, 2, 3).reshape(5, 150)
+    assert (arrays["x_train"][i, :5] == kept).all() and not arrays["x_train"][i, 5:].any()
+    assert arrays["valid_frames_train"][i] == 5
+    assert "in 1 of them persons beyond 2 were left out" in capsys.readouterr().out
+
+
+def test_two_dimensions(written, tmp_path):
+    """HRNet's keypoints: 17 joints, x and y in pixels."""
+    annotations = [annotation(name, joints=17, dims=2) | {"keypoint_score": np.ones((1, 5, 17), np.float16)} for name in NAMES]
+    path = written({"split": {"train": NAMES[:8], "test": NAMES[8:], "val": NAMES[9:]}, "annotations": annotations}, "gym.pkl")
+    (path,) = pyskl.generate(path, tmp_path, num_bodies=1, unit=0.5)
+    arrays = load(path)
+    assert path.name == "gym.npz" and arrays["layout"] == "coco17" and len(arrays["x_test"]) == 4  # test comes before val
+    x = arrays["x_train"].reshape(8, 5, 17, 3)
+    assert (x[3, ..., :2] == annotations[3]["keypoint"][0].astype(np.float32) / 2).all() and not x[..., 2].any()
+    assert Feeder(path, "train", bone=True)[0][0].shape == (3, 120, 17, 1)
+
+
+def test_unusable_samples_are_one_line_each(written, content, tmp_path):
+    spoilt = [
+        (annotation("S001C001P001R001A001"), "of this name already"),
+        (annotation("a", label=-1), "'a': the label is not a whole number"),
+        (annotation("b", label=10**9), "'b': the label is not"),
+        (annotation("c", label=True), "'c': the label is not"),
+        (annotation("d", label="3"), "'d': the label is not"),
+        (annotation("e", label=1) | {"total_frames": 6}, "'e': total_frames is not the 5 frames"),
+        (annotation("f", label=1) | {"keypoint": np.zeros((1, 0, 25, 3))}, "'f': total_frames is not"),
+        (annotation("g", label=1, frames=0), "'g': it is empty"),
+        (annotation("h", label=1) | {"keypoint": np.zeros((1, 5, 25, 3))}, "'h': all coordinates are zero"),
+        (annotation("i", label=1) | {"keypoint": np.full((1, 5, 25, 3), np.nan)}, "'i': frame 0, joint 0 has a coordinate"),
+        (annotation("j", label=1) | {"keypoint": np.full((1, 5, 25, 3), 1e39)}, "'j': frame 0, joint 0 has a coordinate"),
+        (annotation("k", label=1) | {"keypoint": [[1, 2, 3]]}, "'k': keypoint is not an array"),
+        (annotation("l", label=1) | {"keypoint": np.zeros((5, 25, 3))}, "'l': keypoint is not an array"),
+        (annotation("m", label=1, dims=4), "'m': 1 x 5 x 25 x 4 of type float16 instead of"),
+        (annotation("n", label=1) | {"keypoint": np.full((1, 5, 25, 3), "x")}, "'n': 1 x 5 x 25 x 3 of type <U1"),
+        (annotation("o", label=1, joints=17), "'o': 17 joints x 3 coordinates, most have 25 x 3"),
+        ({"frame_dir": "p"}, "needs the keys frame_dir, label and keypoint"),
+        (["q"], "needs the keys"),
+        (annotation("r" * 300, label=1), "frame_dir is not a name of 1 to 255"),
+        (annotation("s", label=1) | {"frame_dir": 7}, "frame_dir is not a name"),
+        (annotation("t", label=1) | {"frame_dir": "t\n\ud800"}, "frame_dir is not a name"),
+    ]
+    good = load(pyskl.generate(written(content), tmp_path)[0])
+    content["annotations"] += [a for a, _ in spoilt]
+    content["split"]["xsub_train"] += ["nobody", "i"]
+    content["split"]["xsub_val"].append(NAMES[0])
+    path = written(content)
+    again = load(pyskl.generate(path, tmp_path)[0])
+    assert all(np.array_equal(good[key], again[key]) for key in good)
+    lines = skipped(tmp_path)
+    assert len(lines) == len(spoilt) + 3 and all(line.startswith(f"{path}: ") for line in lines)
+    for _, reason in spoilt:
+        assert any(reason in line for line in lines), reason
+    assert sum("has no usable annotation" in line for line in lines) == 2
+    assert sum("is in the protocol already" in line for line in lines) == 1
+    with pytest.raises(ValueError, match="of this name already"):
+        pyskl.generate(path, tmp_path, strict=True)
+
+
+@pytest.mark.parametrize(
+    "change, reason",
+    [
+        (lambda c: [1], "not a dict with 'split' and 'annotations'"),
+        (lambda c: {"split": c["split"]}, "not a dict with"),
+        (lambda c: c | {"split": [1]}, "'split' is not a dict of lists"),
+        (lambda c: c | {"split": {"xsub_train": "abc", "xsub_val": "d"}}, "'split' is not a dict of lists"),
+        (lambda c: c | {"split": {"xsub_train": [1], "xsub_val": [2]}}, "holds something that is not a name"),
+        (lambda c: c | {"split": {"xsub_train": ["a"]}}, "no two splits of the form NAME_train and NAME_val.*'xsub_train'"),
+        (lambda c: c | {"split": {"xs\nub_train": ["a"]}}, r"it has 'xs\\nub_train'"),
+        (lambda c: c | {"split": {"../x_train": ["a"], "../x_val": ["a"]}}, "no two splits"),
+        (lambda c: c | {"split": c["split"] | {"xsub_val": []}}, "protocol 'xsub' has no usable sample in test"),
+        (lambda c: c | {"annotations": {}}, "'annotations' is not a list"),
+        (lambda c: c | {"annotations": []}, "none of the 0 annotations"),
+        (lambda c: c | {"annotations": [{}]}, "none of the 1 annotations can be used; the first: .*annotation 0: needs"),
+    ],
+)
+def test_other_files_are_refused_in_one_line(written, content, tmp_path, change, reason):
+    path = written(change(content))
+    with pytest.raises(ValueError, match=reason) as error:
+        pyskl.generate(path, tmp_path)
+    assert str(error.value).startswith(str(path))
+    assert list(tmp_path.rglob("*.npz*")) == []
+
+
+def test_damaged_files_end_in_one_line(content, written, tmp_path):
+    """Any bytes changed: an npz of what is left, or one line that names the file."""
+    rng, refused = np.random.default_rng(0), 0
+    content["annotations"] = [annotation(name, frames=2, joints=3) for name in NAMES]
+    for i in range(150):
+        path = written(content, protocol=(2, 4, 5)[i % 3])
+        damaged = bytearray(path.read_bytes())
+        for at in rng.integers(0, len(damaged), 3):
+            damaged[at] = rng.integers(256)
+        path.write_bytes(damaged)
+        try:
+            pyskl.generate(path, tmp_path / "out")
+        except ValueError as error:
+            assert str(error).startswith(f"{path}: ") and len(str(error).splitlines()) == 1
+            refused += 1
+    assert 0 < refused < 150
+
+
+class Hostile:
+    def __reduce__(self):
+        return os.system, ("touch HACKED",)
+
+
+def test_command_line(written, content, tmp_path):
+    def run(*args):
+        return subprocess.run([sys.executable, SCRIPT, *map(str, args)], capture_output=True, text=True, cwd=tmp_path)
+
+    done = run(written(content), "--out", tmp_path / "out", "--name", "NTU60", "--center")
+    assert done.returncode == 0, done.stderr
+    assert {path.name for path in (tmp_path / "out").glob("*.npz")} == {"NTU60_xsub.npz", "NTU60_xview.npz"}
+    wrong = [
+        ((tmp_path / "none.pkl",), "none.pkl: no such file"),
+        ((written({"a": Hostile()}, "evil.pkl"),), "evil.pkl: the pickle asks for posix.system"),
+        ((written(content), "--center", "knee"), "--center knee: use a number 0..24 or one of spine base"),
+        ((written(content), "--layout", "kinect_v1"), "--layout kinect_v1 has 20 joints"),
+        ((written(content), "--num_bodies", "0"), "--num_bodies 0: at least 1"),
+    ]
+    for args, reason in wrong:
+        done = run(*args, "--out", tmp_path / "wrong")
+        assert done.returncode == 1 and len(done.stderr.splitlines()) == 1 and reason in done.stderr, done.stderr
+    assert not (tmp_path / "wrong").exists() and not (tmp_path / "HACKED").exists()
