@@ -1,0 +1,98 @@
+"""What is in the sequences of an npz, counted piece by piece: the file may be much larger than memory."""
+
+from pathlib import Path
+
+import numpy as np
+from tqdm import tqdm
+
+PIECE = 2**23  # bytes of an array in memory at a time
+LARGE = 2**28  # bytes from which on there is a progress bar
+
+
+class Values:
+    """Ranges per axis, and how many coordinates are not finite, of all bodies that are there (not all zero)."""
+
+    def __init__(self):
+        self.low, self.high, self.wrong = np.full(3, np.inf), np.full(3, -np.inf), 0
+
+    def add(self, bodies):
+        """bodies: (..., V, 3) metres. Returns self."""
+        bodies = bodies[bodies.any(axis=(-1, -2))]
+        finite = np.isfinite(bodies)
+        self.wrong += finite.size - np.count_nonzero(finite)
+        for axis in range(3):
+            values = bodies[..., axis][finite[..., axis]]
+            self.low[axis] = values.min(initial=self.low[axis])
+            self.high[axis] = values.max(initial=self.high[axis])
+        return self
+
+    def lines(self):
+        """What was found, in two lines."""
+        ranges = ", ".join(f"{axis} {low:.2f} to {high:.2f}" for axis, low, high in zip("xyz", self.low, self.high, strict=True))
+        return [f"  metres: {ranges}", f"  NaN or infinite: {self.wrong:,} coordinates"]
+
+
+def split_facts(feeder):
+    """Lines about all sequences of one split of an npz; feeder: its `Feeder`."""
+    x = feeder.x
+    step = max(1, PIECE * len(x) // max(1, x.nbytes))
+    valid, gaps, empty, copies, values = [], [], 0, 0, Values()
+    with tqdm(total=len(x), desc=f"{Path(feeder.data_path).name} {feeder.key}", unit="seq", disable=x.nbytes < LARGE) as bar:
+        for begin in range(0, len(x), step):
+            piece = rows(x, begin, min(begin + step, len(x)))
+            with np.errstate(invalid="ignore", over="ignore"):
+                there = piece.sum(axis=2) != 0
+            valid.append(there.sum(axis=1))
+            gaps.append(np.where(there, np.arange(1, x.shape[1] + 1), 0).max(axis=1) - valid[-1])
+            bodies = piece.reshape(*piece.shape[:2], feeder.num_bodies, feeder.num_joints, 3)
+            values.add(bodies)
+            if feeder.num_bodies > 1:
+                alone = ~bodies[:, :, 1].any(axis=(1, 2, 3))
+                empty += alone.sum()
+                copies += ((bodies[:, :, 1] == bodies[:, :, 0]).all(axis=(1, 2, 3)) & ~alone).sum()
+            bar.update(len(piece))
+    lines = [_classes(feeder), *_frames(feeder, np.concatenate(valid), np.concatenate(gaps))]
+    if feeder.num_bodies > 1:
+        lines.append(f"  second body: empty in {empty:,} sequences, a copy of the first in {copies:,}")
+    lines += values.lines()
+    if feeder.groups is not None:
+        lines.append(f"  groups: {len(np.unique(feeder.groups)):,}")
+    return lines
+
+
+def class_name(feeder, number):
+    """How to call a class of an npz."""
+    names = feeder.class_names
+    return f"class {number}" + ("" if names is None or number >= len(names) else f" ({names[number]})")
+
+
+def rows(x, begin, end):
+    """x[begin:end] in memory. Read, not mapped: pages of a map that were touched stay resident."""
+    if not isinstance(x, np.memmap) or not x.flags.c_contiguous:
+        return np.array(x[begin:end])
+    size = x.nbytes // len(x)
+    flat = np.fromfile(x.filename, x.dtype, (end - begin) * size // x.itemsize, offset=x.offset + begin * size)
+    return flat.reshape(-1, *x.shape[1:])
+
+
+def _classes(feeder):
+    count = np.bincount(feeder.label, minlength=feeder.num_classes)
+    there = np.flatnonzero(count)
+    few, many = there[count[there].argmin()], count.argmax()
+    return (f"  classes: {len(there)} of {feeder.num_classes} occur; smallest: {class_name(feeder, few)} with {count[few]:,}, "
+            f"largest: {class_name(feeder, many)} with {count[many]:,}")  # fmt: skip
+
+
+def _frames(feeder, valid, gaps):
+    """valid: (N,) frames whose sum is not 0; gaps: (N,) the other frames before the last of them."""
+    length = feeder.x.shape[1]
+    full = 100 * np.mean(valid == length)
+    lines = [f"  frames: {valid.min()} to {valid.max()}, median {np.median(valid):g}; {full:.1f} % fill all {length}"]
+    if not valid.all():
+        lines.append(f"  without any frame: {np.count_nonzero(valid == 0):,} sequences, the first in row {valid.argmin()}")
+    lines.append(f"  all-zero frames in between: {gaps.sum():,}")
+    if gaps.any():
+        lines[-1] += f", in {np.count_nonzero(gaps):,} sequences, the first in row {np.flatnonzero(gaps)[0]}"
+    if feeder.valid_frames is not None and (wrong := np.flatnonzero(valid != feeder.valid_frames)).size:
+        lines.append(f"  valid_frames_{feeder.key} says otherwise for {wrong.size:,} sequences, the first in row {wrong[0]}")
+    return lines

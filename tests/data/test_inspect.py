@@ -1,0 +1,377 @@
+import io
+import json
+import shutil
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from data.prepare import facts, inspect
+from data.prepare.inspect import Sequence, draw
+from data.ucla.ucla_gendata import read_sequence
+from feeder import skeleton
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@pytest.fixture
+def look(monkeypatch, capsys, tmp_path):
+    """look(file, option, ...) -> (what the command prints, its folder); with `error`, the one line of its complaint."""
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+
+    def run(*words, error=False):
+        monkeypatch.setattr(sys, "argv", ["inspect", *map(str, words)])
+        if not error:
+            inspect.main()
+            return capsys.readouterr().out, Path.cwd()
+        with pytest.raises(SystemExit) as stop:
+            inspect.main()
+        text = capsys.readouterr().err
+        assert stop.value.code == 2 and text.startswith("error: ") and text.count("\n") == 1, text
+        return text[7:-1]
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def unpacked(shared, tmp_path_factory):
+    """Folder with the raw files of a data set of ../shared/parity."""
+
+    def unpack(name):
+        folder = tmp_path_factory.getbasetemp() / f"inspect_{name}"
+        if not folder.exists():
+            with zipfile.ZipFile(shared(f"parity/{name}/raw.zip")) as archive:
+                archive.extractall(folder)
+        return folder
+
+    return unpack
+
+
+def frames_of(gif):
+    with Image.open(gif) as picture:
+        return picture.n_frames
+
+
+def spoilt(rng, split, count, frames=9, joints=4):
+    """Arrays of a split with empty and copied second bodies, gaps, a sequence without frames and values that are not finite."""
+    x = rng.normal(size=(count, frames, 2, joints, 3)).astype(np.float32) * (1, 2, 3) + (0, 0, 5)
+    x = x.astype(np.float32)
+    for i in range(count):
+        x[i, rng.integers(2, frames + 1) :] = 0
+        if i % 3 == 0:
+            x[i, :, 1] = 0
+        if i % 3 == 1:
+            x[i, :, 1] = x[i, :, 0]
+    x[5, 0] = 0
+    x[7, :] = 0
+    x[8, 0, 0, 0, 0], x[8, 0, 1, 2, 1], x[10, 1, 0, 1, 2] = np.nan, np.inf, -np.inf
+    label = rng.integers(0, 4, count)
+    label[label == 2] = 1
+    return {f"x_{split}": x.reshape(count, frames, -1), f"y_{split}": np.eye(4, dtype=np.uint8)[label]}, x, label
+
+
+def test_facts_agree_with_a_count_by_hand(tmp_path, look, monkeypatch):
+    rng = np.random.default_rng(3)
+    arrays, x, label = spoilt(rng, "train", 23)
+    more, _, _ = spoilt(rng, "test", 11)
+    group = np.array([f"P{i % 5}" for i in range(23)])
+    names = np.array(["clap", "jump", "nap", "run"])
+    np.savez(tmp_path / "a.npz", **arrays, **more, num_joints=4, num_bodies=2, class_names=names, group_train=group, layout="")
+    text, _ = look(tmp_path / "a.npz")
+    train = text[text.index("train: 23 sequences") : text.index("test: 11 sequences")]
+
+    counts = {k: list(label).count(k) for k in range(4) if k in label}
+    few, many = min(counts, key=counts.get), max(counts, key=counts.get)
+    assert f"classes: 3 of 4 occur; smallest: class {few} ({names[few]}) with {counts[few]}, largest: class {many} " in train
+    frames = [sum(bool(frame.any()) for frame in sequence) for sequence in x]
+    gaps = [max((t + 1 for t in range(9) if s[t].any()), default=0) - n for s, n in zip(x, frames, strict=True)]
+    full = 100 * frames.count(9) / 23
+    assert f"frames: {min(frames)} to {max(frames)}, median {np.median(frames):g}; {full:.1f} % fill all 9\n" in train
+    assert "without any frame: 1 sequences, the first in row 7\n" in train
+    between = f"all-zero frames in between: {sum(gaps)}, in {23 - gaps.count(0)} sequences, the first in row 5\n"
+    assert gaps[5] == 1 and between in train
+    empty = sum(not s[:, 1].any() for s in x)
+    copies = sum(s[:, 1].any() and bool((s[:, 1] == s[:, 0]).all()) for s in x)
+    assert f"second body: empty in {empty} sequences, a copy of the first in {copies}\n" in train and empty and copies
+    assert f"NaN or infinite: {np.count_nonzero(~np.isfinite(x))} coordinates" in train
+    points = np.concatenate([body for body in x.reshape(-1, 4, 3) if body.any()])
+    whole = [values[np.isfinite(values)] for values in points.T]
+    assert ", ".join(f"{axis} {v.min():.2f} to {v.max():.2f}" for axis, v in zip("xyz", whole, strict=True)) in train
+    assert "groups: 5\n" in train and "groups" not in text[text.index("test: 11") :]
+
+    monkeypatch.setattr(facts, "PIECE", 1)  # a sequence at a time
+    assert look(tmp_path / "a.npz")[0].split("drawn")[0] == text.split("drawn")[0]
+
+
+def test_an_array_that_contradicts_the_sequences_is_named(npz, arrays, look):
+    arrays["valid_frames_test"][[3, 9]] -= 1
+    text, _ = look(npz(arrays))
+    assert "valid_frames_test says otherwise for 2 sequences, the first in row 3" in text and "valid_frames_train" not in text
+
+
+def test_the_published_file_without_extra_arrays(shared, tmp_path, look):
+    with np.load(shared("parity/ntu60/NTU60_XSub.npz")) as file:
+        arrays = {key: file[key] for key in ("x_train", "y_train", "x_test", "y_test")}
+    np.savez(tmp_path / "published.npz", **arrays)
+    text, here = look(tmp_path / "published.npz", "--split", "test", "--index", 4)
+    assert "25 joints (layout kinect_v2), bodies: 2, classes: 60" in text
+    x = arrays["x_test"].reshape(len(arrays["x_test"]), -1, 2, 75)
+    assert f"second body: empty in {(~x[:, :, 1].any(axis=(1, 2))).sum()} sequences, a copy of the first in 0" in text
+    length = int((arrays["x_test"][4].sum(1) != 0).sum())
+    assert f"drawn: test --index 4, test_4, class {arrays['y_test'][4].argmax()}, {length} frames" in text
+    assert frames_of(here / "test_4.gif") == length and Image.open(here / "test_4.png").size[0] > 1000
+    assert "written: test_4.gif\nwritten: test_4.png\n" in text
+    lines, sequence = inspect.inspect(tmp_path / "published.npz", "test", 4)
+    np.testing.assert_array_equal(sequence.joints.reshape(length, -1), arrays["x_test"][4][:length])
+    np.testing.assert_array_equal(sequence.parents, skeleton.parents("kinect_v2"))
+
+
+def test_a_second_body_that_copies_the_first(shared, look):
+    with np.load(shared("parity/ntu120/NTU120_XSub.npz")) as file:
+        x = file["x_train"].reshape(len(file["x_train"]), -1, 2, 75)
+    copies, empty = (x[:, :, 0] == x[:, :, 1]).all(axis=(1, 2)).sum(), (~x[:, :, 1].any(axis=(1, 2))).sum()
+    text, _ = look(shared("parity/ntu120/NTU120_XSub.npz"), "--split", "train")
+    assert copies and f"second body: empty in {empty} sequences, a copy of the first in {copies}\n" in text
+
+
+def test_sequences_are_chosen_by_number_or_name(npz, arrays, look):
+    path = npz(arrays)
+    assert "drawn: train --index 0, train000" in look(path)[0]
+    assert "drawn: train --index 7, train007" in look(path, "--index", 7)[0]
+    assert "drawn: test --index 12, test012" in look(path, "--name", "test012")[0]
+    arrays["x_train"][:2] = 0
+    assert "drawn: train --index 2, train002" in look(npz(arrays))[0]
+
+
+def test_own_skeletons_bring_their_bones(npz, arrays, tmp_path):
+    arrays |= {"parents": np.array([1, 1, 1, 2, 3]), "joint_names": np.array(["arm left", "hip", "arm right", "x", "y"])}
+    _, sequence = inspect.inspect(npz(arrays))
+    assert sequence.parents.tolist() == [1, 1, 1, 2, 3] and sequence.joint_names[2] == "arm right"
+    lines, sequence = inspect.inspect(npz(arrays | {"parents": np.array([1, 2, 0, 2, 3])}))
+    assert sequence.parents is None and "no bones: parents leads joint 0 around in a circle" in lines[0]
+    assert len(draw(sequence, sheet=tmp_path / "dots.png")) == 1
+
+
+def test_keypoints_of_pictures_are_drawn_upright(tmp_path):
+    x = np.random.default_rng(0).uniform(0, 1, (3, 4, 17, 3)).astype(np.float32)
+    x[..., 2] = 0
+    arrays = {"y_train": np.arange(3), "num_joints": 17, "num_bodies": 1, "layout": "coco17"}
+    np.savez(tmp_path / "a.npz", x_train=x.reshape(3, 4, -1), **arrays)
+    assert inspect.inspect(tmp_path / "a.npz")[1].up == "-y"
+    x[..., 2] = 1
+    np.savez(tmp_path / "a.npz", x_train=x.reshape(3, 4, -1), **arrays)
+    assert inspect.inspect(tmp_path / "a.npz")[1].up == "y"
+
+
+def test_a_skeleton_file(tmp_path, skeleton_text, walk, look):
+    first, second, short = walk(40), walk(40)[5:30] + np.float32([1, 0, 0]), walk(40)[:6] - np.float32([1, 0, 0])
+    frames = [[(111, first[t])] for t in range(40)]
+    for t in range(10, 35):
+        frames[t].append((222, second[t - 10]))
+    for t in range(2, 8):
+        frames[t].append((333, short[t - 2]))
+    frames.insert(0, [])  # a frame without a body does not count
+    path = tmp_path / "S001C002P003R002A013.skeleton"
+    path.write_text(skeleton_text(frames))
+    text, here = look(path)
+    assert "40 frames with a body, 25 joints (layout kinect_v2), bodies: 3\n" in text
+    for line in ("body 111: frames 0 to 39 (40)", "body 333: frames 2 to 7 (6)", "body 222: frames 10 to 34 (25)"):
+        assert f"  {line}, moves " in text
+    moved = np.var(first.reshape(-1, 3), axis=0).sum()
+    assert f"body 111: frames 0 to 39 (40), moves {moved:.3g} m², too wide in 0 %" in text
+    assert "denoised: 40 frames, actors: 2, seen in 40 and 25 frames" in text or "seen in 25 and 40 frames" in text
+    both = np.concatenate([first.reshape(-1, 3), second.reshape(-1, 3)])
+    assert ", ".join(f"{a} {low:.2f} to {up:.2f}" for a, low, up in zip("xyz", both.min(0), both.max(0), strict=True)) in text
+    assert frames_of(here / f"{path.stem}.gif") == 40
+    lines, sequence = inspect.inspect(path)
+    assert sequence.label == "class 12 (A013)" and sequence.joints.shape == (40, 2, 25, 3)
+
+
+def test_a_skeleton_file_that_denoising_leaves_out_is_drawn_as_recorded(tmp_path, skeleton_text, walk, look):
+    path = tmp_path / "short.skeleton"
+    path.write_text(skeleton_text([[(t // 5, walk(1)[0])] for t in range(15)]))
+    text, here = look(path)
+    assert "denoised: left out, no body is seen for more than 11 frames; drawn as recorded" in text
+    assert frames_of(here / "short.gif") == 15
+
+
+@pytest.mark.parametrize("name", ["S014C001P016R002A053", "S004C001P025R002A005"])
+def test_the_invented_recordings(unpacked, look, name):
+    text, here = look(unpacked("ntu60") / f"nturgb+d_skeletons/{name}.skeleton", "--gif", "moving.gif")
+    assert "denoised: " in text and "written: moving.gif" in text
+    assert [file.name for file in here.iterdir()] == ["moving.gif"]
+
+
+def test_a_pku_video(unpacked, shared, look):
+    folder = unpacked("pku_v1")
+    video = sorted((folder / "skeleton").iterdir())[0]
+    frames = np.loadtxt(video)
+    rows = [list(map(int, row.split(",")[:3])) for row in (folder / "label" / video.name).read_text().split()]
+    text, here = look(video, "--index", 2)
+    assert f"PKU-MMD video, {len(frames):,} frames, 25 joints (layout kinect_v2), bodies: 2" in text
+    assert f"seen in {frames[:, :75].any(axis=1).sum()} and {frames[:, 75:].any(axis=1).sum()} frames" in text
+    assert f"actions: {len(rows)} of {len({row[0] for row in rows})} classes" in text
+    label, start, end = rows[2]
+    assert f"drawn: --index 2, class {label - 1}, frames {start} to {end - 1}\n" in text
+    assert frames_of(here / f"{video.stem}_{start}_{end}.gif") == end - start
+    _, sequence = inspect.inspect(video, index=2)
+    assert sequence.first == start
+    with np.load(shared("parity/pku_v1/PKUv1_XSub.npz")) as file:
+        prepared = np.concatenate([file["x_train"], file["x_test"]])
+    action = sequence.joints.reshape(len(sequence.joints), -1)
+    assert any(np.array_equal(row[: len(action)], action) and not row[len(action) :].any() for row in prepared)
+
+
+def test_a_pku_video_without_labels(unpacked, tmp_path, look):
+    video = sorted((unpacked("pku_v1") / "skeleton").iterdir())[0]
+    shutil.copy(video, tmp_path / video.name)
+    text, here = look(tmp_path / video.name)
+    assert "no label file" in text and "drawn: frames 0 to 299" in text and frames_of(here / f"{video.stem}.gif") == 300
+    assert "--index 1 chooses an action, but there is no label file" in look(tmp_path / video.name, "--index", 1, error=True)
+
+
+def test_an_ucla_file(shared, tmp_path, look):
+    with zipfile.ZipFile(shared("realdata/nw_ucla_all_sqe.zip")) as archive:
+        member = next(name for name in archive.namelist() if name.endswith("a08_s01_e01_v01.json"))
+        record = json.loads(archive.read(member))
+        (tmp_path / "a08_s01_e01_v01.json").write_bytes(archive.read(member))
+    joints = np.array(record["skeletons"])
+    text, here = look(tmp_path / "a08_s01_e01_v01.json", "--view", "side")
+    assert f"{len(joints)} frames, 20 joints (layout kinect_v1), class {record['label'] - 1}, view 1" in text
+    assert f"y {joints[..., 1].min():.2f} to {joints[..., 1].max():.2f}" in text
+    assert frames_of(here / "a08_s01_e01_v01_side.gif") == len(joints) == len(read_sequence(tmp_path / "a08_s01_e01_v01.json")[0])
+
+
+def test_nothing_is_replaced_in_silence_or_by_half(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    sequence = Sequence("../a b/c:d", "", np.random.default_rng(0).normal(size=(3, 1, 4, 3)), None, None)
+    assert draw(sequence) == ["written: _a_b_c_d.gif", "written: _a_b_c_d.png"]
+    assert draw(sequence, gif=Path("_a_b_c_d.gif")) == ["written: _a_b_c_d.gif (in place of an older one)"]
+    before = Path("_a_b_c_d.gif").read_bytes()
+    with pytest.raises(ValueError, match="no body in the sequence"):
+        draw(Sequence("none", "", np.zeros((3, 1, 4, 3)), None, None), gif=Path("_a_b_c_d.gif"))
+    assert Path("_a_b_c_d.gif").read_bytes() == before and len(list(tmp_path.iterdir())) == 2
+
+
+def sparse_npz(path, count, frames=300):
+    """An npz whose x_train takes next to no room on the disk: all zero but for the last sequence."""
+    header = io.BytesIO()
+    np.lib.format.write_array_header_1_0(header, {"descr": "<f4", "fortran_order": False, "shape": (count, frames, 150)})
+    size = count * frames * 150 * 4
+    with open(path, "wb") as file, zipfile.ZipFile(file, "w") as archive:
+        member = zipfile.ZipInfo("x_train.npy")
+        member.file_size = member.compress_size = len(header.getvalue()) + size
+        member.CRC, member.header_offset = 0, 0
+        file.write(member.FileHeader() + header.getvalue())
+        file.seek(size - 150 * 4 * frames, 1)
+        file.write(np.ones((frames, 150), np.float32).tobytes())
+        archive.filelist.append(member)
+        archive.start_dir, archive._didModify = file.tell(), True
+        for key, array in (("y_train", np.arange(count) % 60), ("valid_frames_train", np.arange(count) // (count - 1) * frames)):
+            buffer = io.BytesIO()
+            np.save(buffer, array)
+            archive.writestr(f"{key}.npy", buffer.getvalue())
+
+
+def test_memory_does_not_grow_with_the_file(tmp_path):
+    sparse_npz(tmp_path / "large.npz", 8000)
+    assert (tmp_path / "large.npz").stat().st_size > 1.4e9 and (tmp_path / "large.npz").stat().st_blocks * 512 < 1e7
+    code = (
+        "import resource, feeder.feeder_ntu; from data.prepare.inspect import inspect\n"
+        "peak = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024; before = peak()\n"
+        f"print(*inspect({str(tmp_path / 'large.npz')!r})[0], sep='\\n'); print(peak() - before)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    assert "without any frame: 7,999 sequences" in done.stdout and "drawn: train --index 7999" in done.stdout
+    assert "valid_frames_train" not in done.stdout and "8000/8000" in done.stderr  # agrees; with progress
+    assert int(done.stdout.split()[-1]) < 120, f"{done.stdout.split()[-1]} MB"
+
+
+@pytest.mark.parametrize(
+    ("words", "reason"),
+    [
+        (["nowhere.npz"], "nowhere.npz: no such file"),
+        (["."], ".: is a folder; name one file in it"),
+        (["notes.md"], "notes.md: unknown kind of file '.md'; known are .npz, .skeleton"),
+        (["data.npz", "--index", "24"], "data.npz: --index 24: train has the sequences 0 to 23"),
+        (["data.npz", "--index=-1", "--split", "test"], "data.npz: --index -1: test has the sequences 0 to 12"),
+        (["data.npz", "--index", "1", "--name", "train001"], "--index and --name both choose a sequence; give one"),
+        (["data.npz", "--name", "train0O1"], "no sequence 'train0O1'; near are train0"),
+        (["data.npz", "--name", "in02"], "no sequence 'in02'; near are train020, train021, train022"),
+        (["data.npz", "--name", "???"], "no sequence '???'; the first is train000"),
+        (["nameless.npz", "--name", "a"], "nameless.npz: the sequences have no names; choose with --split and --index"),
+        (["half.npz", "--split", "test"], "half.npz: has no split 'test', only train"),
+        (["other.npz"], "other.npz: neither x_train nor x_test in it; it has labels"),
+        (["cut.npz"], "cut.npz: not a complete npz file"),
+        (["zero.npz"], "zero.npz: train sample 0 has no frame with a body"),
+        (["some_zero.npz", "--index", "3"], "some_zero.npz: train sample 3 (train003) has no frame with a body"),
+        (["labels.npz"], "labels.npz: y_train: row 2 is not one-hot"),
+        (["cut.skeleton"], "cut.skeleton: line 40: the file ends where"),
+        (["nobody.skeleton"], "nobody.skeleton: no body in any frame; preparation leaves it out"),
+        (["whole.skeleton", "--index", "1"], "whole.skeleton: holds one recording, --index 1 chooses nothing in it"),
+        (["whole.skeleton", "--name", "a"], "whole.skeleton: holds one recording; --split and --name choose a sequence of"),
+        (["cut.txt"], "cut.txt: line 2: 149 numbers instead of 150"),
+        (["empty.txt"], "empty.txt: the file is empty"),
+        (["nobody.txt"], "nobody.txt: no body in any frame"),
+        (["skeleton/video.txt", "--index", "1"], "video.txt has 1 usable actions, counted from 0"),
+        (["a01_s01_e00_v01.json"], "a01_s01_e00_v01.json: not valid JSON"),
+    ],
+)
+def test_mistakes(words, reason, arrays, tmp_path, look, skeleton_text, walk, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    four = {key: arrays[key] for key in ("x_train", "y_train", "num_joints", "num_bodies")}
+    np.savez("data.npz", **arrays)
+    np.savez("nameless.npz", **four)
+    np.savez("half.npz", **four)
+    np.savez("other.npz", labels=np.ones(3))
+    np.savez("zero.npz", **four | {"x_train": 0 * four["x_train"]})
+    np.savez("labels.npz", **four | {"y_train": np.where(np.arange(24)[:, None] == 2, 0, four["y_train"])})
+    Path("cut.npz").write_bytes(Path("data.npz").read_bytes()[:-300])
+    arrays["x_train"][3] = 0
+    np.savez("some_zero.npz", **arrays)
+    Path("notes.md").write_text("?")
+    whole = skeleton_text([[(1, frame)] for frame in walk(2)])
+    Path("whole.skeleton").write_text(whole)
+    Path("cut.skeleton").write_text("\n".join(whole.split("\n")[:40]))
+    Path("nobody.skeleton").write_text(skeleton_text([[], []]))
+    Path("cut.txt").write_text(" ".join(["1"] * 150) + "\n" + " ".join(["1"] * 149) + "\n")
+    Path("empty.txt").write_text("")
+    Path("nobody.txt").write_text(" ".join(["0"] * 150) + "\n")
+    for folder, text in (("skeleton", (" ".join(["1"] * 150) + "\n") * 9), ("label", "3,0,5,1\n52,5,9,1\n")):
+        Path(folder).mkdir()
+        (Path(folder) / "video.txt").write_text(text)
+    Path("a01_s01_e00_v01.json").write_text('{"skeletons": [')
+    assert reason in look(*words, error=True)
+    assert not list(tmp_path.glob("*.gif")) and not list(tmp_path.glob("*.png")) and not list(tmp_path.glob("*.part"))
+
+
+@pytest.mark.parametrize(
+    ("words", "reason"),
+    [
+        (["--gif", "a.npz"], "argument --gif: 'a.npz' has to end in .gif"),
+        (["--sheet", "a.jpg"], "argument --sheet: 'a.jpg' has to end in .png"),
+        (["--fps", "0"], "--fps 0: frames per second, 1 to 1000"),
+        (["--fps", "nan"], "--fps nan: frames per second, 1 to 1000"),
+    ],
+)
+def test_options_that_do_not_fit(invented, words, reason, monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", ["inspect", str(invented), *words])
+    with pytest.raises(SystemExit) as stop:
+        inspect.main()
+    assert stop.value.code == 2 and capsys.readouterr().err.splitlines()[-1].endswith(reason)
+
+
+def test_the_command_as_documented(invented, tmp_path):
+    command = [sys.executable, "-m", "data.prepare.inspect", str(invented)]
+    pictures = ["--gif", str(tmp_path / "x/a.gif"), "--sheet", str(tmp_path / "x/a.png")]
+    done = subprocess.run([*command, *pictures], cwd=ROOT, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0 and done.stderr == "" and "written: " in done.stdout, done.stderr
+    assert sorted(file.name for file in (tmp_path / "x").iterdir()) == ["a.gif", "a.png"]
+    done = subprocess.run([*command, "--index", "99"], cwd=ROOT, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 2 and done.stdout == "" and done.stderr.startswith("error: ") and done.stderr.count("\n") == 1

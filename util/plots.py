@@ -1,0 +1,238 @@
+"""Drawing skeletons: a pose, a sheet of frames side by side, a moving stick figure. Needs no screen and no pyplot.
+
+Sequences are (T, M, V, 3) in metres; x is drawn to the right and y upwards (`turned` brings them there). A body whose coordinates
+are all zero in a frame is absent. Every person has a colour of its own: light on the left side, dark on the right, in between in
+the middle.
+"""
+
+import re
+
+import numpy as np
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.collections import LineCollection
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.ticker import MultipleLocator
+from PIL import Image
+
+LEFT, MIDDLE, RIGHT = 0, 1, 2
+COLOURS = (  # of one person each: left, middle, right
+    ("#4fa8e8", "#2f6fa8", "#173f6b"),
+    ("#f5a34a", "#cf6a1c", "#8a3a08"),
+    ("#5cc487", "#2f8f5b", "#135534"),
+    ("#c792e0", "#8f56b0", "#552a72"),
+)
+GIF_FPS = 50  # the most pictures per second; viewers slow down what is faster
+_INK, _PAPER, _GRID = "#30343a", "#ffffff", "#e3e6ea"
+_SIDE = {LEFT: re.compile(r"(^|[^a-z])(l|left)([^a-z]|$)|left"), RIGHT: re.compile(r"(^|[^a-z])(r|right)([^a-z]|$)|right")}
+# what becomes right, up and away from the viewer: axis and sign
+UP = {"y": ((0, 1), (1, 1), (2, 1)), "-y": ((0, 1), (1, -1), (2, 1)), "z": ((0, 1), (2, 1), (1, 1))}
+VIEWS = {"front": ((0, 1), (1, 1), (2, 1)), "side": ((2, -1), (1, 1), (0, 1))}
+
+
+def turned(sequence, view="front", up="y"):
+    """A sequence (..., 3) with the axis `up` (one of UP) as y, seen from the 'front', along z, or from the 'side', along x.
+
+    Seen from the side, somebody who faces the camera looks to the right.
+    """
+    for axes in (UP[up], VIEWS[view]):
+        sequence = np.stack([sign * np.asarray(sequence)[..., axis] for axis, sign in axes], axis=-1)
+    return sequence
+
+
+def sides(joint_names):
+    """(V,) LEFT, MIDDLE or RIGHT by the word left or right, or a letter l or r standing alone, in each joint's name."""
+    found = [next((side for side, word in _SIDE.items() if word.search(str(name).lower())), MIDDLE) for name in joint_names]
+    return np.array(found, int)
+
+
+def draw_skeleton(ax, joints, parents=None, side=None, person=0):
+    """Draw one body onto a matplotlib Axes; returns the `Body`, which can be moved to other joints.
+
+    joints: (V, 3) metres. parents: (V,) the joint each joint hangs on, a root naming itself; without them only dots are drawn.
+    side: (V,) from `sides`; without it the body is of one colour. person: which of COLOURS.
+    """
+    joints = np.asarray(joints)
+    return Body(ax, len(joints), parents, side, person).move(joints)
+
+
+class Body:
+    """A body of V joints on an Axes: `bones` is a LineCollection, a line per bone; `dots` a PathCollection, a dot per joint.
+
+    Raises ValueError unless parents and side have a fitting value for each joint.
+    """
+
+    def __init__(self, ax, num_joints, parents=None, side=None, person=0):
+        parents = np.arange(num_joints) if parents is None else np.asarray(parents)
+        if parents.shape != (num_joints,) or not np.isin(parents, np.arange(num_joints)).all():
+            raise ValueError(f"parents {parents.tolist()}: needs one of 0..{num_joints - 1} for each of {num_joints} joints; "
+                             "a root names itself")  # fmt: skip
+        side = np.full(num_joints, MIDDLE) if side is None else np.asarray(side)
+        if side.shape != (num_joints,):
+            raise ValueError(f"side has shape {side.shape} for {num_joints} joints")
+        self.child = np.flatnonzero(parents != np.arange(num_joints))
+        self.parent = parents[self.child]
+        colours = np.array(COLOURS[person % len(COLOURS)])
+        size = 8 if len(self.child) else 20  # points²; without bones the dots are all there is
+        self.bones = LineCollection([], colors=colours[side[self.child]], linewidths=2.4, capstyle="round", zorder=2)
+        self.dots = ax.scatter(np.zeros(num_joints), np.zeros(num_joints), s=size, c=colours[side], linewidths=0, zorder=3)
+        ax.add_collection(self.bones, autolim=False)
+
+    @property
+    def artists(self):
+        """What is drawn, from back to front."""
+        return self.bones, self.dots
+
+    def move(self, joints):
+        """Show (V, 3) joints; nothing if all are zero. Returns self."""
+        joints = np.asarray(joints, dtype=np.float64)
+        for artist in self.artists:
+            artist.set_visible(bool(joints.any()))
+        flat = joints[:, :2]
+        self.bones.set_segments(np.stack([flat[self.parent], flat[self.child]], axis=1))
+        self.dots.set_offsets(flat)
+        return self
+
+
+def contact_sheet(sequence, parents=None, side=None, title="", fps=30, count=10, frames=None):
+    """A Figure with `count` frames of a sequence side by side, from the first to the last, on equal axes in metres.
+
+    sequence: (T, M, V, 3). fps: frames per second. frames: (T,) numbers to call them by, if not 0 .. T − 1.
+    parents, side: as in `draw_skeleton`. Raises ValueError if there is no body in it.
+    """
+    sequence, numbers = _checked(sequence), np.arange(len(sequence)) if frames is None else frames
+    shown = np.unique(np.linspace(0, len(sequence) - 1, count).round().astype(int))
+    (left, right), (bottom, top) = _limits(sequence)
+    shape = (right - left) / (top - bottom)
+    columns = len(shown) if shape < 0.9 else -(-len(shown) // 2)
+    rows = -(-len(shown) // columns)
+    height = min(3.2, 15 / columns / shape)
+    size = max(4.0, columns * height * shape + 1.0), rows * (height + 0.4) + 0.9
+    figure = Figure(figsize=size, facecolor=_PAPER, layout="compressed")
+    FigureCanvasAgg(figure)
+    figure.get_layout_engine().set(h_pad=0.1)
+    _fit(figure.suptitle(title, color=_INK, fontsize=13, fontweight="bold", parse_math=False))
+    panels = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False).ravel()
+    for ax, t in zip(panels, shown, strict=False):
+        _prepare(ax, (left, right), (bottom, top))
+        ax.set_title(f"frame {numbers[t]} · {numbers[t] / fps:.2f} s", color=_INK, fontsize=9)
+        for person, joints in enumerate(sequence[t]):
+            draw_skeleton(ax, joints, parents, side, person)
+    for ax in panels[len(shown) :]:
+        ax.set_axis_off()
+    for ax in panels[max(0, len(shown) - columns) : len(shown)]:
+        ax.set_xlabel("metres", color=_INK, fontsize=8)
+        ax.tick_params(labelbottom=True)
+    for ax in panels[::columns]:
+        ax.set_ylabel("metres", color=_INK, fontsize=8)
+    _legend(figure, sequence, side)
+    return figure
+
+
+def animate(sequence, parents, path, side=None, title="", fps=30, frames=None):
+    """Write a sequence (T, M, V, 3) as a GIF that loops and lasts as long as the sequence at `fps`.
+
+    There is a picture per frame, or above GIF_FPS one for every second, third, ... frame. path: of a file, or an open binary one.
+    Other arguments as in `contact_sheet`.
+    """
+    sequence, numbers = _checked(sequence), np.arange(len(sequence)) if frames is None else frames
+    limits = _limits(sequence)
+    shape = np.ptp(limits[0]) / np.ptp(limits[1])
+    figure = Figure(figsize=(float(np.clip(4.6 * shape + 0.9, 4.2, 9.0)), 5.6), dpi=80, facecolor=_PAPER)
+    canvas = FigureCanvasAgg(figure)
+    ax = figure.add_axes((0.12, 0.11, 0.85, 0.73))
+    _prepare(ax, *limits)
+    ax.set_ylabel("metres", color=_INK, fontsize=9)
+    _fit(figure.text(0.5, 0.94, title, ha="center", color=_INK, fontsize=11, fontweight="bold", parse_math=False))
+    clock = figure.text(0.5, 0.88, "", ha="center", color=_INK, fontsize=10)
+    _legend(figure, sequence, side)
+    bodies = [Body(ax, sequence.shape[2], parents, side, person) for person in range(sequence.shape[1])]
+    moving = [clock, *(artist for body in bodies for artist in body.artists)]
+    for artist in moving:
+        artist.set_animated(True)
+    canvas.draw()  # once; a frame then copies it and draws only what moves
+    paper = canvas.copy_from_bbox(figure.bbox)
+    palette, pictures = _palette(), []
+    shown = np.arange(0, len(sequence), int(np.ceil(fps / GIF_FPS)))
+    for t in shown:
+        canvas.restore_region(paper)
+        clock.set_text(f"frame {numbers[t]} · {numbers[t] / fps:.2f} s")
+        for body, joints in zip(bodies, sequence[t], strict=True):
+            body.move(joints)
+        for artist in moving:
+            figure.draw_artist(artist)
+        picture = Image.fromarray(np.asarray(canvas.buffer_rgba())[..., :3])
+        pictures.append(picture.quantize(palette=palette, dither=Image.Dither.NONE))
+    ends = np.round(np.append(shown[1:], len(sequence)) * 100 / fps).astype(int) * 10  # a GIF counts in hundredths of a second
+    durations = np.maximum(np.diff(ends, prepend=0), 1000 // GIF_FPS).tolist()
+    pictures[0].save(path, "GIF", save_all=True, append_images=pictures[1:], duration=durations, loop=0)
+
+
+def _checked(sequence):
+    """The sequence as floats; coordinates that are not finite become NaN and are not drawn."""
+    sequence = np.asarray(sequence, dtype=np.float64)
+    if sequence.ndim != 4 or sequence.shape[3] != 3:
+        raise ValueError(f"a sequence of shape {sequence.shape} cannot be drawn; it has to be (T, M, V, 3)")
+    sequence = np.where(np.isfinite(sequence), sequence, np.nan)
+    if np.isnan(sequence[_present(sequence)]).all():
+        raise ValueError("there is no body in the sequence")
+    return sequence
+
+
+def _present(sequence):
+    """(T, M) bool: which bodies are there in which frames."""
+    return sequence.any(axis=(2, 3))
+
+
+def _limits(sequence):
+    """((left, right), (bottom, top)) in metres around all bodies of a sequence, with a margin, and never very narrow or flat."""
+    seen = sequence[_present(sequence)][..., :2].reshape(-1, 2)
+    low, high = np.nanmin(seen, axis=0), np.nanmax(seen, axis=0)
+    half = 0.56 * (high - low) + 1e-3
+    half = np.maximum(half, (0.5, 0.3) * half[::-1])
+    return tuple(zip((low + high) / 2 - half, (low + high) / 2 + half, strict=True))
+
+
+def _prepare(ax, across, up):
+    """Equal axes with these limits and a grid of half metres (coarser or finer where that is too much or too little)."""
+    ax.set(xlim=across, ylim=up, aspect="equal", facecolor=_PAPER, axisbelow=True)
+    step = next(step for step in (0.5 * 2.0**k for k in range(-20, 200)) if max(np.ptp(across) / 8, np.ptp(up) / 6) < step)
+    for axis in (ax.xaxis, ax.yaxis):
+        axis.set_major_locator(MultipleLocator(step))
+    ax.grid(color=_GRID, linewidth=0.8)
+    ax.tick_params(colors=_INK, labelsize=8, length=0)
+    for spine in ax.spines.values():
+        spine.set_visible(False)
+
+
+def _fit(text):
+    """Make a text smaller that is wider than its figure."""
+    room = 0.96 * text.figure.bbox.width / max(1, text.get_window_extent().width)
+    text.set_fontsize(text.get_fontsize() * min(1, room))
+
+
+def _legend(figure, sequence, side):
+    """Which colour is whose, and which side of the body; nothing if there is nothing to tell apart."""
+    there = np.flatnonzero(_present(sequence).any(axis=0))
+    names = {LEFT: "left", RIGHT: "right"} if side is not None and np.ptp(side) else {MIDDLE: "body"}
+    entries = [
+        (f"{name} {person + 1}" if len(there) > 1 else name, COLOURS[person % len(COLOURS)][which])
+        for person in there
+        for which, name in names.items()
+    ]
+    if len(entries) > 1:
+        lines = [Line2D([], [], color=colour, linewidth=3) for _, colour in entries]
+        place = "outside lower center" if figure.get_layout_engine() else "lower center"
+        figure.legend(lines, [text for text, _ in entries], loc=place, ncols=len(entries), fontsize=8, labelcolor=_INK,
+                      frameon=False, handlelength=1.2, columnspacing=1.2)  # fmt: skip
+
+
+def _palette():
+    """A picture with the palette of all GIFs: every colour in use, in steps to the paper's white."""
+    colours = np.array([[int(c[i : i + 2], 16) for i in (1, 3, 5)] for c in (_INK, *np.ravel(COLOURS))])
+    steps = np.linspace(1, 0.08, 18)[:, None, None]
+    shades = (255 + steps * (colours - 255)).round().reshape(-1, 3)  # 13 colours, 234 shades
+    grid = [int(_GRID[i : i + 2], 16) for i in (1, 3, 5)]
+    palette = Image.new("P", (1, 1))
+    palette.putpalette(np.concatenate([[[255, 255, 255], grid], shades]).astype(np.uint8).tobytes())
+    return palette
