@@ -12,6 +12,7 @@ from util.engine import evaluate
 from util.loader import test_loader, train_loader
 from util.logging import say
 from util.lr_decay import param_groups_lrd
+from util.training import fit
 
 
 def main(argv=None):
@@ -27,6 +28,7 @@ def main(argv=None):
         protocol="finetune",
         head_dim=args.head_dim,
         head_dropout=args.head_dropout,
+        skip_empty_bodies=args.skip_empty_bodies,
     )
     encoder = run.load_encoder(args, model)
     model.to(device)
@@ -35,7 +37,7 @@ def main(argv=None):
     labels = run.labelled(args, data)
     say(f"{labels} labelled sequences, encoder from {args.finetune or 'scratch'}")
     criterion = nn.CrossEntropyLoss(label_smoothing=args.smoothing)
-    result = run.fit(
+    result = fit(
         args, device, model, train_loader(data, args, device), optimizer,
         loss_of=lambda model, x, label: criterion(model(x), label),
         evaluate=lambda: evaluate(model, test, device, args.enable_amp), encoder=encoder,

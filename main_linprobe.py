@@ -5,29 +5,32 @@ torchrun --nproc_per_node 2 main_linprobe.py --dataset ntu60_xsub --finetune out
 
 import torch
 import torch.nn.functional as F
-from torch.utils.data import Dataset
 
 from model.transformer import Transformer
 from util import checkpoint, run
 from util.engine import evaluate, outputs
 from util.loader import test_loader, train_loader
 from util.logging import say
+from util.training import find_resumed, fit
 
 
-class Features(Dataset):
-    """Pooled features (N, D) and labels (N,) in place of sequences; item i is (feature, label, i)."""
+class Features:
+    """Pooled features (N, D) and labels (N,) in place of sequences, for util.loader (see feeder.batch)."""
 
-    def __init__(self, features, labels):
-        self.features, self.labels = features, labels
+    in_memory = True
+
+    def __init__(self, features, labels, device):
+        self.features, self.label = features.to(device), labels
 
     def __len__(self):
-        return len(self.labels)
+        return len(self.label)
 
-    def __getitem__(self, index):
-        return self.features[index], self.labels[index], index
+    def collect(self, indices, draws):
+        indices = torch.from_numpy(indices)
+        return (indices,), self.label[indices], indices
 
-    def get(self, index, rng):
-        return self[index]
+    def make(self, indices):
+        return self.features[indices]
 
 
 def main(argv=None):
@@ -40,28 +43,27 @@ def main(argv=None):
     model = Transformer(**run.model_options(args, data), num_classes=data.num_classes, protocol="linprobe", readout=args.readout)
     encoder = run.load_encoder(args, model)
     model.head.add_norm()
-    resumed = run.resume_path(args)
+    resumed = find_resumed(args)
     if resumed:  # its encoder, too, before features are computed with it
-        checkpoint.load_model(model, resumed)
+        checkpoint.load_model(model, *resumed)
     model.freeze_encoder().to(device)
     labels = run.labelled(args, data)
-    source = args.finetune or resumed or "random weights"
+    source = args.finetune or (resumed and resumed[0]) or "random weights"
     say(f"{labels} labelled sequences, frozen encoder from {source}, read-out {args.readout}")
 
-    trained = model
+    model.eval()
+
+    def fixed(loader):
+        return Features(*outputs(lambda x: model.head.pool(model.forward_features(x)), loader, device, args.enable_amp), device)
+
+    test, trained = test_loader(fixed(test), args, device), model
     if not args.augment:  # nothing in front of the head changes between epochs
-        model.eval()
-        trained = model.head.fc
-        data, test = (
-            Features(*outputs(lambda x: model.head.pool(model.forward_features(x)), loader, device, args.enable_amp))
-            for loader in (test_loader(data, args, device), test)
-        )
-        test = test_loader(test, args, device)
+        data, trained = fixed(test_loader(data, args, device)), model.head.fc
     optimizer = torch.optim.SGD(model.head.parameters(), lr=args.lr, momentum=args.momentum, weight_decay=args.weight_decay)
-    result = run.fit(
+    result = fit(
         args, device, model, train_loader(data, args, device), optimizer, trained=trained,
         loss_of=lambda model, x, label: F.cross_entropy(model(x), label),
-        evaluate=lambda: evaluate(trained, test, device, args.enable_amp), encoder=encoder,
+        evaluate=lambda: evaluate(model.head.fc, test, device, args.enable_amp), encoder=encoder,
     )  # fmt: skip
     run.report(args, "linear probe", result, labels=labels)
 

@@ -10,6 +10,7 @@ from util import checkpoint, run
 from util.loader import train_loader
 from util.logging import say
 from util.lr_decay import param_groups_wd
+from util.training import fit
 
 
 def main(argv=None):
@@ -32,7 +33,7 @@ def main(argv=None):
     def loss_of(model, x, label):
         return model(x, args.mask_ratio, args.motion_stride, args.motion_aware_tau)[0]
 
-    result = run.fit(args, device, model, train_loader(data, args, device), optimizer, loss_of)
+    result = fit(args, device, model, train_loader(data, args, device), optimizer, loss_of)
     run.finish(args, labels=sequences, last=result["last"], **checkpoint.recipe(vars(args)))
 
 

@@ -5,8 +5,9 @@ import torch
 from torch.utils.data import Dataset
 
 from feeder import tools
+from feeder.batch import Draws
 from feeder.npz import open_npz
-from feeder.skeleton import parents
+from feeder.skeleton import parents_of
 
 SPLITS = ("train", "val", "test")
 
@@ -26,6 +27,8 @@ class Feeder(Dataset):
     Raises ValueError or FileNotFoundError in one line naming the file and key: unreadable npz, missing array, wrong shape,
     labels that are not one of the classes, a sample without frames or with values that are not finite.
     """
+
+    in_memory = False  # see feeder.batch
 
     def __init__(
         self,
@@ -57,11 +60,6 @@ class Feeder(Dataset):
         self.random_rot, self.rot_theta, self.bone, self.vel = random_rot, rot_theta, bone, vel
         self._open()
         self.label = self._labels()
-        if bone and len(parents(self.layout)) != self.num_joints:
-            raise ValueError(
-                f"{data_path}: {self.num_joints} joints, its layout {self.layout!r} has {len(parents(self.layout))}; bones need "
-                "the layout of the joints (feeder/skeleton.py)"
-            )
         self.indices = np.arange(len(self.x))
         if val_groups and split != "test":
             self.indices = self.indices[self._held_out(val_groups) == (split == "val")]
@@ -100,6 +98,11 @@ class Feeder(Dataset):
                 f"{self.data_path}: x_{self.key} has shape {self.x.shape}; {self.num_bodies} bodies of "
                 f"{self.num_joints} joints need (N, T, {expected})"
             )
+        if self.bone:
+            try:
+                self.parents = parents_of(arrays, self.num_joints)
+            except ValueError as error:
+                raise ValueError(f"{self.data_path}: {error}") from error
         if len(self.x) == 0:
             raise ValueError(f"{self.data_path}: the split {self.key!r} has no samples")
         if len(self.x) != len(self.y):
@@ -139,21 +142,59 @@ class Feeder(Dataset):
         return self.get(index)
 
     def get(self, index, rng=np.random):
-        """Item `index` with its random crop and rotation drawn from `rng`."""
+        """Item `index` with its random crop and rotation drawn from `rng`: the reference for `collect` and `make`."""
         row = self.indices[index]
-        frames = self._frames(row)
+        frames = self.frames(index)
         data = torch.from_numpy(frames).reshape(len(frames), self.num_bodies, self.num_joints, 3).permute(3, 0, 2, 1)
         data = tools.valid_crop_resize(data, len(frames), self.p_interval, self.window_size, self.min_frames, rng)
         if self.random_rot:
             data = tools.random_rot(data, self.rot_theta, rng)
-        if self.bone:
-            data = tools.bone(data, parents(self.layout))
-        if self.vel:
-            data = tools.velocity(data)
-        return data.contiguous(), int(self.label[row]), int(row)
+        return self._stream(data).contiguous(), int(self.label[row]), int(row)
 
-    def _frames(self, row):
-        """The valid frames of a sequence, copied out of the map: (T, M·V·3). As many as there are frames whose sum is not 0."""
+    def plan(self, valid, draws):
+        """Crops of N samples, and rotations if there are any: begin (N,), length (N,) in frames[, rotation (N, 3, 3)].
+
+        valid: (N,) numbers of frames; draws: their rows of feeder.batch.uniforms, (N, 5).
+        """
+        rng = Draws(draws)
+        begin, end = tools.crop_bounds(valid, self.p_interval, self.min_frames, rng)
+        rotation = [tools.rotation_matrix(tools.random_angles(self.rot_theta, rng))] if self.random_rot else []
+        return begin, end - begin, *rotation
+
+    def labels(self, indices):
+        """Classes and rows of samples, two tensors (N,)."""
+        rows = self.indices[indices]
+        return torch.from_numpy(self.label[rows]), torch.from_numpy(rows)
+
+    def collect(self, indices, draws):
+        """Host part of a batch: ((crops one after another (R, M·V·3), first row (N,), length (N,)[, rotation]), labels, rows)."""
+        frames = [self.frames(i) for i in indices]
+        begin, length, *rotation = self.plan(np.array([len(f) for f in frames]), draws)
+        crops = np.concatenate([f[b : b + n] for f, b, n in zip(frames, begin, length, strict=True)])
+        first = np.cumsum(length) - length
+        tensors = (torch.from_numpy(crops), torch.from_numpy(first), torch.from_numpy(length), *rotation)
+        return tensors, *self.labels(indices)
+
+    def make(self, flat, first, length, rotation=None):
+        """Device part of a batch: rows first[i] to first[i] + length[i] of flat, resized and rotated: x (N, C, window, V, M)."""
+        x = tools.resize_flat(flat, first, length, self.window_size)
+        x = x.view(len(x), self.window_size, self.num_bodies, self.num_joints, 3).permute(0, 4, 1, 3, 2)
+        return self._stream(x if rotation is None else tools.turn(x, rotation))
+
+    def _stream(self, data):
+        if self.bone:
+            data = tools.bone(data, self.parents)
+        return tools.velocity(data) if self.vel else data
+
+    def count_frames(self):
+        """(N,) int64: valid frames of every sample."""
+        if self.valid_frames is not None:
+            return np.asarray(self.valid_frames)[self.indices].astype(np.int64)
+        return np.array([len(self.frames(i)) for i in range(len(self))])
+
+    def frames(self, index):
+        """The valid frames of sample `index`, copied out of the map: (T, M·V·3), as many as have a sum that is not 0."""
+        row = self.indices[index]
         sequence = self.x[row]
         if self.valid_frames is not None:
             frames = np.array(sequence[: self.valid_frames[row]], dtype=np.float32)

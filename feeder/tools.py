@@ -1,7 +1,7 @@
 """Crop, resize, rotate, bone and velocity.
 
 Skeletons are (..., C, T, V, M): coordinates, frames, joints, bodies, with any leading batch dimensions, numpy or torch, on any
-device. `rng` is numpy's global generator or a `numpy.random.RandomState`.
+device. `rng` is numpy's global generator, a `numpy.random.RandomState`, or feeder.batch's `Draws`, for N samples at once.
 """
 
 import numpy as np
@@ -9,32 +9,49 @@ import torch
 
 
 def crop_bounds(valid_frame_num, p_interval, min_frames=64, rng=np.random):
-    """First and last+1 frame of a crop of the first `valid_frame_num` frames.
+    """First and last+1 frame of a crop of the first `valid_frame_num` frames; of N crops where that is (N,).
 
     p_interval with one value p: the central share p (evaluation). With two, [p0, p1]: a share drawn from U(p0, p1), at least
     min_frames frames where there are as many, from a random beginning (training).
     """
     p_interval = np.atleast_1d(p_interval)
     if len(p_interval) == 1:
-        bias = int((1 - p_interval[0]) * valid_frame_num / 2)
+        bias = np.floor((1 - p_interval[0]) * valid_frame_num / 2).astype(int)
         return bias, valid_frame_num - bias
     p = rng.rand(1)[0] * (p_interval[1] - p_interval[0]) + p_interval[0]
-    length = min(max(int(np.floor(valid_frame_num * p)), min_frames), valid_frame_num)
+    length = np.minimum(np.maximum(np.floor(valid_frame_num * p).astype(int), min_frames), valid_frame_num)
     begin = rng.randint(0, valid_frame_num - length + 1)
     return begin, begin + length
 
 
+def frame_pairs(frames, window):
+    """Where linear interpolation looks: the frame before, the one after, and the latter's weight, for each of `window` frames.
+
+    frames: how many there are, a number or (N,). Returns three tensors (window,) or (N, window); align_corners=False.
+    """
+    frames = torch.as_tensor(frames).unsqueeze(-1)
+    position = (torch.arange(window, device=frames.device, dtype=torch.float32) + 0.5) * (frames / window) - 0.5
+    position = torch.minimum(position.clamp(min=0), frames - 1)
+    low = position.long()
+    return low, torch.minimum(low + 1, frames - 1), position - low
+
+
 def resize_time(data, window):
     """(..., C, T, V, M) -> (..., C, window, V, M): linear interpolation in time, align_corners=False, no antialias."""
-    frames = data.shape[-3]
-    if frames == window:
+    if data.shape[-3] == window:
         return data
-    position = (torch.arange(window, device=data.device, dtype=torch.float32) + 0.5) * (frames / window) - 0.5
-    position = position.clamp(0, frames - 1)
-    low = position.long()
-    high = (low + 1).clamp(max=frames - 1)
-    weight = (position - low)[:, None, None].to(data.dtype)
-    return torch.lerp(data.index_select(-3, low), data.index_select(-3, high), weight)
+    low, high, weight = (t.to(data.device) for t in frame_pairs(data.shape[-3], window))
+    return torch.lerp(data.index_select(-3, low), data.index_select(-3, high), weight[:, None, None].to(data.dtype))
+
+
+def resize_flat(flat, first, frames, window):
+    """Resize N sequences at once: rows first[i] to first[i] + frames[i] of flat (R, F) -> (N, window, F).
+
+    first, frames: (N,) int64 on the device of flat. The same interpolation as `resize_time`.
+    """
+    low, high, weight = frame_pairs(frames, window)
+    before, after = (flat.index_select(0, (first[:, None] + row).flatten()) for row in (low, high))
+    return torch.lerp(before, after, weight.reshape(-1, 1)).view(len(frames), window, -1)
 
 
 def valid_crop_resize(data, valid_frame_num, p_interval, window, min_frames=64, rng=np.random):
@@ -50,24 +67,38 @@ def valid_crop_resize(data, valid_frame_num, p_interval, window, min_frames=64, 
 
 
 def rotation_matrix(angles):
-    """R = Rz·Ry·Rx of three angles in radians, (3, 3) float32 (signs as in the published code)."""
-    (cx, cy, cz), (sx, sy, sz) = np.cos(angles), np.sin(angles)
-    rx = np.array([[1, 0, 0], [0, cx, sx], [0, -sx, cx]])
-    ry = np.array([[cy, 0, -sy], [0, 1, 0], [sy, 0, cy]])
-    rz = np.array([[cz, sz, 0], [-sz, cz, 0], [0, 0, 1]])
+    """R = Rz·Ry·Rx of three angles in radians (..., 3) -> (..., 3, 3) float32 (signs as in the published code)."""
+    (cx, cy, cz), (sx, sy, sz) = (np.moveaxis(f(angles), -1, 0) for f in (np.cos, np.sin))
+    one, zero = np.ones_like(cx), np.zeros_like(cx)
+    rx = _matrix([[one, zero, zero], [zero, cx, sx], [zero, -sx, cx]])
+    ry = _matrix([[cy, zero, -sy], [zero, one, zero], [sy, zero, cy]])
+    rz = _matrix([[cz, sz, zero], [-sz, cz, zero], [zero, zero, one]])
     return torch.from_numpy((rz @ ry @ rx).astype(np.float32))
 
 
+def _matrix(rows):
+    return np.stack([np.stack(row, -1) for row in rows], -2)
+
+
+def turn(data, rotation):
+    """x' = R·x for whole sequences: data (..., C, T, V, M), rotation (3, 3) or one for each, (..., 3, 3)."""
+    return torch.einsum("...ij,...jtvm->...itvm", rotation, data)
+
+
 def rotate(data, angles):
-    """x' = R·x with the same rotation for the whole (C, T, V, M) sequence."""
+    """`turn` by three angles in radians, the same for everything in data (..., C, T, V, M)."""
     tensor = torch.as_tensor(data)
-    rotation = rotation_matrix(np.asarray(angles, dtype=np.float64)).to(tensor)
-    return _like(data, torch.einsum("ij,...jtvm->...itvm", rotation, tensor))
+    return _like(data, turn(tensor, rotation_matrix(np.asarray(angles, dtype=np.float64)).to(tensor)))
+
+
+def random_angles(theta=0.3, rng=np.random):
+    """Three angles from U(-theta, theta) radians, (3,) or (N, 3); theta is one number or one for each of the axes x, y, z."""
+    return rng.uniform(-1, 1, 3).T * np.broadcast_to(theta, 3)
 
 
 def random_rot(data, theta=0.3, rng=np.random):
-    """Rotate by three angles from U(-theta, theta) radians; theta is one number or one for each of the axes x, y, z."""
-    return rotate(data, rng.uniform(-1, 1, 3) * np.broadcast_to(theta, 3))
+    """Rotate by `random_angles`."""
+    return rotate(data, random_angles(theta, rng))
 
 
 def bone(data, parents):

@@ -48,6 +48,13 @@ class MAMP(Encoder):
         self.decoder_pred = nn.Linear(decoder_dim_feat, self.t_patch_size * self.dim_in)
         self.initialize_weights()
 
+    def only_shown_once(self, x, num_bodies):
+        """Drop empty bodies and copies of a sample's first body: (N·M, T, V, C) -> (B, T, V, C), B >= 1."""
+        index, empty = self.shared_bodies(x, num_bodies)
+        own = index == torch.arange(len(x), device=x.device)
+        shown = (own & ~empty).nonzero().squeeze(1)
+        return x[shown] if len(shown) else x[:1]
+
     def patchify(self, x):
         """(N·M, T, V, C) -> (N·M, L, l·C); inside a token frame-major: frame, then coordinate."""
         b, t, v, c = x.shape
@@ -127,7 +134,9 @@ class MAMP(Encoder):
 
     def forward(self, x, mask_ratio=0.90, motion_stride=1, motion_aware_tau=0.75):
         """x: (N, C, T, V, M) -> loss (scalar), pred (N·M, L, l·C), mask (N·M, L) with 0 kept and 1 removed."""
-        x = self.bodies(x).float()
+        num_bodies, x = x.shape[-1], self.bodies(x).float()
+        if self.skip_empty_bodies and self.training:
+            x = self.only_shown_once(x, num_bodies)
         target = self.patchify(self.extract_motion(x, motion_stride) if self.target == "motion" else x)
         latent, mask, ids_restore = self.forward_encoder(x, mask_ratio, motion_aware_tau)
         pred = self.forward_decoder(latent, ids_restore)

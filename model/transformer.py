@@ -6,12 +6,30 @@ Letters: N samples, M bodies, T frames, V joints, C coordinates, l segment lengt
 from functools import partial
 
 import torch
-from timm.models.vision_transformer import Block
+from timm.models import vision_transformer
 from torch import nn
+
+from model.attention import attention
 
 LayerNorm = partial(nn.LayerNorm, eps=1e-5)
 READOUTS = ("mean", "per_joint")
 PROTOCOLS = ("linprobe", "finetune")
+
+
+class Block(vision_transformer.Block):
+    """timm's pre-norm ViT block; in 16 bits on a CPU its attention is model.attention's."""
+
+    def forward(self, x):
+        x = x + self.drop_path1(self.attend(self.norm1(x)))
+        return x + self.drop_path2(self.mlp(self.norm2(x)))
+
+    def attend(self, x):
+        own = x.device.type == "cpu" and torch.is_autocast_enabled("cpu") and self.attn.fused_attn
+        if not own or self.attn.attn_drop.p:
+            return self.attn(x)
+        b, length, dim = x.shape
+        q, k, v = self.attn.qkv(x).view(b, length, 3, self.attn.num_heads, -1).permute(2, 0, 3, 1, 4)
+        return self.attn.proj_drop(self.attn.proj(attention(q, k, v).transpose(1, 2).reshape(b, length, dim)))
 
 
 def build_blocks(dim, depth, num_heads, mlp_ratio, qkv_bias, qk_scale, drop_rate, attn_drop_rate, drop_path_rate):
@@ -52,7 +70,8 @@ class Encoder(nn.Module):
     """Joint embedding, positions, ViT blocks and the final norm (paper Sec. 3.2). No class token.
 
     num_frames T, num_joints V, dim_in C, t_patch_size l, dim_feat D. patch_size is the number of joints in a token: 1, kept
-    because released configs carry the key. Raises ValueError for sizes that do not fit.
+    because released configs carry the key. skip_empty_bodies: see `shared_bodies`; in eval mode, where it changes nothing but
+    rounding, it is always so. Raises ValueError for sizes that do not fit.
     """
 
     def __init__(
@@ -71,6 +90,7 @@ class Encoder(nn.Module):
         drop_rate=0.0,
         attn_drop_rate=0.0,
         drop_path_rate=0.0,
+        skip_empty_bodies=False,
     ):
         super().__init__()
         if patch_size != 1:
@@ -88,6 +108,7 @@ class Encoder(nn.Module):
             dim_feat, depth, num_heads, mlp_ratio, qkv_bias, qk_scale, drop_rate, attn_drop_rate, drop_path_rate
         )
         self.norm = LayerNorm(dim_feat)
+        self.skip_empty_bodies = skip_empty_bodies
 
     def initialize_weights(self):
         """Xavier-uniform linear maps, normal(0, .02) embeddings; the Conv2d keeps PyTorch's default."""
@@ -113,6 +134,19 @@ class Encoder(nn.Module):
             )
         return x.permute(0, 4, 2, 3, 1).reshape(n * m, t, v, c)
 
+    @staticmethod
+    def shared_bodies(x, num_bodies):
+        """Whose encoding each body of x (N·M, T, V, C) can take: index (N·M,); and which are empty: bool (N·M,).
+
+        Its own, or if the body equals its sample's first one (the copied second bodies of NTU-120) the first one's; every empty
+        body, all zeros, takes that of the first empty one.
+        """
+        index = torch.arange(len(x), device=x.device)
+        first, flat = index - index % num_bodies, x.flatten(1)
+        index = torch.where((flat == flat[first]).all(1), first, index)
+        empty = ~flat.any(1)
+        return torch.where(empty, empty.int().argmax(), index), empty
+
     def embed(self, x):
         """(N·M, T, V, C) -> tokens with positions (N·M, L, D), time-major: index = t'·V + v."""
         return (self.joints_embed(x) + self.temp_embed + self.pos_embed).flatten(1, 2)
@@ -126,7 +160,12 @@ class Encoder(nn.Module):
     def forward_features(self, x):
         """(N, C, T, V, M) -> (N, M, T', V, D), every token visible."""
         n, m = x.shape[0], x.shape[-1]
-        tokens = self.encode(self.embed(self.bodies(x)))
+        x = self.bodies(x)
+        if m > 1 and (self.skip_empty_bodies or not self.blocks.training):
+            encoded, place = self.shared_bodies(x, m)[0].unique(return_inverse=True)
+            tokens = self.encode(self.embed(x[encoded]))[place]
+        else:
+            tokens = self.encode(self.embed(x))
         return tokens.reshape(n, m, self.num_segments, self.num_joints, self.dim_feat)
 
 

@@ -1,9 +1,12 @@
 import json
+import signal
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+
+from util import stopping
 
 SHARED = Path(__file__).resolve().parents[1] / ".." / "shared"
 
@@ -12,6 +15,16 @@ SHARED = Path(__file__).resolve().parents[1] / ".." / "shared"
 def one_thread():
     """The tests' tensors are tiny: threads only get in each other's way."""
     torch.set_num_threads(1)
+
+
+@pytest.fixture(autouse=True)
+def own_signal_handlers():
+    """A main catches signals for the rest of its process; here that process goes on."""
+    before = {number: signal.getsignal(number) for number in stopping.SIGNALS}
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
+    stopping.forget()
 
 
 @pytest.fixture(scope="session")
@@ -110,9 +123,9 @@ def invented(tmp_path_factory):
 def options():
     """options(stage, data, output, ...) -> command line of a tiny model on the CPU, in words; later ones win."""
     of_stage = {
-        "pretrain": {"decoder_dim_feat": 8, "decoder_depth": 1, "mask_ratio": 0.6, "warmup_epochs": 1},
-        "linprobe": {"warmup_epochs": 0, "lr": 0.1, "min_lr": 0, "weight_decay": 0},
-        "finetune": {"warmup_epochs": 1, "lr": 5e-3, "head_dim": 16, "drop_path_rate": 0.2},
+        "pretrain": {"save_minutes": 0, "decoder_dim_feat": 8, "decoder_depth": 1, "mask_ratio": 0.6, "warmup_epochs": 1},
+        "linprobe": {"save_minutes": 0, "warmup_epochs": 0, "lr": 0.1, "min_lr": 0, "weight_decay": 0},
+        "finetune": {"save_minutes": 0, "warmup_epochs": 1, "lr": 5e-3, "head_dim": 16, "drop_path_rate": 0.2},
         "retrieval": {"effective_batch_size": None},
     }
 

@@ -51,7 +51,8 @@ def chain(invented, options, tmp_path_factory):
 
 def test_pretraining_leaves_what_later_stages_need(chain, invented):
     folder = chain / "pretrain"
-    assert {f.name for f in folder.glob("*.pth*")} == {"checkpoint-1.pth", "checkpoint-2.pth", "checkpoint-last.pth"}
+    names = {"checkpoint-1.pth", "checkpoint-2.pth", "checkpoint-last.pth", "checkpoint-previous.pth"}
+    assert {f.name for f in folder.glob("*.pth*")} == names
     last, content = checkpoint.load(folder / "checkpoint-last.pth"), checkpoint.load(folder / "checkpoint-2.pth")
     assert same(last["model"], content["model"]) and content["epoch"] == 2
     assert {"torch", "numpy", "timm"} <= content["versions"].keys()

@@ -17,7 +17,7 @@ import main_linprobe
 import main_pretrain
 from model.mamp import MAMP
 from model.transformer import Transformer
-from util import checkpoint, run
+from util import checkpoint, training
 
 ROOT = Path(__file__).resolve().parents[1]
 MAINS = {"pretrain": main_pretrain, "linprobe": main_linprobe, "finetune": main_finetune}
@@ -73,11 +73,14 @@ def assert_same_run(one, two):
 
 @pytest.mark.parametrize("stage", MAINS)
 @pytest.mark.parametrize(
-    "moment, workers", [("util.run.train_one_epoch", 1), ("util.run.checkpoint.save", 0), ("util.run.Log.epoch", 0)]
+    "moment, workers",
+    [("util.training.train_one_epoch", 1), ("util.training.checkpoint.save", 0), ("util.training.Log.epoch", 0)],
 )
 def test_resuming_continues_bit_for_bit(stage, moment, workers, whole, invented, options, tmp_path, monkeypatch):
     line = options(stage, invented, tmp_path, "--epochs", 4, "--save_freq", 1, num_workers=workers)
-    function = {"train_one_epoch": run.train_one_epoch, "save": checkpoint.save, "epoch": run.Log.epoch}[moment.split(".")[-1]]
+    function = {"train_one_epoch": training.train_one_epoch, "save": checkpoint.save, "epoch": training.Log.epoch}[
+        moment.split(".")[-1]
+    ]
 
     def interrupted(*args, **kwargs):
         numbers = [a for a in args if isinstance(a, int)] + [a["epoch"] for a in args if isinstance(a, dict) and "model" in a]
@@ -134,7 +137,7 @@ def test_seed_decides_everything(whole, invented, options, tmp_path):
 
 def test_resuming_what_cannot_be_resumed(whole, invented, options, tmp_path):
     checkpoint.save(tmp_path / "bare.pth", {"model": weights(whole("pretrain") / "checkpoint-last.pth")})
-    with pytest.raises(ValueError, match="bare.pth: cannot be resumed, it has no optimizer, epoch, best"):
+    with pytest.raises(ValueError, match="bare.pth: cannot be resumed, it has no optimizer, scaler, epoch"):
         main_pretrain.main(options("pretrain", invented, tmp_path, "--epochs", 4, "--resume", tmp_path / "bare.pth"))
     with pytest.raises(FileNotFoundError, match="absent.pth: no such checkpoint"):
         main_pretrain.main(options("pretrain", invented, tmp_path, "--epochs", 4, "--resume", tmp_path / "absent.pth"))
@@ -148,7 +151,7 @@ def test_loss_that_is_not_finite_stops_with_the_weights_from_before(invented, op
         return forward_loss(self, *args) * (float("inf") if len(calls) == 9 else 1)  # epoch 1, step 2: six steps an epoch
 
     monkeypatch.setattr(MAMP, "forward_loss", explodes)
-    message = r"loss inf in epoch 1, step 2, samples \[(\d+, ){3}\d+\]; the weights from before .*checkpoint-last.pth"
+    message = r"loss inf in epoch 1, step 2, samples \[(\d+, ){3}\d+\]; the last good weights are in .*checkpoint-last.pth"
     with pytest.raises(ValueError, match=message):
         main_pretrain.main(options("pretrain", invented, tmp_path, "--epochs", 3))
     content = checkpoint.load(tmp_path / "checkpoint-last.pth")

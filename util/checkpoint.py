@@ -4,7 +4,9 @@ python -m util.checkpoint FILE...      what a file is: method, sizes, epoch, con
 """
 
 import argparse
+import os
 import pickle
+import shutil
 import sys
 import zipfile
 from pathlib import Path
@@ -13,16 +15,32 @@ import torch
 import torch.nn.functional as F
 
 from util import published
-from util.files import sha256, written_aside
+from util.files import replace, sha256, written_aside
 from util.options import GROUPS
 
-LAST, BEST = "checkpoint-last.pth", "checkpoint-best.pth"
+LAST, PREVIOUS, BEST = "checkpoint-last.pth", "checkpoint-previous.pth", "checkpoint-best.pth"
 
 
-def save(path, content):
-    """Write `content` to `path`; whenever this stops, the file is the old one or the whole new one."""
-    with written_aside(path) as file:
+def save(path, content, previous=None):
+    """Write `content` to `path`; whenever this stops, the file is the old one or the whole new one.
+
+    previous: name that the old file gets.
+    """
+    with written_aside(path, previous) as file:
         torch.save(content, file)
+
+
+def link(source, path, previous=None):
+    """Give `source` the second name `path`, as `save` would write it; a copy where the file system knows no links."""
+    aside = Path(path).with_name(Path(path).name + ".part")
+    aside.unlink(missing_ok=True)
+    try:
+        os.link(source, aside)
+    except OSError:
+        with open(source, "rb") as old, written_aside(path, previous) as new:
+            shutil.copyfileobj(old, new)
+    else:
+        replace(aside, path, previous)
 
 
 def load(path):

@@ -25,7 +25,12 @@ def setup(device="auto"):
         torch.cuda.set_device(device)
     if "RANK" in os.environ and not dist.is_initialized():
         dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
+        if device.type == "cuda":
+            _control.append(dist.new_group(backend="gloo"))
     return device
+
+
+_control = []  # the group through which processes with GPUs talk without waiting for these
 
 
 def rank():
@@ -45,8 +50,17 @@ def gather(thing):
     if world_size() == 1:
         return [thing]
     things = [None] * world_size()
-    dist.all_gather_object(things, thing)
+    dist.all_gather_object(things, thing, group=_control[0] if _control else None)
     return things
+
+
+def any_of(flag):
+    """Whether the flag is set on any rank."""
+    if world_size() == 1:
+        return flag
+    value = torch.tensor(int(flag))
+    dist.all_reduce(value, dist.ReduceOp.MAX, group=_control[0] if _control else None)
+    return bool(value)
 
 
 def mean(value):
@@ -54,12 +68,18 @@ def mean(value):
     return sum(gather(float(value))) / world_size()
 
 
-def wrap(model, device):
-    """DistributedDataParallel when there are several processes; the model itself otherwise."""
+def wrap(model, device, static_graph=False):
+    """DistributedDataParallel when there are several processes; the model itself otherwise.
+
+    static_graph is not for gradient accumulation: it fails in a backward pass below no_sync. BatchNorm's running statistics are
+    not sent around at every step; `share_buffers` does so before they are used.
+    """
     if world_size() == 1:
         return model
     ids = [device.index] if device.type == "cuda" else None
-    return torch.nn.parallel.DistributedDataParallel(model, device_ids=ids)
+    return torch.nn.parallel.DistributedDataParallel(
+        model, device_ids=ids, static_graph=static_graph, gradient_as_bucket_view=True, broadcast_buffers=False
+    )
 
 
 def unwrap(model):
@@ -75,4 +95,5 @@ def share_buffers(model):
 
 def cleanup():
     if dist.is_initialized():
+        _control.clear()
         dist.destroy_process_group()

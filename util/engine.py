@@ -7,55 +7,160 @@ import time
 import torch
 from tqdm import tqdm
 
-from util import distributed
+from util import distributed, stopping
+from util.logging import say
 from util.lr_sched import adjust_learning_rate
 from util.metrics import classification
 
 
+def half(device):
+    """The 16-bit type of --enable_amp: bfloat16, on GPUs that lack it float16."""
+    lacks = device.type == "cuda" and not torch.cuda.is_bf16_supported(including_emulation=False)
+    return torch.float16 if lacks else torch.bfloat16
+
+
 def autocast(device, enabled):
-    return torch.autocast(device.type, torch.bfloat16, enabled=enabled)
+    return torch.autocast(device.type, half(device), enabled=enabled)
 
 
-def train_one_epoch(model, loader, optimizer, loss_of, epoch, args, device):
-    """One epoch over `loader` with gradient accumulation.
+def grad_scaler(device, enabled):
+    """Keeps float16 gradients from underflowing; does nothing in bfloat16 and float32."""
+    return torch.amp.GradScaler(device.type, enabled=enabled and half(device) == torch.float16)
+
+
+def compiled(model, device):
+    """torch.compile of the model for training, with the random numbers of the uncompiled one; `model` itself stays as it is.
+
+    Raises ValueError where torch.compile does not work.
+    """
+    try:
+        torch.compile(torch.sin)(torch.zeros(8, device=device))
+    except Exception as error:  # every backend has its own
+        reason = str(error).strip().splitlines() or [type(error).__name__]
+        raise ValueError(
+            f"compile: torch.compile does not work here ({reason[0]}); it needs a C++ compiler (CXX) and, on a GPU, Triton"
+        ) from error
+    return torch.compile(model, options={"fallback_random": True})
+
+
+def train_one_epoch(model, loader, optimizer, loss_of, epoch, args, device, scaler=None, progress=None):
+    """One epoch over `loader` with gradient accumulation; scaler: see grad_scaler.
 
     loss_of(model, x, label) -> scalar, the mean over its samples. Returns {'train_loss': per-sample mean over all ranks, 'lr',
-    'samples_per_s'}. Raises FloatingPointError with step and sample indices when a loss, or a weight in the end, is not
-    finite; losses stay on the device between checks (every args.print_freq steps, on a CPU every step).
+    'samples_per_s'}, with --skip_nonfinite also 'skipped_steps'.
+    Raises FloatingPointError with step and sample indices when a loss, or a weight in the end, is not finite; losses stay on the
+    device between checks (every args.print_freq steps, on a CPU every step). Raises Interrupted between two steps when the run is
+    asked to stop; `progress` takes up its progress, and goes on as if nothing had been.
     """
     model.train()
     torch.manual_seed(_mix(args.seed, epoch, distributed.rank()))  # an epoch's masks depend on nothing before it
-    loader.batch_sampler.epoch = epoch
+    state = {"step": 0, "loss": 0.0, "skipped": 0, "seconds": 0.0}
+    if progress:
+        state = _take_up(progress, device)
+    loader.batches.start(epoch, state["step"] * args.accum_iter)
+    scaler = scaler or grad_scaler(device, False)
+    parameters = [p for p in model.parameters() if p.requires_grad]
     steps = len(loader) // args.accum_iter
     check_every = 1 if device.type == "cpu" else args.print_freq
-    total, pending, start, batches = 0.0, [], time.perf_counter(), iter(loader)
-    bar = tqdm(range(steps), f"epoch {epoch}", leave=False, disable=None if distributed.is_main() else True, unit="step")
+    pending, start, batches = [], time.perf_counter() - state["seconds"], iter(loader)
+    bar = tqdm(
+        range(state["step"], steps), f"epoch {epoch + 1}", steps, initial=state["step"], leave=False, unit="step",
+        disable=None if distributed.is_main() else True,
+    )  # fmt: skip
     for step in bar:
+        before = [b.clone() for b in model.buffers()], _random_state(device)
         lr = adjust_learning_rate(optimizer, epoch + step / steps, args)
         for micro in range(args.accum_iter):
-            x, label, index = next(batches)
+            try:
+                x, label, index = next(batches)
+            except RuntimeError:  # a scheduler's signal went to the workers, too; no step has been taken since
+                if not stopping.asked_here():
+                    raise
+                state["loss"] += _finite_sum(pending[: len(pending) - micro], epoch)
+                _restore(model, before[0])
+                raise stopping.Interrupted(_progress(state, before[1])) from None
             last = micro == args.accum_iter - 1
             sync = contextlib.nullcontext() if last or distributed.world_size() == 1 else model.no_sync()
             with sync:
                 with autocast(device, args.enable_amp):
-                    loss = loss_of(model, x.to(device, non_blocking=True), label.to(device, non_blocking=True))
-                (loss / args.accum_iter).backward()
+                    loss = loss_of(model, x, label)
+                scaler.scale(loss / args.accum_iter).backward()
             pending.append((step, index, loss.detach()))
-        optimizer.step()
-        optimizer.zero_grad(set_to_none=True)
-        if (step + 1) % check_every == 0 or step + 1 == steps:
-            total += _finite_sum(pending, epoch)
+        if _update(parameters, optimizer, scaler, args):
+            optimizer.zero_grad(set_to_none=True)
+        else:
+            _restore(model, before[0])
+            state["skipped"] += 1
+            del pending[-args.accum_iter :]
+        state["step"] = step + 1
+        stop = stopping.asked()
+        if (step + 1) % check_every == 0 or step + 1 == steps or stop:
+            state["loss"] += _finite_sum(pending, epoch)
             pending.clear()
+            state["seconds"] = time.perf_counter() - start
             if (step + 1) % args.print_freq == 0:
-                speed = (step + 1) * args.effective_batch_size / (time.perf_counter() - start)
-                bar.set_postfix_str(f"loss {total / (step + 1) / args.accum_iter:.4f}, {speed:.0f} samples/s")
-    if not torch.stack([p.detach().isfinite().all() for p in model.parameters()]).all():  # the last update saw no loss after it
-        raise FloatingPointError(f"weights are not finite after epoch {epoch}, step {step}, samples {index.tolist()}")
-    return {
-        "train_loss": distributed.mean(total / len(loader)),
+                speed, counted = (step + 1) * args.effective_batch_size / state["seconds"], max(1, step + 1 - state["skipped"])
+                bar.set_postfix_str(f"loss {state['loss'] / counted / args.accum_iter:.4f}, {speed:.0f} samples/s")
+        if stop and step + 1 < steps:
+            _check_weights(model, epoch, step, index)
+            raise stopping.Interrupted(_progress(state, _random_state(device)))
+    _check_weights(model, epoch, step, index)
+    counted = max(1, steps - state["skipped"]) * args.accum_iter
+    metrics = {
+        "train_loss": distributed.mean(state["loss"] / counted),
         "lr": lr,
-        "samples_per_s": steps * args.effective_batch_size / (time.perf_counter() - start),
+        "samples_per_s": steps * args.effective_batch_size / state["seconds"],
     }
+    return metrics | ({"skipped_steps": state["skipped"]} if args.skip_nonfinite else {})
+
+
+def _update(parameters, optimizer, scaler, args):
+    """The optimizer's step; with --skip_nonfinite none, and False, if the gradient, the same on all ranks, is not finite."""
+    if args.clip_grad is not None or args.skip_nonfinite:
+        scaler.unscale_(optimizer)
+        norm = torch.nn.utils.clip_grad_norm_(parameters, args.clip_grad or math.inf)
+        if args.skip_nonfinite and not norm.isfinite():
+            optimizer.zero_grad(set_to_none=True)
+            scaler.update()
+            return False
+    scaler.step(optimizer)
+    scaler.update()
+    return True
+
+
+def _random_state(device):
+    return {"torch": torch.get_rng_state()} | ({"device": torch.cuda.get_rng_state(device)} if device.type == "cuda" else {})
+
+
+def _progress(state, rng):
+    """Where an epoch stands, with every rank's sum of losses and random state; what `train_one_epoch` takes up."""
+    return state | {"ranks": distributed.gather({"loss": state["loss"], "rng": rng})}
+
+
+def _take_up(progress, device):
+    """Set the random state, and return the rest of the state, of `_progress`."""
+    ranks = progress["ranks"]
+    if len(ranks) == distributed.world_size():
+        own = ranks[distributed.rank()]
+        torch.set_rng_state(own["rng"]["torch"])
+        if device.type == "cuda" and "device" in own["rng"]:
+            torch.cuda.set_rng_state(own["rng"]["device"], device)
+    else:  # other processes than before: the same data, other masks
+        say(f"stopped with {len(ranks)} processes, goes on with {distributed.world_size()}: the masks are not those of one run")
+        own = {"loss": sum(rank["loss"] for rank in ranks) / len(ranks)}
+    return {key: progress[key] for key in ("step", "skipped", "seconds")} | {"loss": own["loss"]}
+
+
+def _restore(model, buffers):
+    """BatchNorm's running statistics as they were: it has seen samples of a step that is not taken."""
+    for buffer, before in zip(model.buffers(), buffers, strict=True):
+        buffer.copy_(before)
+
+
+def _check_weights(model, epoch, step, index):
+    """The last update has seen no loss after it."""
+    if not torch.stack([p.detach().isfinite().all() for p in model.parameters()]).all():
+        raise FloatingPointError(f"weights are not finite after epoch {epoch}, step {step}, samples {index.tolist()}")
 
 
 def _finite_sum(pending, epoch):
@@ -79,11 +184,13 @@ def outputs(function, loader, device, enable_amp=False):
     """
     results, labels, indices = [], [], []
     for x, label, index in loader:
+        if distributed.world_size() == 1 and stopping.asked():  # ranks may have different numbers of batches
+            raise stopping.Interrupted()
         with autocast(device, enable_amp):
-            results.append(function(x.to(device, non_blocking=True)).float())
+            results.append(function(x).float())
         labels.append(label)
         indices.append(index)
-    share = (torch.cat(indices), torch.cat(labels), torch.cat(results).cpu()) if indices else None
+    share = (torch.cat(indices), torch.cat(labels).cpu(), torch.cat(results).cpu()) if indices else None
     shares = [s for s in distributed.gather(share) if s is not None]
     index, label, result = (torch.cat(parts) for parts in zip(*shares, strict=True))
     order = first_of_each(index)

@@ -7,8 +7,11 @@ from pathlib import Path
 
 
 @contextmanager
-def written_aside(path):
-    """A binary file to write; it is on the disk and gets the name `path` when the block ends, and vanishes if the block fails."""
+def written_aside(path, previous=None):
+    """A binary file to write; it is on the disk and gets the name `path` when the block ends, and vanishes if the block fails.
+
+    previous: see `replace`.
+    """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     aside = path.with_name(path.name + ".part")
@@ -17,9 +20,17 @@ def written_aside(path):
             yield file
             file.flush()
             os.fsync(file.fileno())
-        os.replace(aside, path)
+        replace(aside, path, previous)
     finally:
         aside.unlink(missing_ok=True)
+
+
+def replace(source, path, previous=None):
+    """Rename `source` to `path`; what had that name before gets the name `previous` in the same folder, if one is given."""
+    path = Path(path)
+    if previous and path.exists():
+        os.replace(path, path.with_name(previous))
+    os.replace(source, path)
 
 
 def write_text(path, text):

@@ -1,14 +1,16 @@
-"""Batches whose content depends on seed, epoch and step alone: not on workers, processes or accumulation."""
+"""Batches whose content depends on seed, epoch and step alone: not on workers, processes, accumulation or where the data lie."""
 
 import numpy as np
 import torch
 from torch.utils.data import DataLoader, Dataset
 
-from util import distributed
+from feeder.batch import Resident, uniforms
+from util import distributed, stopping
+from util.logging import say
 
 
 class TrainBatches:
-    """Batch sampler of one rank: keys (epoch, index) so that an item's augmentation can be seeded by them.
+    """Batches of one rank: (indices (n,), their rows of the epoch's random numbers (n, 5)).
 
     Step s of an epoch takes the s-th slice of `effective_batch_size` indices of the epoch's permutation, whatever the number
     of ranks; micro-batch a of rank r takes the (a·world + r)-th part of it. The remainder of the permutation is left out; a data
@@ -19,7 +21,11 @@ class TrainBatches:
         self.num_samples, self.batch_size, self.accum_iter, self.seed = num_samples, batch_size, accum_iter, seed
         self.effective_batch_size = batch_size * accum_iter * distributed.world_size()
         self.steps = max(1, num_samples // self.effective_batch_size)
-        self.epoch = 0
+        self.start(0)
+
+    def start(self, epoch, micro=0):
+        """The next pass is over `epoch`, from micro-batch `micro` on."""
+        self.epoch, self.micro = epoch, micro
 
     def __len__(self):
         return self.steps * self.accum_iter
@@ -27,44 +33,90 @@ class TrainBatches:
     def __iter__(self):
         order = np.random.default_rng([self.seed, self.epoch]).permutation(self.num_samples)
         order = np.resize(order, max(len(order), self.effective_batch_size))
-        for micro in range(len(self)):
+        draws = uniforms(self.seed, self.epoch, self.num_samples)
+        for micro in range(self.micro, len(self)):
             start = (micro * distributed.world_size() + distributed.rank()) * self.batch_size
-            yield [(self.epoch, int(i)) for i in order[start : start + self.batch_size]]
+            indices = order[start : start + self.batch_size]
+            yield indices, draws[indices]
 
 
-class Seeded(Dataset):
-    """A data set with `get(index, rng)`, asked by (epoch, index): the same item whichever process or worker makes it."""
+class EvaluationBatches:
+    """This rank's share of all samples in order, each exactly once over all ranks (all of them without --dist_eval)."""
 
-    def __init__(self, dataset, seed):
-        self.dataset, self.seed = dataset, seed
+    def __init__(self, num_samples, batch_size, seed, shared):
+        rank, world = (distributed.rank(), distributed.world_size()) if shared else (0, 1)
+        indices, draws = np.arange(rank, num_samples, world), uniforms(seed, 0, num_samples)
+        parts = (indices[start : start + batch_size] for start in range(0, len(indices), batch_size))
+        self.batches = [(part, draws[part]) for part in parts]
 
     def __len__(self):
-        return len(self.dataset)
+        return len(self.batches)
 
-    def __getitem__(self, key):
-        epoch, index = key
-        return self.dataset.get(index, np.random.RandomState([self.seed, epoch, index]))
-
-
-def train_loader(dataset, args, device):
-    """Loader over (x, label, index); set `loader.batch_sampler.epoch` before each epoch."""
-    batches = TrainBatches(len(dataset), args.batch_size, args.accum_iter, args.seed)
-    return DataLoader(
-        Seeded(dataset, args.seed),
-        batch_sampler=batches,
-        num_workers=args.num_workers,
-        persistent_workers=args.num_workers > 0,
-        pin_memory=device.type == "cuda",
-        generator=torch.Generator(),  # the loader's own draws, which depend on num_workers, must not move the masks
-    )
+    def __iter__(self):
+        return iter(self.batches)
 
 
-def test_loader(dataset, args, device):
-    """Loader over this rank's share of the samples, each exactly once over all ranks (all of them without --dist_eval)."""
-    rank, world = (distributed.rank(), distributed.world_size()) if args.dist_eval else (0, 1)
-    return DataLoader(
-        torch.utils.data.Subset(dataset, range(rank, len(dataset), world)),
-        batch_size=args.batch_size,
-        num_workers=args.num_workers,
-        pin_memory=device.type == "cuda",
-    )
+class Loader:
+    """Iterates over (x, label, row) of `data` (see feeder.batch), x and label on the device; row, of the split, stays on the CPU.
+
+    Workers, if the data need any, only hand over frames; x is made of them on the device. Call `loader.batches.start` before each
+    epoch of training.
+    """
+
+    def __init__(self, data, batches, args, device):
+        self.source, self.batches, self.device = data, batches, device
+        self.data = data = _placed(data, args, device)
+        workers = 0 if data.in_memory else args.num_workers
+        self._host = DataLoader(
+            _Host(data),
+            batch_size=None,
+            sampler=batches,
+            num_workers=workers,
+            persistent_workers=workers > 0,
+            pin_memory=device.type == "cuda",
+            worker_init_fn=stopping.in_worker,
+            generator=torch.Generator(),  # the loader's own draws, which depend on num_workers, must not move the masks
+        )
+
+    def __len__(self):
+        return len(self.batches)
+
+    def __iter__(self):
+        for tensors, label, row in self._host:
+            x = self.data.make(*(t.to(self.device, non_blocking=True) for t in tensors))
+            yield x, label.to(self.device, non_blocking=True), row
+
+
+class _Host(Dataset):
+    """The host's part of a batch; what a worker process holds."""
+
+    def __init__(self, data):
+        self.data = data
+
+    def __len__(self):
+        return len(self.data)
+
+    def __getitem__(self, batch):
+        return self.data.collect(*batch)
+
+
+def train_loader(data, args, device):
+    """Loader of shuffled, augmented batches."""
+    batches = TrainBatches(len(data), args.batch_size, args.accum_iter, args.seed)
+    return Loader(data, batches, args, device)
+
+
+def test_loader(data, args, device):
+    """Loader of this rank's share of the samples."""
+    batches = EvaluationBatches(len(data), args.batch_size, args.seed, args.dist_eval)
+    return Loader(data, batches, args, device)
+
+
+def _placed(data, args, device):
+    """The data, with --data_on_device moved to where they are used."""
+    if data.in_memory or not args.data_on_device:
+        return data
+    data = Resident(data, device)
+    frames, size = data.flat.shape[0], data.flat.nbytes / 2**30
+    say(f"{data.feeder.split}: {len(data)} sequences, {frames} frames, {size:.2f} GiB in the memory of {device}")
+    return data

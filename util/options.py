@@ -27,12 +27,17 @@ GROUPS = {
         Option("device", "auto", "auto, cpu, cuda or cuda:N"),
         Option("seed", 0, "seeds initialisation, data order, augmentation and masking", int),
         Option("num_workers", 4, "data loader processes; 0 loads in the main process", int),
-        Option("enable_amp", False, "autocast to bfloat16; weights, losses and updates stay float32", bool),
+        Option("enable_amp", False, "autocast to bfloat16 (on GPUs without it float16 with loss scaling); weights, losses and "
+               "updates stay float32", bool),
+        Option("compile", False, "torch.compile for training: numbers differ by rounding, the first steps take minutes", bool,
+               stages=("pretrain", "finetune")),
         Option("resume", None, "checkpoint of this stage to go on from; 'auto' takes checkpoint-last.pth if it is there",
                stages=_TRAINED),
         Option("print_freq", 20, "steps between progress updates (and, on a GPU, checks that the loss is finite)", int,
                stages=_TRAINED),
         Option("save_freq", 20, "epochs between the checkpoints that are kept", int, stages=_TRAINED),
+        Option("save_minutes", 5.0, "least time between two checkpoint-last.pth; they are written after epochs, at the end, and "
+               "when the run is asked to stop", float, stages=_TRAINED),
     ],
     "data": [
         Option("data_path", None, "npz with x_train, y_train, x_test, y_test"),
@@ -44,6 +49,8 @@ GROUPS = {
         Option("rot_theta", (0.3,), "largest rotation in radians, one number or one each for x, y, z", float, many=True),
         Option("input_stream", "joint", "what the model sees: joint, motion (frame differences) or bone (joint minus its parent)",
                choices=("joint", "motion", "bone")),
+        Option("data_on_device", False, "keep the valid frames in the device's memory (on a CPU in RAM), without workers; the "
+               "batches are the same", bool),
         Option("data_ratio", 1.0, "share of the training samples to use", float, stages=_TRAINED),
         Option("subset", "shared", "data_ratio draws one subset for all processes (shared), or one for each (released: as in the "
                "published code, which so sees up to as many times the labels as there are processes)",
@@ -75,6 +82,9 @@ GROUPS = {
         Option("motion_stride", 1, "frames s between the two ends of a motion", int, stages=("pretrain",)),
         Option("motion_aware_tau", 0.8, "temperature of the motion-aware masking; 0 masks uniformly", float,
                stages=("pretrain",)),
+        Option("skip_empty_bodies", False, "train without bodies that are all zeros or copies of their sample's first body: in "
+               "pre-training they do not count in the loss, in fine-tuning they share one encoding (in evaluation, where that "
+               "changes nothing, they always do)", bool, stages=("pretrain", "finetune")),
         Option("head_dim", 2048, "hidden width of the fine-tuning head", int, stages=("finetune",)),
         Option("head_dropout", 0.3, "dropout in front of the fine-tuning head", float, stages=("finetune",)),
     ],
@@ -90,6 +100,9 @@ GROUPS = {
         Option("weight_decay", 0.05, "weight decay of matrices and embeddings", float, stages=_TRAINED),
         Option("betas", (0.9, 0.95), "AdamW's two averages", float, many=True, stages=("pretrain", "finetune")),
         Option("momentum", 0.9, "SGD's momentum", float, stages=("linprobe",)),
+        Option("clip_grad", None, "largest norm of the gradient (default: not clipped)", float, stages=_TRAINED),
+        Option("skip_nonfinite", False, "leave out, and count, steps whose gradient is not finite, instead of stopping; the host "
+               "then waits for the device at every step", bool, stages=_TRAINED),
         Option("layer_decay", 0.8, "learning-rate factor from a layer to the one below", float, stages=("finetune",)),
         Option("smoothing", 0.1, "label smoothing", float, stages=("finetune",)),
     ],

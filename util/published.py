@@ -22,7 +22,7 @@ LEFT_ASIDE = {
     "pin_mem", "split", "num_classes", "num_joints", "use_mmap",
 }  # fmt: skip
 SWITCHED_OFF = {
-    "debug", "random_choose", "random_shift", "random_move", "normalization", "mixup", "cutmix", "clip_grad", "reprob",
+    "debug", "random_choose", "random_shift", "random_move", "normalization", "mixup", "cutmix", "reprob",
 }  # fmt: skip
 
 

@@ -1,8 +1,8 @@
-"""What the mains share: starting a stage, its epochs with checkpoints and resuming, and one-line errors."""
+"""What the mains share: starting a stage, its data and model, what a result says, and one-line errors."""
 
 import os
 import sys
-import time
+import threading
 from pathlib import Path
 
 import numpy as np
@@ -10,10 +10,11 @@ import torch
 
 from feeder.feeder_ntu import Feeder
 from model.transformer import Transformer
-from util import checkpoint, config, distributed
-from util.engine import outputs, train_one_epoch
+from util import checkpoint, config, distributed, stopping
+from util.engine import outputs
 from util.files import sha256, write_text, written_aside
-from util.logging import Log, say, versions, write_result
+from util.logging import say, write_result
+from util.memory import keep_freed
 from util.metrics import classification
 
 MODEL_KEYS = [
@@ -21,11 +22,6 @@ MODEL_KEYS = [
     "drop_rate", "attn_drop_rate", "drop_path_rate",
 ]  # fmt: skip
 SUBSET = ("data_ratio", "subset", "subset_seed")
-# may differ when a run is resumed; everything else decides what the weights become
-FREE_ON_RESUME = {
-    "output_dir", "log_dir", "resume", "device", "num_workers", "print_freq", "save_freq", "eval_freq", "epochs", "batch_size",
-    "accum_iter", "data_path", "dataset", "finetune", "dist_eval",
-}  # fmt: skip
 
 
 def start(stage, argv=None):
@@ -34,7 +30,11 @@ def start(stage, argv=None):
     device = distributed.setup(args.device)
     if hasattr(args, "accum_iter"):
         config.set_batches(args)
+    if device.type == "cpu":
+        keep_freed()
     torch.manual_seed(args.seed)
+    if threading.current_thread() is threading.main_thread():
+        stopping.listen()
     folder = Path(args.output_dir)
     if folder.exists() and not folder.is_dir():
         raise ValueError(f"output_dir {folder}: is a file; give a folder")
@@ -93,86 +93,6 @@ def model_options(args, data):
     return {key: getattr(args, key) for key in MODEL_KEYS} | {"num_joints": data.num_joints}
 
 
-def fit(args, device, model, loader, optimizer, loss_of, evaluate=None, trained=None, encoder=None):
-    """Train for args.epochs, logging and saving after each; returns {'last': metrics, 'best': metrics or None, 'encoder'}.
-
-    model: what checkpoints hold; trained: the part that is called and updated (default: all of it). encoder: where it comes from
-    (util.checkpoint.describe), kept in the checkpoints.
-    loss_of: see util.engine.train_one_epoch. evaluate() -> metrics with 'test_acc1', every args.eval_freq epochs and at the end.
-    """
-    first, best, metrics = 0, None, {}
-    path = resume_path(args)
-    if path:
-        content = checkpoint.load_model(model, path)
-        missing = [k for k in ("optimizer", "epoch", "best", "config") if k not in content]
-        if missing:
-            raise ValueError(f"{path}: cannot be resumed, it has no {', '.join(missing)}; --finetune starts from its weights")
-        _check_resumed(args, content["config"], path)
-        optimizer.load_state_dict(content["optimizer"])
-        first, best, metrics = content["epoch"] + 1, content["best"], content["metrics"]
-        encoder = content["encoder"]
-        if getattr(args, "finetune", "") is None:  # results name the encoder the run began with
-            args.finetune = content["config"].get("finetune")
-        if first > args.epochs:
-            raise ValueError(f"{path}: {first} epochs are done already, more than --epochs {args.epochs}")
-        say(f"resuming {path} after {first} epochs")
-    ddp = distributed.wrap(trained if trained is not None else model, device)
-    log = Log(args.output_dir, args.log_dir, first)
-
-    def save(epoch, *names):
-        if distributed.is_main():
-            content = {
-                "model": model.state_dict(),
-                "optimizer": optimizer.state_dict(),
-                "epoch": epoch,
-                "metrics": metrics,
-                "best": best,
-                "encoder": encoder,
-                "config": {k: list(v) if isinstance(v, tuple) else v for k, v in vars(args).items()},
-                "versions": versions(),
-            }
-            for name in names:
-                checkpoint.save(Path(args.output_dir, name), content)
-
-    if first == 0:
-        save(-1, checkpoint.LAST)  # something to go back to if the first epoch fails
-    begin = time.time()
-    for epoch in range(first, args.epochs):
-        try:
-            metrics = train_one_epoch(ddp, loader, optimizer, loss_of, epoch, args, device)
-        except FloatingPointError as error:
-            raise ValueError(f"{error}; the weights from before this epoch are in {args.output_dir}/{checkpoint.LAST}") from error
-        final = epoch + 1 == args.epochs
-        names = []
-        if evaluate and ((epoch + 1) % args.eval_freq == 0 or final):
-            metrics |= evaluate()
-            if best is None or metrics["test_acc1"] > best["test_acc1"]:
-                best = metrics | {"epoch": epoch}
-                names.append(checkpoint.BEST)
-        if final or (epoch % args.save_freq == 0 and epoch > 0):
-            names.append(f"checkpoint-{epoch}.pth")
-        log.epoch(epoch, metrics)  # before the checkpoint that --resume takes, which drops the lines of unfinished epochs
-        save(epoch, *names, checkpoint.LAST)
-        left = (time.time() - begin) / (epoch + 1 - first) * (args.epochs - 1 - epoch)
-        numbers = "  ".join(f"{k} {v:.5g}" for k, v in metrics.items())
-        say(f"epoch {epoch + 1}/{args.epochs}  {numbers}  {left / 60:.1f} min left")
-    log.close()
-    if evaluate and "test_acc1" not in metrics:  # resumed with nothing left to train
-        metrics |= evaluate()
-        best = best or metrics | {"epoch": first - 1}
-    return {"last": metrics, "best": best, "encoder": encoder}
-
-
-def _check_resumed(args, made_with, path):
-    """Refuse to go on with other settings than the run began with: the result would be neither of the two."""
-    for key, value in vars(args).items():
-        before = made_with.get(key)
-        if key not in FREE_ON_RESUME and before != (list(value) if isinstance(value, tuple) else value):
-            raise ValueError(f"{path}: the run began with {key} {before}, now it is {value}; start anew in another output_dir")
-    if made_with["epochs"] != args.epochs:
-        say(f"{path}: began as a run of {made_with['epochs']} epochs; its learning rates were those of another schedule")
-
-
 def load_encoder(args, model):
     """Start a classifier from --finetune; returns where its encoder comes from, None for random weights."""
     if not args.finetune:
@@ -222,7 +142,7 @@ def evaluate_checkpoint(args, device, test):
     if stage != args.stage:
         raise ValueError(f"{args.eval}: " + ("holds no classifier; --eval wants a linear-probe or fine-tuning checkpoint"
                          if stage == "pretrain" else f"holds a classifier of main_{stage}.py"))  # fmt: skip
-    data, classes = test.dataset.dataset, checkpoint.num_classes(content)
+    data, classes = test.source, checkpoint.num_classes(content)
     options = model_options(args, data) | {"num_classes": classes, "protocol": stage}
     if stage == "linprobe":
         options["readout"] = args.readout
@@ -247,22 +167,24 @@ def evaluate_checkpoint(args, device, test):
     finish(args, eval=True, encoder=content.get("encoder"), checkpoint=identity(args.eval), **trained, last=metrics)
 
 
-def resume_path(args):
-    """The checkpoint that --resume means, or None to start anew."""
-    if args.resume == "auto":
-        path = Path(args.output_dir, checkpoint.LAST)
-        return path if path.is_file() else None
-    return args.resume
-
-
 def main(function):
-    """Run a main: a user's mistake ends in one line and exit code 2 (MAMP_TRACEBACK=1 shows where it came from)."""
+    """Run a main: a user's mistake ends in one line and exit code 2 (MAMP_TRACEBACK=1 shows where it came from).
+
+    A run that was asked to stop ends with stopping.REQUEUE.
+    """
     try:
         function()
-    except (ValueError, OSError) as error:
-        if os.environ.get("MAMP_TRACEBACK") == "1":
+    except stopping.Interrupted:
+        sys.exit(stopping.REQUEUE)
+    except KeyboardInterrupt:
+        sys.exit(130)
+    except (ValueError, OSError, RuntimeError) as error:
+        lost_worker = isinstance(error, RuntimeError) and "DataLoader worker" in str(error)
+        if os.environ.get("MAMP_TRACEBACK") == "1" or (isinstance(error, RuntimeError) and not lost_worker):
             raise
         message = str(error).strip()
+        if lost_worker:
+            message = f"{message.splitlines()[0]}; --num_workers 0 or --data_on_device do without, --resume auto goes on"
         if "Original Traceback" in message:  # from a loader's worker process: its last line is "ValueError: what was wrong"
             message = message.splitlines()[-1].split(": ", 1)[-1]
         print(f"error: {message}", file=sys.stderr, flush=True)

@@ -14,8 +14,10 @@ CPU = torch.device("cpu")
 test_loader.__test__ = False  # pytest takes its name for a test's
 
 
-class Points(torch.utils.data.Dataset):
+class Points:
     """Labelled points in the plane."""
+
+    in_memory = True
 
     def __init__(self, n=16, bad=None):
         generator = torch.Generator().manual_seed(0)
@@ -26,16 +28,18 @@ class Points(torch.utils.data.Dataset):
     def __len__(self):
         return len(self.y)
 
-    def __getitem__(self, index):
-        return self.x[index], self.y[index], index
+    def collect(self, indices, draws):
+        indices = torch.as_tensor(indices)
+        return (self.x[indices],), self.y[indices], indices
 
-    def get(self, index, rng):
-        return self[index]
+    def make(self, x):
+        return x
 
 
 def arguments(**changes):
     values = dict(
         batch_size=8, accum_iter=1, seed=0, num_workers=0, dist_eval=True, enable_amp=False, print_freq=2,
+        data_on_device=False, clip_grad=None, skip_nonfinite=False,
         lr=0.5, min_lr=0.0, warmup_epochs=0, epochs=2, effective_batch_size=8,
     )  # fmt: skip
     return argparse.Namespace(**values | changes)
@@ -54,7 +58,7 @@ def test_an_epoch_by_hand():
     args, data, model, twin = arguments(), Points(), linear(), linear()
     loader = train_loader(data, args, CPU)
     stats = train_one_epoch(model, loader, torch.optim.SGD(model.parameters(), lr=9.0), loss_of, 1, args, CPU)
-    loader.batch_sampler.epoch, losses = 1, []
+    loader.batches.epoch, losses = 1, []
     for step, (x, label, _) in enumerate(loader):
         lr = 0.25 * (1 + torch.cos(torch.tensor(torch.pi * (1 + step / 2) / 2)).item())
         loss = loss_of(twin, x, label)
@@ -98,7 +102,7 @@ def test_random_numbers_of_an_epoch_depend_on_seed_and_epoch_alone():
 def test_loss_that_is_not_finite_names_step_and_samples():
     args, model = arguments(), linear()
     loader = train_loader(Points(bad=11), args, CPU)
-    loader.batch_sampler.epoch = 0
+    loader.batches.epoch = 0
     step = next(s for s, (*_, index) in enumerate(loader) if 11 in index)
     with pytest.raises(FloatingPointError, match=rf"loss nan in epoch 0, step {step}, samples \[.*\b11\b.*\]"):
         train_one_epoch(model, loader, torch.optim.SGD(model.parameters(), lr=0.1), loss_of, 0, args, CPU)
@@ -117,7 +121,8 @@ def test_evaluation_by_hand():
 
 def test_outputs_are_in_the_order_of_the_data_without_gradient():
     data, model = Points(13), linear()
-    loader = torch.utils.data.DataLoader(torch.utils.data.Subset(data, [3, 0, *range(4, 13), 2, 1, 0]), batch_size=4)
+    order = torch.tensor([3, 0, *range(4, 13), 2, 1, 0])
+    loader = [(data.x[part], data.y[part], part) for part in order.split(4)]
     out, labels = outputs(model, loader, CPU)
     assert torch.allclose(out, model(data.x), atol=1e-6) and torch.equal(labels, data.y) and not out.requires_grad
 

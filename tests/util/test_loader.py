@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 import torch
 
+from feeder.batch import Draws, uniforms
 from feeder.feeder_ntu import Feeder
 from util import distributed
-from util.loader import Seeded, TrainBatches, test_loader, train_loader
+from util.loader import TrainBatches, test_loader, train_loader
 
 CPU = torch.device("cpu")
 test_loader.__test__ = False  # pytest takes its name for a test's
@@ -22,10 +23,10 @@ def updates(monkeypatch, n, batch_size, world, accum, epoch=0, seed=3):
         monkeypatch.setattr(distributed, "rank", lambda rank=rank: rank)
         batches = TrainBatches(n, batch_size, accum, seed)
         batches.epoch = epoch
-        micro = list(batches)
-        assert len(micro) == len(batches) and all(len(b) == batch_size for b in micro)
-        assert all(e == epoch for b in micro for e, _ in b)
-        per_rank.append([[i for _, i in b] for b in micro])
+        micro, table = list(batches), uniforms(seed, epoch, n)
+        assert len(micro) == len(batches) and all(len(indices) == batch_size for indices, _ in micro)
+        assert all(np.array_equal(draws, table[indices]) for indices, draws in micro), "a sample's random numbers are its own"
+        per_rank.append([indices.tolist() for indices, _ in micro])
     steps = len(per_rank[0]) // accum
     return [[per_rank[r][s * accum + a] for a in range(accum) for r in range(world)] for s in range(steps)]
 
@@ -60,39 +61,64 @@ def data(invented):
     return Feeder(invented, "train", [0.5, 1.0], window_size=8, min_frames=4, random_rot=True)
 
 
-def test_items_do_not_depend_on_what_was_asked_before(data):
-    seeded = Seeded(data, seed=1)
-    keys = [(e, i) for e in (0, 1) for i in range(6)]
-    forward = {k: seeded[k][0] for k in keys}
-    np.random.seed(99)
-    backward = {k: seeded[k][0] for k in reversed(keys)}
-    assert all(torch.equal(forward[k], backward[k]) for k in keys)
-    assert not torch.allclose(forward[0, 2], forward[1, 2], atol=1e-3), "another epoch, another augmentation"
-    assert not torch.allclose(forward[0, 2], Seeded(data, seed=2)[0, 2][0], atol=1e-3)
-
-
-def test_every_item_draws_its_own_augmentation():
-    class Draws(torch.utils.data.Dataset):
-        def get(self, index, rng):
-            return rng.rand()
-
-    draws = {(s, e, i): Seeded(Draws(), s)[e, i] for s in range(3) for e in range(3) for i in range(10)}
-    assert len(set(draws.values())) == 90
-
-
 def loader_args(**changes):
-    return argparse.Namespace(**dict(batch_size=4, accum_iter=2, seed=0, num_workers=0, dist_eval=True) | changes)
+    values = dict(batch_size=4, accum_iter=2, seed=0, num_workers=0, dist_eval=True, data_on_device=False)
+    return argparse.Namespace(**values | changes)
 
 
-def test_workers_make_the_same_batches(data):
-    loaders = [train_loader(data, loader_args(num_workers=n), CPU) for n in (0, 2)]
+def test_workers_and_data_in_memory_make_the_same_batches(data):
+    ways = {"num_workers": 2}, {"data_on_device": True}, {"data_on_device": True, "num_workers": 2}
+    loaders = [train_loader(data, loader_args(**way), CPU) for way in ({}, *ways)]
     for epoch in (0, 1):
         for loader in loaders:
-            loader.batch_sampler.epoch = epoch
-        pairs = list(zip(*loaders, strict=True))
-        assert len(pairs) == 6
-        for ours, workers in pairs:
-            assert all(torch.equal(a, b) for a, b in zip(ours, workers, strict=True))
+            loader.batches.epoch = epoch
+        batches = list(zip(*loaders, strict=True))
+        assert len(batches) == 6
+        for ours, *others in batches:
+            assert all(torch.equal(a, b) for other in others for a, b in zip(ours, other, strict=True))
+
+
+def test_batches_are_those_of_the_feeder_sample_by_sample(data):
+    """And so depend on nothing but seed, epoch and sample: not on what was asked before, nor on numpy's generator."""
+    seen = {}
+    for seed, epoch in ((1, 0), (1, 1), (2, 0)):
+        loader = train_loader(data, loader_args(seed=seed), CPU)
+        loader.batches.epoch = epoch
+        table = uniforms(seed, epoch, len(data))
+        np.random.seed(99)
+        for x, label, rows in loader:
+            for i, row in enumerate(rows.tolist()):
+                item, its_label, its_row = data.get(row, Draws(table[row]))
+                assert torch.allclose(x[i], item, atol=1e-5) and label[i] == its_label and row == its_row
+                seen[seed, epoch, row] = item
+    for row in range(24):
+        assert not torch.allclose(seen[1, 0, row], seen[1, 1, row], atol=1e-3), "another epoch, another augmentation"
+        assert not torch.allclose(seen[1, 0, row], seen[2, 0, row], atol=1e-3)
+
+
+def test_the_global_generators_are_left_alone(data):
+    states = torch.get_rng_state(), np.random.get_state()[1]
+    for way in ({}, {"num_workers": 1}, {"data_on_device": True}):
+        list(train_loader(data, loader_args(**way), CPU))
+    assert torch.equal(states[0], torch.get_rng_state()) and np.array_equal(states[1], np.random.get_state()[1])
+
+
+def test_data_on_the_device_say_their_size(data, capsys):
+    train_loader(data, loader_args(data_on_device=True), CPU)
+    frames = int(data.valid_frames.sum())
+    size = frames * 15 * 4 / 2**30
+    assert capsys.readouterr().out == f"train: 24 sequences, {frames} frames, {size:.2f} GiB in the memory of cpu\n"
+
+
+@pytest.mark.parametrize("way", [{}, {"num_workers": 1}, {"data_on_device": True}])
+@pytest.mark.parametrize("flaw, message", [("nan", "holds values that are not finite"), ("empty", "has no frame with a body")])
+def test_sequences_that_cannot_be_used_are_named(npz, arrays, way, flaw, message):
+    if flaw == "nan":
+        arrays["x_train"][7, 2, 3] = np.nan
+    else:
+        arrays["x_train"][7], arrays["valid_frames_train"][7] = 0, 0
+    with pytest.raises(ValueError, match=rf"train sample 7 \(train007\) {message}"):
+        list(train_loader(Feeder(npz(arrays), "train", window_size=8), loader_args(**way), CPU))
 
 
 @pytest.mark.parametrize("world", [1, 2, 3, 20])

@@ -28,7 +28,8 @@ CPU = torch.device("cpu")
 def arguments(**changes):
     values = dict(
         batch_size=2, effective_batch_size=8, accum_iter=None, seed=0, num_workers=0, dist_eval=True, enable_amp=False,
-        print_freq=1, lr=1.0, min_lr=1.0, warmup_epochs=0, epochs=1,
+        data_on_device=False,
+        print_freq=1, clip_grad=None, skip_nonfinite=False, lr=1.0, min_lr=1.0, warmup_epochs=0, epochs=1,
     )  # fmt: skip
     return config.set_batches(argparse.Namespace(**values | changes))
 

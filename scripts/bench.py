@@ -1,0 +1,169 @@
+"""How fast the hardware is used: samples/s, share of time, FLOP/s and memory of every part, mode beside mode.
+
+    python scripts/bench.py                                  # paper size; batch 8 on a CPU, 128 on a GPU
+    python scripts/bench.py --parts pretrain --modes release all --batch_size 4 --json bench.json
+
+release   attention whose softmax is written to memory, float32, augmentation sample by sample, every body, a wait for the
+          device at every step, AdamW tensor by tensor: the published code's ways, written from their description
+default   what the mains do          amp   --enable_amp          compile   --compile
+all       --enable_amp --skip_empty_bodies --data_on_device, on a GPU also --compile
+
+Each mode has a process of its own. They take turns, after one repeat of burn-in; medians over the repeats. The data are INVENTED:
+random walks, --empty of the second bodies all zeros. Preparing raw recordings: scripts/bench_prepare.py.
+"""
+
+import argparse
+import json
+import multiprocessing
+import os
+import statistics
+import sys
+import tempfile
+import time
+from datetime import date
+from pathlib import Path
+
+import torch
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+from scripts.bench_stages import CLASSES, MODES, PerSample, Stage, feeder_of, invent, loader  # noqa: E402
+from util.hardware import flops, hardware, peak_tflops  # noqa: E402
+from util.logging import versions  # noqa: E402
+from util.memory import keep_freed  # noqa: E402
+
+PARTS = ("pretrain", "finetune", "inference", "feeder")
+SIZES = {"dim_feat": 256, "depth": 8, "decoder_depth": 5, "num_frames": 120, "num_joints": 25}
+
+
+def serve(pipe, part, name, path, o):
+    """A process of one mode, so that memory and allocator are its own: runs the methods of its Stage that it is sent."""
+    device = torch.device(o.device)
+    torch.set_num_threads(o.threads)
+    if device.type == "cpu" and not MODES[name].release:
+        keep_freed()
+    stage = Stage(part, MODES[name], feeder_of(path, o), o, device)
+    pipe.send((stage.names, peak_tflops(device, stage.mode.amp)))
+    while True:
+        method, *args = pipe.recv()
+        pipe.send(getattr(stage, method)(*args))
+
+
+def measure(part, path, o):
+    """Medians over interleaved repeats: {mode: numbers}."""
+    spawn, modes = multiprocessing.get_context("spawn"), [m for m in o.modes if m != "compile" or part != "inference"]
+    pipes, processes, rows = {}, [], {}
+    try:
+        for name in modes:
+            pipes[name], other = spawn.Pipe()
+            processes.append(spawn.Process(target=serve, args=(other, part, name, path, o)))
+            processes[-1].start()
+            other.close()
+
+        def ask(name, *call):
+            if call:
+                pipes[name].send(call)
+            try:
+                return pipes[name].recv()
+            except EOFError:
+                sys.exit(f"bench: {part} cannot be run in mode {name}, see above")
+
+        about = {name: ask(name) for name in modes}
+        repeats = [{name: ask(name, "run") for name in modes} for _ in range(o.repeats + 1)][1:]  # the first is burn-in
+        for name in modes:
+            names, peak = about[name]
+            middle = {k: statistics.median(r[name][k] for r in repeats) for k in ("wall", *names)}
+            speed, peak = o.steps * o.batch_size / middle["wall"], o.peak_tflops or peak
+            tflops = speed * flops(part, classes=CLASSES, **{k: getattr(o, k) for k in SIZES}) / 1e12
+            rows[name] = {
+                "samples_per_s": speed,
+                "share": {k: middle[k] / sum(middle[n] for n in names) for k in names},
+                "tflops": tflops,
+                "peak_tflops": peak,
+                "mfu": tflops / peak,
+                "peak_gib": ask(name, "memory"),
+                "busy": ask(name, "busy", middle["wall"]),
+                "repeats": [r[name]["wall"] for r in repeats],
+            }
+    finally:
+        for process in processes:
+            process.kill()
+    return rows
+
+
+def measure_feeder(path, o):
+    """{way of making batches: {'samples_per_s'}} of one core, an epoch at a time."""
+    feeder, cpu, threads = feeder_of(path, o), torch.device("cpu"), torch.get_num_threads()
+    batched, resident = (loader(feeder, o, cpu, resident=r) for r in (False, True))
+    ways = {"sample by sample": PerSample(batched), "batched": batched, "batched, in memory": resident}
+    times = {name: [] for name in ways}
+    torch.set_num_threads(1)
+    keep_freed()
+    for repeat in range(3 * o.repeats + 1):
+        for name, batches in ways.items():
+            begin = time.perf_counter()
+            samples = sum(len(x) for x, *_ in batches)
+            if repeat:
+                times[name].append((time.perf_counter() - begin) / samples)
+    torch.set_num_threads(threads)
+    return {name: {"samples_per_s": 1 / statistics.median(t)} for name, t in times.items()}
+
+
+def table(part, rows):
+    """Markdown; ratios to the first row."""
+    first, lines = next(iter(rows.values()))["samples_per_s"], []
+    for name, row in rows.items():
+        cells = [name, f"{row['samples_per_s']:.4g}", f"{row['samples_per_s'] / first:.2f}"]
+        if "share" in row:
+            shares = ", ".join(f"{k} {100 * v:.0f}" for k, v in row["share"].items())
+            cells += [shares, f"{row['tflops']:.3g}", f"{100 * row['mfu']:.0f} % of {row['peak_tflops']:.3g}"]
+            cells += [f"{row['peak_gib']:.1f}"] + ([] if row["busy"] is None else [f"{100 * row['busy']:.0f} %"])
+        lines.append(cells)
+    head = [part, "samples/s", "ratio", "% of the time", "TFLOP/s", "MFU", "GiB", "device busy"][: len(lines[0])]
+    return "\n".join("| " + " | ".join(line) + " |" for line in (head, ["---"] * len(head), *lines))
+
+
+def options(argv=None):
+    p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    p.add_argument("--parts", nargs="+", default=PARTS, choices=PARTS)
+    p.add_argument("--modes", nargs="+", default=list(MODES), choices=list(MODES))
+    p.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    p.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)), help="CPU threads")
+    p.add_argument("--batch_size", type=int, help="default: 8 on a CPU, 128 on a GPU")
+    p.add_argument("--steps", type=int, help="steps per repeat; default: 1 on a CPU, 20 on a GPU")
+    p.add_argument("--repeats", type=int, default=5)
+    p.add_argument("--num_workers", type=int, help="loader processes (not of release); default: 0 on a CPU, 4 on a GPU")
+    p.add_argument("--empty", type=float, default=0.5, help="share of the second bodies that are all zeros")
+    p.add_argument("--peak_tflops", type=float, help="of the device; default: its data sheet, or a matrix product's speed")
+    for name, size in SIZES.items():
+        p.add_argument(f"--{name}", type=int, default=size)
+    p.add_argument("--json", help="file for all numbers")
+    p.add_argument("--quick", action="store_true", help="tiny sizes, to see that everything runs; the numbers mean nothing")
+    o = p.parse_args(argv)
+    if o.quick:
+        o.dim_feat, o.depth, o.decoder_depth, o.num_frames, o.num_joints, o.repeats = 32, 2, 1, 16, 5, 1
+    for key, values in {"batch_size": (8, 128), "steps": (1, 20), "num_workers": (0, 4)}.items():
+        if getattr(o, key) is None:
+            setattr(o, key, values[o.device.startswith("cuda")])
+    return o
+
+
+def main(argv=None):
+    o = options(argv)
+    device, results = torch.device(o.device), {}
+    torch.set_num_threads(o.threads)
+    print(f"{date.today()}: {hardware(device)}, {o.threads} CPU threads, torch {torch.__version__}, batch {o.batch_size}, "
+          f"INVENTED data, {o.empty:.0%} of the second bodies empty\n")  # fmt: skip
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, "bench.npz")
+        invent(path, o, samples=max(64, 2 * o.batch_size))
+        for part in o.parts:
+            results[part] = measure_feeder(path, o) if part == "feeder" else measure(part, path, o)
+            print(table(part, results[part]) + "\n", flush=True)
+    print("TFLOP/s: of both bodies, by formula, also where a mode leaves some out.")
+    if o.json:
+        content = {"date": str(date.today()), "hardware": hardware(device), "versions": versions(), "options": vars(o)}
+        Path(o.json).write_text(json.dumps(content | {"parts": results}, indent=2) + "\n")
+
+
+if __name__ == "__main__":
+    main()

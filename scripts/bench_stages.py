@@ -1,0 +1,158 @@
+"""What bench.py measures: invented data, and one step of each part in each mode (see there)."""
+
+import argparse
+import resource
+import time
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+
+from feeder.batch import Draws
+from feeder.feeder_ntu import Feeder
+from model.mamp import MAMP
+from model.transformer import Transformer
+from util.engine import autocast, compiled
+from util.loader import train_loader
+
+CLASSES = 60
+
+
+@dataclass(frozen=True)
+class Mode:
+    release: bool = False
+    amp: bool = False
+    compile: bool = False
+    skip: bool = False
+    resident: bool = False
+
+
+MODES = {
+    "release": Mode(release=True),
+    "default": Mode(),
+    "amp": Mode(amp=True),
+    "compile": Mode(compile=True),
+    "all": Mode(amp=True, skip=True, resident=True),
+}
+
+
+def invent(path, o, samples):
+    """An npz of random walks of two bodies, T/2 to 2T valid frames, the second body empty in o.empty of the samples."""
+    rng = np.random.default_rng(0)
+    valid = rng.integers(o.num_frames // 2, 2 * o.num_frames, samples)
+    x = rng.normal(scale=0.02, size=(samples, int(valid.max()), 2, o.num_joints, 3)).cumsum(1).astype(np.float32)
+    x[: round(o.empty * samples), :, 1] = 0
+    x[np.arange(x.shape[1]) >= valid[:, None]] = 0
+    y = np.eye(CLASSES, dtype=np.uint8)[rng.integers(0, CLASSES, samples)]
+    np.savez(path, x_train=x.reshape(*x.shape[:2], -1), y_train=y, num_joints=o.num_joints, num_bodies=2,
+             valid_frames_train=valid.astype(np.int32))  # fmt: skip
+
+
+def feeder_of(path, o):
+    """Feeder of pre-training's augmentation."""
+    return Feeder(path, "train", (0.5, 1.0), o.num_frames, min(64, o.num_frames), random_rot=True)
+
+
+class PerSample:
+    """The batches of a loader as the published one makes them: sample by sample, stacked, then moved."""
+
+    def __init__(self, loader):
+        self.feeder, self.batches, self.device = loader.source, loader.batches, loader.device
+
+    def __iter__(self):
+        for indices, draws in self.batches:
+            items = [self.feeder.get(i, Draws(row)) for i, row in zip(indices, draws, strict=True)]
+            x, label, row = zip(*items, strict=True)
+            yield torch.stack(x).to(self.device), torch.tensor(label).to(self.device), torch.tensor(row)
+
+
+def loader(feeder, o, device, resident=False, workers=0):
+    """util.loader's, with the options of the benchmark."""
+    args = argparse.Namespace(batch_size=o.batch_size, accum_iter=1, seed=0, num_workers=workers, data_on_device=resident)
+    return train_loader(feeder, args, device)
+
+
+class Stage:
+    """One part in one mode: data, model and optimizer, ready to run steps."""
+
+    def __init__(self, part, mode, feeder, o, device):
+        self.part, self.mode, self.o, self.device = part, mode, o, device
+        self.names = ("data", "forward") if part == "inference" else ("data", "forward", "backward", "optimizer")
+        torch.manual_seed(0)
+        size = dict(dim_feat=o.dim_feat, depth=o.depth, num_frames=o.num_frames, num_joints=o.num_joints,
+                    skip_empty_bodies=mode.skip)  # fmt: skip
+        if part == "pretrain":
+            self.model = MAMP(**size, decoder_dim_feat=o.dim_feat, decoder_depth=o.decoder_depth, norm_skes_loss=True)
+        else:
+            self.model = Transformer(**size, num_classes=CLASSES, drop_path_rate=0.3 if part == "finetune" else 0)
+        self.model.to(device).train(part != "inference" or mode.release)  # in eval mode equal bodies are encoded once
+        if mode.release:
+            for block in [*self.model.blocks, *getattr(self.model, "decoder_blocks", [])]:
+                block.attn.fused_attn = False
+        how = {"foreach": False} if mode.release else {"fused": True}
+        self.optimizer = torch.optim.AdamW(self.model.parameters(), lr=1e-4, weight_decay=0.05, **how)
+        self.compile = part != "inference" and (mode.compile or mode.resident and device.type == "cuda")
+        self.called = compiled(self.model, device) if self.compile else self.model
+        self.loader = loader(feeder, o, device, mode.resident, 0 if mode.release else o.num_workers)
+        self.batches = self._forever()
+
+    def _forever(self):
+        batches = PerSample(self.loader) if self.mode.release else self.loader
+        while True:
+            yield from batches
+            self.loader.batches.epoch += 1
+
+    def step(self, mark):
+        """One step; mark() is called after each of self.names."""
+        x, label, _ = next(self.batches)
+        mark()
+        with autocast(self.device, self.mode.amp), torch.set_grad_enabled(self.part != "inference"):
+            if self.part == "pretrain":
+                loss = self.called(x, 0.9, 1, 0.8)[0]
+            elif self.part == "finetune":
+                loss = F.cross_entropy(self.called(x), label, label_smoothing=0.1)
+            else:
+                loss = self.model.forward_features(x).mean()
+        if self.mode.release:
+            loss.item()
+        mark()
+        if self.part != "inference":
+            loss.backward()
+            mark()
+            self.optimizer.step()
+            self.optimizer.zero_grad(set_to_none=True)
+            mark()
+
+    def run(self):
+        """Seconds of o.steps steps: {'wall', 'data', 'forward', ...}; on a GPU the parts are read from the device at the end."""
+        marks, cuda = [], self.device.type == "cuda"
+
+        def mark():
+            marks.append(torch.cuda.Event(enable_timing=True) if cuda else time.perf_counter())
+            if cuda:
+                marks[-1].record()
+
+        begin = time.perf_counter()
+        mark()
+        for _ in range(self.o.steps):
+            self.step(mark)
+        if cuda:
+            torch.cuda.synchronize()
+        seconds = {"wall": time.perf_counter() - begin}
+        spans = [a.elapsed_time(b) / 1e3 if cuda else b - a for a, b in zip(marks, marks[1:], strict=False)]
+        return seconds | {name: sum(spans[i :: len(self.names)]) for i, name in enumerate(self.names)}
+
+    def memory(self):
+        """Most memory so far in GiB: allocated on the GPU, or of the whole process on a CPU."""
+        if self.device.type == "cuda":
+            return torch.cuda.max_memory_allocated() / 2**30
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+
+    def busy(self, wall):
+        """Share of `wall` seconds, those of a run without the profiler, in which a run's kernels keep the GPU busy."""
+        if self.device.type != "cuda":
+            return None
+        with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CUDA]) as profile:
+            self.run()
+        return sum(event.self_device_time_total for event in profile.key_averages()) / 1e6 / wall

@@ -1,0 +1,55 @@
+"""What a device is called and can do, and what the method asks of it."""
+
+import time
+from pathlib import Path
+
+import torch
+
+# dense peaks in TFLOP/s from the makers' data sheets: bfloat16 with float32 sums, and float32 without TF32
+PEAKS = {
+    "NVIDIA H200": (989, 67),
+    "NVIDIA H100 80GB HBM3": (989, 67),
+    "NVIDIA A100-SXM4-80GB": (312, 19.5),
+    "NVIDIA A100-SXM4-40GB": (312, 19.5),
+    "NVIDIA GeForce RTX 4090": (165, 82.6),
+    "NVIDIA GeForce RTX 3090": (71, 35.6),
+}
+
+
+def hardware(device):
+    """Name of the GPU, or of the processor."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    lines = Path("/proc/cpuinfo").read_text().splitlines() if Path("/proc/cpuinfo").exists() else []
+    return next((line.split(":")[1].strip() for line in lines if line.startswith("model name")), "CPU")
+
+
+def peak_tflops(device, amp):
+    """What the device can do, in TFLOP/s: from its data sheet, or else the speed of a large matrix product."""
+    if hardware(device) in PEAKS:
+        return PEAKS[hardware(device)][0 if amp else 1]
+    a, times = torch.randn(2048, 2048, device=device, dtype=torch.bfloat16 if amp else torch.float32), []
+    for _ in range(4):
+        begin = time.perf_counter()
+        (a @ a)[0, 0].item()
+        times.append(time.perf_counter() - begin)
+    return 2 * 2048**3 / min(times) / 1e12
+
+
+def flops(part, dim_feat, depth, decoder_depth, num_frames, num_joints, classes):
+    """Operations of one sample of two bodies in 'pretrain' (90 % masked), 'finetune' (two-layer head) or 'inference' (features).
+
+    Matrix products alone, l = 4 frames to a token, decoder as wide as the encoder; backward is twice forward, recomputation and
+    what `skip_empty_bodies` saves are not counted.
+    """
+    d, tokens = dim_feat, num_frames // 4 * num_joints
+
+    def blocks(depth, n):
+        return depth * (24 * n * d**2 + 4 * n**2 * d)
+
+    embed = 2 * tokens * 12 * d
+    if part == "pretrain":
+        seen = int(tokens * (1 - 0.9))
+        return 6 * (embed + blocks(depth, seen) + 2 * seen * d**2 + blocks(decoder_depth, tokens) + 2 * tokens * d * 12)
+    features = 2 * (embed + blocks(depth, tokens))
+    return features if part == "inference" else 3 * (features + 2 * 2048 * (num_joints * d + classes))
