@@ -1,0 +1,228 @@
+"""Runs that are stopped and killed at random moments, many times over, and what comes out in the end.
+
+The mains run in processes that are forked from one that has imported everything, so that a start costs little.
+"""
+
+import argparse
+import errno
+import json
+import multiprocessing
+import os
+import signal
+import socket
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from util import checkpoint, stopping
+from util.training import Saver
+
+STAGES = ("pretrain", "linprobe", "finetune")
+EPOCHS = 40
+
+
+def work(stage, line, environment):
+    """A main in a process of its own; exits as the command line would."""
+    import importlib
+
+    from util import run
+
+    torch.set_num_threads(1)
+    os.environ.update(environment)
+    with open(os.devnull, "w") as nowhere:
+        os.dup2(nowhere.fileno(), 1)
+        os.dup2(nowhere.fileno(), 2)
+    run.main(lambda: importlib.import_module(f"main_{stage}").main(line))
+
+
+@pytest.fixture(scope="module")
+def start():
+    """start(stage, line, **environment) -> the running process."""
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["main_pretrain", "main_linprobe", "main_finetune"])
+    processes = []
+
+    def begin(stage, line, **environment):
+        process = context.Process(target=work, args=(stage, line, environment))
+        process.start()
+        processes.append(process)
+        return process
+
+    first = context.Process(target=time.sleep, args=(0,))
+    first.start()
+    first.join()  # everything is imported
+    yield begin
+    for process in processes:
+        process.kill()
+
+
+@pytest.fixture(scope="module")
+def line(invented, options):
+    def words(stage, folder, *more):
+        return options(stage, invented, folder, "--epochs", EPOCHS, "--save_freq", 15, "--resume", "auto", *more)
+
+    return words
+
+
+@pytest.fixture(scope="module")
+def whole(start, line, tmp_path_factory):
+    """whole(stage) -> (folder, seconds) of an undisturbed run."""
+    done = {}
+
+    def undisturbed(stage):
+        if stage not in done:
+            folder, begin = tmp_path_factory.mktemp(stage), time.perf_counter()
+            process = start(stage, line(stage, folder))
+            process.join(60)
+            assert process.exitcode == 0
+            done[stage] = folder, time.perf_counter() - begin
+        return done[stage]
+
+    return undisturbed
+
+
+def log(folder):
+    lines = [json.loads(text) for text in (folder / "log.jsonl").read_text().splitlines()]
+    return [{key: value for key, value in line.items() if key != "samples_per_s"} for line in lines]
+
+
+def position(folder):
+    """(complete epochs, complete steps of the next one) in the last checkpoint; all steps: infinitely many."""
+    content = checkpoint.load(folder / checkpoint.LAST)
+    progress = content["progress"] or {"step": 0}
+    return content["epoch"] + 1, progress.get("step", float("inf"))
+
+
+def assert_same_end(one, two, epochs=EPOCHS):
+    a, b = (checkpoint.load(folder / f"checkpoint-{epochs - 1}.pth") for folder in (one, two))
+    assert all(torch.equal(a["model"][key], b["model"][key]) for key in a["model"])
+    assert log(one) == log(two) and [entry["epoch"] for entry in log(two)] == list(range(epochs))
+    assert not list(two.glob("*.part"))
+
+
+@pytest.mark.parametrize("stage", STAGES)
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGKILL], ids=["SIGTERM", "SIGINT", "SIGKILL"])
+def test_ended_at_random_moments_and_resumed(number, stage, whole, start, line, tmp_path):
+    """Ten times each; the weights and the log are bit for bit those of an undisturbed run. Asked to stop, not a step is lost."""
+    folder, seconds = whole(stage)
+    rng, ends, positions = np.random.default_rng(number), 0, []
+    for _ in range(200):
+        process = start(stage, line(stage, tmp_path))
+        process.join(rng.uniform(0.05, 0.15 + 0.15 * seconds) if ends < 10 else 60)
+        if process.exitcode is None:
+            os.kill(process.pid, number)
+            process.join(20)
+            ends += 1
+            if number == signal.SIGKILL:
+                assert process.exitcode == -signal.SIGKILL
+            elif process.exitcode == stopping.REQUEUE:
+                positions.append(position(tmp_path))
+            else:  # before the run had begun to listen, or after its end
+                assert process.exitcode in (0, -number, *((1, 130) if number == signal.SIGINT else ()))
+        if process.exitcode == 0:
+            break
+    assert process.exitcode == 0 and ends >= 5
+    assert positions == sorted(positions) and (number == signal.SIGKILL or any(step for _, step in positions))
+    assert_same_end(folder, tmp_path)
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_two_processes_are_stopped_and_resumed(stage, start, line, tmp_path):
+    """Both get SIGTERM at once, as from a scheduler; they agree on the step at which they stop."""
+
+    def both(folder, stop_after=None):
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            port = free.getsockname()[1]
+        group = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "WORLD_SIZE": "2"}
+        words = line(stage, folder, "--batch_size", 2)
+        ranks = [start(stage, words, RANK=str(rank), LOCAL_RANK=str(rank), **group) for rank in range(2)]
+        if stop_after is not None:
+            written, deadline = folder / "log.jsonl", time.monotonic() + 60
+            while time.monotonic() < deadline and not (written.exists() and written.read_text().count("\n") >= stop_after):
+                time.sleep(0.005)
+            for process in ranks:
+                os.kill(process.pid, signal.SIGTERM)
+        for process in ranks:
+            process.join(60)
+        return [process.exitcode for process in ranks]
+
+    assert both(tmp_path / "whole") == [0, 0]
+    stopped = tmp_path / "stopped"
+    for after in (3, 9):
+        assert both(stopped, after) == [stopping.REQUEUE] * 2
+    assert both(stopped) == [0, 0]
+    assert_same_end(tmp_path / "whole", stopped)
+
+
+def test_a_damaged_checkpoint_falls_back_to_the_one_before(whole, start, line, tmp_path):
+    folder, _ = whole("finetune")
+    process = start("finetune", line("finetune", tmp_path))
+    while not (tmp_path / "log.jsonl").exists() or (tmp_path / "log.jsonl").read_text().count("\n") < 5:
+        time.sleep(0.005)
+    process.kill()
+    process.join()
+    last = tmp_path / checkpoint.LAST
+    if not last.exists():  # killed between two renames
+        last.write_bytes(b"")
+    last.write_bytes(last.read_bytes()[: last.stat().st_size // 2])
+    process = start("finetune", line("finetune", tmp_path))
+    process.join(60)
+    assert process.exitcode == 0
+    assert_same_end(folder, tmp_path)
+
+
+def test_a_data_loader_worker_that_dies(start, line, tmp_path):
+    """The run ends with one line and its last checkpoint, from which it goes on."""
+    process = start("pretrain", [*line("pretrain", tmp_path), "--num_workers", "1"])
+    while not (tmp_path / "log.jsonl").exists() or (tmp_path / "log.jsonl").read_text().count("\n") < 3:
+        time.sleep(0.005)
+    children = Path(f"/proc/{process.pid}/task/{process.pid}/children")
+    if not children.exists():
+        pytest.skip("this kernel does not list a process's children")
+    os.kill(int(children.read_text().split()[0]), signal.SIGKILL)
+    process.join(30)
+    assert process.exitcode == 2
+    assert checkpoint.load(tmp_path / checkpoint.LAST)["epoch"] >= 1
+
+
+@pytest.mark.parametrize("must", [False, True])
+def test_a_full_disk_costs_the_new_checkpoint_only(must, tmp_path, monkeypatch, capsys):
+    saver = Saver(argparse.Namespace(output_dir=tmp_path, save_minutes=0))
+    saver.last({"model": {}, "epoch": 0})
+    saver.last({"model": {}, "epoch": 1})
+
+    def full(content, file):
+        file.write(b"half")
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(torch, "save", full)
+    if must:
+        with pytest.raises(OSError, match="No space left"):
+            saver.last({"model": {}, "epoch": 2}, must=True)
+    else:
+        saver.last({"model": {}, "epoch": 2})
+        warning = capsys.readouterr().out
+        assert "warning: " in warning and "checkpoint-last.pth could not be written (No space left on device)" in warning
+    monkeypatch.undo()
+    assert {file.name: checkpoint.load(file)["epoch"] for file in tmp_path.iterdir()} == {checkpoint.LAST: 1, checkpoint.PREVIOUS: 0}
+
+
+def test_how_often_checkpoints_are_written(tmp_path):
+    saver = Saver(argparse.Namespace(output_dir=tmp_path, save_minutes=60))
+    assert saver.due()
+    saver.last({"model": {}, "epoch": 0, "optimizer": {}})
+    assert not saver.due()
+    saver.time -= 3600
+    assert saver.due()
+    saver.keep({"model": {}, "epoch": 7, "optimizer": {}}, 7)
+    assert os.path.samefile(tmp_path / "checkpoint-7.pth", tmp_path / checkpoint.LAST)  # one file on the disk
+    assert checkpoint.load(tmp_path / checkpoint.PREVIOUS)["epoch"] == 0
+    saver.best({"model": {}, "epoch": 8, "optimizer": {}, "scaler": {}, "random": {}, "progress": None})
+    assert checkpoint.load(tmp_path / checkpoint.BEST) == {"model": {}, "epoch": 8}
+    saver.last({"model": {}, "epoch": 8})
+    assert checkpoint.load(tmp_path / "checkpoint-7.pth")["epoch"] == 7  # its second name went to another file
+    assert not list(tmp_path.glob("*.part"))
