@@ -164,7 +164,7 @@ def _check_weights(model, epoch, step, index):
 
 
 def _finite_sum(pending, epoch):
-    losses = torch.stack([loss for *_, loss in pending]).tolist()
+    losses = torch.stack([loss for *_, loss in pending]).tolist() if pending else []
     for (step, index, _), loss in zip(pending, losses, strict=True):
         if not math.isfinite(loss):
             raise FloatingPointError(f"loss {loss} in epoch {epoch}, step {step}, samples {index.tolist()}")

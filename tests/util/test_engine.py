@@ -130,3 +130,59 @@ def test_outputs_are_in_the_order_of_the_data_without_gradient():
 def test_first_of_each():
     index = torch.tensor([4, 0, 2, 0, 9, 4])
     assert index[first_of_each(index)].tolist() == [0, 2, 4, 9] and first_of_each(index).tolist() == [1, 2, 0, 4]
+
+
+def trained(accum_iter=1, lr=0.5, data=None, loss=loss_of, **options):
+    """Change of the weights (9,) in one epoch of plain gradient descent, and the epoch's metrics."""
+    args = arguments(batch_size=8 // accum_iter, accum_iter=accum_iter, lr=lr, min_lr=lr, **options)
+    model = linear()
+    before = nn.utils.parameters_to_vector(model.parameters()).detach().clone()
+    loader = train_loader(data or Points(), args, CPU)
+    metrics = train_one_epoch(model, loader, torch.optim.SGD(model.parameters(), lr=lr), loss, 0, args, CPU)
+    return nn.utils.parameters_to_vector(model.parameters()).detach() - before, metrics
+
+
+def test_accumulation_gives_the_same_gradient():
+    whole, _ = trained(1, data=Points(8), lr=1.0)  # one step: the change is the gradient
+    for accum_iter in (2, 4, 8):
+        assert (trained(accum_iter, data=Points(8), lr=1.0)[0] - whole).abs().max() <= 1e-6 * whole.abs().max()
+
+
+@pytest.mark.parametrize("limit", [1e-3, 0.05, 1e3])
+def test_gradient_clipping(limit):
+    free, _ = trained(data=Points(8), lr=1.0)
+    change, _ = trained(data=Points(8), lr=1.0, clip_grad=limit)
+    assert change.norm().item() == pytest.approx(min(limit, free.norm().item()), rel=1e-4)
+    assert torch.allclose(change / change.norm(), free / free.norm(), atol=1e-5)
+
+
+@pytest.mark.parametrize("bad", [0, 2])
+def test_steps_that_are_not_finite_are_left_out_and_counted(bad):
+    """Three steps of 8 samples; in step `bad` the loss is infinite."""
+
+    def explodes_in(bad):
+        steps = iter(range(9))
+        return lambda model, x, label: loss_of(model, x, label) * (float("inf") if next(steps) == bad else 1)
+
+    change, metrics = trained(data=Points(24), loss=explodes_in(bad), skip_nonfinite=True)
+    assert change.isfinite().all() and metrics["skipped_steps"] == 1 and metrics["train_loss"] < 5
+    model, steps = linear(), []
+    loader = train_loader(Points(24), arguments(), CPU)
+    for step, (x, label, _) in enumerate(loader):
+        if step != bad:
+            loss = loss_of(model, x, label)
+            steps.append(loss.item())
+            for parameter, gradient in zip(model.parameters(), torch.autograd.grad(loss, list(model.parameters())), strict=True):
+                parameter.data -= 0.5 * gradient
+    expected = nn.utils.parameters_to_vector(model.parameters()) - nn.utils.parameters_to_vector(linear().parameters())
+    assert torch.allclose(change, expected, atol=1e-6) and metrics["train_loss"] == pytest.approx(sum(steps) / 2)
+    assert trained(data=Points(24), skip_nonfinite=True)[1]["skipped_steps"] == 0
+    with pytest.raises(FloatingPointError, match=f"loss inf in epoch 0, step {bad}"):
+        trained(data=Points(24), loss=explodes_in(bad))
+
+
+def test_a_skipped_step_leaves_no_trace_in_batch_norm():
+    model, args = nn.Sequential(nn.BatchNorm1d(2), nn.Linear(2, 3)), arguments(skip_nonfinite=True)
+    loader, optimizer = train_loader(Points(8, bad=3), args, CPU), torch.optim.SGD(model.parameters(), lr=1)
+    metrics = train_one_epoch(model, loader, optimizer, loss_of, 0, args, CPU)
+    assert metrics["skipped_steps"] == 1 and model[0].running_mean.tolist() == [0, 0] and model[0].num_batches_tracked == 0
