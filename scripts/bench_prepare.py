@@ -85,11 +85,29 @@ def run(folder, out, workers):
 
 
 def peak(words):
-    """Largest resident memory, in MB, of any process of a command."""
-    code = "import resource, subprocess, sys; subprocess.run(sys.argv[1:], check=True, stdout=-3, stderr=-3);"
-    code += "print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)"
-    done = subprocess.run([sys.executable, "-c", code, *words], check=True, capture_output=True, text=True)
-    return int(done.stdout) / 1024
+    """Largest resident memory in MB of a command (Linux): of one of its processes; of all, where shared pages count twice."""
+    process, one, together = subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL), 0, 0
+    while process.poll() is None:
+        now = list(memory(process.pid))
+        one, together = max([one, *(most for most, _ in now)]), max(together, sum(current for _, current in now))
+        time.sleep(0.01)
+    if process.returncode:
+        raise ChildProcessError(f"{' '.join(words)}: exit status {process.returncode}")
+    return one, together
+
+
+def memory(pid):
+    """(largest so far, current) resident MB of a process and each of its descendants."""
+    try:
+        lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+        children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    except (FileNotFoundError, ProcessLookupError):  # it has just ended
+        return
+    values = dict(line.split(":") for line in lines if line.startswith(("VmHWM", "VmRSS")))
+    if len(values) == 2:
+        yield tuple(int(values[key].split()[0]) / 1024 for key in ("VmHWM", "VmRSS"))
+    for child in children:
+        yield from memory(child)
 
 
 def main():
@@ -116,7 +134,7 @@ def main():
         one, two = (statistics.median(times) for times in seconds.values())
         print(f"\nget_raw_skes_data.py, 2000 files: {one:.1f} s with --workers 1, {two:.1f} s with 2: {one / two:.2f}×")
         sizes = " | ".join(f"{count} files" for count in args.files)
-        print(f"\n| peak resident MB of a process | {sizes} |\n|---|{'---|' * len(args.files)}")
+        print(f"\n| peak resident MB of a process (of all together) | {sizes} |\n|---|{'---|' * len(args.files)}")
         rows = {script: [] for script in ntu.STEPS}
         for count in args.files:
             folder, out = link(files, count, top / f"files{count}"), top / f"out{count}"
@@ -124,7 +142,7 @@ def main():
                 more = ["--raw", folder, "--workers", 2] if script == ntu.STEPS[0] else []
                 rows[script].append(peak(command(SCRIPTS / script, "--out", out, *more)))
         for script, values in rows.items():
-            print(f"| {script} | " + " | ".join(f"{value:.1f}" for value in values) + " |")
+            print(f"| {script} | " + " | ".join(f"{one:.1f} ({together:.0f})" for one, together in values) + " |")
 
 
 if __name__ == "__main__":

@@ -1,8 +1,10 @@
 """Many files, one after the other or in parallel: progress, and a list of those that could not be used."""
 
+import multiprocessing
 import os
 import re
 import signal
+import threading
 from collections import Counter, deque
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
@@ -68,13 +70,24 @@ def each(function, items, title, skipped, workers=1, chunk=CHUNK):
     if workers == 1:
         yield from _sift(items, bar(map(attempt, items)), skipped)
         return
-    pool = ProcessPoolExecutor(workers, initializer=signal.signal, initargs=(signal.SIGINT, signal.SIG_IGN))
+    pool = ProcessPoolExecutor(workers, initializer=_begin)
     try:
         yield from _sift(items, bar(_windowed(pool, attempt, items, chunk, 2 * workers)), skipped)
     except BrokenProcessPool as error:
         raise ChildProcessError(f"{title}: a worker was killed, perhaps for lack of memory; try --workers 1") from error
     finally:
         pool.shutdown(cancel_futures=True)
+
+
+def _begin():
+    """Of a worker: Ctrl-C is for the parent, and nobody else would end the worker of a parent that was killed."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent():
+    multiprocessing.parent_process().join()
+    os._exit(1)
 
 
 def _windowed(pool, attempt, items, chunk, most):

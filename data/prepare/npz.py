@@ -46,7 +46,8 @@ def write_dataset(path, splits, num_frames, num_classes, num_joints, num_bodies,
             valid = np.zeros(len(split.names), np.int32)
             pieces = _padded(tqdm(split.sequences, f"{path.name} {key}", len(valid), mininterval=0.5), shape, valid)
             _write(file, archive, f"x_{key}", shape, np.float32, pieces)
-            _write_array(file, archive, f"y_{key}", np.eye(num_classes, dtype=np.uint8)[split.labels])
+            one_hot = np.eye(num_classes, dtype=np.uint8)
+            _write(file, archive, f"y_{key}", (len(valid), num_classes), np.uint8, (one_hot[label] for label in split.labels))
             about |= {f"name_{key}": np.array(split.names, dtype=np.str_), f"group_{key}": np.array(split.groups, dtype=np.str_),
                       f"valid_frames_{key}": valid}  # fmt: skip
         for key, value in about.items():

@@ -5,7 +5,9 @@
     write_npz    out/denoised_data/  -> out/<name>_<protocol>.npz
 """
 
+import os
 from functools import partial
+from glob import glob
 from pathlib import Path
 
 import numpy as np
@@ -13,14 +15,14 @@ import numpy as np
 from data.prepare import batch, store
 from data.prepare.denoise import denoise
 from data.prepare.npz import Split, write_dataset
-from data.prepare.ntu_release import FIELDS, NTU60, check_name, parse_name, shortfall
+from data.prepare.ntu_release import FIELDS, NTU60, check_name, parse_names, shortfall
 from data.prepare.skeleton_file import Body, read_skeleton
 from util.files import write_text
 
 NUM_JOINTS, NUM_BODIES, LAYOUT = 25, 2, "kinect_v2"
 ORIGIN = 1  # joint: middle of the spine
 RAW, DENOISED = "raw_data", "denoised_data"
-SKIPPED = "skipped.txt"
+SKIPPED, MISSING = "skipped.txt", "no frame has a body (missing skeleton)"
 STEPS = ("get_raw_skes_data.py", "get_raw_denoised_data.py", "seq_transformation.py")
 SECOND_BODY = ("zeros", "copy")
 SHOWN = 20  # lines of the final report that are printed
@@ -51,9 +53,9 @@ def read_raw(raws, out, dataset=NTU60, workers=None, strict=False):
         for file, (frames, bodies) in work:
             if not frames:
                 missing += 1
-                skipped.note(f"{file}: no frame has a body (missing skeleton)")
+                skipped.note(f"{file}: {MISSING}")
                 continue
-            names.append(file.stem)
+            names.append(_name(file))
             num_frames.append(frames)
             num_bodies.append(len(bodies))
             for body in bodies:
@@ -63,42 +65,47 @@ def read_raw(raws, out, dataset=NTU60, workers=None, strict=False):
                 body_frames.append(len(body.joints))
         if not names:
             raise ValueError(f"none of the {len(files)} files can be used; the first: {skipped.reasons[0]}")
-        index.update(found=np.array(_belonging(files, dataset), "S"), name=names, num_frames=num_frames, num_bodies=num_bodies,
+        index.update(found=np.array([*_belonging(files, dataset)], "S"), name=names, num_frames=num_frames, num_bodies=num_bodies,
                      body_id=body_id, body_start=body_start, body_frames=body_frames)  # fmt: skip
+        skipped.write(folder / SKIPPED)  # like everything else, before the index
     print(f"{len(files) + twice} files found, {len(names)} used, {missing} without any skeleton, "
           f"{len(skipped.reasons) - missing} unusable -> {folder}")  # fmt: skip
-    skipped.write(folder / SKIPPED)
 
 
 def _find(raws, skipped):
-    """The .skeleton files of the folders, sorted by name; a name that was found in an earlier folder goes to `skipped`."""
-    files = {}
+    """The .skeleton files of the folders, sorted by name; a name that was found in an earlier folder goes to `skipped`.
+
+    Text, since a hundred thousand Path objects would be large.
+    """
+    folders = {}
     for raw in map(Path, raws):
-        here = sorted(raw.glob("*.skeleton"))
+        here = sorted(glob("*.skeleton", root_dir=raw))
         if not here:
             raise FileNotFoundError(f"{raw}: " + ("holds no .skeleton file" if raw.is_dir() else "no such folder")
                                     + "; unpack the raw skeletons there or name their folders with --raw")  # fmt: skip
-        for file in here:
-            if file.stem in files:
-                skipped.add(f"{file}: stands in {files[file.stem].parent}, too; that one is used")
-            files.setdefault(file.stem, file)
-    return [files[name] for name in sorted(files)]
+        for name in here:
+            if name in folders:
+                skipped.add(f"{raw / name}: stands in {folders[name]}, too; that one is used")
+            folders.setdefault(name, raw)
+    return [os.path.join(folders[name], name) for name in sorted(folders)]
+
+
+def _name(file):
+    return os.path.basename(file).removesuffix(".skeleton")
 
 
 def _belonging(files, dataset):
     """Names of the files that are of the data set."""
-    names = []
     for file in files:
         try:
-            check_name(file.stem, dataset)
+            check_name(name := _name(file), dataset)
         except ValueError:
             continue
-        names.append(file.stem)
-    return names
+        yield name
 
 
 def _read(dataset, file):
-    check_name(file.stem, dataset)
+    check_name(_name(file), dataset)
     return read_skeleton(file, NUM_JOINTS)
 
 
@@ -124,9 +131,9 @@ def denoise_raw(out, strict=False):
         if not kept:
             raise ValueError(f"nothing is left of any file; the first: {skipped.reasons[0]}")
         index.update(name=raw["name"][kept], num_frames=num_frames, num_actors=num_actors)
+        skipped.write(folder / SKIPPED)
     print(f"{len(raw['name'])} recordings, {len(kept)} used ({num_actors.count(2)} with two actors), "
           f"{len(skipped.reasons)} left out -> {folder}")  # fmt: skip
-    skipped.write(folder / SKIPPED)
 
 
 class _Denoiser:
@@ -182,7 +189,7 @@ def write_npz(out, dataset=NTU60, name=None, second_body=None):
         raise ValueError(f"{out / RAW} is newer than {out / DENOISED}: run {STEPS[1]} again")
     names, num_frames, num_actors = index["name"], index["num_frames"], index["num_actors"]
     first_row = np.cumsum(num_frames * num_actors) - num_frames * num_actors
-    fields = np.array([tuple(parse_name(str(name)).values()) for name in names], np.int16)
+    fields = parse_names(map(str, names))
     copies = NUM_BODIES if second_body == "copy" else 1
 
     def sequence(i):
@@ -206,7 +213,9 @@ def write_npz(out, dataset=NTU60, name=None, second_body=None):
         if name == dataset.prefix:
             line += "; as published" if counts == protocol.published else "; published: {:,} and {:,}".format(*protocol.published)
         report.append(line)
-    report += _left_out(out)
+    for kind, count in _left_out(out).most_common():
+        release = f"; the release has {dataset.num_missing}" if kind == MISSING and name == dataset.prefix else ""
+        report.append(f"left out: {count} × {kind}{release}")
     if name == dataset.prefix:
         report += shortfall((name.decode() for name in raw["found"]), dataset)
     write_text(out / f"{name}_report.txt", "".join(f"{line}\n" for line in report))
@@ -217,8 +226,8 @@ def write_npz(out, dataset=NTU60, name=None, second_body=None):
 
 
 def _left_out(out):
-    """How many recordings both steps left out, and why: lines."""
+    """{why: how many recordings both steps left out}."""
     skipped = batch.Skipped()
     for folder in (RAW, DENOISED):
         skipped.reasons += (out / folder / SKIPPED).read_text(encoding="utf-8").splitlines()
-    return [f"left out: {count} × {kind}" for kind, count in skipped.kinds().most_common()]
+    return skipped.kinds()

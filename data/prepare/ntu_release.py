@@ -89,6 +89,11 @@ def parse_name(name):
     return dict(zip(FIELDS, map(int, match.groups()), strict=True))
 
 
+def parse_names(names):
+    """(N, 5) int16, the FIELDS of N names."""
+    return np.fromiter((number for name in names for number in parse_name(name).values()), np.int16).reshape(-1, len(FIELDS))
+
+
 def check_name(name, dataset):
     """ValueError unless the file belongs to the data set and to a side of each of its protocols."""
     fields = parse_name(name)
@@ -110,17 +115,16 @@ def actions(setup):
 def shortfall(names, dataset):
     """Lines that say which setups and cameras lack files; none if the release is whole.
 
-    names: of the raw files found. Within a setup everybody who is there did all 60 actions before all three cameras in every
-    replication, so what is missing of them shows in the names alone; that somebody is missing altogether shows in the total.
+    names: of the raw files found, each once. Within a setup everybody who is there did all 60 actions before all three cameras in
+    every replication, so what is missing of them shows in the names alone; that somebody is missing altogether, in the total.
     """
     performers = max(max(protocol.train + protocol.test) for protocol in dataset.protocols)
-    size = np.array((dataset.num_setups, CAMERAS, performers, REPLICATIONS, dataset.num_classes))
-    grid = np.zeros(size + 1, bool)
-    for name in names:
-        grid[tuple(parse_name(name).values())] = True
-    count = np.count_nonzero(grid)
+    size, fields = np.array((CAMERAS, performers, REPLICATIONS, dataset.num_classes)) + 1, parse_names(names)
+    count = len(fields)
     lines = [] if count == dataset.num_files else [f"{count:,} of the {dataset.num_files:,} files of {dataset.title}"]
-    for setup, files in enumerate(grid[1:], 1):
+    for setup in range(1, dataset.num_setups + 1):
+        files = np.zeros(size, bool)
+        files[tuple(fields[fields[:, 0] == setup, 1:].T)] = True
         there = files.any(axis=(0, 3))  # who, in which replication
         if not there.any():
             lines.append(f"setup {setup}: no file")

@@ -14,19 +14,25 @@ import numpy as np
 
 from data.prepare import batch, store
 from data.prepare.npz import Split, write_dataset
+from data.prepare.skeleton_file import FAR, is_coordinate
 from util.files import write_text
 
 NUM_JOINTS, NUM_BODIES, NUM_CLASSES, MAX_FRAMES, LAYOUT = 25, 2, 51, 300, "kinect_v2"
 NUMBERS = NUM_BODIES * NUM_JOINTS * 3
-RAW = "raw_data"
+RAW, VIEWS = "raw_data", "LMR"
 
 
 @dataclass(frozen=True)
 class Dataset:
-    """A phase of PKU-MMD. splits: protocol -> names of its split file; published: protocol -> instances in train and test."""
+    """A phase of PKU-MMD.
+
+    name: form of the file names, recording and view; splits: protocol -> names of its split file; published: protocol ->
+    instances in train and test.
+    """
 
     title: str
     prefix: str
+    name: str
     splits: dict
     published: dict
 
@@ -34,6 +40,7 @@ class Dataset:
 PKU1 = Dataset(
     title="PKU-MMD I",
     prefix="PKUv1",
+    name=r"(\d{4})-([LMR])",
     splits={
         "XSub": ("cross_subject.txt", "cross-subject.txt"),
         "XView": ("cross_view.txt", "cross-view.txt"),
@@ -43,6 +50,7 @@ PKU1 = Dataset(
 PKU2 = Dataset(
     title="PKU-MMD II",
     prefix="PKUv2",
+    name=r"(A\d\dN\d\d)-([LMR])",
     splits={
         "XSub": ("cross_subject_v2.txt", "cross_subject.txt", "cross-subject.txt"),
         "XView": ("cross_view_v2.txt", "cross_view.txt", "cross-view.txt"),
@@ -63,14 +71,14 @@ def read_frames(path):
     if len(wrong):
         raise ValueError(f"{path}: line {wrong[0] + 1}: {per_line[wrong[0]]} numbers instead of {NUMBERS}")
     try:
-        with np.errstate(over="ignore"):
-            frames = np.array(text.split(), np.float64).astype(np.float32).reshape(-1, NUMBERS)
+        frames = np.array(text.split(), np.float64)
     except ValueError:
         frames = None
-    if frames is None or not np.isfinite(frames).all():
-        line, word = next((i, w) for i, line in enumerate(text.splitlines(), 1) for w in line.split() if not _is_number(w))
-        raise ValueError(f"{path}: line {line}: {word.decode('ascii', 'replace')[:40]!r} is not a finite number")
-    return frames
+    if frames is None or not (np.abs(frames) < FAR).all():
+        line, word = next((i, w) for i, line in enumerate(text.splitlines(), 1) for w in line.split() if not is_coordinate(w))
+        word = word.decode("ascii", "replace")[:40]
+        raise ValueError(f"{path}: line {line}: {word!r} is not a finite number below {FAR:,.0f} m")
+    return frames.astype(np.float32).reshape(-1, NUMBERS)
 
 
 def _words_per_line(text):
@@ -81,14 +89,6 @@ def _words_per_line(text):
     return np.add.reduceat(begins.astype(np.int64), lines)
 
 
-def _is_number(word):
-    try:
-        with np.errstate(over="ignore"):
-            return bool(np.isfinite(np.float32(float(word))))
-    except ValueError:
-        return False
-
-
 def read_instances(skeletons, labels):
     """Instances of one video: ([(class, start, frames (T, 150)), ...], reasons for the rows left out, remarks on those cut).
 
@@ -97,7 +97,8 @@ def read_instances(skeletons, labels):
     if not Path(labels).is_file():
         raise ValueError(f"{skeletons}: has no label file {labels}")
     frames, instances, reasons, remarks = read_frames(skeletons), [], [], []
-    rows = [(i, row) for i, row in enumerate(Path(labels).read_text(errors="replace").splitlines(), 1) if row.strip()]
+    text = Path(labels).read_text("utf-8-sig", errors="replace")
+    rows = [(line, row) for line, row in enumerate(text.splitlines(), 1) if row.strip()]
     if not rows:
         reasons.append(f"{labels}: the file is empty")
     for line, row in rows:
@@ -115,7 +116,7 @@ def read_instances(skeletons, labels):
 def _parse(row):
     """label, start and end of a row."""
     fields = row.split(",")
-    if len(fields) not in (3, 4) or not all(re.fullmatch(r"\s*\d+\s*", field) for field in fields[:3]):
+    if len(fields) not in (3, 4) or not all(re.fullmatch(r"[ \t]*[0-9]{1,9}[ \t]*", field) for field in fields[:3]):
         raise ValueError(f"{row.strip()[:40]!r} is not label,start,end,confidence")
     label, start, end = map(int, fields[:3])
     if not 1 <= label <= NUM_CLASSES:
@@ -153,14 +154,11 @@ def generate(raw, out, dataset, workers=None, strict=False):
     """
     raw, out, skipped = Path(raw), Path(out), batch.Skipped(strict)
     splits = {protocol: _split_file(raw, names) for protocol, names in dataset.splits.items()}
-    files = sorted((raw / "skeleton").glob("*.txt"))
-    if not files:
-        hint = f"unpack {dataset.title} there or name its folder with --raw"
-        raise FileNotFoundError(f"{raw / 'skeleton'}: holds no .txt file; {hint}")
+    files, found = _find(raw / "skeleton", dataset, skipped)
     video, label, start, length, remarks = _read(files, raw / "label", out / RAW, skipped, workers)
     rows, _ = store.load(out / RAW, f"{dataset.prefix} preparation")
     first_row = np.cumsum(length) - length
-    report = [f"{len(files)} videos of {dataset.title} found, {len(set(video))} used, with {len(video)} instances"]
+    report = [f"{found} videos of {dataset.title} found, {len(set(video))} used, with {len(video)} instances"]
     paths = []
     for protocol, split_file in splits.items():
         train = training_names(split_file)
@@ -180,11 +178,35 @@ def generate(raw, out, dataset, workers=None, strict=False):
         write_dataset(paths[-1], parts, MAX_FRAMES, NUM_CLASSES, NUM_JOINTS, NUM_BODIES, LAYOUT)
         compared = _compared(counts, dataset.published.get(protocol))
         report.append(f"{paths[-1]}: {counts[0]:,} train, {counts[1]:,} test{compared}")
-    report += [f"left out: {count} × {kind}" for kind, count in skipped.kinds().most_common()] + remarks
+    report += [f"left out: {count} × {kind}" for kind, count in skipped.kinds().most_common()]
+    report += [*_short_views(files), *remarks]
     write_text(out / f"{dataset.prefix}_report.txt", "".join(f"{line}\n" for line in report))
     print(*report, sep="\n")
     skipped.write(out / RAW / "skipped.txt")
     return paths
+
+
+def _find(folder, dataset, skipped):
+    """(The videos, sorted by name; how many files there are). Other names, such as a copy's '0002-M (1).txt', go to `skipped`."""
+    files, videos = sorted(folder.glob("*.txt")), []
+    if not files:
+        hint = f"unpack {dataset.title} there or name its folder with --raw"
+        raise FileNotFoundError(f"{folder}: holds no .txt file; {hint}")
+    for file in files:
+        if re.fullmatch(dataset.name, file.stem):
+            videos.append(file)
+        else:
+            skipped.add(f"{file}: not a name of a video of {dataset.title}")
+    if not videos:
+        raise ValueError(f"none of the {len(files)} videos can be used; the first: {skipped.reasons[0]}")
+    return videos, len(files)
+
+
+def _short_views(files):
+    """Lines that name the recordings which are there from other views only."""
+    there = {view: {file.stem[:-2] for file in files if file.stem[-1] == view} for view in VIEWS}
+    lacking = {view: sorted(set().union(*there.values()) - there[view]) for view in VIEWS}
+    return [f"view {view} lacks {len(names)} recordings: {', '.join(names)}" for view, names in lacking.items() if names]
 
 
 def _compared(counts, published):

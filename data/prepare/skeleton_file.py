@@ -13,6 +13,7 @@ import numpy as np
 
 BODY_FIELDS = 10
 JOINT_FIELDS = 12
+FAR = 1e6  # metres; what is farther is no measurement, and its square would overflow
 
 
 @dataclass
@@ -40,7 +41,7 @@ def read_skeleton(path, num_joints=25):
 
     Both are empty for a recording without any body. Fields after x y z may hold anything.
     Raises ValueError naming file and line: empty, binary or truncated file, a line that is not what its place demands,
-    another joint count, coordinates that are not finite numbers, more lines than the frame count announces.
+    another joint count, coordinates that are not finite numbers below FAR, more lines than the frame count announces.
     """
     lines = _Lines(path)
     num_frames = 0
@@ -66,22 +67,21 @@ def read_skeleton(path, num_joints=25):
 def _numbers(lines, tokens, places, num_joints):
     """(bodies in the file's order, V, 3) float32 of the coordinates as text."""
     try:
-        with np.errstate(over="ignore"):
-            values = np.array(list(map(float, tokens)), dtype=np.float64).astype(np.float32)
-        if np.isfinite(values).all():
-            return values.reshape(-1, num_joints, 3)
+        values = np.array(list(map(float, tokens)), dtype=np.float64)
+        if (np.abs(values) < FAR).all():
+            return values.astype(np.float32).reshape(-1, num_joints, 3)
     except ValueError:
         pass
-    wrong = next(i for i, token in enumerate(tokens) if not _is_number(token))
+    wrong = next(i for i, token in enumerate(tokens) if not is_coordinate(token))
     body, joint = divmod(wrong // 3, num_joints)
     lines.position = places[body] + joint + 1
-    lines.fail(f"coordinate {_short(tokens[wrong])} is not a finite number")
+    lines.fail(f"coordinate {_short(tokens[wrong])} is not a finite number below {FAR:,.0f} m")
 
 
-def _is_number(token):
+def is_coordinate(word):
+    """Whether the text is a finite number of metres below FAR."""
     try:
-        with np.errstate(over="ignore"):
-            return bool(np.isfinite(np.float32(float(token))))
+        return abs(float(word)) < FAR
     except ValueError:
         return False
 

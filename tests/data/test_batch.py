@@ -1,4 +1,9 @@
 import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
 
 import pytest
 
@@ -27,6 +32,33 @@ def test_strict_stops_at_the_first_error(workers):
 def test_a_killed_worker_is_one_line():
     with pytest.raises(ChildProcessError, match="reading: a worker was killed, .*; try --workers 1"):
         list(batch.each(os._exit, [9] * 40, "reading", batch.Skipped(), workers=2))
+
+
+def test_a_killed_parent_leaves_no_workers():
+    code = """import os, time; from data.prepare import batch
+def work(i):
+    time.sleep(0.05)
+    return os.getpid()
+for _, pid in batch.each(work, range(999), "", batch.Skipped(), 2, chunk=1):
+    print(pid, flush=True)"""
+    parent = subprocess.Popen([sys.executable, "-c", code], cwd=Path(__file__).resolve().parents[2], text=True,
+                              stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)  # fmt: skip
+    workers = {int(parent.stdout.readline()) for _ in range(6)}
+    parent.send_signal(signal.SIGKILL)
+    parent.wait()
+    deadline = time.monotonic() + 20
+    while (left := list(filter(alive, workers))) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    for pid in left:
+        os.kill(pid, signal.SIGKILL)
+    assert not left
+
+
+def alive(pid):
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] not in "ZX"
+    except (FileNotFoundError, ProcessLookupError):
+        return False
 
 
 def test_number_of_workers():

@@ -68,7 +68,7 @@ def test_published_commands_give_the_published_arrays_bit_for_bit(dataset, share
     assert "R001A0" in (report := (out / "raw_data/skipped.txt").read_text()) and ": no frame has a body" in report
     report = (out / f"{dataset.prefix}_report.txt").read_text()
     assert f"{found} files of {dataset.title} found, {used} used\n" in report
-    assert "left out: 1 × no frame has a body (missing skeleton)\n" in report
+    assert f"left out: 1 × no frame has a body (missing skeleton); the release has {dataset.num_missing}\n" in report
     assert f"{found} of the {dataset.num_files:,} files of {dataset.title}\n" in report
     for protocol in dataset.protocols:
         name = f"{dataset.prefix}_{protocol.name}.npz"
@@ -276,6 +276,18 @@ def test_a_killed_step_leaves_nothing_under_the_final_name(raw, tmp_path):
     assert (out / "NTU60_XSub.npz").read_bytes() == before and not (out / "NEW_XSub.npz").exists()
     prepare(tmp_path / "raw", out)
     assert not (out / "NTU60_XSub.npz.part").exists()
+
+
+def test_a_complete_step_has_its_list_of_skipped_files(raw, tmp_path, monkeypatch):
+    """Stopped between results and list, a step is not complete."""
+    out = tmp_path / "out"
+    prepare(raw("S001C001P001R001A001", "S001C002P003R001A001"), out)
+    monkeypatch.setattr(ntu.batch.Skipped, "write", lambda *_: 1 / 0)
+    for step, folder in ((lambda: ntu.denoise_raw(out), ntu.DENOISED), (lambda: ntu.read_raw([tmp_path / "raw"], out), ntu.RAW)):
+        assert (out / folder / "index.npz").exists()
+        with pytest.raises(ZeroDivisionError):
+            step()
+        assert not (out / folder / "index.npz").exists()
 
 
 def test_killed_at_any_moment_and_started_again(raw, tmp_path):

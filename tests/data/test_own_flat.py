@@ -104,8 +104,8 @@ def test_damaged_npz_files_are_one_line(tmp_path):
 @pytest.mark.parametrize(
     "at, value, reason",
     [
-        (b"PK\3\4", (8, 99), "not an npz that can be read"),  # a compression that is not known
-        (b"PK\1\2", (8, 1), "not an npz that can be read|not a complete npz"),  # encrypted
+        (b"PK\3\4", (8, 99), "joints.npy' is not a plain npy array"),  # a compression that is not known
+        (b"PK\1\2", (8, 1), "is not a plain npy array|not a complete npz"),  # encrypted
     ],
 )
 def test_npz_files_of_another_kind(tmp_path, at, value, reason):

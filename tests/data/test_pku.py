@@ -1,8 +1,10 @@
 """PKU-MMD: the published arrays bit for bit, and every kind of spoilt video, label row and split file."""
 
 import shutil
+import signal
 import subprocess
 import sys
+import time
 import zipfile
 from pathlib import Path
 
@@ -110,6 +112,8 @@ def test_long_instances_are_cut_at_300_frames_and_ends_at_the_video(raw, tmp_pat
         ("3,1.5,5,1", "'3,1.5,5,1' is not label,start,end"),
         ("walk,1,5,1", "'walk,1,5,1' is not"),
         ("3 1 5 1", "'3 1 5 1' is not"),
+        ("\u0663,1,5,1", "'\u0663,1,5,1' is not"),
+        (f"{10**10},1,5,1", "'10000000000,1,5,1' is not"),
     ],
 )
 def test_spoilt_label_rows(raw, tmp_path, row, reason):
@@ -139,6 +143,7 @@ def spoilt(line, text):
         (spoilt(2, lambda row: row.replace(row.split()[7], "x1", 1)), "0003-R.txt: line 3: 'x1' is not a finite number"),
         (spoilt(2, lambda row: row.replace(row.split()[7], "nan", 1)), "0003-R.txt: line 3: 'nan' is not a finite number"),
         (spoilt(2, lambda row: row.replace(row.split()[7], "1e99", 1)), "0003-R.txt: line 3: '1e99' is not a finite number"),
+        (spoilt(2, lambda row: row.replace(row.split()[7], "-1e30", 1)), "line 3: '-1e30' is not a finite number below"),
         (spoilt(0, lambda row: "-inf" + row[row.index(" ") :]), "0003-R.txt: line 1: '-inf' is not a finite number"),
     ],
 )
@@ -176,6 +181,52 @@ def test_what_stops_the_preparation(raw, tmp_path, change, message):
     assert done.returncode == 1 and "Traceback" not in done.stderr
     assert sum(line.startswith("error: ") for line in done.stderr.splitlines()) == 1
     assert not list((tmp_path / "out").glob("*.npz"))
+
+
+def test_a_byte_order_mark_spoils_no_label(raw, tmp_path):
+    raw[1]("0003-R", "\ufeff5,0,9,1\r\n")
+    assert prepared(raw[0], tmp_path / "out")[0]["y_train"].argmax(1).tolist() == [0, 50, 4]
+
+
+def test_names_of_no_video_get_into_no_split(raw, tmp_path):
+    """A browser's copy of a training video must not end up among the test videos."""
+    for name in ("0001-L (1)", "A01N01-L", "0001-X", "readme"):
+        raw[1](name, "1,0,9,1")
+    arrays, skipped = prepared(raw[0], tmp_path / "out")
+    assert len(arrays["y_train"]) == 2 and len(arrays["y_test"]) == 1
+    assert skipped[:4] == [f"{raw[0] / 'skeleton' / name}.txt: not a name of a video of PKU-MMD I"
+                           for name in ("0001-L (1)", "0001-X", "A01N01-L", "readme")]  # fmt: skip
+    assert pku.re.fullmatch(pku.PKU2.name, "A01N01-L") and not pku.re.fullmatch(pku.PKU2.name, "0001-L")
+
+
+def test_views_that_are_short_are_named(raw, tmp_path):
+    for name in ("0001-M", "0002-L", "0003-L", "0003-M", "0003-R"):
+        raw[1](name, "1,0,9,1")
+    prepared(raw[0], tmp_path / "out")
+    report = (tmp_path / "out/PKUv1_report.txt").read_text()
+    assert "view R lacks 2 recordings: 0001, 0002\n" in report and "view L" not in report and "view M" not in report
+
+
+def test_killed_at_any_moment_and_started_again(raw, tmp_path):
+    for i in range(3, 23):
+        raw[1](f"{i:04}-L", "1,0,20,2\n51,20,50,1\n")
+    whole, disturbed = tmp_path / "whole", tmp_path / "disturbed"
+    words = [sys.executable, "pku_gendata.py", "--raw", raw[0], "--workers", "2", "--out"]
+    begin = time.perf_counter()
+    subprocess.run([*words, whole], cwd=ROOT / "data/pku_v1", check=True, capture_output=True)
+    killed = 0
+    for moment in np.random.default_rng(0).uniform(0.3, 0.95, 5) * (time.perf_counter() - begin):
+        process = subprocess.Popen([*words, disturbed], cwd=ROOT / "data/pku_v1", stdout=-3, stderr=-3)
+        time.sleep(moment)
+        killed += process.poll() is None
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+        for npz in disturbed.glob("*.npz"):
+            assert npz.read_bytes() == (whole / npz.name).read_bytes()
+    subprocess.run([*words, disturbed], cwd=ROOT / "data/pku_v1", check=True, capture_output=True)
+    files = [sorted(file.relative_to(out) for file in out.rglob("*") if file.is_file()) for out in (whole, disturbed)]
+    assert killed and files[0] == files[1] and len(files[0]) == 6
+    assert all((whole / file).read_bytes() == (disturbed / file).read_bytes() for file in files[0] if file.suffix != ".txt")
 
 
 def test_every_video_is_read_once(raw, tmp_path, monkeypatch):

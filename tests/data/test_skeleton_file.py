@@ -98,6 +98,7 @@ def test_truncated_anywhere(write, example):
         (lambda t: swap(t, 29, 2, "-inf"), 29, "'-inf' is not a finite"),
         (lambda t: swap(t, 40, 0, "0,25"), 40, "'0,25' is not a finite"),
         (lambda t: swap(t, 85, 2, "1e39"), 85, "'1e39' is not a finite"),
+        (lambda t: swap(t, 85, 2, "-1e30"), 85, "'-1e30' is not a finite number below 1,000,000 m"),
         (lambda t: swap(t, 40, 5, ""), 40, "11 fields instead of the 12 of a joint"),
         (lambda t: swap(t, 40, 5, "1 1"), 40, "13 fields instead of the 12 of a joint"),
         (lambda t: t.replace("\n25\n", "\n\n25\n", 1), 4, "'' instead of a joint count"),
