@@ -15,10 +15,11 @@ def parser(description, out, strict=True):
 
 
 def run(main):
-    """main(), with a user's mistake as one line instead of a traceback."""
+    """main(), with a user's mistake as one line and exit code 2 instead of a traceback."""
     try:
         main()
     except (ValueError, OSError) as error:
-        sys.exit(f"error: {error}")
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(2)
     except KeyboardInterrupt:
         sys.exit("interrupted; nothing incomplete was left under its final name")

@@ -258,12 +258,9 @@ def main():
     args = parser.parse_args()
     if not 1 <= args.fps <= 1000:
         parser.error(f"--fps {args.fps:g}: frames per second, 1 to 1000")
-    try:
-        lines, sequence = inspect(args.file, args.split, args.index, args.name)
-        print(*lines, sep="\n")
-        print(*draw(sequence, args.gif, args.sheet, args.fps, args.view, args.up), sep="\n")
-    except (ValueError, OSError) as error:
-        parser.exit(2, f"error: {error}\n")
+    lines, sequence = inspect(args.file, args.split, args.index, args.name)
+    print(*lines, sep="\n")
+    print(*draw(sequence, args.gif, args.sheet, args.fps, args.view, args.up), sep="\n")
 
 
 if __name__ == "__main__":

@@ -223,7 +223,7 @@ def test_bad_files_are_reported_and_the_rest_goes_on(raw, tmp_path, capsys):
     ]  # fmt: skip
     assert np.load(out / "NTU60_XSub.npz")["name_train"].tolist() == ["S001C001P001R001A001"]
     strict = run("get_raw_skes_data.py", "--raw", folder, "--out", out, "--strict")
-    assert strict.returncode == 1 and strict.stderr.splitlines()[-1].startswith("error: ")
+    assert strict.returncode == 2 and strict.stderr.splitlines()[-1].startswith("error: ")
     assert "P005R001A001.skeleton: the file is binary" in strict.stderr and "Traceback" not in strict.stderr
 
 
@@ -249,7 +249,7 @@ def test_recordings_of_which_nothing_is_left(raw, tmp_path, skeleton_text, walk)
 def test_a_step_without_its_input_is_one_line(tmp_path, script, message):
     args = ["--raw", tmp_path / "nowhere"] if "skes" in script else []
     done = run(script, "--out", tmp_path, *args)
-    assert done.returncode == 1 and len(done.stderr.splitlines()) == 1 and message in done.stderr
+    assert done.returncode == 2 and len(done.stderr.splitlines()) == 1 and message in done.stderr
 
 
 def test_a_step_after_a_newer_one_is_refused(raw, tmp_path):

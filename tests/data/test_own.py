@@ -261,7 +261,7 @@ def test_command_line(raw, tmp_path):
     ]
     for args, reason in wrong:
         done = run(*args, "--out", tmp_path / "wrong")
-        assert done.returncode == 1 and done.stderr.splitlines()[-1].startswith("error: ") and reason in done.stderr, done.stderr
+        assert done.returncode == 2 and done.stderr.splitlines()[-1].startswith("error: ") and reason in done.stderr, done.stderr
         assert "Traceback" not in done.stderr
     for args, reason in (
         (("--unit", "inch"), "'inch' is none of m, cm, mm"),

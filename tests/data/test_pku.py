@@ -178,7 +178,7 @@ def test_what_stops_the_preparation(raw, tmp_path, change, message):
     with pytest.raises((ValueError, FileNotFoundError), match=message):
         prepared(raw[0], tmp_path / "out")
     done = run(ROOT / "data/pku_v1", "--raw", raw[0], "--out", tmp_path / "out")
-    assert done.returncode == 1 and "Traceback" not in done.stderr
+    assert done.returncode == 2 and "Traceback" not in done.stderr
     assert sum(line.startswith("error: ") for line in done.stderr.splitlines()) == 1
     assert not list((tmp_path / "out").glob("*.npz"))
 

@@ -237,5 +237,5 @@ def test_command_line(written, content, tmp_path):
     ]
     for args, reason in wrong:
         done = run(*args, "--out", tmp_path / "wrong")
-        assert done.returncode == 1 and len(done.stderr.splitlines()) == 1 and reason in done.stderr, done.stderr
+        assert done.returncode == 2 and len(done.stderr.splitlines()) == 1 and reason in done.stderr, done.stderr
     assert not (tmp_path / "wrong").exists() and not (tmp_path / "HACKED").exists()

@@ -119,7 +119,7 @@ def test_command_line(raw, tmp_path):
     assert [path.name for path in (tmp_path / "out").glob("*.npz")] == ["UCLA_XView_align.npz"]
     for bad, reason in ((tmp_path / "none", "no such folder or zip"), (tmp_path, "holds no .json file")):
         done = run("--raw", bad, "--out", tmp_path)
-        assert done.returncode == 1 and len(done.stderr.splitlines()) == 1 and reason in done.stderr
+        assert done.returncode == 2 and len(done.stderr.splitlines()) == 1 and reason in done.stderr
     (tmp_path / "cut.zip").write_bytes(b"PK\3\4 broken")
     assert "neither a folder nor a complete zip" in run("--raw", tmp_path / "cut.zip", "--out", tmp_path).stderr
 
