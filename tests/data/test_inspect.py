@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from data.prepare import facts, inspect
+from data.prepare import cli, facts, inspect
 from data.prepare.inspect import Sequence, draw
 from data.ucla.ucla_gendata import read_sequence
 from feeder import skeleton
@@ -30,7 +30,7 @@ def look(monkeypatch, capsys, tmp_path):
             inspect.main()
             return capsys.readouterr().out, Path.cwd()
         with pytest.raises(SystemExit) as stop:
-            inspect.main()
+            cli.run(inspect.main)
         text = capsys.readouterr().err
         assert stop.value.code == 2 and text.startswith("error: ") and text.count("\n") == 1, text
         return text[7:-1]
