@@ -18,6 +18,8 @@ def main(argv=None):
     args, device = run.start("retrieval", argv)
     splits = {split: run.feeder(args, split, augment=False) for split in ("train", "test")}
     data = splits["train"]
+    if args.k > len(data):
+        raise ValueError(f"k {args.k}: the gallery has only {len(data)} samples")
     model = Transformer(**run.model_options(args, data), num_classes=data.num_classes, protocol="linprobe")
     encoder = run.load_encoder(args, model)
     model.to(device).eval()
@@ -26,8 +28,6 @@ def main(argv=None):
         outputs(lambda x: pool(model.forward_features(x)), test_loader(split, args, device), device, args.enable_amp)
         for split in splits.values()
     )
-    if args.k > len(gallery):
-        raise ValueError(f"k {args.k}: the gallery has only {len(gallery)} samples")
     if args.save_features and distributed.is_main():
         arrays = {"x_train": gallery, "y_train": gallery_labels, "x_test": queries, "y_test": labels}
         arrays |= {f"name_{split}": data.names[data.indices] for split, data in splits.items() if data.names is not None}

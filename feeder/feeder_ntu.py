@@ -1,12 +1,14 @@
 """The data set of every stage: skeleton sequences out of one npz, cropped, resized and augmented."""
 
+from contextlib import contextmanager
+
 import numpy as np
 import torch
 from torch.utils.data import Dataset
 
 from feeder import tools
 from feeder.batch import Draws
-from feeder.npz import open_npz
+from feeder.npz import identity, open_npz
 from feeder.skeleton import parents_of
 
 SPLITS = ("train", "val", "test")
@@ -25,7 +27,8 @@ class Feeder(Dataset):
     data_ratio: share of the samples to use, int(N · ratio), drawn without replacement with subset_seed.
 
     Raises ValueError or FileNotFoundError in one line naming the file and key: unreadable npz, missing array, wrong shape,
-    labels that are not one of the classes, a sample without frames or with values that are not finite.
+    labels that are not one of the classes, a sample without frames or with values that are not finite; later, when frames are
+    read, that the file is no longer the one that was opened.
     """
 
     in_memory = False  # see feeder.batch
@@ -58,6 +61,7 @@ class Feeder(Dataset):
         self.key = "test" if split == "test" else "train"  # of the arrays in the file
         self.p_interval, self.window_size, self.min_frames = p, window_size, min_frames
         self.random_rot, self.rot_theta, self.bone, self.vel = random_rot, rot_theta, bone, vel
+        self.identity = identity(data_path)
         self._open()
         self.label = self._labels()
         self.indices = np.arange(len(self.x))
@@ -168,7 +172,8 @@ class Feeder(Dataset):
 
     def collect(self, indices, draws):
         """Host part of a batch: ((crops one after another (R, M·V·3), first row (N,), length (N,)[, rotation]), labels, rows)."""
-        frames = [self.frames(i) for i in indices]
+        with self._undisturbed():
+            frames = [self._frames(i) for i in indices]
         begin, length, *rotation = self.plan(np.array([len(f) for f in frames]), draws)
         crops = np.concatenate([f[b : b + n] for f, b, n in zip(frames, begin, length, strict=True)])
         first = np.cumsum(length) - length
@@ -194,6 +199,24 @@ class Feeder(Dataset):
 
     def frames(self, index):
         """The valid frames of sample `index`, copied out of the map: (T, M·V·3), as many as have a sum that is not 0."""
+        with self._undisturbed():
+            return self._frames(index)
+
+    @contextmanager
+    def _undisturbed(self):
+        """Frames that are read in this block come from the file that was opened. Raises ValueError if it is another one, or was
+        written to: the map would show a mixture, and end the process where the file has become shorter."""
+        self._check_file()
+        try:
+            yield
+        finally:
+            self._check_file()
+
+    def _check_file(self):
+        if identity(self.data_path) != self.identity:
+            raise ValueError(f"{self.data_path}: was replaced, changed or removed while it was in use; start again")
+
+    def _frames(self, index):
         row = self.indices[index]
         sequence = self.x[row]
         if self.valid_frames is not None:
@@ -217,4 +240,5 @@ class Feeder(Dataset):
 
     def __setstate__(self, state):
         self.__dict__.update(state)
-        self._open()
+        with self._undisturbed():
+            self._open()

@@ -7,6 +7,7 @@ in data/demo/ and output/demo/. With --smoke, a tenth of the data and two epochs
 import argparse
 import json
 import os
+import shutil
 import statistics
 import subprocess
 import sys
@@ -51,6 +52,8 @@ def main():
     options = ["--data_path", str(data / "DEMO_XSub.npz"), *(SMOKE_SIZE if args.smoke else [])]
     schedule = SMOKE_SCHEDULE if args.smoke else []
     seeds = range(args.seeds)
+    for s in seeds:  # what an earlier demo left
+        shutil.rmtree(output / f"seed{s}", ignore_errors=True)
     title(f"3. Pre-train MAMP without labels, {args.seeds} seeds side by side")
     folders = [output / f"seed{s}/pretrain" for s in seeds]
     side_by_side([command("main_pretrain.py", "pretrain", f, s, options + schedule) for s, f in zip(seeds, folders, strict=True)])

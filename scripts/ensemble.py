@@ -8,10 +8,13 @@ softmax.
 
 import argparse
 import sys
-import zipfile
 from pathlib import Path
 
 import numpy as np
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from feeder.npz import open_npz  # noqa: E402
 
 
 def main(argv=None):
@@ -44,12 +47,13 @@ def load(file):
     if not Path(file).is_file():
         raise FileNotFoundError(f"{file}: no such file; main_finetune.py or main_linprobe.py write it with --eval CHECKPOINT")
     try:
-        with np.load(file) as arrays:
-            stream = {key: arrays[key] for key in ("scores", "label", "name", "input_stream")}
-    except (KeyError, ValueError, OSError, EOFError, zipfile.BadZipFile) as error:
+        arrays = open_npz(file)
+        stream = {key: np.array(arrays[key]) for key in ("scores", "label", "name", "input_stream")}
+    except (KeyError, ValueError) as error:
         raise ValueError(f"{file}: not the scores of an evaluation ({' '.join(str(error).split())})") from error
     scores, label, name = stream["scores"], stream["label"], stream["name"]
-    if scores.ndim != 2 or label.shape != (len(scores),) or name.shape != label.shape or not np.isfinite(scores).all():
+    numbers = scores.dtype.kind == "f" and scores.ndim == 2 and np.isfinite(scores).all()
+    if not numbers or label.shape != (len(scores),) or label.dtype.kind not in "iu" or name.shape != label.shape:
         shapes = f"scores {scores.shape}, label {label.shape}, name {name.shape}"
         raise ValueError(f"{file}: {shapes}; wanted are finite scores (N, K), a label and a name for each")
     return stream | {"input_stream": str(stream["input_stream"])}

@@ -89,7 +89,7 @@ def without_doubles(results):
     """Results that differ in seed, subset or encoder from others of their settings, and [(result, the one that it doubles)]."""
     first, doubles = {}, []
     for result in results:
-        key = (result["stage"], result["dataset"], described(result), result.options.get("enable_amp"), result["seed"],
+        key = (result["stage"], result["dataset"], described(result), _mixed(result), result["seed"],
                str(result.content.get("subset_seed")), result.encoder.get("sha256"))  # fmt: skip
         if key in first:
             doubles.append((result, first[key]))
@@ -102,7 +102,7 @@ def averages(results):
     """Our part of a line for each precision and judged epoch; one empty part without results."""
     groups = defaultdict(list)
     for result in results:
-        groups[result.options.get("enable_amp"), result.encoder.get("epoch")].append(result)
+        groups[_mixed(result), result.encoder.get("epoch")].append(result)
     parts = [
         {
             "mean": statistics.mean(r.accuracy for r in group),
@@ -117,6 +117,11 @@ def averages(results):
         for (amp, epoch), group in sorted(groups.items(), key=str)
     ]
     return parts or [dict.fromkeys(("mean", "std", "runs", "seeds", "encoder epoch", "last epoch", "read-out", "precision"))]
+
+
+def _mixed(result):
+    """Whether the run or the pre-training it judges was computed in mixed precision."""
+    return bool(result.options.get("enable_amp") or result.encoder.get("enable_amp"))
 
 
 def described(result):

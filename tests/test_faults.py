@@ -10,6 +10,8 @@ import multiprocessing
 import os
 import signal
 import socket
+import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -20,6 +22,7 @@ import torch
 from util import checkpoint, stopping
 from util.training import Saver
 
+ROOT = Path(__file__).resolve().parents[1]
 STAGES = ("pretrain", "linprobe", "finetune")
 EPOCHS = 40
 
@@ -156,6 +159,23 @@ def test_two_processes_are_stopped_and_resumed(stage, start, line, tmp_path):
         assert both(stopped, after) == [stopping.REQUEUE] * 2
     assert both(stopped) == [0, 0]
     assert_same_end(tmp_path / "whole", stopped)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_to_the_whole_process_group_leaves_the_loader_its_workers(number, invented, options, tmp_path):
+    """As torchrun and Ctrl-C send it: the run saves, and nobody stays behind."""
+    words = options("pretrain", invented, tmp_path, "--epochs", 4000, "--resume", "auto", num_workers=2)
+    process = subprocess.Popen([sys.executable, "main_pretrain.py", *words], cwd=ROOT, start_new_session=True, stdout=-3, stderr=-3)
+    while process.poll() is None and (not (tmp_path / "log.jsonl").exists() or not (tmp_path / "log.jsonl").read_text()):
+        time.sleep(0.01)
+    children = Path(f"/proc/{process.pid}/task/{process.pid}/children")
+    workers = [int(pid) for pid in children.read_text().split()] if children.exists() else []
+    os.killpg(process.pid, number)
+    assert process.wait(60) == stopping.REQUEUE and position(tmp_path) > (0, 0)
+    deadline = time.monotonic() + 10
+    while any(Path(f"/proc/{pid}").exists() for pid in workers) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert not any(Path(f"/proc/{pid}").exists() for pid in workers)
 
 
 def test_a_damaged_checkpoint_falls_back_to_the_one_before(whole, start, line, tmp_path):

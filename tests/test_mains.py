@@ -221,6 +221,14 @@ def test_results_say_where_the_encoder_comes_from(chain, invented):
             assert checkpoint.load(last)["encoder"] == result["encoder"]
 
 
+def test_the_length_of_a_checkpoint_counts_more_than_a_yaml(chain, invented, tmp_path):
+    (tmp_path / "data.yaml").write_text(f"data_path: {invented}\nnum_frames: 4\ndim_feat: 64\n")
+    line = ["--dataset", tmp_path / "data.yaml", *PLAIN[:4], "--eval", chain / "finetune/checkpoint-last.pth"]
+    main_finetune.main([*map(str, line), "--output_dir", str(tmp_path / "eval")])
+    evaluated, reported = read(tmp_path / "eval")["last"], read(chain / "finetune")["last"]
+    assert evaluated["test_loss"] == pytest.approx(reported["test_loss"], rel=1e-5)
+
+
 def test_fine_tuning_at_another_length_resizes_the_embedding(chain, invented, tmp_path):
     line = [
         "--data_path",

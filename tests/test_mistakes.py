@@ -77,12 +77,16 @@ def call(main, argv, capfd):
         (("--effective_batch_size", "7"), "error: effective_batch_size 7 is not a multiple"),
         (("--device", "gpu"), "error: device 'gpu'"),
         (("--output_dir", __file__), "test_mistakes.py: is a file; give a folder"),
+        (("--lr", "-1"), "error: lr -1.0: not below 0"),
+        (("--clip_grad", "-1"), "error: clip_grad -1.0: a norm above 0"),
+        (("--drop_path_rate", "1.5"), "error: drop_path_rate 1.5: a share, at least 0 and below 1"),
         (("--seed", "-1"), "error: seed -1: from 0 to 2147483647"),
         (("--seed", "99999999999"), "error: seed 99999999999: from 0"),
         (("--dataset", "ntu60_xsbu"), "error: data set 'ntu60_xsbu' is not known; did you mean 'ntu60_xsub'?"),
         (("--dataset", "absent/a.yaml"), "error: absent/a.yaml: no such configuration file"),
         (("--val_groups", "2"), "no array 'group_train', so nothing can be held out"),
         (("--data_ratio", "2"), "error: data_ratio 2.0"),
+        (("--dim_feat", "1000000"), "error: out of memory; a smaller --batch_size needs less of it"),
     ],
 )
 def test_mistakes_end_in_one_line(more, message, invented, options, tmp_path, capfd):

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+import yaml
 
 import main_finetune
 import main_linprobe
@@ -137,7 +138,7 @@ def test_seed_decides_everything(whole, invented, options, tmp_path):
 
 def test_resuming_what_cannot_be_resumed(whole, invented, options, tmp_path):
     checkpoint.save(tmp_path / "bare.pth", {"model": weights(whole("pretrain") / "checkpoint-last.pth")})
-    with pytest.raises(ValueError, match="bare.pth: cannot be resumed, it has no optimizer, scaler, epoch"):
+    with pytest.raises(ValueError, match="bare.pth: cannot be resumed, it has no optimizer, scaler, samples, epoch"):
         main_pretrain.main(options("pretrain", invented, tmp_path, "--epochs", 4, "--resume", tmp_path / "bare.pth"))
     with pytest.raises(FileNotFoundError, match="absent.pth: no such checkpoint"):
         main_pretrain.main(options("pretrain", invented, tmp_path, "--epochs", 4, "--resume", tmp_path / "absent.pth"))
@@ -213,3 +214,46 @@ def test_weights_ruined_by_the_last_update_are_not_saved(invented, options, tmp_
     with pytest.raises(ValueError, match="weights are not finite after epoch 0, step 0, samples"):
         main_pretrain.main(line)
     assert all(value.isfinite().all() for value in weights(tmp_path / "checkpoint-last.pth").values())
+
+
+def test_resuming_keeps_the_encoder_it_began_with_and_says_so(invented, options, tmp_path, capsys):
+    for seed in (0, 1):
+        main_pretrain.main(options("pretrain", invented, tmp_path / f"pre{seed}", "--epochs", 1, "--seed", seed))
+    one, other = (str(tmp_path / f"pre{seed}/checkpoint-0.pth") for seed in (0, 1))
+    out = tmp_path / "ft"
+    main_finetune.main(options("finetune", invented, out, "--epochs", 1, "--finetune", one))
+    main_finetune.main(options("finetune", invented, out, "--epochs", 2, "--resume", "auto", "--finetune", other))
+    assert capsys.readouterr().out.splitlines()[-1].endswith(f"encoder from {one}, seed 0")
+    assert read(out)["encoder"]["path"] == one and yaml.safe_load((out / "config.yaml").read_text())["finetune"] == one
+
+
+def test_resuming_on_other_data_is_refused(whole, npz, arrays, options, tmp_path):
+    line = ("--epochs", 4, "--resume", whole("pretrain") / "checkpoint-1.pth")
+    with pytest.raises(ValueError, match="the run began with 24 samples of invented.npz, now there are 24 of data.npz"):
+        main_pretrain.main(options("pretrain", npz(arrays), tmp_path, *line))
+    few = {key: value[:20] if key.endswith("_train") else value for key, value in arrays.items()}
+    with pytest.raises(ValueError, match="24 samples of invented.npz, now there are 20 of invented.npz"):
+        main_pretrain.main(options("pretrain", npz(few, "invented.npz"), tmp_path, *line))
+
+
+def test_a_refused_run_leaves_the_folder_of_another_as_it_is(whole, invented, options):
+    folder = whole("finetune")
+    before = {file.name: file.read_bytes() for file in folder.iterdir()}
+    for more, message in (((), "holds a run; --resume auto goes on with it"), (("--resume", "auto", "--lr", 0.5), "began with lr")):
+        with pytest.raises(ValueError, match=message):
+            main_finetune.main(options("finetune", invented, folder, "--epochs", 4, *more))
+    with pytest.raises(ValueError, match="holds a run"):
+        main_pretrain.main(options("pretrain", invented, folder, "--epochs", 4))
+    with pytest.raises(FileNotFoundError, match="absent.npz"):
+        main_finetune.main(options("finetune", "absent.npz", folder, "--epochs", 4, "--resume", "auto"))
+    assert {file.name: file.read_bytes() for file in folder.iterdir()} == before
+
+
+def test_runs_of_before_an_option_was_there_go_on(invented, options, tmp_path):
+    line = options("finetune", invented, tmp_path, "--epochs", 1)
+    main_finetune.main(line)
+    content = checkpoint.load(tmp_path / "checkpoint-last.pth")
+    del content["config"]["skip_nonfinite"]
+    checkpoint.save(tmp_path / "checkpoint-last.pth", content)
+    main_finetune.main([*line, "--epochs", "2", "--resume", "auto"])
+    assert len(read(tmp_path, "log.jsonl")) == 2

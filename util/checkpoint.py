@@ -5,7 +5,6 @@ python -m util.checkpoint FILE...      what a file is: method, sizes, epoch, con
 
 import argparse
 import os
-import pickle
 import shutil
 import sys
 import zipfile
@@ -46,8 +45,8 @@ def link(source, path, previous=None):
 def load(path):
     """Read a checkpoint of ours or of the release, on the CPU: a dict with 'model'.
 
-    Raises FileNotFoundError or ValueError naming the file: absent, damaged, holding more than tensors and plain values, or
-    without a model.
+    Raises FileNotFoundError or ValueError naming the file: absent, damaged, holding more than tensors and plain values, claiming
+    more than it holds, or without a model.
     """
     path = Path(path)
     if not path.is_file():
@@ -59,21 +58,41 @@ def load(path):
         _verify(path)
         with torch.serialization.safe_globals([argparse.Namespace]):
             content = torch.load(path, map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, EOFError, zipfile.BadZipFile, ValueError, KeyError, OSError) as error:
+    except Exception as error:  # whatever a damaged or hostile file makes zipfile, torch and the unpickler stumble over
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         if "weights_only" in reason.lower() or "weights only" in reason.lower():
             reason = "it holds Python objects that are not plain data, and these are never executed"
         raise ValueError(f"{path}: not a readable checkpoint ({reason})") from error
-    if not isinstance(content, dict) or not isinstance(content.get("model"), dict):
+    if not isinstance(content, dict) or not _is_state(content.get("model")):
         raise ValueError(f"{path}: no state dict under 'model'")
+    for key, value in content["model"].items():  # a tensor that repeats a few numbers takes no room in a file
+        if value.nbytes > value.untyped_storage().nbytes():
+            raise ValueError(f"{path}: {key} says shape {tuple(value.shape)}, more than the file holds")
+    for key, kind in (("config", dict), ("epoch", int)):
+        if not isinstance(content.get(key, kind()), kind):
+            raise ValueError(f"{path}: {key} is not what a checkpoint has there")
     content["model"] = {k.removeprefix("module."): v for k, v in content["model"].items()}
     return content
 
 
+def _is_state(model):
+    """Whether this is {name: tensor}, tensors as they are in a model."""
+    return isinstance(model, dict) and all(
+        isinstance(key, str) and isinstance(value, torch.Tensor) and value.layout == torch.strided and not value.is_meta
+        for key, value in model.items()
+    )
+
+
 def _verify(path):
-    """RuntimeError if a part of the file differs from its checksum: torch.save writes one per part, torch.load does not look."""
+    """RuntimeError if a part of the file differs from its checksum: torch.save writes one per part, torch.load does not look.
+
+    Also if the parts are larger than the file, which torch.save does not compress: torch.load would allocate all they claim.
+    """
     if zipfile.is_zipfile(path):
         with zipfile.ZipFile(path) as archive:
+            claimed = sum(part.file_size for part in archive.infolist())
+            if claimed > path.stat().st_size:
+                raise RuntimeError(f"its parts claim {claimed} bytes, more than the file holds")
             damaged = archive.testzip()
         if damaged:
             raise RuntimeError(f"damaged: {damaged} differs from its checksum")
@@ -148,7 +167,7 @@ def sizes(content, path, head=False):
             "mlp_ratio": state["blocks.0.mlp.fc1.weight"].shape[0] / dim_feat,
             "qkv_bias": "blocks.0.attn.qkv.bias" in state,
         }
-    except (KeyError, ValueError, IndexError) as error:
+    except (KeyError, ValueError, IndexError, ZeroDivisionError) as error:
         raise ValueError(f"{path}: not the weights of a skeleton transformer (looking for {error})") from error
     found |= {key: made_with[key] for key in ("num_heads", "qk_scale", "input_stream") if key in made_with}
     if stage(content) == "pretrain" and "decoder_embed.weight" in state:

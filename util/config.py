@@ -2,6 +2,7 @@
 
 import argparse
 import difflib
+import reprlib
 from pathlib import Path
 
 import yaml
@@ -17,12 +18,17 @@ AT_LEAST_ONE = (
     "print_freq", "k",
 )  # fmt: skip
 
+NOT_NEGATIVE = (
+    "lr", "min_lr", "weight_decay", "warmup_epochs", "num_workers", "save_minutes", "layer_decay", "momentum", "val_groups",
+)  # fmt: skip
+SHARES = ("drop_rate", "attn_drop_rate", "drop_path_rate", "head_dropout", "smoothing")
+
 
 def parse(stage, argv=None):
     """Options of `stage` from --config, --dataset, a checkpoint and the rest of the command line, as a Namespace.
 
     config/<stage>.yaml holds what --config leaves out. --dataset takes a file or the name of one in config/dataset. With
-    --finetune or --eval the sizes of the model are those of the checkpoint; num_frames may differ (the embedding is resized).
+    --finetune or --eval the sizes of the model are those of the checkpoint; --num_frames may differ (the embedding is resized).
     Raises ValueError or FileNotFoundError in one line naming file and key: unknown key (with the nearest known one), value of
     another type, unreadable YAML, a size on the command line that is not the checkpoint's.
     """
@@ -42,9 +48,7 @@ def parse(stage, argv=None):
         values |= read_yaml(_dataset(dataset), stage) | {"dataset": Path(dataset).stem}
     source = (values | given).get("eval") or (values | given).get("finetune")
     if source:
-        sizes = _sizes(source, stage, given, head="eval" in given)
-        defaults["num_frames"] = sizes.pop("num_frames")
-        values |= sizes
+        values |= _sizes(source, stage, given, head=bool((values | given).get("eval")))
     values = defaults | values | given
     if values["data_path"] is None:
         raise ValueError("data_path: no data set given; use --dataset NAME (a file of config/dataset) or --data_path FILE.npz")
@@ -88,9 +92,22 @@ def _check(values):
     for name in AT_LEAST_ONE:
         if values.get(name) is not None and values[name] < 1:
             raise ValueError(f"{name} {values[name]}: at least 1")
+    for name, value in values.items():
+        if isinstance(value, int) and abs(value) >= 2**31 and name not in ("seed", "subset_seed"):
+            raise ValueError(f"{name} {value}: at most {2**31 - 1}")
     for name in ("seed", "subset_seed"):
         if not 0 <= (values.get(name) or 0) < 2**31:
             raise ValueError(f"{name} {values[name]}: from 0 to {2**31 - 1}")
+    for name in NOT_NEGATIVE:
+        if values.get(name) is not None and values[name] < 0:
+            raise ValueError(f"{name} {values[name]}: not below 0")
+    for name in SHARES:
+        if values.get(name) is not None and not 0 <= values[name] < 1:
+            raise ValueError(f"{name} {values[name]}: a share, at least 0 and below 1")
+    if values.get("clip_grad") is not None and values["clip_grad"] <= 0:
+        raise ValueError(f"clip_grad {values['clip_grad']}: a norm above 0")
+    if not all(0 <= beta < 1 for beta in values.get("betas", ())):
+        raise ValueError(f"betas {' '.join(map(str, values['betas']))}: at least 0 and below 1")
     if not 0 < values.get("mask_ratio", 0.5) < 1:
         raise ValueError(f"mask_ratio {values['mask_ratio']}: a share of the tokens between 0 and 1")
     for name, lengths in (("betas", (2,)), ("rot_theta", (1, 3)), ("train_p_interval", (1, 2)), ("test_p_interval", (1,))):
@@ -132,8 +149,11 @@ def read_yaml(path, stage):
     if not path.is_file():
         raise FileNotFoundError(f"{path}: no such configuration file")
     try:
-        content = yaml.safe_load(path.read_text()) or {}
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        text = path.read_text()
+        if any(isinstance(event, yaml.AliasEvent) for event in yaml.parse(text, yaml.SafeLoader)):
+            raise ValueError("aliases (*name), which can grow without end, are not read")
+        content = yaml.safe_load(text) or {}
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
         raise ValueError(f"{path}: not readable as YAML: {' '.join(str(error).split())}") from error
     if not isinstance(content, dict):
         raise ValueError(f"{path}: a configuration is a list of 'key: value' lines")
@@ -180,7 +200,7 @@ def convert(option, value, path):
 
 
 def _scalar(option, value, path):
-    where, kind = f"{path}: {option.name}: {value!r}", _KINDS[option.kind]
+    where, kind = f"{path}: {option.name}: {reprlib.repr(value)}", _KINDS[option.kind]
     if option.choices and value not in option.choices:
         raise ValueError(f"{where} is not one of {', '.join(option.choices)}")
     if option.kind is bool or isinstance(value, bool):

@@ -1,6 +1,7 @@
 """One code path for one CPU process, one GPU, and torchrun on many (nccl on GPUs, gloo on CPUs, any number of nodes)."""
 
 import os
+import warnings
 
 import torch
 import torch.distributed as dist
@@ -77,9 +78,11 @@ def wrap(model, device, static_graph=False):
     if world_size() == 1:
         return model
     ids = [device.index] if device.type == "cuda" else None
-    return torch.nn.parallel.DistributedDataParallel(
-        model, device_ids=ids, static_graph=static_graph, gradient_as_bucket_view=True, broadcast_buffers=False
-    )
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", ".*broadcast_buffers", FutureWarning)  # its successor is not in torch 2.6
+        return torch.nn.parallel.DistributedDataParallel(
+            model, device_ids=ids, static_graph=static_graph, gradient_as_bucket_view=True, broadcast_buffers=False
+        )
 
 
 def unwrap(model):

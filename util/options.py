@@ -31,6 +31,8 @@ GROUPS = {
                "updates stay float32", bool),
         Option("compile", False, "torch.compile for training: numbers differ by rounding, the first steps take minutes", bool,
                stages=("pretrain", "finetune")),
+        Option("deterministic", False, "two runs with one seed give the same bits on a GPU, too (on a CPU they always do)",
+               bool),
         Option("resume", None, "checkpoint of this stage to go on from; 'auto' takes checkpoint-last.pth if it is there",
                stages=_TRAINED),
         Option("print_freq", 20, "steps between progress updates (and, on a GPU, checks that the loss is finite)", int,

@@ -4,6 +4,8 @@ One table says what each published key is called here, one which keys must have 
 are compared with those that are known; nothing is ever imported by a name from a file.
 """
 
+from reprlib import repr as shown  # a value out of a file may be large
+
 SECTIONS = ("train_feeder_args", "test_feeder_args", "model_args")
 MARKS = ("feeder", "model", *SECTIONS)  # a file with one of these keys is a published one
 KNOWN = {
@@ -44,7 +46,7 @@ def translate(content, where, stage=None):
             return
         if key in SWITCHED_OFF:
             if value:
-                raise ValueError(f"{where}: {key}: {value!r} does not exist here; only a value that switches it off is read")
+                raise ValueError(f"{where}: {key}: {shown(value)} does not exist here; only a value that switches it off is read")
             return
         if key in STREAMS:
             if not value:
@@ -55,17 +57,17 @@ def translate(content, where, stage=None):
                 del ours[key]
         if key == "protocol":
             if stage in ("linprobe", "finetune") and value != stage:
-                raise ValueError(f"{where}: protocol: {value!r} belongs to another stage than {stage}")
+                raise ValueError(f"{where}: protocol: {shown(value)} belongs to another stage than {stage}")
             return
         key, value = NAMES.get(key, key), None if value in ("", "None") else value
         if key in ours and ours[key] != value:
-            raise ValueError(f"{where}: {key} is {ours[key]!r} in one place and {value!r} in another")
+            raise ValueError(f"{where}: {key} is {shown(ours[key])} in one place and {shown(value)} in another")
         ours[key] = value
 
     for key, value in content.items():
         if key in KNOWN:
-            if str(value) not in KNOWN[key]:
-                raise ValueError(f"{where}: {key}: {value!r} is not known; use one of {', '.join(KNOWN[key])}")
+            if not isinstance(value, str) or value not in KNOWN[key]:
+                raise ValueError(f"{where}: {key}: {shown(value)} is not known; use one of {', '.join(KNOWN[key])}")
             ours |= KNOWN[key][value]
         elif key in SECTIONS:
             if not isinstance(value, dict):

@@ -27,6 +27,7 @@ SUBSET = ("data_ratio", "subset", "subset_seed")
 def start(stage, argv=None):
     """Parse the options, join the process group, make the output folder: (args, device)."""
     args = config.parse(stage, argv)
+    deterministic(args.deterministic)
     device = distributed.setup(args.device)
     if hasattr(args, "accum_iter"):
         config.set_batches(args)
@@ -38,13 +39,31 @@ def start(stage, argv=None):
     folder = Path(args.output_dir)
     if folder.exists() and not folder.is_dir():
         raise ValueError(f"output_dir {folder}: is a file; give a folder")
-    if getattr(args, "eval", None) and (folder / "log.jsonl").exists():
+    if getattr(args, "resume", "") is None and not getattr(args, "eval", None) and _has_run(folder):
+        raise ValueError(f"output_dir {folder}: holds a run; --resume auto goes on with it, or give another folder")
+    if getattr(args, "eval", None) and _has_run(folder):
         raise ValueError(f"output_dir {folder}: holds a training run, which an evaluation must not overwrite; give another one")
     if distributed.is_main():
         folder.mkdir(parents=True, exist_ok=True)
-        config.save(args, folder / "config.yaml")
     say(f"{stage}: {distributed.world_size()} process(es) on {device.type}, output in {folder}")
     return args, device
+
+
+def deterministic(wanted):
+    """Whether torch uses only operations that give the same bits each time; to be called before a GPU is touched.
+
+    An operation that has no such form then raises a RuntimeError that names it.
+    """
+    if wanted:
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # cuBLAS reads it once
+    torch.use_deterministic_algorithms(wanted)
+    torch.backends.cudnn.benchmark = False
+
+
+def _has_run(folder):
+    """Whether a training run has left at least an epoch in its log there."""
+    log = folder / "log.jsonl"
+    return log.is_file() and log.stat().st_size > 0
 
 
 def feeder(args, split, augment):
@@ -130,6 +149,7 @@ def report(args, what, result, **how):
 def finish(args, **values):
     """Write result.json of a finished run: its options, numbers, and last checkpoint."""
     if distributed.is_main():
+        config.save(args, Path(args.output_dir, "config.yaml"))
         last = Path(args.output_dir, f"checkpoint-{getattr(args, 'epochs', 0) - 1}.pth")
         links = {"checkpoint": identity(last), "log": "log.jsonl"} if last.is_file() else {}
         write_result(args.output_dir, **(about(args) | links | values), config="config.yaml")
@@ -178,11 +198,14 @@ def main(function):
         sys.exit(stopping.REQUEUE)
     except KeyboardInterrupt:
         sys.exit(130)
-    except (ValueError, OSError, RuntimeError) as error:
+    except (ValueError, OSError, RuntimeError, MemoryError) as error:
         lost_worker = isinstance(error, RuntimeError) and "DataLoader worker" in str(error)
-        if os.environ.get("MAMP_TRACEBACK") == "1" or (isinstance(error, RuntimeError) and not lost_worker):
+        no_memory = isinstance(error, torch.OutOfMemoryError | MemoryError) or "DefaultCPUAllocator" in str(error)
+        if os.environ.get("MAMP_TRACEBACK") == "1" or (isinstance(error, RuntimeError) and not lost_worker | no_memory):
             raise
         message = str(error).strip()
+        if no_memory:
+            message = f"out of memory; a smaller --batch_size needs less of it ({' '.join(message.split())[:200]})"
         if lost_worker:
             message = f"{message.splitlines()[0]}; --num_workers 0 or --data_on_device do without, --resume auto goes on"
         if "Original Traceback" in message:  # from a loader's worker process: its last line is "ValueError: what was wrong"

@@ -1,5 +1,6 @@
 """Being asked to stop: SIGTERM, SIGINT (Ctrl-C) or SIGUSR1 (a scheduler's warning) end a run at its next step, all saved."""
 
+import os
 import signal
 
 from util import distributed
@@ -19,7 +20,7 @@ class Interrupted(Exception):
 
 
 def listen():
-    """From now on the signals are remembered; a second one ends the process at once."""
+    """From now on the signals are remembered; the same a second time ends the process at once."""
     forget()
     for number in SIGNALS:
         signal.signal(number, _remember)
@@ -36,10 +37,11 @@ def _remember(number, frame):
 
 
 def in_worker(worker=None):
-    """For data loader workers, which Ctrl-C and schedulers signal, too: to stop is for the process that started them.
+    """For data loader workers: to stop is for the process that started them, but Ctrl-C and torchrun signal its whole group.
 
-    That process ends them by SIGTERM, so this one they obey; whoever sends it to all at once also takes a run its data.
+    So they leave the group. SIGTERM, by which that process ends them, they obey.
     """
+    os.setpgid(0, 0)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     for number in (signal.SIGINT, signal.SIGUSR1):
         signal.signal(number, signal.SIG_IGN)

@@ -6,14 +6,15 @@ from pathlib import Path
 
 import numpy as np
 
-from util import checkpoint, distributed, stopping
+from util import checkpoint, config, distributed, stopping
 from util.engine import compiled, grad_scaler, train_one_epoch
 from util.logging import Log, say, versions
+from util.options import OPTIONS
 
 # may differ when a run is resumed; everything else decides what the weights become
 FREE_ON_RESUME = {
     "output_dir", "log_dir", "resume", "device", "num_workers", "print_freq", "save_freq", "save_minutes", "eval_freq", "epochs",
-    "batch_size", "accum_iter", "data_path", "dataset", "finetune", "dist_eval", "data_on_device", "compile",
+    "batch_size", "accum_iter", "data_path", "dataset", "finetune", "dist_eval", "data_on_device", "compile", "deterministic",
 }  # fmt: skip
 
 
@@ -29,17 +30,19 @@ def fit(args, device, model, loader, optimizer, loss_of, evaluate=None, trained=
     resumed = find_resumed(args)
     if resumed:
         path, content = resumed
-        _check(args, content, path)
+        _check(args, content, path, loader)
         checkpoint.load_model(model, path, content)
         optimizer.load_state_dict(content["optimizer"])
         scaler.load_state_dict(content["scaler"])
         first, best, metrics, progress = content["epoch"] + 1, content["best"], content["metrics"], content["progress"]
         encoder = content["encoder"]
-        if getattr(args, "finetune", "") is None:  # results name the encoder the run began with
+        if hasattr(args, "finetune"):  # results name the encoder the run began with
             args.finetune = content["config"].get("finetune")
         _set_random_state(content["random"])
         steps = (progress or {}).get("step", 0)
         say(f"resuming {path} after {first} epochs" + (f" and {steps} steps" if steps else ""))
+    if distributed.is_main():
+        config.save(args, Path(args.output_dir, "config.yaml"))
     called = trained if trained is not None else model
     if getattr(args, "compile", False):
         called = compiled(called, device)
@@ -51,6 +54,7 @@ def fit(args, device, model, loader, optimizer, loss_of, evaluate=None, trained=
             "model": model.state_dict(),
             "optimizer": optimizer.state_dict(),
             "scaler": scaler.state_dict(),
+            "samples": loader.batches.num_samples,
             "epoch": epoch,  # the last one that is complete
             "progress": progress,  # of the one after
             "random": _random_state(),
@@ -174,16 +178,21 @@ def find_resumed(args):
     return None
 
 
-def _check(args, content, path):
+def _check(args, content, path, loader):
     """Refuse to go on with other settings than the run began with: the result would be neither of the two."""
-    missing = [k for k in ("optimizer", "scaler", "epoch", "progress", "random", "best", "config") if k not in content]
+    missing = [k for k in ("optimizer", "scaler", "samples", "epoch", "progress", "random", "best", "config") if k not in content]
     if missing:
         raise ValueError(f"{path}: cannot be resumed, it has no {', '.join(missing)}; --finetune starts from its weights")
     made_with = content["config"]
     for key, value in vars(args).items():
-        before = made_with.get(key)
+        before = made_with.get(key, OPTIONS[key].default if key in OPTIONS else None)  # older runs lack newer options
+        before = list(before) if isinstance(before, tuple) else before
         if key not in FREE_ON_RESUME and before != (list(value) if isinstance(value, tuple) else value):
             raise ValueError(f"{path}: the run began with {key} {before}, now it is {value}; start anew in another output_dir")
+    data, own = Path(made_with["data_path"]).name, Path(args.data_path).name
+    if (data, content["samples"]) != (own, loader.batches.num_samples):
+        raise ValueError(f"{path}: the run began with {content['samples']} samples of {data}, now there are "
+                         f"{loader.batches.num_samples} of {own}; start anew in another output_dir")  # fmt: skip
     if content["epoch"] >= args.epochs:
         raise ValueError(f"{path}: {content['epoch'] + 1} epochs are done already, more than --epochs {args.epochs}")
     if made_with["epochs"] != args.epochs:

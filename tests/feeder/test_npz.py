@@ -91,7 +91,7 @@ def test_array_that_says_more_than_the_file_holds(tmp_path):
     np.savez(path, x=np.zeros((7, 5), np.float32))
     content = path.read_bytes()
     path.write_bytes(content.replace(b"(7, 5), }  ", b"(7, 5000)} "))
-    with pytest.raises(ValueError, match=r"a.npz: array 'x.npy' says shape \(7, 5000\)"):
+    with pytest.raises(ValueError, match=r"a.npz: array 'x.npy' .*it says shape \(7, 5000\), more than the file holds"):
         open_npz(path)
 
 

@@ -1,5 +1,7 @@
 """Accuracy by loops, nearest neighbours against scikit-learn."""
 
+import itertools
+
 import numpy as np
 import pytest
 import torch
@@ -33,7 +35,7 @@ def test_knn_is_scikit_learns_cosine_vote(k):
     shares = reference.predict_proba(queries)
     scores = knn(torch.tensor(gallery), torch.tensor(labels), torch.tensor(queries), 4, k, chunk=7)
     assert scores.shape == (40, 4)
-    assert np.allclose(scores.numpy() / k, shares, atol=1e-4)
+    assert np.array_equal(np.floor(scores.numpy()), np.rint(shares * k))
     clear = np.sort(shares, 1)[:, -1] > np.sort(shares, 1)[:, -2]  # ties are ours to decide
     assert (scores.argmax(1).numpy() == reference.predict(queries))[clear].all() and clear.sum() >= 15
 
@@ -49,3 +51,12 @@ def test_classification_by_hand():
     loss = sum(np.log(1 + np.exp(-gap)) for gap in (2, -1, 3)) / 3
     expected = {"test_acc1": 200 / 3, "test_acc5": 100, "test_loss": loss, "test_samples": 3}
     assert classification(logits, labels) == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("k", [2, 4, 6, 8])
+def test_every_tie_goes_to_the_class_of_the_nearest(k):
+    for labels in itertools.product((0, 1), repeat=k):
+        if 2 * sum(labels) == k:
+            assert vote(torch.tensor([labels]), 2).argmax().item() == labels[0], labels
+        else:
+            assert vote(torch.tensor([labels]), 2).argmax().item() == (2 * sum(labels) > k)

@@ -1,0 +1,255 @@
+"""Several nodes, simulated on this machine over loopback: the same numbers as on one, and what happens when a part is lost."""
+
+import json
+import os
+import re
+import shlex
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+
+from util import checkpoint
+
+ROOT = Path(__file__).resolve().parents[1]
+EPOCHS = 30
+TORCHRUN = [sys.executable, "-m", "torch.distributed.run"]
+HERE = {
+    "OMP_NUM_THREADS": "1", "GLOO_SOCKET_IFNAME": "lo", "PYTHON": sys.executable,
+    "TORCH_DISABLE_SHARE_RDZV_TCP_STORE": "1",  # see scripts/slurm.sh
+}  # fmt: skip
+
+
+@pytest.fixture
+def launch():
+    """launch(command, ...) -> the running process; what is left of it after the test is killed."""
+    processes = []
+
+    def start(command, **environment):
+        process = subprocess.Popen(
+            list(map(str, command)), cwd=ROOT, env=os.environ | HERE | environment, start_new_session=True,
+            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+        )  # fmt: skip
+        processes.append(process)
+        return process
+
+    yield start
+    for process in processes:
+        if process.poll() is None:
+            for pid in (*descendants(process.pid), process.pid):
+                os.kill(pid, signal.SIGKILL)
+            process.communicate()
+
+
+def descendants(pid):
+    """Process numbers of the children, theirs, and so on."""
+    path = Path(f"/proc/{pid}/task/{pid}/children")
+    if not path.exists():
+        pytest.skip("this system does not list a process's children")
+    found = []
+    for child in map(int, path.read_text().split()):
+        found += [child, *descendants(child)]
+    return found
+
+
+def ranks(process):
+    """{rank: process number} of the mains that torchrun has started below `process`."""
+    found = {}
+    for pid in descendants(process.pid):
+        try:
+            words = Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
+            if b"main_pretrain.py" in Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0"):
+                found |= {int(word[5:]): pid for word in words if word.startswith(b"RANK=")}
+        except OSError:  # it has just ended
+            pass
+    return found
+
+
+def free_port():
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return free.getsockname()[1]
+
+
+def nodes(number, processes, *more):
+    """Words of torchrun for `number` nodes with `processes` each."""
+    return [*TORCHRUN, "--nnodes", number, "--nproc_per_node", processes, "--rdzv_backend", "c10d", "--rdzv_id", "test",
+            "--rdzv_endpoint", f"127.0.0.1:{free_port()}", "--local_addr", "127.0.0.1", *more]  # fmt: skip
+
+
+def wait(*processes):
+    """Exit codes; the test fails with what was printed if they do not end."""
+    deadline = time.monotonic() + 200
+    while any(process.poll() is None for process in processes) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    running = [process for process in processes if process.poll() is None]
+    for process in running:
+        for pid in (*descendants(process.pid), process.pid):
+            os.kill(pid, signal.SIGKILL)
+    printed = "\n".join(process.communicate()[0] for process in processes)
+    assert not running, printed
+    return [process.returncode for process in processes], printed
+
+
+def wait_for(folder, lines, *processes):
+    """Until the log has so many lines."""
+    log, deadline = folder / "log.jsonl", time.monotonic() + 200
+    while not log.exists() or log.read_text().count("\n") < lines:
+        assert time.monotonic() < deadline and all(process.poll() is None for process in processes), wait(*processes)
+        time.sleep(0.01)
+
+
+@pytest.fixture(scope="module")
+def main(invented, options):
+    """main(folder, ...) -> words of a pre-training of two ranks, two samples each."""
+
+    def words(folder, *more):
+        line = options("pretrain", invented, folder, "--batch_size", 2, "--epochs", EPOCHS, "--save_freq", 100, *more)
+        return ["main_pretrain.py", *line]
+
+    return words
+
+
+@pytest.fixture(scope="module")
+def one_node(main, tmp_path_factory):
+    """Folder of an undisturbed run in two processes of one machine, without torchrun."""
+    folder = tmp_path_factory.mktemp("one_node")
+    group = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free_port()), "WORLD_SIZE": "2"}
+    both = [
+        subprocess.Popen(
+            [sys.executable, *main(folder)], cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+            env=os.environ | HERE | group | {"RANK": str(rank), "LOCAL_RANK": str(rank)},
+        )
+        for rank in range(2)
+    ]  # fmt: skip
+    assert [process.wait(200) for process in both] == [0, 0]
+    return folder
+
+
+def assert_same_end(one, two):
+    a, b = (checkpoint.load(folder / f"checkpoint-{EPOCHS - 1}.pth") for folder in (one, two))
+    assert all(torch.equal(a["model"][key], b["model"][key]) for key in a["model"])
+    logs = [[json.loads(line) for line in (folder / "log.jsonl").read_text().splitlines()] for folder in (one, two)]
+    assert [line["epoch"] for line in logs[1]] == list(range(EPOCHS))
+    assert [line["train_loss"] for line in logs[0]] == [line["train_loss"] for line in logs[1]]
+
+
+def test_two_nodes_are_two_processes(main, one_node, launch, tmp_path):
+    words = [*nodes(2, 1), *main(tmp_path)]
+    codes, printed = wait(launch(words), launch(words))
+    assert codes == [0, 0], printed
+    assert "pretrain: 2 process(es) on cpu" in printed
+    assert_same_end(one_node, tmp_path)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("lost", [0, 1])
+def test_a_rank_is_killed_and_all_start_again(lost, main, one_node, launch, tmp_path):
+    """Twice, as --max_restarts allows: the run goes on by itself and ends with the weights of an undisturbed one."""
+    words = [*nodes(2, 1, "--max_restarts", 2, "--monitor_interval", 0.1), *main(tmp_path, "--resume", "auto")]
+    both = launch(words), launch(words)
+    for after in (4, 12):
+        wait_for(tmp_path, after, *both)
+        os.kill((ranks(both[0]) | ranks(both[1]))[lost], signal.SIGKILL)
+        while lost in (ranks(both[0]) | ranks(both[1])):
+            time.sleep(0.01)
+    codes, printed = wait(*both)
+    assert codes == [0, 0], printed
+    assert printed.count("resuming ") == 2 and re.search(r"resuming .*checkpoint-(last|previous).pth after \d+ epochs", printed)
+    assert_same_end(one_node, tmp_path)
+
+
+@pytest.mark.slow
+def test_torchrun_is_asked_to_stop(main, one_node, launch, tmp_path):
+    """It passes SIGTERM on to its ranks, which save; started again, they go on."""
+    words = [*nodes(1, 2), *main(tmp_path, "--resume", "auto")]
+    first = launch(words)
+    wait_for(tmp_path, 5, first)
+    first.send_signal(signal.SIGTERM)
+    (code,), printed = wait(first)
+    assert code == 1 and "; saved, --resume auto goes on there" in printed, printed
+    codes, printed = wait(launch(words))
+    assert codes == [0] and "resuming " in printed, printed
+    assert_same_end(one_node, tmp_path)
+
+
+SRUN = """#!/usr/bin/env bash
+# srun --nodes N ... bash -c SCRIPT ...: the command on N nodes, here processes; signals go on to them, as srun does it
+nodes=$2
+while [ "$1" != bash ]; do shift; done
+for ((i = 0; i < nodes; i++)); do "$@" & tasks+=($!); done
+trap 'kill -USR1 "${tasks[@]}"' USR1
+for task in "${tasks[@]}"; do
+    until wait "$task"; code=$?; ! kill -0 "$task" 2>/dev/null; do :; done
+    [ "$code" -le "${status:-0}" ] || status=$code
+done
+exit "${status:-0}"
+"""
+SCONTROL = """#!/usr/bin/env bash
+if [ "$1" = show ]; then printf '127.0.0.1\n127.0.0.2\n'; else echo "$@" >> "$(dirname "$0")/calls"; fi
+"""
+
+
+@pytest.fixture
+def slurm(tmp_path):
+    """Environment of a job on two nodes with one process each, with stand-ins for srun and scontrol."""
+    for name, text in (("srun", SRUN), ("scontrol", SCONTROL)):
+        path = tmp_path / "bin" / name
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(text)
+        path.chmod(0o755)
+    return {
+        "PATH": f"{path.parent}:{os.environ['PATH']}", "SLURM_JOB_ID": "77", "SLURM_NNODES": "2", "GPUS": "1",
+        "SLURM_JOB_NODELIST": "node[1-2]", "SLURM_SUBMIT_DIR": str(ROOT), "PORT": str(free_port()),
+    }  # fmt: skip
+
+
+@pytest.mark.slow
+def test_a_slurm_job_is_warned_queues_again_and_ends(main, one_node, launch, slurm, tmp_path):
+    words = ["bash", "scripts/slurm.sh", *main(tmp_path / "out")]
+    first = launch(words, **slurm)
+    wait_for(tmp_path / "out", 5, first)
+    first.send_signal(signal.SIGUSR1)  # to the batch script alone, as --signal=B:USR1@120 has it
+    (code,), printed = wait(first)
+    assert code == 1 and "; saved, --resume auto goes on there" in printed, printed
+    assert (tmp_path / "bin/calls").read_text() == "requeue 77\n"
+    (code,), printed = wait(launch(words, **slurm))
+    assert code == 0 and "resuming " in printed, printed
+    assert (tmp_path / "bin/calls").read_text() == "requeue 77\n"  # not once more
+    assert_same_end(one_node, tmp_path / "out")
+
+
+def dry_run(*words, **environment):
+    environment = {"PATH": os.environ["PATH"], "DRY_RUN": "1", "PYTHON": "python", **environment}
+    return subprocess.run(["bash", "scripts/slurm.sh", *words], cwd=ROOT, env=environment, capture_output=True, text=True)
+
+
+def test_what_a_slurm_job_starts():
+    assert subprocess.run(["bash", "-n", "scripts/slurm.sh"], cwd=ROOT).returncode == 0
+    done = dry_run("main_finetune.py", "--dataset", "ntu60_xsub", SLURM_JOB_ID="20007", SLURM_NNODES="4", GPUS="2")
+    words = shlex.split(done.stdout)
+    assert done.returncode == 0 and words[0] == "srun" and words[words.index("--nodes") + 1] == "4"
+    torchrun = words[words.index("torch.distributed.run") :]
+    value = {key: torchrun[torchrun.index(f"--{key}") + 1] for key in ("nnodes", "nproc_per_node", "rdzv_id", "rdzv_endpoint")}
+    assert value == {"nnodes": "4", "nproc_per_node": "2", "rdzv_id": "20007", "rdzv_endpoint": "FIRST_NODE:20007"}
+    assert torchrun[torchrun.index("main_finetune.py") :] == "main_finetune.py --resume auto --dataset ntu60_xsub".split()
+    assert "--resume" not in dry_run("main_retrieval.py").stdout  # it has nothing to go on from
+
+
+@pytest.mark.parametrize(
+    "words, environment, message",
+    [
+        ((), {}, "first argument '': name a main"),
+        (("--dataset", "ucla"), {}, "first argument '--dataset': name a main"),
+        (("main_absent.py",), {}, "main_absent.py is not in .*; run sbatch in the root of the repository"),
+        (("main_pretrain.py",), {"DRY_RUN": "0"}, "not in a SLURM job; sbatch scripts/slurm.sh main_pretrain.py"),
+    ],
+)
+def test_mistakes_of_a_slurm_job(words, environment, message):
+    done = dry_run(*words, **environment)
+    assert done.returncode == 2 and re.fullmatch(f"error: {message}.*\n", done.stderr) and not done.stdout
