@@ -239,7 +239,8 @@ def test_resuming_on_other_data_is_refused(whole, npz, arrays, options, tmp_path
 def test_a_refused_run_leaves_the_folder_of_another_as_it_is(whole, invented, options):
     folder = whole("finetune")
     before = {file.name: file.read_bytes() for file in folder.iterdir()}
-    for more, message in (((), "holds a run; --resume auto goes on with it"), (("--resume", "auto", "--lr", 0.5), "began with lr")):
+    anew, otherwise = (), ("--resume", "auto", "--lr", 0.5)
+    for more, message in ((anew, "holds a run; --resume auto goes on with it"), (otherwise, "began with lr")):
         with pytest.raises(ValueError, match=message):
             main_finetune.main(options("finetune", invented, folder, "--epochs", 4, *more))
     with pytest.raises(ValueError, match="holds a run"):
