@@ -229,7 +229,8 @@ def test_a_full_disk_costs_the_new_checkpoint_only(must, tmp_path, monkeypatch, 
         warning = capsys.readouterr().out
         assert "warning: " in warning and "last.pth could not be written (No space left on device)" in warning
     monkeypatch.undo()
-    assert {file.name: checkpoint.load(file)["epoch"] for file in tmp_path.iterdir()} == {checkpoint.LAST: 1, checkpoint.PREVIOUS: 0}
+    epochs = {file.name: checkpoint.load(file)["epoch"] for file in tmp_path.iterdir()}
+    assert epochs == {checkpoint.LAST: 1, checkpoint.PREVIOUS: 0}
 
 
 def test_how_often_checkpoints_are_written(tmp_path):
