@@ -19,7 +19,8 @@ import numpy as np
 import pytest
 import torch
 
-from util import checkpoint, stopping
+import main_linprobe
+from util import checkpoint, run, stopping
 from util.training import Saver
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -30,8 +31,6 @@ EPOCHS = 40
 def work(stage, line, environment):
     """A main in a process of its own; exits as the command line would."""
     import importlib
-
-    from util import run
 
     torch.set_num_threads(1)
     os.environ.update(environment)
@@ -93,7 +92,12 @@ def log(folder):
 
 
 def position(folder):
-    """(complete epochs, complete steps of the next one) in the last checkpoint; all steps: infinitely many."""
+    """(complete epochs, complete steps of the next one) in the last checkpoint; all steps: infinitely many.
+
+    (0, 0) without one: asked to stop before training began, as while the linear probe computes its features.
+    """
+    if not (folder / checkpoint.LAST).exists():
+        return 0, 0
     content = checkpoint.load(folder / checkpoint.LAST)
     progress = content["progress"] or {"step": 0}
     return content["epoch"] + 1, progress.get("step", float("inf"))
@@ -130,6 +134,19 @@ def test_ended_at_random_moments_and_resumed(number, stage, whole, start, line, 
     assert process.exitcode == 0 and ends >= 5
     assert positions == sorted(positions) and (number == signal.SIGKILL or any(step for _, step in positions))
     assert_same_end(folder, tmp_path)
+
+
+def test_stopped_while_features_are_computed(line, tmp_path, monkeypatch, capsys):
+    """Nothing is there to save: the line says so, the exit code is that of every stopped run, and a rerun begins anew."""
+    words = line("linprobe", tmp_path)
+    with monkeypatch.context() as asking:
+        asking.setattr(stopping, "asked", lambda: True)
+        with pytest.raises(SystemExit) as end:
+            run.main(lambda: main_linprobe.main(words))
+    assert end.value.code == stopping.REQUEUE and position(tmp_path) == (0, 0)
+    assert "before it trained anything" in capsys.readouterr().out
+    run.main(lambda: main_linprobe.main([*words, "--epochs", "2"]))
+    assert position(tmp_path)[0] == 2
 
 
 @pytest.mark.parametrize("stage", STAGES)

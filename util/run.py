@@ -194,7 +194,9 @@ def main(function):
     """
     try:
         function()
-    except stopping.Interrupted:
+    except stopping.Interrupted as stop:
+        if not stop.saved:  # features or an evaluation: nothing that could be continued
+            say(f"stopped by {stopping.by_what()} before it trained anything; the same command starts again")
         sys.exit(stopping.REQUEUE)
     except KeyboardInterrupt:
         sys.exit(130)

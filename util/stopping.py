@@ -12,11 +12,14 @@ _asked = []
 
 
 class Interrupted(Exception):
-    """The run was asked to stop. progress: where the epoch stands (util.engine.train_one_epoch), if it was being trained."""
+    """The run was asked to stop. progress: where the epoch stands (util.engine.train_one_epoch), if it was being trained.
 
-    def __init__(self, progress=None):
+    saved: whether a checkpoint holds what was done.
+    """
+
+    def __init__(self, progress=None, saved=False):
         super().__init__("stopped")
-        self.progress = progress
+        self.progress, self.saved = progress, saved
 
 
 def listen():

@@ -88,7 +88,7 @@ def fit(args, device, model, loader, optimizer, loss_of, evaluate=None, trained=
             log.close()
             where = f"step {progress['step']}" if "step" in progress else "the evaluation"
             say(f"stopped by {stopping.by_what()} at {where} of epoch {epoch + 1}; saved, --resume auto goes on there")
-            raise
+            raise stopping.Interrupted(saved=True) from None
         progress = None
         log.epoch(epoch, metrics)  # before the checkpoint that --resume takes, which drops the lines of unfinished epochs
         if "test_acc1" in metrics and (best is None or metrics["test_acc1"] > best["test_acc1"]):
@@ -104,7 +104,7 @@ def fit(args, device, model, loader, optimizer, loss_of, evaluate=None, trained=
         say(f"epoch {epoch + 1}/{args.epochs}  {numbers}  {left / 60:.1f} min left")
         if stop and not final:
             say(f"stopped by {stopping.by_what()} after epoch {epoch + 1}; saved, --resume auto goes on there")
-            raise stopping.Interrupted()
+            raise stopping.Interrupted(saved=True)
     log.close()
     if evaluate and "test_acc1" not in metrics:  # resumed with nothing left to train
         metrics |= evaluate()
