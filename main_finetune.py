@@ -1,4 +1,4 @@
-"""Fine-tuning: the whole encoder and a two-layer head on labels; without --finetune, training from scratch.
+"""Fine-tuning: the whole encoder and a two-layer head (UmURL: a linear one) on labels; without --finetune, training from scratch.
 
 torchrun --nproc_per_node 2 main_finetune.py --dataset ntu60_xsub --finetune output/pretrain/checkpoint-399.pth
 """
@@ -6,8 +6,7 @@ torchrun --nproc_per_node 2 main_finetune.py --dataset ntu60_xsub --finetune out
 import torch
 from torch import nn
 
-from model.transformer import Transformer
-from util import run
+from util import methods, run
 from util.engine import evaluate
 from util.loader import test_loader, train_loader
 from util.logging import say
@@ -22,14 +21,7 @@ def main(argv=None):
         return run.evaluate_checkpoint(args, device, test)
 
     data = run.feeder(args, "train", augment=True)
-    model = Transformer(
-        **run.model_options(args, data),
-        num_classes=data.num_classes,
-        protocol="finetune",
-        head_dim=args.head_dim,
-        head_dropout=args.head_dropout,
-        skip_empty_bodies=args.skip_empty_bodies,
-    )
+    model = methods.classifier(args, data, data.num_classes)
     encoder = run.load_encoder(args, model)
     model.to(device)
     groups = param_groups_lrd(model, args.weight_decay, layer_decay=args.layer_decay)

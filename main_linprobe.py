@@ -6,8 +6,7 @@ torchrun --nproc_per_node 2 main_linprobe.py --dataset ntu60_xsub --finetune out
 import torch
 import torch.nn.functional as F
 
-from model.transformer import Transformer
-from util import checkpoint, run
+from util import checkpoint, methods, run
 from util.engine import evaluate, outputs
 from util.loader import test_loader, train_loader
 from util.logging import say
@@ -40,30 +39,29 @@ def main(argv=None):
         return run.evaluate_checkpoint(args, device, test)
 
     data = run.feeder(args, "train", augment=args.augment)
-    model = Transformer(**run.model_options(args, data), num_classes=data.num_classes, protocol="linprobe", readout=args.readout)
+    model = methods.classifier(args, data, data.num_classes)
     encoder = run.load_encoder(args, model)
-    model.head.add_norm()
     resumed = find_resumed(args)
     if resumed:  # its encoder, too, before features are computed with it
         checkpoint.load_model(model, *resumed)
     model.freeze_encoder().to(device)
     labels = run.labelled(args, data)
     source = args.finetune or (resumed and resumed[0]) or "random weights"
-    say(f"{labels} labelled sequences, frozen encoder from {source}, read-out {args.readout}")
+    say(f"{labels} labelled sequences, frozen encoder from {source}{run.read_out(args)}")
 
     model.eval()
 
     def fixed(loader):
-        return Features(*outputs(lambda x: model.head.pool(model.forward_features(x)), loader, device, args.enable_amp), device)
+        return Features(*outputs(model.pooled, loader, device, args.enable_amp), device)
 
     test, trained = test_loader(fixed(test), args, device), model
     if not args.augment:  # nothing in front of the head changes between epochs
-        data, trained = fixed(test_loader(data, args, device)), model.head.fc
-    optimizer = torch.optim.SGD(model.head.parameters(), lr=args.lr, momentum=args.momentum, weight_decay=args.weight_decay)
+        data, trained = fixed(test_loader(data, args, device)), model.classifier
+    optimizer = torch.optim.SGD(model.classifier.parameters(), lr=args.lr, momentum=args.momentum, weight_decay=args.weight_decay)
     result = fit(
         args, device, model, train_loader(data, args, device), optimizer, trained=trained,
         loss_of=lambda model, x, label: F.cross_entropy(model(x), label),
-        evaluate=lambda: evaluate(model.head.fc, test, device, args.enable_amp), encoder=encoder,
+        evaluate=lambda: evaluate(model.classifier, test, device, args.enable_amp), encoder=encoder,
     )  # fmt: skip
     run.report(args, "linear probe", result, labels=labels)
 

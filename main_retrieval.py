@@ -5,8 +5,7 @@ python main_retrieval.py --dataset ntu60_xsub --finetune output/pretrain/checkpo
 
 import numpy as np
 
-from model.transformer import LinearHead, Transformer
-from util import distributed, run
+from util import distributed, methods, run
 from util.engine import outputs
 from util.files import written_aside
 from util.loader import test_loader
@@ -20,12 +19,11 @@ def main(argv=None):
     data = splits["train"]
     if args.k > len(data):
         raise ValueError(f"k {args.k}: the gallery has only {len(data)} samples")
-    model = Transformer(**run.model_options(args, data), num_classes=data.num_classes, protocol="linprobe")
+    model = methods.classifier(args, data, data.num_classes)
     encoder = run.load_encoder(args, model)
     model.to(device).eval()
-    pool = LinearHead(1, 1, args.readout).pool
     (gallery, gallery_labels), (queries, labels) = (
-        outputs(lambda x: pool(model.forward_features(x)), test_loader(split, args, device), device, args.enable_amp)
+        outputs(model.pooled, test_loader(split, args, device), device, args.enable_amp)
         for split in splits.values()
     )
     if args.save_features and distributed.is_main():
@@ -39,7 +37,7 @@ def main(argv=None):
     acc5 = 100.0 * (found[:, :5] == labels[:, None]).any(1).double().mean().item()
     result = {"test_acc1": acc1, "test_acc5": acc5, "test_samples": len(labels)}
     say(f"retrieval: top-1 {acc1:.2f} %, right class among the 5 nearest {acc5:.2f} %, {len(labels)} queries "
-        f"({run.about(args)['evaluated_on']}), cosine {args.k}-NN among {len(gallery)}, read-out {args.readout}, "
+        f"({run.about(args)['evaluated_on']}), cosine {args.k}-NN among {len(gallery)}{run.read_out(args)}, "
         f"{args.input_stream} stream, encoder from {args.finetune or 'random weights'}")  # fmt: skip
     run.finish(args, encoder=encoder, labels=len(gallery), last=result)
 

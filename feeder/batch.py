@@ -8,9 +8,9 @@ import numpy as np
 import torch
 
 
-def uniforms(seed, epoch, count):
-    """The random numbers of an epoch's augmentation: row i of (count, 5), U(0, 1), is sample i's, whoever makes its batch."""
-    return np.random.Generator(np.random.Philox([seed, epoch])).random((count, 5))
+def uniforms(seed, epoch, count, views=1):
+    """An epoch's random numbers for augmentation: row i of (count, 5·views), U(0, 1), is sample i's, whoever makes its batch."""
+    return np.random.Generator(np.random.Philox([seed, epoch])).random((count, 5 * views))
 
 
 class Draws:
@@ -57,7 +57,8 @@ class Resident:
     def collect(self, indices, draws):
         """Where the crops of the batch lie: see Feeder.collect."""
         begin, length, *rotation = self.feeder.plan(self.valid[indices], draws)
-        return (torch.from_numpy(self.first[indices] + begin), torch.from_numpy(length), *rotation), *self.feeder.labels(indices)
+        first = np.repeat(self.first[indices], self.feeder.views) + begin
+        return (torch.from_numpy(first), torch.from_numpy(length), *rotation), *self.feeder.labels(indices)
 
     def make(self, *crops):
         """See Feeder.make."""

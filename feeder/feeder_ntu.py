@@ -24,6 +24,7 @@ class Feeder(Dataset):
     random_rot: rotate by U(-rot_theta, rot_theta) radians about x, y, z (one number, or one per axis).
     bone, vel: give bones, or frame differences, instead of joints.
     val_groups: number of groups (performers) of the training set that are 'val' and not 'train', always the same ones.
+    views: crops of every sample, drawn one by one; with more than one, batches are (N, views, C, window, V, M).
     data_ratio: share of the samples to use, int(N · ratio), drawn without replacement with subset_seed.
 
     Raises ValueError or FileNotFoundError in one line naming the file and key: unreadable npz, missing array, wrong shape,
@@ -44,6 +45,7 @@ class Feeder(Dataset):
         rot_theta=0.3,
         bone=False,
         vel=False,
+        views=1,
         data_ratio=1.0,
         subset_seed=0,
         val_groups=0,
@@ -60,7 +62,7 @@ class Feeder(Dataset):
         self.data_path, self.split = str(data_path), split
         self.key = "test" if split == "test" else "train"  # of the arrays in the file
         self.p_interval, self.window_size, self.min_frames = p, window_size, min_frames
-        self.random_rot, self.rot_theta, self.bone, self.vel = random_rot, rot_theta, bone, vel
+        self.random_rot, self.rot_theta, self.bone, self.vel, self.views = random_rot, rot_theta, bone, vel, views
         self.identity = identity(data_path)
         self._open()
         self.label = self._labels()
@@ -103,10 +105,7 @@ class Feeder(Dataset):
                 f"{self.num_joints} joints need (N, T, {expected})"
             )
         if self.bone:
-            try:
-                self.parents = parents_of(arrays, self.num_joints)
-            except ValueError as error:
-                raise ValueError(f"{self.data_path}: {error}") from error
+            self.above = self.parents()
         if len(self.x) == 0:
             raise ValueError(f"{self.data_path}: the split {self.key!r} has no samples")
         if len(self.x) != len(self.y):
@@ -156,12 +155,13 @@ class Feeder(Dataset):
         return self._stream(data).contiguous(), int(self.label[row]), int(row)
 
     def plan(self, valid, draws):
-        """Crops of N samples, and rotations if there are any: begin (N,), length (N,) in frames[, rotation (N, 3, 3)].
+        """Crops of N samples, and rotations if there are any: begin (N·views,), length (N·views,) in frames[, rotation
+        (N·views, 3, 3)], a sample's views side by side.
 
-        valid: (N,) numbers of frames; draws: their rows of feeder.batch.uniforms, (N, 5).
+        valid: (N,) numbers of frames; draws: their rows of feeder.batch.uniforms, (N, 5·views).
         """
-        rng = Draws(draws)
-        begin, end = tools.crop_bounds(valid, self.p_interval, self.min_frames, rng)
+        rng = Draws(draws.reshape(len(valid) * self.views, -1))
+        begin, end = tools.crop_bounds(np.repeat(valid, self.views), self.p_interval, self.min_frames, rng)
         rotation = [tools.rotation_matrix(tools.random_angles(self.rot_theta, rng))] if self.random_rot else []
         return begin, end - begin, *rotation
 
@@ -171,25 +171,36 @@ class Feeder(Dataset):
         return torch.from_numpy(self.label[rows]), torch.from_numpy(rows)
 
     def collect(self, indices, draws):
-        """Host part of a batch: ((crops one after another (R, M·V·3), first row (N,), length (N,)[, rotation]), labels, rows)."""
+        """Host part of a batch: ((crops one after another (R, M·V·3), first row, length[, rotation]), labels (N,), rows (N,))."""
         with self._undisturbed():
             frames = [self._frames(i) for i in indices]
         begin, length, *rotation = self.plan(np.array([len(f) for f in frames]), draws)
-        crops = np.concatenate([f[b : b + n] for f, b, n in zip(frames, begin, length, strict=True)])
+        each = (f for f in frames for _ in range(self.views))
+        crops = np.concatenate([f[b : b + n] for f, b, n in zip(each, begin, length, strict=True)])
         first = np.cumsum(length) - length
         tensors = (torch.from_numpy(crops), torch.from_numpy(first), torch.from_numpy(length), *rotation)
         return tensors, *self.labels(indices)
 
     def make(self, flat, first, length, rotation=None):
-        """Device part of a batch: rows first[i] to first[i] + length[i] of flat, resized and rotated: x (N, C, window, V, M)."""
+        """Device part of a batch: rows first[i] to first[i] + length[i] of flat, resized and rotated: x (N, C, window, V, M)
+        or, with several views, (N, views, C, window, V, M).
+        """
         x = tools.resize_flat(flat, first, length, self.window_size)
         x = x.view(len(x), self.window_size, self.num_bodies, self.num_joints, 3).permute(0, 4, 1, 3, 2)
-        return self._stream(x if rotation is None else tools.turn(x, rotation))
+        x = self._stream(x if rotation is None else tools.turn(x, rotation))
+        return x if self.views == 1 else x.unflatten(0, (-1, self.views))
 
     def _stream(self, data):
         if self.bone:
-            data = tools.bone(data, self.parents)
+            data = tools.bone(data, self.above)
         return tools.velocity(data) if self.vel else data
+
+    def parents(self):
+        """(V,) int64: the joint each joint hangs on. Raises ValueError if the file's skeleton is not known."""
+        try:
+            return parents_of(open_npz(self.data_path), self.num_joints)
+        except ValueError as error:
+            raise ValueError(f"{self.data_path}: {error}") from error
 
     def count_frames(self):
         """(N,) int64: valid frames of every sample."""

@@ -10,6 +10,7 @@ from timm.models import vision_transformer
 from torch import nn
 
 from model.attention import attention
+from model.freezable import Freezable
 
 LayerNorm = partial(nn.LayerNorm, eps=1e-5)
 READOUTS = ("mean", "per_joint")
@@ -205,7 +206,7 @@ class FinetuneHead(nn.Module):
         return self.fc2(self.relu(self.bn(self.fc1(x))))
 
 
-class Transformer(Encoder):
+class Transformer(Freezable, Encoder):
     """Classifier: (N, C, T, V, M) -> logits (N, num_classes).
 
     protocol 'linprobe' (a linear map on pooled features, `readout` 'mean' or 'per_joint') or 'finetune' (two layers of
@@ -226,21 +227,15 @@ class Transformer(Encoder):
         self.initialize_weights()
         if protocol == "linprobe":
             nn.init.normal_(self.head.fc.weight, std=0.01)
-        self.frozen = False
 
-    def freeze_encoder(self):
-        """Train the head only: the encoder gets no gradient and stays in eval mode."""
-        self.frozen = True
-        for name, parameter in self.named_parameters():
-            parameter.requires_grad = name.startswith("head.")
-        return self
+    @property
+    def classifier(self):
+        """What the linear probe trains: pooled features -> logits (N, num_classes)."""
+        return self.head.fc
 
-    def train(self, mode=True):
-        super().train(mode)
-        if self.frozen:
-            for name, child in self.named_children():
-                child.train(mode and name == "head")
-        return self
+    def pooled(self, x):
+        """(N, C, T, V, M) -> the linear probe's features, (N, D) or (N, V·D)."""
+        return self.head.pool(self.forward_features(x))
 
     def forward(self, x):
         with torch.set_grad_enabled(torch.is_grad_enabled() and not self.frozen):

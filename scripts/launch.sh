@@ -2,7 +2,7 @@
 #
 #   DATA=ntu60_xsub  a name in config/dataset/
 #   METHOD=mamp      one or several of: mamp; skeletonmae (joints as target, uniform masking); random_masking (MAMP with uniform
-#                    masking); none (no pre-training: a random encoder, or training from scratch)
+#                    masking); umurl; none and umurl_none (no pre-training: a random encoder, or training from scratch)
 #   STREAM=joint     or motion, bone: what the model sees, in pre-training and afterwards
 #   SEEDS="0"        one run each, on the pre-training of the same seed (or of PRETRAIN_SEED)
 #   GPUS=4           1, 2, 4, 8 or 16 (1 if the data set is not the paper's); the effective batch is the same on any number. Linear
@@ -31,23 +31,24 @@ one_of() {  # NAME VALUE CHOICE...: VALUE has to be one of the choices
     fail "$name=$value: use one of $*"
 }
 
-DRY_RUN=${DRY_RUN:-0} SMOKE=${SMOKE:-0} METHOD=${METHOD:-mamp} STREAM=${STREAM:-joint} SEEDS=${SEEDS:-0}
+DRY_RUN=${DRY_RUN:-0} SMOKE=${SMOKE:-0} STREAM=${STREAM:-joint} SEEDS=${SEEDS:-0}
 one_of DRY_RUN "$DRY_RUN" 0 1
 one_of SMOKE "$SMOKE" 0 1
 if [ "$SMOKE" = 1 ]; then
     DATA=demo GPUS=1 OUT=${OUT:-output/smoke} CHECKPOINT=checkpoint-last.pth
 fi
 DATA=${DATA:-ntu60_xsub} OUT=${OUT:-output}
+case $DATA in *_umurl) METHOD=${METHOD:-umurl} ;; *) METHOD=${METHOD:-mamp} ;; esac
 case $DATA in ntu* | pku*) GPUS=${GPUS:-4} ;; *) GPUS=${GPUS:-1} ;; esac
 datasets=(config/dataset/*.yaml)
 datasets=("${datasets[@]##*/}")
 one_of DATA "$DATA" "${datasets[@]%.yaml}"
 one_of GPUS "$GPUS" 1 2 4 8 16
 one_of STREAM "$STREAM" joint motion bone
-for method in $METHOD; do one_of METHOD "$method" mamp skeletonmae random_masking none; done
+for method in $METHOD; do one_of METHOD "$method" mamp skeletonmae random_masking umurl none umurl_none; done
 for seed in $SEEDS ${PRETRAIN_SEED:-}; do [[ $seed =~ ^[0-9]+$ ]] || fail "seed $seed: whole numbers, as in SEEDS='0 1 2'"; done
 if [ -n "${ENCODER:-}" ]; then
-    one_of "ENCODER=$ENCODER with METHOD" "$METHOD" mamp skeletonmae random_masking
+    one_of "ENCODER=$ENCODER with METHOD" "$METHOD" mamp skeletonmae random_masking umurl
     [ -n "${TAG:-}${VARIANT:-}" ] || fail "ENCODER=$ENCODER: give its results a name, as in TAG=released"
 fi
 export DATA STREAM SEEDS GPUS OUT DRY_RUN SMOKE
@@ -105,7 +106,8 @@ pretrain() {  # [OPTION...]: every METHOD, every seed
     for method in $METHOD; do
         options=()
         case $method in
-            none) continue ;;
+            none | umurl_none) continue ;;
+            umurl) options=(--method umurl) ;;
             skeletonmae) options=(--target joint --motion_aware_tau 0) ;;
             random_masking) options=(--motion_aware_tau 0) ;;
         esac
@@ -121,11 +123,12 @@ judge() {  # STAGE [OPTION...]: every METHOD, every seed; on the encoder of the 
     for method in $METHOD; do
         for seed in $SEEDS; do
             options=()
-            if [ "$method" != none ]; then
+            case $method in umurl_none) options=(--method umurl) ;; esac
+            if [[ $method != *none ]]; then
                 file=$(encoder "$method" "${PRETRAIN_SEED:-$seed}")
                 options=(--finetune "$file")
             elif [ "$stage" = finetune ]; then
-                options=(--layer_decay 1)
+                options+=(--layer_decay 1)
             fi
             run "$stage" "$(folder "$DATA" "$method" "$stage${TAG:+-$TAG}" "$seed")" "$seed" "${options[@]}" "$@"
         done

@@ -10,7 +10,7 @@ import yaml
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from util import config  # noqa: E402
-from util.options import GROUPS, OPTIONS, STAGES  # noqa: E402
+from util.options import GROUPS, METHODS, OPTIONS, STAGES  # noqa: E402
 
 PAPER = yaml.safe_load(Path(__file__).with_name("paper.yaml").read_text())
 # what may differ between runs of one protocol: where and how they were computed, and the seeds they are averaged over
@@ -100,14 +100,15 @@ def read(path):
 
 def of_stage(options):
     """(settings, expected) of the run itself: its config.yaml, and what the configuration files say today."""
-    stage, dataset = options["stage"], options["dataset"]
-    usual = defaults(stage, dataset, options["data_path"])
+    stage, dataset, method = options["stage"], options["dataset"], options.get("method", METHODS[0])
+    usual = defaults(stage, dataset, options["data_path"], method)
     if stage == "finetune" and not options["finetune"]:
         usual = usual | {"layer_decay": 1.0}  # from scratch, all layers learn alike
     expected = {k: plain(v) for k, v in usual.items() if k not in FREE}
     settings = {k: plain(options.get(k, OPTIONS[k].default)) for k in expected}  # older runs lack newer options
     for values in (settings, expected):
         values["data_path"] = Path(values["data_path"]).name
+    settings["method"], expected["method"] = method, METHODS[0]  # so that another one is named
     return settings, expected
 
 
@@ -118,10 +119,12 @@ def of_encoder(content, options):
         return {"encoder": "none"}, {}
     if encoder["stage"] != "pretrain":
         return {"encoder": f"from {encoder['stage']}"}, {}
-    if any(encoder[key] is None for key in ("dataset", "target", "epoch", "epochs")):
+    method = options.get("method", METHODS[0])
+    told = ("dataset", "epoch", "epochs", *(("target",) if method == "mamp" else ()))
+    if any(encoder[key] is None for key in told):
         return {"encoder": "of unknown origin"}, {}
     dataset = npz_names().get(encoder["dataset"], encoder["dataset"])
-    usual = defaults("pretrain", dataset, dataset + ".npz")
+    usual = defaults("pretrain", dataset, dataset + ".npz", method)
     judged = encoder["epochs"] - 1
     if encoder["epochs"] == usual["epochs"]:
         judged = PAPER["data"].get(dataset, {}).get("encoder_epoch", judged)
@@ -129,7 +132,7 @@ def of_encoder(content, options):
     expected = {"pretrain_dataset": content["dataset"], "pretrain_epoch": judged}
     if encoder.get("format") == "released":
         settings["encoder"] = "released"
-    for key in encoder.keys() & OPTIONS.keys() - FREE:
+    for key in encoder.keys() & usual.keys() - FREE - {"method"}:
         name = f"pretrain_{key}" if key in options else key
         if key not in SHARED:
             settings[name], expected[name] = plain(encoder[key]), plain(usual[key])
@@ -146,10 +149,10 @@ def npz_names():
 
 
 @cache
-def defaults(stage, dataset, data_path):
-    """Options of a stage for a data set that has a file in config/dataset, else for any npz."""
+def defaults(stage, dataset, data_path, method):
+    """Options of a stage of a method for a data set that has a file in config/dataset, else for any npz."""
     known = (config.FOLDER / "dataset" / f"{dataset}.yaml").is_file()
-    return vars(config.parse(stage, ["--dataset", dataset] if known else ["--data_path", data_path]))
+    return vars(config.parse(stage, ["--method", method, *(["--dataset", dataset] if known else ["--data_path", data_path])]))
 
 
 def plain(value):

@@ -13,7 +13,7 @@ from pathlib import Path
 import torch
 import torch.nn.functional as F
 
-from util import published
+from util import published, weights
 from util.files import replace, sha256, written_aside
 from util.options import GROUPS
 
@@ -43,7 +43,7 @@ def link(source, path, previous=None):
 
 
 def load(path):
-    """Read a checkpoint of ours or of the release, on the CPU: a dict with 'model'.
+    """Read a checkpoint of ours or of a release, on the CPU: a dict with 'model' (UmURL's release says 'state_dict').
 
     Raises FileNotFoundError or ValueError naming the file: absent, damaged, holding more than tensors and plain values, claiming
     more than it holds, or without a model.
@@ -63,6 +63,8 @@ def load(path):
         if "weights_only" in reason.lower() or "weights only" in reason.lower():
             reason = "it holds Python objects that are not plain data, and these are never executed"
         raise ValueError(f"{path}: not a readable checkpoint ({reason})") from error
+    if isinstance(content, dict) and content.get("state_dict"):
+        content.setdefault("model", content.pop("state_dict"))
     if not isinstance(content, dict) or not _is_state(content.get("model")):
         raise ValueError(f"{path}: no state dict under 'model'")
     for key, value in content["model"].items():  # a tensor that repeats a few numbers takes no room in a file
@@ -101,14 +103,14 @@ def _verify(path):
 def load_encoder(model, path):
     """Initialise the encoder of a classifier from a pre-trained (or other) checkpoint; the head stays as it is.
 
-    Decoder and head keys of the file are ignored; temp_embed of another length is resized over time. Raises ValueError
+    Keys of decoder, projectors and head are ignored; temp_embed of another length is resized over time. Raises ValueError
     naming the keys if anything else is missing, unknown or of another shape. Returns the checkpoint.
     """
     content = load(path)
-    state = {k: v for k, v in content["model"].items() if not k.startswith(("decoder_", "head.")) and k != "mask_token"}
+    state = weights.of_encoder(content["model"])
     _fit(model, state, path)
     missing, unexpected = model.load_state_dict(state, strict=False)
-    missing = [k for k in missing if not k.startswith("head.")]
+    missing = [k for k in missing if not k.startswith(f"{model.head_name}.")]
     _refuse(path, {"missing": missing, "unknown": unexpected})
     return content
 
@@ -123,18 +125,20 @@ def load_model(model, path, content=None):
     return content
 
 
+def architecture(content):
+    """'mamp' (which SkeletonMAE* shares) or 'umurl'."""
+    return weights.architecture(content["model"])
+
+
 def num_classes(content):
     """K of the classifier in a checkpoint, or None if it has no head."""
-    for key in ("head.fc.1.weight", "head.fc2.weight"):
-        if key in content["model"]:
-            return len(content["model"][key])
-    return None
+    return weights.num_classes(content["model"])
 
 
 def stage(content):
-    """'pretrain', 'linprobe' or 'finetune', by the keys of the model."""
-    keys = content["model"].keys()
-    return "finetune" if "head.fc1.weight" in keys else "linprobe" if "head.fc.1.weight" in keys else "pretrain"
+    """'pretrain', 'linprobe' or 'finetune': what a checkpoint of ours says, else by the keys of the model."""
+    by_keys = weights.stage(content["model"])
+    return by_keys if by_keys == "pretrain" else content.get("config", {}).get("stage", by_keys)
 
 
 def settings(content, path="checkpoint"):
@@ -155,33 +159,19 @@ def sizes(content, path, head=False):
 
     Raises ValueError if these are not the weights of a skeleton transformer.
     """
-    state, made_with = content["model"], settings(content, path)
+    made_with = settings(content, path)
     try:
-        dim_feat, dim_in, t_patch_size, _ = state["joints_embed.proj.weight"].shape
-        found = {
-            "dim_in": dim_in,
-            "dim_feat": dim_feat,
-            "t_patch_size": t_patch_size,
-            "num_frames": state["temp_embed"].shape[1] * t_patch_size,
-            "depth": len({key.split(".")[1] for key in state if key.startswith("blocks.")}),
-            "mlp_ratio": state["blocks.0.mlp.fc1.weight"].shape[0] / dim_feat,
-            "qkv_bias": "blocks.0.attn.qkv.bias" in state,
-        }
+        found = weights.sizes(content["model"], head)
     except (KeyError, ValueError, IndexError, ZeroDivisionError) as error:
         raise ValueError(f"{path}: not the weights of a skeleton transformer (looking for {error})") from error
-    found |= {key: made_with[key] for key in ("num_heads", "qk_scale", "input_stream") if key in made_with}
-    if stage(content) == "pretrain" and "decoder_embed.weight" in state:
-        found["decoder_dim_feat"] = len(state["decoder_embed.weight"])
-        found["decoder_depth"] = len({key.split(".")[1] for key in state if key.startswith("decoder_blocks.")})
-    if head and stage(content) == "linprobe":
-        found["readout"] = "mean" if state["head.fc.1.weight"].shape[1] == dim_feat else "per_joint"
-    if head and stage(content) == "finetune":
-        found["head_dim"] = len(state["head.fc1.weight"])
-    return found
+    told = ("num_heads", "qk_scale", "input_stream") if architecture(content) == "mamp" else ("num_heads",)
+    return found | {key: made_with[key] for key in told if key in made_with}
 
 
 def method(made_with):
-    """'mamp' or 'skeletonmae' (joints as target, uniform masking), or None if the settings do not say."""
+    """'mamp', 'skeletonmae' (joints as target, uniform masking) or 'umurl', or None if the settings do not say."""
+    if made_with.get("method") == "umurl":
+        return "umurl"
     if "target" not in made_with:
         return None
     return "skeletonmae" if made_with["target"] == "joint" and made_with.get("motion_aware_tau", 0) <= 0 else "mamp"
@@ -201,7 +191,7 @@ def describe(content, path):
     made_with, known = settings(content, path), content.get("encoder") or {}
     if stage(content) == "pretrain":
         dataset = Path(made_with.get("data_path", "")).stem.lower() or None
-        known = recipe({"dataset": dataset} | made_with | sizes(content, path))
+        known = recipe({"dataset": dataset, "method": architecture(content)} | made_with | sizes(content, path))
     identity = {"path": str(path), "sha256": sha256(path), "format": "ours" if "config" in content else "released"}
     identity |= {"stage": stage(content), "epoch": content.get("epoch")}
     return dict.fromkeys(("dataset", "method", "target", "epochs")) | known | identity
@@ -211,15 +201,14 @@ def _fit(model, state, path):
     """Resize temp_embed in `state` to the model's length and refuse other shapes."""
     own = model.state_dict()
     name = "temp_embed"
-    if name in state and state[name].shape[1] != own[name].shape[1] and state[name].shape[3] == own[name].shape[3]:
+    both = name in state and name in own
+    if both and state[name].shape[1] != own[name].shape[1] and state[name].shape[3] == own[name].shape[3]:
         temporal = state[name].permute(0, 3, 1, 2)  # (1, D, T', 1)
         size = (own[name].shape[1], 1)
         state[name] = F.interpolate(temporal, size=size, mode="bicubic", align_corners=False).permute(0, 2, 3, 1)
-    if "pos_embed" in state and state["pos_embed"].shape[2] != own["pos_embed"].shape[2]:
-        raise ValueError(
-            f"{path}: trained on {state['pos_embed'].shape[2]} joints, the data has {own['pos_embed'].shape[2]}; "
-            "an encoder cannot change its skeleton"
-        )
+    other = weights.other_skeleton(state, own)
+    if other:
+        raise ValueError(f"{path}: {other}")
     wrong = [
         f"{k} {tuple(v.shape)} instead of {tuple(own[k].shape)}" for k, v in state.items()
         if k in own and v.shape != own[k].shape
@@ -245,10 +234,10 @@ def main(paths):
         about = describe(content, path)
         about = {key: about.pop(key) for key in ("path", "sha256", "format", "stage", "epoch", "method")} | about
         about |= sizes(content, path, head=True)
-        about |= {"joints": content["model"]["pos_embed"].shape[2], "classes": num_classes(content)}
-        buffers = ("running_mean", "running_var", "num_batches_tracked")
-        weights = [value for key, value in content["model"].items() if not key.endswith(buffers)]
-        about["parameters"] = f"{sum(value.numel() for value in weights):,}"
+        about |= {"joints": weights.joints(content["model"]), "classes": num_classes(content)}
+        buffers = ("running_mean", "running_var", "num_batches_tracked", ".pe.pe")
+        parameters = (value for key, value in content["model"].items() if not key.endswith(buffers))
+        about["parameters"] = f"{sum(value.numel() for value in parameters):,}"
         about |= {"metrics": content.get("metrics"), "versions": content.get("versions")}
         about |= {f"made with {key}": value for key, value in settings(content, path).items() if key not in about}
         for key, value in about.items():

@@ -1,4 +1,7 @@
-"""Configuration: config/<stage>.yaml < --config < --dataset < its exceptions for the stage < checkpoint < command line."""
+"""Configuration: config/<stage>.yaml < config/umurl.yaml for that method < --config < --dataset < checkpoint < command line.
+
+In each file, what it says of the stage, and of the method, stands above the rest of it.
+"""
 
 import argparse
 import difflib
@@ -9,13 +12,13 @@ import yaml
 
 from util import checkpoint, distributed, published
 from util.files import write_text
-from util.options import GROUPS, OPTIONS, STAGES
+from util.options import GROUPS, METHODS, OPTIONS, STAGES
 
 FOLDER = Path(__file__).resolve().parent.parent / "config"
 AT_LEAST_ONE = (
     "epochs", "batch_size", "effective_batch_size", "accum_iter", "num_frames", "min_frames", "motion_stride", "dim_in",
     "dim_feat", "depth", "num_heads", "t_patch_size", "decoder_dim_feat", "decoder_depth", "head_dim", "eval_freq", "save_freq",
-    "print_freq", "k",
+    "print_freq", "k", "projector_dim",
 )  # fmt: skip
 
 NOT_NEGATIVE = (
@@ -28,9 +31,10 @@ def parse(stage, argv=None):
     """Options of `stage` from --config, --dataset, a checkpoint and the rest of the command line, as a Namespace.
 
     config/<stage>.yaml holds what --config leaves out. --dataset takes a file or the name of one in config/dataset. With
-    --finetune or --eval the sizes of the model are those of the checkpoint; --num_frames may differ (the embedding is resized).
-    Raises ValueError or FileNotFoundError in one line naming file and key: unknown key (with the nearest known one), value of
-    another type, unreadable YAML, a size on the command line that is not the checkpoint's.
+    --finetune or --eval the method and the sizes of the model are those of the checkpoint; MAMP's --num_frames may differ (the
+    embedding is resized). Raises ValueError or FileNotFoundError in one line naming file and key: unknown key (with the nearest
+    known one), value of another type, unreadable YAML, an option of another method, a size on the command line that is not the
+    checkpoint's.
     """
     parser = build_parser(stage)
     given, unknown = parser.parse_known_args(argv)
@@ -39,17 +43,36 @@ def parse(stage, argv=None):
         _known(name, list(vars(given)), "option")
         raise ValueError(f"option {unknown[0]!r} does not belong here")
     given = {k: v for k, v in vars(given).items() if v is not None}
-    defaults = {o.name: o.default for o in OPTIONS.values() if stage in o.stages}
-    values = read_yaml(FOLDER / f"{stage}.yaml", stage)
-    if "config" in given:
-        values |= read_yaml(given.pop("config"), stage)
-    dataset, resolved = given.pop("dataset", None), "dataset" in values
-    if dataset:
-        values |= read_yaml(_dataset(dataset), stage) | {"dataset": Path(dataset).stem}
-    source = (values | given).get("eval") or (values | given).get("finetune")
+    config, dataset = given.pop("config", None), given.pop("dataset", None)
+
+    def files(method):
+        return [FOLDER / f"{stage}.yaml", *([FOLDER / "umurl.yaml"] if method == "umurl" else []), *([config] if config else []),
+                *([_dataset(dataset)] if dataset else [])]  # fmt: skip
+
+    def read(method):
+        values = {}
+        for path in files(method):
+            values |= read_yaml(path, stage, method)
+        return values
+
+    stated = read(METHODS[0]) | given
+    method, source = stated.get("method", METHODS[0]), stated.get("eval") or stated.get("finetune")
+    content = checkpoint.load(source) if source else None
     if source:
-        values |= _sizes(source, stage, given, head=bool((values | given).get("eval")))
-    values = defaults | values | given
+        method = checkpoint.architecture(content)
+        if stated.get("method", method) != method:
+            raise ValueError(f"{source}: holds weights of {method}, not of {stated['method']}")
+    of_method = {o.name: o.default for o in OPTIONS.values() if o.belongs(stage, method)}
+    foreign = [name for name in given if name not in of_method]
+    if foreign:
+        raise ValueError(f"option {foreign[0]}: is not one of the method {method}")
+    values = read(method)
+    resolved = "dataset" in values  # by the configuration of an earlier run
+    if dataset:
+        values["dataset"] = Path(dataset).stem
+    if source:
+        values |= _sizes(content, source, stage, given, head=bool(stated.get("eval")))
+    values = of_method | values | given | {"method": method}
     if values["data_path"] is None:
         raise ValueError("data_path: no data set given; use --dataset NAME (a file of config/dataset) or --data_path FILE.npz")
     if not resolved and not dataset:
@@ -70,12 +93,12 @@ def _dataset(name):
     return FOLDER / "dataset" / f"{name}.yaml"
 
 
-def _sizes(path, stage, given, head):
+def _sizes(content, path, stage, given, head):
     """The options of `stage` that the checkpoint settles; the command line may repeat but not contradict them."""
-    content = checkpoint.load(path)
     sizes = {k: v for k, v in checkpoint.sizes(content, path, head).items() if stage in OPTIONS[k].stages}
+    resized = {"num_frames"} if checkpoint.architecture(content) == "mamp" else set()
     for key, value in sizes.items():
-        if key != "num_frames" and given.get(key, value) != value:
+        if key not in resized and given.get(key, value) != value:
             raise ValueError(f"{path}: made with {key} {value}, the command line says {given[key]}")
     return {k: convert(OPTIONS[k], v, path) for k, v in sizes.items()}
 
@@ -108,6 +131,10 @@ def _check(values):
         raise ValueError(f"clip_grad {values['clip_grad']}: a norm above 0")
     if not all(0 <= beta < 1 for beta in values.get("betas", ())):
         raise ValueError(f"betas {' '.join(map(str, values['betas']))}: at least 0 and below 1")
+    if values["method"] == "umurl" and values["input_stream"] != "joint":
+        raise ValueError(f"input_stream {values['input_stream']}: UmURL makes bones and motions itself; --features chooses")
+    if any(step < 0 for step in values.get("lr_steps", ())):
+        raise ValueError(f"lr_steps {' '.join(map(str, values['lr_steps']))}: epochs, not below 0")
     if not 0 < values.get("mask_ratio", 0.5) < 1:
         raise ValueError(f"mask_ratio {values['mask_ratio']}: a share of the tokens between 0 and 1")
     for name, lengths in (("betas", (2,)), ("rot_theta", (1, 3)), ("train_p_interval", (1, 2)), ("test_p_interval", (1,))):
@@ -122,12 +149,12 @@ def build_parser(stage):
     parser.add_argument("--config", metavar="YAML", help=f"settings on top of config/{stage}.yaml; a published YAML works, too")
     parser.add_argument("--dataset", metavar="NAME", help="the data set's settings: a file, or the name of one in config/dataset")
     for title, options in GROUPS.items():
-        group = parser.add_argument_group(title)
+        group = parser.add_argument_group(f"{title} (this method only)" if title in METHODS else title)
         for option in options:
             if stage not in option.stages:
                 continue
             shown = " ".join(map(str, option.default)) if option.many else option.default
-            extra = {"default": None, "help": option.help + ("" if shown is None else f" [{shown}]")}
+            extra = {"default": None, "help": option.help + ("" if shown in (None, "") else f" [{shown}]")}
             if option.kind is bool:
                 extra["action"] = argparse.BooleanOptionalAction
             else:
@@ -140,8 +167,10 @@ def build_parser(stage):
     return parser
 
 
-def read_yaml(path, stage):
-    """Values for `stage` in one YAML file; a key `stages: {stage: {...}}` holds exceptions. Errors as in `parse`.
+def read_yaml(path, stage, method=METHODS[0]):
+    """Values for `stage` in one YAML file. Errors as in `parse`.
+
+    A key `stages: {stage: {...}}` holds exceptions, `methods: {method: {...}}` those of a method, again with `stages`.
 
     Published files are translated (util.published). A run's own config.yaml, which says its `stage`, is read, too.
     """
@@ -165,18 +194,28 @@ def read_yaml(path, stage):
             raise ValueError(f"{path}: is the configuration of another stage than {stage}")
         origin = {"dataset": str(content.pop("dataset", ""))}
         content.pop("accum_iter", None)  # follows from effective_batch_size on any number of processes
-    exceptions = content.pop("stages", None) or {}
-    if not isinstance(exceptions, dict) or not all(isinstance(e or {}, dict) for e in exceptions.values()):
-        raise ValueError(f"{path}: stages: is not 'stage: {{key: value, ...}}' for each stage that makes an exception")
-    for name in exceptions:
-        _known(name, STAGES, f"{path}: stage")
-    merged = content | (exceptions.get(stage) or {})
-    for others in exceptions.values():
-        for key in others or {}:
-            _known(key, OPTIONS, f"{path}: key")
-    for key in merged:
+    merged = {}
+    for values in _applying(content, stage, method, path):
+        merged |= values
+    return origin | {k: convert(OPTIONS[k], v, path) for k, v in merged.items() if OPTIONS[k].belongs(stage, method)}
+
+
+def _applying(content, stage, method, path):
+    """What a file says of a stage of a method: dicts, the more special later. Keys that do not apply are checked, too."""
+    plain = {key: value for key, value in content.items() if key not in ("stages", "methods")}
+    for key in plain:
         _known(key, OPTIONS, f"{path}: key")
-    return origin | {k: convert(OPTIONS[k], v, path) for k, v in merged.items() if stage in OPTIONS[k].stages}
+    applying = [plain]
+    for kind, names, own in (("stages", STAGES, stage), ("methods", METHODS, method)):
+        exceptions = content.get(kind) or {}
+        if not isinstance(exceptions, dict) or not all(isinstance(e or {}, dict) for e in exceptions.values()):
+            one = kind[:-1]
+            raise ValueError(f"{path}: {kind}: is not '{one}: {{key: value, ...}}' for each {one} that makes an exception")
+        for name, values in exceptions.items():
+            _known(name, names, f"{path}: {kind[:-1]}")
+            values = _applying(values or {}, stage, method, path)
+            applying += values if name == own else []
+    return applying
 
 
 def _known(name, names, what):

@@ -10,15 +10,16 @@ from util.logging import say
 
 
 class TrainBatches:
-    """Batches of one rank: (indices (n,), their rows of the epoch's random numbers (n, 5)).
+    """Batches of one rank: (indices (n,), their rows of the epoch's random numbers (n, 5·views)).
 
     Step s of an epoch takes the s-th slice of `effective_batch_size` indices of the epoch's permutation, whatever the number
     of ranks; micro-batch a of rank r takes the (a·world + r)-th part of it. The remainder of the permutation is left out; a data
     set smaller than the effective batch is repeated to fill one step.
     """
 
-    def __init__(self, num_samples, batch_size, accum_iter, seed):
-        self.num_samples, self.batch_size, self.accum_iter, self.seed = num_samples, batch_size, accum_iter, seed
+    def __init__(self, num_samples, batch_size, accum_iter, seed, views=1):
+        self.num_samples, self.batch_size, self.accum_iter = num_samples, batch_size, accum_iter
+        self.seed, self.views = seed, views
         self.effective_batch_size = batch_size * accum_iter * distributed.world_size()
         self.steps = max(1, num_samples // self.effective_batch_size)
         self.start(0)
@@ -33,7 +34,7 @@ class TrainBatches:
     def __iter__(self):
         order = np.random.default_rng([self.seed, self.epoch]).permutation(self.num_samples)
         order = np.resize(order, max(len(order), self.effective_batch_size))
-        draws = uniforms(self.seed, self.epoch, self.num_samples)
+        draws = uniforms(self.seed, self.epoch, self.num_samples, self.views)
         for micro in range(self.micro, len(self)):
             start = (micro * distributed.world_size() + distributed.rank()) * self.batch_size
             indices = order[start : start + self.batch_size]
@@ -102,7 +103,7 @@ class _Host(Dataset):
 
 def train_loader(data, args, device):
     """Loader of shuffled, augmented batches."""
-    batches = TrainBatches(len(data), args.batch_size, args.accum_iter, args.seed)
+    batches = TrainBatches(len(data), args.batch_size, args.accum_iter, args.seed, getattr(data, "views", 1))
     return Loader(data, batches, args, device)
 
 

@@ -1,5 +1,7 @@
 """Parameter groups: weight decay for matrices only, and layer-wise learning-rate decay for fine-tuning."""
 
+import re
+
 
 def param_groups_wd(model, weight_decay):
     """Pre-training: no decay for 1-D parameters (biases and norms); everything else decays, embeddings too."""
@@ -16,10 +18,11 @@ def param_groups_wd(model, weight_decay):
 def param_groups_lrd(model, weight_decay=0.05, no_weight_decay_list=(), layer_decay=0.75):
     """Fine-tuning: the learning rate of layer i is scaled by layer_decay ** (depth + 1 − i).
 
-    Embeddings are layer 0, blocks.i layer i+1, the final norm and the head depth+1. 1-D parameters and those named in
-    no_weight_decay_list do not decay. Returns groups with 'params', 'names', 'lr_scale' and 'weight_decay'.
+    Embeddings are layer 0, blocks.i (UmURL: ma_encoder's layers.i) layer i+1, the final norm and the head depth+1. 1-D
+    parameters and those named in no_weight_decay_list do not decay. Returns groups with 'params', 'names', 'lr_scale' and
+    'weight_decay'.
     """
-    top = len(model.blocks) + 1
+    top = model.depth + 1
     groups = {}
     for name, parameter in model.named_parameters():
         if not parameter.requires_grad:
@@ -37,6 +40,7 @@ def param_groups_lrd(model, weight_decay=0.05, no_weight_decay_list=(), layer_de
 
 def layer_id(name, top):
     """Layer of a parameter by its state-dict name; `top` = depth + 1."""
-    if name.startswith(("joints_embed", "pos_embed", "temp_embed")):
-        return 0
-    return int(name.split(".")[1]) + 1 if name.startswith("blocks.") else top
+    for block in (r"blocks\.(\d+)\.", r"backbone\.ma_encoder\.._tr\.layers\.(\d+)\."):
+        if found := re.match(block, name):
+            return int(found[1]) + 1
+    return 0 if name.startswith(("joints_embed", "pos_embed", "temp_embed", "backbone.")) else top

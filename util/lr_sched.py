@@ -1,4 +1,4 @@
-"""Learning rate over epochs: linear warm-up, then half a cosine."""
+"""Learning rate over epochs: linear warm-up, then half a cosine, or steps."""
 
 import math
 
@@ -6,10 +6,13 @@ import math
 def adjust_learning_rate(optimizer, epoch, args):
     """Set the rate for the fractional `epoch` = epoch + iteration / iterations per epoch; a group's lr_scale multiplies it.
 
-    args: lr, min_lr, warmup_epochs, epochs. Returns the rate before scaling.
+    args: lr, min_lr, warmup_epochs, epochs; with lr_steps, it falls to a tenth at each of them.
+    Returns the rate before scaling.
     """
     if epoch < args.warmup_epochs:
         lr = args.lr * epoch / args.warmup_epochs
+    elif getattr(args, "lr_steps", None):
+        lr = args.lr * 0.1 ** sum(epoch >= step for step in args.lr_steps)
     else:
         progress = (epoch - args.warmup_epochs) / (args.epochs - args.warmup_epochs)
         lr = args.min_lr + (args.lr - args.min_lr) * 0.5 * (1 + math.cos(math.pi * progress))

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Any
 
 STAGES = ("pretrain", "linprobe", "finetune", "retrieval")
+METHODS = ("mamp", "umurl")
 _TRAINED = ("pretrain", "linprobe", "finetune")
 _JUDGED = ("linprobe", "finetune", "retrieval")
 
@@ -17,6 +18,11 @@ class Option:
     many: bool = False  # a list of `kind`
     choices: tuple = ()
     stages: tuple = STAGES
+
+    def belongs(self, stage, method):
+        """Whether the option exists in a stage of a method; the groups named like a method are its own."""
+        return stage in self.stages and all(method == title for title in METHODS if self in GROUPS[title])
+
 
 
 GROUPS = {
@@ -63,10 +69,14 @@ GROUPS = {
                int),
     ],
     "model": [
+        Option("method", "mamp", "mamp (SkeletonMAE*: with target joint, motion_aware_tau 0) or umurl; checkpoints know theirs",
+               choices=METHODS),
         Option("dim_in", 3, "coordinates C", int),
-        Option("dim_feat", 256, "width D of the encoder", int),
+        Option("dim_feat", 256, "width of the encoder: D, UmURL's H", int),
         Option("depth", 8, "encoder blocks", int),
         Option("num_heads", 8, "attention heads", int),
+    ],
+    "mamp": [
         Option("mlp_ratio", 4.0, "width of a block's MLP over its own", float),
         Option("patch_size", 1, "joints in a token", int),
         Option("t_patch_size", 4, "frames l in a token", int),
@@ -89,6 +99,13 @@ GROUPS = {
                "changes nothing, they always do)", bool, stages=("pretrain", "finetune")),
         Option("head_dim", 2048, "hidden width of the fine-tuning head", int, stages=("finetune",)),
         Option("head_dropout", 0.3, "dropout in front of the fine-tuning head", float, stages=("finetune",)),
+        Option("readout", "mean", "pooling of frozen features: mean (D), or per_joint (V·D)", choices=("mean", "per_joint"),
+               stages=("linprobe", "retrieval")),
+    ],
+    "umurl": [
+        Option("projector_dim", 4096, "width in which features are compared", int, stages=("pretrain",)),
+        Option("features", "multi", "what the encoder sees: all three modalities fused (multi), or one of them",
+               choices=("multi", "joint", "bone", "motion"), stages=_JUDGED),
     ],
     "optimization": [
         Option("epochs", 400, "epochs", int, stages=_TRAINED),
@@ -99,8 +116,10 @@ GROUPS = {
                stages=_TRAINED),
         Option("lr", 1e-3, "highest learning rate", float, stages=_TRAINED),
         Option("min_lr", 5e-4, "learning rate at the end of the cosine", float, stages=_TRAINED),
+        Option("lr_steps", (), "epochs at which the rate falls to a tenth, in place of the cosine", int, many=True,
+               stages=_TRAINED),
         Option("weight_decay", 0.05, "weight decay of matrices and embeddings", float, stages=_TRAINED),
-        Option("betas", (0.9, 0.95), "AdamW's two averages", float, many=True, stages=("pretrain", "finetune")),
+        Option("betas", (0.9, 0.95), "the two averages of AdamW and Adam", float, many=True, stages=("pretrain", "finetune")),
         Option("momentum", 0.9, "SGD's momentum", float, stages=("linprobe",)),
         Option("clip_grad", None, "largest norm of the gradient (default: not clipped)", float, stages=_TRAINED),
         Option("skip_nonfinite", False, "leave out, and count, steps whose gradient is not finite, instead of stopping; the host "
@@ -115,8 +134,6 @@ GROUPS = {
         Option("eval_freq", 1, "epochs between evaluations; the last epoch is always evaluated", int,
                stages=("linprobe", "finetune")),
         Option("dist_eval", True, "share the test samples among the processes", bool, stages=_JUDGED),
-        Option("readout", "mean", "pooling of frozen features: mean (D), or per_joint (V·D)", choices=("mean", "per_joint"),
-               stages=("linprobe", "retrieval")),
         Option("augment", True, "crop and rotate at random; without, features are computed once", bool,
                stages=("linprobe",)),
         Option("k", 1, "neighbours that vote", int, stages=("retrieval",)),

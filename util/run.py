@@ -9,18 +9,13 @@ import numpy as np
 import torch
 
 from feeder.feeder_ntu import Feeder
-from model.transformer import Transformer
-from util import checkpoint, config, distributed, stopping
+from util import checkpoint, config, distributed, methods, stopping
 from util.engine import outputs
 from util.files import sha256, write_text, written_aside
 from util.logging import say, write_result
 from util.memory import keep_freed
 from util.metrics import classification
 
-MODEL_KEYS = [
-    "dim_in", "dim_feat", "depth", "num_heads", "mlp_ratio", "num_frames", "patch_size", "t_patch_size", "qkv_bias", "qk_scale",
-    "drop_rate", "attn_drop_rate", "drop_path_rate",
-]  # fmt: skip
 SUBSET = ("data_ratio", "subset", "subset_seed")
 
 
@@ -83,6 +78,7 @@ def feeder(args, split, augment):
         rot_theta=args.rot_theta,
         bone=args.input_stream == "bone",
         vel=args.input_stream == "motion" and args.stage != "pretrain",  # there the model makes it: the target needs the joints
+        views=methods.views(args),
         data_ratio=getattr(args, "data_ratio", 1.0) if train else 1.0,
         subset_seed=seed + distributed.rank() if getattr(args, "subset", "") == "released" else seed,
         val_groups=args.val_groups,
@@ -107,11 +103,6 @@ def labelled(args, data):
     return len(rows)
 
 
-def model_options(args, data):
-    """Constructor keys of the encoder: the options', and the number of joints of the data."""
-    return {key: getattr(args, key) for key in MODEL_KEYS} | {"num_joints": data.num_joints}
-
-
 def load_encoder(args, model):
     """Start a classifier from --finetune; returns where its encoder comes from, None for random weights."""
     if not args.finetune:
@@ -121,13 +112,16 @@ def load_encoder(args, model):
 
 def about(args):
     """What every result says of how it was made: the part that comes from the options."""
-    keys = ("stage", "dataset", "data_path", "seed", "epochs", "input_stream", "readout", "k", *SUBSET, "effective_batch_size")
+    keys = ("stage", "method", "dataset", "data_path", "seed", "epochs", "input_stream", "readout", "features", "k", *SUBSET,
+            "effective_batch_size")  # fmt: skip
     evaluated_on = {} if args.stage == "pretrain" else {"evaluated_on": "validation" if args.val_groups else "test"}
     return {key: getattr(args, key) for key in keys if hasattr(args, key)} | evaluated_on
 
 
-def _readout(args):
-    return f", read-out {args.readout}" if hasattr(args, "readout") else ""
+def read_out(args):
+    """What was taken from the encoder, for a message."""
+    what = {"readout": "read-out", "features": "features"}
+    return "".join(f", {name} {getattr(args, key)}" for key, name in what.items() if hasattr(args, key))
 
 
 def identity(path):
@@ -140,7 +134,7 @@ def report(args, what, result, **how):
     last, best, where = result["last"], result["best"], about(args)["evaluated_on"]
     say(
         f"{what}: top-1 {last['test_acc1']:.2f} % after the last epoch ({args.epochs}), best on {where} "
-        f"{best['test_acc1']:.2f} % (epoch {best['epoch'] + 1}), {last['test_samples']} {where} samples{_readout(args)}, "
+        f"{best['test_acc1']:.2f} % (epoch {best['epoch'] + 1}), {last['test_samples']} {where} samples{read_out(args)}, "
         f"{args.input_stream} stream, encoder from {args.finetune or 'random weights'}, seed {args.seed}"
     )
     finish(args, eval=False, **how, **result)
@@ -163,14 +157,7 @@ def evaluate_checkpoint(args, device, test):
         raise ValueError(f"{args.eval}: " + ("holds no classifier; --eval wants a linear-probe or fine-tuning checkpoint"
                          if stage == "pretrain" else f"holds a classifier of main_{stage}.py"))  # fmt: skip
     data, classes = test.source, checkpoint.num_classes(content)
-    options = model_options(args, data) | {"num_classes": classes, "protocol": stage}
-    if stage == "linprobe":
-        options["readout"] = args.readout
-    else:
-        options |= {"head_dim": args.head_dim, "head_dropout": args.head_dropout}
-    model = Transformer(**options)
-    if stage == "linprobe":
-        model.head.add_norm()
+    model = methods.classifier(args, data, classes)
     checkpoint.load_model(model, args.eval, content)
     if data.label.max() >= classes:
         raise ValueError(f"{args.data_path}: has the label {data.label.max()}, {args.eval} knows {classes} classes")
@@ -182,7 +169,7 @@ def evaluate_checkpoint(args, device, test):
             np.savez(file, scores=logits.numpy(), label=labels.numpy(), name=np.array(names), input_stream=args.input_stream)
     say(f"{args.eval} (epoch {content['epoch'] + 1 if 'epoch' in content else 'unknown'}): "
         f"top-1 {metrics['test_acc1']:.2f} %, top-5 {metrics['test_acc5']:.2f} %, loss {metrics['test_loss']:.4f}, "
-        f"{len(labels)} {where} samples{_readout(args)}, {args.input_stream} stream; scores in {scores}")  # fmt: skip
+        f"{len(labels)} {where} samples{read_out(args)}, {args.input_stream} stream; scores in {scores}")  # fmt: skip
     trained = {k: v for k, v in checkpoint.settings(content).items() if k in ("seed", "epochs", *SUBSET)}
     finish(args, eval=True, encoder=content.get("encoder"), checkpoint=identity(args.eval), **trained, last=metrics)
 

@@ -85,8 +85,11 @@ def test_prefix_of_a_distributed_model_is_dropped(tmp_path):
 
 
 def test_file_of_another_method(shared):
-    with pytest.raises(ValueError, match="umurl_small.pth.tar: no state dict under 'model'"):
-        checkpoint.load(shared("parity/released_umurl_small.pth.tar"))
+    path = shared("parity/released_umurl_small.pth.tar")
+    content = checkpoint.load(path)
+    assert checkpoint.architecture(content) == "umurl" and not any(key.startswith("module.") for key in content["model"])
+    with pytest.raises(ValueError, match="umurl_small.pth.tar: not a checkpoint of this model .*backbone.j_emb"):
+        checkpoint.load_encoder(classifier(), path)
 
 
 def test_what_is_saved_is_loaded(tmp_path):

@@ -195,7 +195,7 @@ def test_saved_options_are_readable_and_complete(tmp_path):
     config.save(args, tmp_path / "c.yaml")
     read = yaml.safe_load((tmp_path / "c.yaml").read_text())
     assert read.pop("stage") == "pretrain" and read["lr"] == 0.002 and read["rot_theta"] == [0.3]
-    assert read.keys() == {o.name for o in OPTIONS.values() if "pretrain" in o.stages} | {"dataset"}
+    assert read.keys() == {o.name for o in OPTIONS.values() if o.belongs("pretrain", "mamp")} | {"dataset"}
     again = vars(config.parse("pretrain", ["--config", str(tmp_path / "c.yaml")]))
     assert {k: list(v) if isinstance(v, tuple) else v for k, v in again.items() if k != "stage"} == read
     with pytest.raises(ValueError, match="c.yaml: is the configuration of another stage than finetune"):

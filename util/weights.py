@@ -1,0 +1,84 @@
+"""What names and shapes of weights tell, of MAMP and of UmURL: method, stage, sizes, classes, and what is the encoder."""
+
+
+def architecture(state):
+    """'umurl' or 'mamp', which SkeletonMAE* shares."""
+    return "umurl" if any(key.startswith("backbone.") for key in state) else "mamp"
+
+
+def stage(state):
+    """'pretrain', 'linprobe' or 'finetune'; both judging stages of UmURL have one linear map, which is called 'linprobe'."""
+    for key, name in (("head.fc1.weight", "finetune"), ("head.fc.1.weight", "linprobe"), ("fc.weight", "linprobe")):
+        if key in state:
+            return name
+    return "pretrain"
+
+
+def num_classes(state):
+    """K of the classifier, or None if there is no head."""
+    for key in ("head.fc.1.weight", "head.fc2.weight", "fc.weight"):
+        if key in state:
+            return len(state[key])
+    return None
+
+
+def joints(state):
+    """What the weights say of the skeleton, for a reader."""
+    if architecture(state) == "umurl":
+        return f"{_frame(state)} of all bodies"
+    return state["pos_embed"].shape[2]
+
+
+def of_encoder(state):
+    """The encoder's part of the weights of any stage."""
+    if architecture(state) == "umurl":
+        return {key: value for key, value in state.items() if key.startswith("backbone.")}
+    return {k: v for k, v in state.items() if not k.startswith(("decoder_", "head.")) and k != "mask_token"}
+
+
+def sizes(state, head=False):
+    """The model's options that its weights tell; with `head`, those of the classifier's head, too.
+
+    Raises KeyError, ValueError, IndexError or ZeroDivisionError if these are not the weights of such a model.
+    """
+    if architecture(state) == "umurl":
+        hidden, spatial = state["backbone.j_emb.s_embedding.0.weight"].shape
+        layers = {key.split(".")[4] for key in state if key.startswith("backbone.ma_encoder.t_tr.layers.")}
+        found = {"dim_in": 3, "dim_feat": hidden, "num_frames": spatial // 3, "depth": len(layers)}
+        if "j_projector.6.weight" in state:
+            found["projector_dim"] = len(state["j_projector.6.weight"])
+        return found
+    dim_feat, dim_in, t_patch_size, _ = state["joints_embed.proj.weight"].shape
+    found = {
+        "dim_in": dim_in,
+        "dim_feat": dim_feat,
+        "t_patch_size": t_patch_size,
+        "num_frames": state["temp_embed"].shape[1] * t_patch_size,
+        "depth": len({key.split(".")[1] for key in state if key.startswith("blocks.")}),
+        "mlp_ratio": state["blocks.0.mlp.fc1.weight"].shape[0] / dim_feat,
+        "qkv_bias": "blocks.0.attn.qkv.bias" in state,
+    }
+    if "decoder_embed.weight" in state:
+        found["decoder_dim_feat"] = len(state["decoder_embed.weight"])
+        found["decoder_depth"] = len({key.split(".")[1] for key in state if key.startswith("decoder_blocks.")})
+    if head and stage(state) == "linprobe":
+        found["readout"] = "mean" if state["head.fc.1.weight"].shape[1] == dim_feat else "per_joint"
+    if head and stage(state) == "finetune":
+        found["head_dim"] = len(state["head.fc1.weight"])
+    return found
+
+
+def other_skeleton(state, own):
+    """Why weights of an encoder cannot be those of the model with state dict `own`, or None: it has another skeleton."""
+    if architecture(own) == "umurl":
+        key, count, what = "backbone.j_emb.t_embedding.0.weight", _frame, "joints of all bodies"
+    else:
+        key, count, what = "pos_embed", joints, "joints"
+    if key in state and count(state) != count(own):
+        return f"trained on {count(state)} {what}, the data has {count(own)}; an encoder cannot change its skeleton"
+    return None
+
+
+def _frame(state):
+    """M·V, of UmURL."""
+    return state["backbone.j_emb.t_embedding.0.weight"].shape[1] // 3
