@@ -165,6 +165,8 @@ def sizes(content, path, head=False):
     except (KeyError, ValueError, IndexError, ZeroDivisionError) as error:
         raise ValueError(f"{path}: not the weights of a skeleton transformer (looking for {error})") from error
     told = ("num_heads", "qk_scale", "input_stream") if architecture(content) == "mamp" else ("num_heads",)
+    if head and architecture(content) == "umurl":
+        told += ("features",)
     return found | {key: made_with[key] for key in told if key in made_with}
 
 

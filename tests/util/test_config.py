@@ -1,6 +1,7 @@
 """Options: where values come from, what they may be, and one clear line for what they may not."""
 
 import argparse
+import re
 from pathlib import Path
 
 import pytest
@@ -200,3 +201,38 @@ def test_saved_options_are_readable_and_complete(tmp_path):
     assert {k: list(v) if isinstance(v, tuple) else v for k, v in again.items() if k != "stage"} == read
     with pytest.raises(ValueError, match="c.yaml: is the configuration of another stage than finetune"):
         config.parse("finetune", ["--config", str(tmp_path / "c.yaml")])
+
+
+def test_exceptions_of_a_method(tmp_path):
+    """Later is more special: the file, its stage, its method, that method's stage."""
+    path = tmp_path / "d.yaml"
+    path.write_text(
+        "data_path: x.npz\nlr: 1\nepochs: 1\nwarmup_epochs: 1\nstages:\n  pretrain: {epochs: 2, warmup_epochs: 2}\n"
+        "methods:\n  umurl: {warmup_epochs: 3, projector_dim: 8, stages: {pretrain: {lr: 4}}}\n  mamp: {depth: 5}\n"
+    )
+    values = {m: config.read_yaml(path, "pretrain", m) for m in ("mamp", "umurl")}
+    assert values["mamp"] == {"data_path": "x.npz", "lr": 1, "epochs": 2, "warmup_epochs": 2, "depth": 5}
+    assert values["umurl"] == {"data_path": "x.npz", "lr": 4, "epochs": 2, "warmup_epochs": 3, "projector_dim": 8}
+    assert config.read_yaml(path, "linprobe", "umurl")["epochs"] == 1
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("methods: {umrl: {lr: 1}}", "d.yaml: method 'umrl' is not known; did you mean 'umurl'"),
+        ("methods: [umurl]", "d.yaml: methods: is not 'method: {key: value, ...}' for each method"),
+        ("methods: {mamp: {learning: 1}}", "d.yaml: key 'learning' is not known"),
+        ("methods: {mamp: {stages: {pretran: {}}}}", "d.yaml: stage 'pretran' is not known; did you mean 'pretrain'"),
+        ("method: umrl", "d.yaml: method: 'umrl' is not one of mamp, umurl"),
+    ],
+)
+def test_exceptions_of_a_method_that_are_wrong(text, message, tmp_path):
+    (tmp_path / "d.yaml").write_text(text)
+    with pytest.raises(ValueError, match=re.escape(message)):
+        config.read_yaml(tmp_path / "d.yaml", "pretrain", "umurl")
+
+
+def test_options_of_another_method():
+    assert not hasattr(parse("pretrain"), "projector_dim") and not hasattr(parse("pretrain", "--method", "umurl"), "mask_ratio")
+    with pytest.raises(ValueError, match="option projector_dim: is not one of the method mamp"):
+        parse("pretrain", "--projector_dim", "8")

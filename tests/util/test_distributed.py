@@ -58,6 +58,17 @@ def test_there_were_two(results):
     assert results[1]["rank"] == [0] and results[2]["rank"] == [0, 1]
 
 
+def test_umurl_in_two_processes_is_umurl_in_one(results):
+    """Gathered batch and shared BatchNorm statistics: weights after three updates, running statistics and the loss."""
+    one, two = results[1]["umurl"], results[2]["umurl"]
+    assert one["loss"] == pytest.approx(two["loss"], rel=1e-5)
+    moved = 0
+    for key, value in one["state"].items():
+        assert torch.allclose(value, two["state"][key], rtol=1e-4, atol=1e-6), key
+        moved += bool((value != 0).any()) and key.endswith("running_mean")
+    assert moved == 6
+
+
 def test_gradients_of_an_effective_batch_are_the_same(results):
     """With the learning rate 1 the weights are the gradients of the epoch, step by step."""
     reference = results[1]["pretrain"]

@@ -17,6 +17,7 @@ import main_pretrain
 from feeder.feeder_ntu import Feeder
 from model.mamp import MAMP
 from model.transformer import Transformer
+from model.umurl import UmURL
 from util import config, distributed
 from util.engine import evaluate, train_one_epoch
 from util.loader import test_loader, train_loader
@@ -47,6 +48,22 @@ def pretraining(data, **changes):
     return {"state": model.state_dict(), "loss": stats["train_loss"], "accum_iter": args.accum_iter}
 
 
+def umurl(data):
+    """Weights, running statistics and loss after one epoch of plain gradient descent on views without distortions."""
+    args = arguments(batch_size=8 // distributed.world_size(), lr=1e-2, min_lr=1e-2)
+    torch.manual_seed(0)
+    model = UmURL(parents=[0, 0, 1, 1, 3], num_bodies=1, num_frames=8, hidden_size=8, projector_dim=16)
+    model.eval().train = lambda mode=True: model  # no distortions, ...
+    for module in model.modules():
+        if isinstance(module, torch.nn.BatchNorm1d):
+            module.training = True  # ... but the batch's statistics
+    feeder = Feeder(data, "train", [0.1, 1.0], window_size=8, min_frames=4, views=4)
+    optimizer = torch.optim.SGD(model.parameters(), lr=1e-2)
+    wrapped = distributed.wrap(model, CPU, static_graph=True)
+    stats = train_one_epoch(wrapped, train_loader(feeder, args, CPU), optimizer, lambda m, x, y: m(x)[0], 0, args, CPU)
+    return {"state": model.state_dict(), "loss": stats["train_loss"]}
+
+
 def evaluation(data, dist_eval):
     torch.manual_seed(0)
     model = Transformer(**SIZE, num_classes=3, head_dim=8)
@@ -64,6 +81,7 @@ def main(data, output):
     results = {
         "pretrain": pretraining(data),
         "pretrain_whole": pretraining(data, batch_size=8 // distributed.world_size()),
+        "umurl": umurl(data),
         "evaluation": evaluation(data, True),
         "evaluation_all": evaluation(data, False),
         "rank": distributed.gather(distributed.rank()),
