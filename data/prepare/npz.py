@@ -20,22 +20,23 @@ class Split:
     """names: N sample names; labels: (N,) int classes from 0; sequences: N arrays in metres, taken once.
 
     A sequence is (T_i, M_i·V·3); bodies it lacks are written as zeros. groups: N names; what is of one group (a performer) stays
-    together when samples are held out for validation.
+    together when samples are held out for validation. valid_frames: (N,) frames that count; None: those whose sum is not 0.
     """
 
     names: list
     labels: np.ndarray
     sequences: Iterable
     groups: list
+    valid_frames: np.ndarray | None = None
 
 
 def write_dataset(path, splits, num_frames, num_classes, num_joints, num_bodies, layout, **extras):
     """Write the npz of one protocol: uncompressed, one sequence in memory at a time.
 
     splits: {'train': Split, 'test': Split}. num_frames: T, to which all sequences are padded with zeros.
-    Arrays per split: x (N, T, M·V·3) float32, y (N, K) uint8 one-hot, name (N,), group (N,), valid_frames (N,) int32 (frames
-    whose sum is not 0); and num_joints, num_bodies, layout. extras: class_names (K,); joint_names (V,) and parents (V,) of a
-    skeleton that is in no table; None is left out.
+    Arrays per split: x (N, T, M·V·3) float32, y (N, K) uint8 one-hot, name (N,), group (N,), valid_frames (N,) int32; and
+    num_joints, num_bodies, layout. extras: class_names (K,); joint_names (V,) and parents (V,) of a skeleton that is in no table;
+    None is left out.
     """
     path = Path(path)
     with written_aside(path) as file, zipfile.ZipFile(file, "w") as archive:
@@ -49,7 +50,7 @@ def write_dataset(path, splits, num_frames, num_classes, num_joints, num_bodies,
             one_hot = np.eye(num_classes, dtype=np.uint8)
             _write(file, archive, f"y_{key}", (len(valid), num_classes), np.uint8, (one_hot[label] for label in split.labels))
             about |= {f"name_{key}": np.array(split.names, dtype=np.str_), f"group_{key}": np.array(split.groups, dtype=np.str_),
-                      f"valid_frames_{key}": valid}  # fmt: skip
+                      f"valid_frames_{key}": valid if split.valid_frames is None else np.int32(split.valid_frames)}  # fmt: skip
         for key, value in about.items():
             _write_array(file, archive, key, np.asarray(value))
 

@@ -6,6 +6,7 @@
 """
 
 import os
+from contextlib import contextmanager
 from functools import partial
 from glob import glob
 from pathlib import Path
@@ -44,18 +45,10 @@ def read_raw(raws, out, dataset=NTU60, workers=None, strict=False):
     two folders are listed in skipped.txt there.
     Raises FileNotFoundError or ValueError if there is nothing to read, and with `strict` for the first unusable file.
     """
-    folder, skipped, missing = Path(out) / RAW, batch.Skipped(strict), 0
-    files = _find(raws, skipped)
-    twice = len(skipped.reasons)
     names, num_frames, num_bodies, body_id, body_start, body_frames = ([] for _ in range(6))
-    with store.writing(folder, NUM_JOINTS) as (add, index):
-        work = batch.each(partial(_read, dataset), files, "reading", skipped, workers)
-        for file, (frames, bodies) in work:
-            if not frames:
-                missing += 1
-                skipped.note(f"{file}: {MISSING}")
-                continue
-            names.append(_name(file))
+    with reading(read_skeleton, raws, Path(out) / RAW, dataset, workers, strict) as (recordings, add, index):
+        for name, (frames, bodies) in recordings:
+            names.append(name)
             num_frames.append(frames)
             num_bodies.append(len(bodies))
             for body in bodies:
@@ -63,12 +56,38 @@ def read_raw(raws, out, dataset=NTU60, workers=None, strict=False):
                 body_id.append(body.id)
                 body_start.append(body.start)
                 body_frames.append(len(body.joints))
-        if not names:
-            raise ValueError(f"none of the {len(files)} files can be used; the first: {skipped.reasons[0]}")
-        index.update(found=np.array([*_belonging(files, dataset)], "S"), name=names, num_frames=num_frames, num_bodies=num_bodies,
+        index.update(name=names, num_frames=num_frames, num_bodies=num_bodies,
                      body_id=body_id, body_start=body_start, body_frames=body_frames)  # fmt: skip
+
+
+@contextmanager
+def reading(read, raws, folder, dataset, workers=None, strict=False):
+    """Gives (recordings, add, index): recordings yields (name, read(file)) of the usable files, sorted by name; add and index are
+    those of `store.writing`, for `folder`, where skipped.txt gets the others and the index gets `found`, as in `read_raw`.
+
+    read: of module level; the first of what it returns is 0 if no frame has a body. Raises as `read_raw`.
+    """
+    skipped, missing, used = batch.Skipped(strict), 0, 0
+    files = _find(raws, skipped)
+    twice = len(skipped.reasons)
+
+    def recordings():
+        nonlocal missing, used
+        for file, result in batch.each(partial(_read, dataset, read), files, "reading", skipped, workers):
+            if result[0]:
+                used += 1
+                yield _name(file), result
+            else:
+                missing += 1
+                skipped.note(f"{file}: {MISSING}")
+
+    with store.writing(folder, NUM_JOINTS) as (add, index):
+        yield recordings(), add, index
+        if not used:
+            raise ValueError(f"none of the {len(files)} files can be used; the first: {skipped.reasons[0]}")
+        index["found"] = np.array([*_belonging(files, dataset)], "S")
         skipped.write(folder / SKIPPED)  # like everything else, before the index
-    print(f"{len(files) + twice} files found, {len(names)} used, {missing} without any skeleton, "
+    print(f"{len(files) + twice} files found, {used} used, {missing} without any skeleton, "
           f"{len(skipped.reasons) - missing} unusable -> {folder}")  # fmt: skip
 
 
@@ -104,9 +123,9 @@ def _belonging(files, dataset):
         yield name
 
 
-def _read(dataset, file):
+def _read(dataset, read, file):
     check_name(_name(file), dataset)
-    return read_skeleton(file, NUM_JOINTS)
+    return read(file, NUM_JOINTS)
 
 
 # ---- step 2: denoise -------------------------------------------------------------------------------------------------
@@ -182,14 +201,13 @@ def write_npz(out, dataset=NTU60, name=None, second_body=None):
     one-actor recordings (default: the data set's rule). What was found, used and left out is printed and written to
     out/<name>_report.txt; under the data set's own name it is compared with the release. Returns the paths.
     """
-    out, name, second_body = Path(out), name or dataset.prefix, second_body or dataset.second_body
+    out, second_body = Path(out), second_body or dataset.second_body
     joints, index = store.load(out / DENOISED, STEPS[1])
     _, raw = store.load(out / RAW, STEPS[0], ["found"])
     if (out / RAW / store.INDEX).stat().st_mtime > (out / DENOISED / store.INDEX).stat().st_mtime:
         raise ValueError(f"{out / RAW} is newer than {out / DENOISED}: run {STEPS[1]} again")
-    names, num_frames, num_actors = index["name"], index["num_frames"], index["num_actors"]
+    num_frames, num_actors = index["num_frames"], index["num_actors"]
     first_row = np.cumsum(num_frames * num_actors) - num_frames * num_actors
-    fields = parse_names(map(str, names))
     copies = NUM_BODIES if second_body == "copy" else 1
 
     def sequence(i):
@@ -197,27 +215,42 @@ def write_npz(out, dataset=NTU60, name=None, second_body=None):
         actors = translate(rows.reshape(num_frames[i], num_actors[i], NUM_JOINTS, 3)).reshape(num_frames[i], -1)
         return np.tile(actors, copies) if num_actors[i] == 1 else actors
 
+    skipped = [out / folder / SKIPPED for folder in (RAW, DENOISED)]
+    return write_protocols(out, name or dataset.prefix, dataset, index["name"], sequence, num_frames.max(), raw["found"], skipped,
+                           compare=name in (None, dataset.prefix))  # fmt: skip
+
+
+def write_protocols(out, name, dataset, names, sequence, num_frames, found, skipped, compare, order=order, valid_frames=None):
+    """Write out/<name>_<protocol>.npz for every protocol of the data set, and out/<name>_report.txt; returns the paths.
+
+    names: (N,) recordings; sequence(i): (T_i, M_i·V·3) of recording i in metres; num_frames: T; valid_frames: (N,), see `Split`.
+    order: as the function. For the report, found: names of all raw files; skipped: lists of those left out; compare: whether to
+    compare with the release.
+    """
+    fields = parse_names(map(str, names))
+
     def split(rows):
         labels, performers = (fields[rows, FIELDS.index(field)] for field in ("action", "performer"))
-        return Split(names[rows], labels - 1, map(sequence, rows), [f"P{performer:03}" for performer in performers])
+        return Split(names[rows], labels - 1, map(sequence, rows), [f"P{performer:03}" for performer in performers],
+                     None if valid_frames is None else valid_frames[rows])  # fmt: skip
 
-    paths, report = [], [f"{len(raw['found'])} files of {dataset.title} found, {len(names)} used"]
+    paths, report = [], [f"{len(found)} files of {dataset.title} found, {len(names)} used"]
     for protocol in dataset.protocols:
         values = fields[:, FIELDS.index(protocol.field)]
         paths.append(out / f"{name}_{protocol.name}.npz")
         rows = {"train": order(values, protocol.train), "test": order(values, protocol.test)}
         splits = {key: split(rows[key]) for key in rows}
-        write_dataset(paths[-1], splits, num_frames.max(), dataset.num_classes, NUM_JOINTS, NUM_BODIES, LAYOUT)
+        write_dataset(paths[-1], splits, num_frames, dataset.num_classes, NUM_JOINTS, NUM_BODIES, LAYOUT)
         counts = tuple(len(rows[key]) for key in rows)
-        line = f"{paths[-1]}: {counts[0]:,} train, {counts[1]:,} test, {num_frames.max()} frames"
-        if name == dataset.prefix:
+        line = f"{paths[-1]}: {counts[0]:,} train, {counts[1]:,} test, {num_frames} frames"
+        if compare:
             line += "; as published" if counts == protocol.published else "; published: {:,} and {:,}".format(*protocol.published)
         report.append(line)
-    for kind, count in _left_out(out).most_common():
-        release = f"; the release has {dataset.num_missing}" if kind == MISSING and name == dataset.prefix else ""
+    for kind, count in _left_out(skipped).most_common():
+        release = f"; the release has {dataset.num_missing}" if kind == MISSING and compare else ""
         report.append(f"left out: {count} × {kind}{release}")
-    if name == dataset.prefix:
-        report += shortfall((name.decode() for name in raw["found"]), dataset)
+    if compare:
+        report += shortfall((name.decode() for name in found), dataset)
     write_text(out / f"{name}_report.txt", "".join(f"{line}\n" for line in report))
     print(*report[:SHOWN], sep="\n")
     if len(report) > SHOWN:
@@ -225,9 +258,9 @@ def write_npz(out, dataset=NTU60, name=None, second_body=None):
     return paths
 
 
-def _left_out(out):
-    """{why: how many recordings both steps left out}."""
+def _left_out(lists):
+    """{why: how many recordings the lists name}."""
     skipped = batch.Skipped()
-    for folder in (RAW, DENOISED):
-        skipped.reasons += (out / folder / SKIPPED).read_text(encoding="utf-8").splitlines()
+    for path in lists:
+        skipped.reasons += path.read_text(encoding="utf-8").splitlines()
     return skipped.kinds()

@@ -1,18 +1,13 @@
-"""The three commands of NTU RGB+D 60 and 120; the scripts in data/ntu and data/ntu120 name the data set."""
+"""The commands of NTU RGB+D 60 and 120, three steps or UmURL's one; the scripts in data/ntu and data/ntu120 name the data set."""
 
 from pathlib import Path
 
-from data.prepare import cli, ntu
+from data.prepare import cli, ntu, umurl
 
 
 def read(dataset, script):
     """Step 1 of 3: read the raw .skeleton files."""
-    here = Path(script).resolve().parent
-    parser = cli.parser(f"{dataset.title}, step 1 of 3: read the raw .skeleton files.", out=here)
-    parser.add_argument("--raw", type=Path, nargs="+", default=ntu.default_folders(dataset, here.parent / "nturgbd_raw"),
-                        help="folders of the .skeleton files")  # fmt: skip
-    parser.add_argument("--workers", type=int, help="processes; all cores if not given")
-    args = parser.parse_args()
+    args = _reader(dataset, script, f"{dataset.title}, step 1 of 3: read the raw .skeleton files.").parse_args()
     ntu.read_raw(args.raw, args.out, dataset, args.workers, args.strict)
 
 
@@ -32,3 +27,22 @@ def transform(dataset, script):
                         help="what stands for the second actor of one-actor recordings")  # fmt: skip
     args = parser.parse_args()
     ntu.write_npz(args.out, dataset, args.name, args.second_body)
+
+
+def prepare_umurl(dataset, script):
+    """UmURL's normalisation, in one step."""
+    files = " and ".join(f"NAME_{protocol.name}.npz" for protocol in dataset.protocols)
+    parser = _reader(dataset, script, f"{dataset.title} as UmURL prepares it: from the raw .skeleton files to {files}.")
+    parser.add_argument("--name", default=umurl.PREFIX + dataset.prefix, help="what the npz files are called")
+    args = parser.parse_args()
+    umurl.generate(args.raw, args.out, dataset, args.name, args.workers, args.strict)
+
+
+def _reader(dataset, script, description):
+    """The parser of a command that reads the raw files."""
+    here = Path(script).resolve().parent
+    parser = cli.parser(description, out=here)
+    parser.add_argument("--raw", type=Path, nargs="+", default=ntu.default_folders(dataset, here.parent / "nturgbd_raw"),
+                        help="folders of the .skeleton files")  # fmt: skip
+    parser.add_argument("--workers", type=int, help="processes; all cores if not given")
+    return parser

@@ -39,29 +39,42 @@ class Body:
 def read_skeleton(path, num_joints=25):
     """(number of frames that have a body, [Body in order of first appearance]) of one file; LF or CRLF.
 
-    Both are empty for a recording without any body. Fields after x y z may hold anything.
+    Both are empty for a recording without any body. Raises as `read_frames`.
+    """
+    num_bodies, ids, joints = read_frames(path, num_joints)
+    num_frames, row = 0, 0
+    first, rows = {}, {}  # by body id: its first frame; its rows in `joints`
+    for count in filter(None, num_bodies):
+        for body_id in ids[row : row + count]:
+            first.setdefault(body_id, num_frames)
+            rows.setdefault(body_id, []).append(row)
+            row += 1
+        num_frames += 1
+    return num_frames, [Body(body_id, start, joints[rows[body_id]]) for body_id, start in first.items()]
+
+
+def read_frames(path, num_joints=25):
+    """What one file says, frame by frame and body by body: (bodies of each frame [T], body ids [B], joints (B, V, 3) float32,
+    metres); LF or CRLF.
+
+    T counts all frames, also those without a body. Fields after x y z may hold anything.
     Raises ValueError naming file and line: empty, binary or truncated file, a line that is not what its place demands,
     another joint count, coordinates that are not finite numbers below FAR, more lines than the frame count announces.
     """
     lines = _Lines(path)
-    num_frames = 0
-    first, rows = {}, {}  # by body id: its first frame; the numbers of its rows in `tokens`, in units of one body
+    num_bodies, ids = [], []
     tokens, places = [], []  # coordinates as text; the first joint line of each body
     for _ in range(lines.integer("frame count")):
-        num_bodies = lines.integer("body count")
-        for _ in range(num_bodies):
-            body_id = lines.body_id()
+        num_bodies.append(lines.integer("body count"))
+        for _ in range(num_bodies[-1]):
+            ids.append(lines.body_id())
             joint_count = lines.integer("joint count")
             if joint_count != num_joints:
                 lines.fail(f"{joint_count} joints instead of {num_joints}")
-            first.setdefault(body_id, num_frames)
-            rows.setdefault(body_id, []).append(len(places))
             places.append(lines.position)
             lines.coordinates(num_joints, tokens)
-        num_frames += num_bodies > 0
     lines.finish()
-    joints = _numbers(lines, tokens, places, num_joints)
-    return num_frames, [Body(body_id, start, joints[rows[body_id]]) for body_id, start in first.items()]
+    return num_bodies, ids, _numbers(lines, tokens, places, num_joints)
 
 
 def _numbers(lines, tokens, places, num_joints):

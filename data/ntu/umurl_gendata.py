@@ -1,0 +1,12 @@
+"""NTU RGB+D 60 as UmURL prepares it: from the raw .skeleton files to the npz files, in one step."""
+
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+
+from data.prepare import cli, ntu_commands
+from data.prepare.ntu_release import NTU60
+
+if __name__ == "__main__":
+    cli.run(lambda: ntu_commands.prepare_umurl(NTU60, __file__))
