@@ -10,7 +10,7 @@ import yaml
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from util import config  # noqa: E402
-from util.options import GROUPS, METHODS, OPTIONS, STAGES  # noqa: E402
+from util.options import DEFAULT_METHOD, GROUPS, OPTIONS, STAGES  # noqa: E402
 
 PAPER = yaml.safe_load(Path(__file__).with_name("paper.yaml").read_text())
 # what may differ between runs of one protocol: where and how they were computed, and the seeds they are averaged over
@@ -60,6 +60,32 @@ class Result:
         return name, {k: v for k, v in differs.items() if k not in known[name]}
 
 
+def cells():
+    """Every cell of the paper's tables: table, row, column, the stage and dataset of its runs, the settings they differ in (None
+    for other people's rows), and the numbers of paper and release or None.
+    """
+    for table in PAPER["tables"]:
+        for number, column in enumerate(table["columns"]):
+            column = {"data": column} if isinstance(column, str) else column
+            for row in table["rows"]:
+                runs = table.get("runs", {}) | column.get("runs", {}) | row["runs"] if "runs" in row else None
+                yield {
+                    "table": table["title"], "row": str(row["name"]), "column": column.get("name") or name_of(column["data"]),
+                    "stage": column.get("stage", table.get("stage")), "dataset": column["data"], "runs": runs,
+                    **{who: (row.get(who) or {number: None})[number] for who in ("paper", "release")},
+                }  # fmt: skip
+
+
+def belongs(result, cell):
+    """Whether a run's number stands in a cell: exactly its protocol, and judged on the test set after training."""
+    own = (result["stage"], result["dataset"]) == (cell["stage"], cell["dataset"])
+    return own and cell["runs"] is not None and not result.content.get("eval") and result.fits(cell["runs"])
+
+
+def name_of(dataset):
+    return PAPER["data"].get(dataset, {}).get("name", dataset)
+
+
 def find(folders):
     """(results, complaints): every result.json below the folders, by path; one line for each that is not one of ours."""
     results, complaints = [], []
@@ -100,7 +126,7 @@ def read(path):
 
 def of_stage(options):
     """(settings, expected) of the run itself: its config.yaml, and what the configuration files say today."""
-    stage, dataset, method = options["stage"], options["dataset"], options.get("method", METHODS[0])
+    stage, dataset, method = options["stage"], options["dataset"], options.get("method", DEFAULT_METHOD)
     usual = defaults(stage, dataset, options["data_path"], method)
     if stage == "finetune" and not options["finetune"]:
         usual = usual | {"layer_decay": 1.0}  # from scratch, all layers learn alike
@@ -108,7 +134,7 @@ def of_stage(options):
     settings = {k: plain(options.get(k, OPTIONS[k].default)) for k in expected}  # older runs lack newer options
     for values in (settings, expected):
         values["data_path"] = Path(values["data_path"]).name
-    settings["method"], expected["method"] = method, METHODS[0]  # so that another one is named
+    settings["method"], expected["method"] = method, DEFAULT_METHOD  # so that another one is named
     return settings, expected
 
 
@@ -119,7 +145,7 @@ def of_encoder(content, options):
         return {"encoder": "none"}, {}
     if encoder["stage"] != "pretrain":
         return {"encoder": f"from {encoder['stage']}"}, {}
-    method = options.get("method", METHODS[0])
+    method = options.get("method", DEFAULT_METHOD)
     told = ("dataset", "epoch", "epochs", *(("target",) if method == "mamp" else ()))
     if any(encoder[key] is None for key in told):
         return {"encoder": "of unknown origin"}, {}

@@ -15,7 +15,7 @@ import torch.nn.functional as F
 
 from util import published, weights
 from util.files import replace, sha256, written_aside
-from util.options import GROUPS
+from util.options import DEFAULT_METHOD, GROUPS
 
 LAST, PREVIOUS, BEST = "checkpoint-last.pth", "checkpoint-previous.pth", "checkpoint-best.pth"
 
@@ -171,9 +171,9 @@ def sizes(content, path, head=False):
 
 
 def method(made_with):
-    """'mamp', 'skeletonmae' (joints as target, uniform masking) or 'umurl', or None if the settings do not say."""
-    if made_with.get("method") == "umurl":
-        return "umurl"
+    """'mamp', 'skeletonmae' (joints as target, uniform masking), 'umurl', ..., or None if the settings do not say."""
+    if made_with.get("method", DEFAULT_METHOD) != DEFAULT_METHOD:
+        return made_with["method"]
     if "target" not in made_with:
         return None
     return "skeletonmae" if made_with["target"] == "joint" and made_with.get("motion_aware_tau", 0) <= 0 else "mamp"

@@ -1,4 +1,4 @@
-"""Configuration: config/<stage>.yaml < config/umurl.yaml for that method < --config < --dataset < checkpoint < command line.
+"""Configuration: config/<stage>.yaml < config/<method>.yaml < --config < --dataset < checkpoint < command line.
 
 In each file, what it says of the stage, and of the method, stands above the rest of it.
 """
@@ -12,7 +12,7 @@ import yaml
 
 from util import checkpoint, distributed, published
 from util.files import write_text
-from util.options import GROUPS, METHODS, OPTIONS, STAGES
+from util.options import DEFAULT_METHOD, GROUPS, METHODS, OPTIONS, STAGES
 
 FOLDER = Path(__file__).resolve().parent.parent / "config"
 AT_LEAST_ONE = (
@@ -45,23 +45,23 @@ def parse(stage, argv=None):
     given = {k: v for k, v in vars(given).items() if v is not None}
     config, dataset = given.pop("config", None), given.pop("dataset", None)
 
-    def files(method):
-        return [FOLDER / f"{stage}.yaml", *([FOLDER / "umurl.yaml"] if method == "umurl" else []), *([config] if config else []),
-                *([_dataset(dataset)] if dataset else [])]  # fmt: skip
-
     def read(method):
+        own = FOLDER / f"{method}.yaml"
+        files = [FOLDER / f"{stage}.yaml", *([own] if own.is_file() else []), *([config] if config else []),
+                 *([_dataset(dataset)] if dataset else [])]  # fmt: skip
         values = {}
-        for path in files(method):
+        for path in files:
             values |= read_yaml(path, stage, method)
         return values
 
-    stated = read(METHODS[0]) | given
-    method, source = stated.get("method", METHODS[0]), stated.get("eval") or stated.get("finetune")
+    stated = read(DEFAULT_METHOD) | given
+    method, source = stated.get("method", DEFAULT_METHOD), stated.get("eval") or stated.get("finetune")
     content = checkpoint.load(source) if source else None
     if source:
-        method = checkpoint.architecture(content)
-        if stated.get("method", method) != method:
-            raise ValueError(f"{source}: holds weights of {method}, not of {stated['method']}")
+        encoder = checkpoint.architecture(content)
+        if "method" in stated and METHODS[method] != encoder:
+            raise ValueError(f"{source}: holds weights of {encoder}, not of {method}")
+        method = encoder
     of_method = {o.name: o.default for o in OPTIONS.values() if o.belongs(stage, method)}
     foreign = [name for name in given if name not in of_method]
     if foreign:
@@ -133,6 +133,8 @@ def _check(values):
         raise ValueError(f"betas {' '.join(map(str, values['betas']))}: at least 0 and below 1")
     if values["method"] == "umurl" and values["input_stream"] != "joint":
         raise ValueError(f"input_stream {values['input_stream']}: UmURL makes bones and motions itself; --features chooses")
+    if values["method"] == "umurl" and values.get("compile"):  # torch 2.15 on a CPU, in bfloat16: gradients that are not finite
+        raise ValueError("compile: does not work with UmURL; leave it out")
     if any(step < 0 for step in values.get("lr_steps", ())):
         raise ValueError(f"lr_steps {' '.join(map(str, values['lr_steps']))}: epochs, not below 0")
     if not 0 < values.get("mask_ratio", 0.5) < 1:
@@ -167,7 +169,7 @@ def build_parser(stage):
     return parser
 
 
-def read_yaml(path, stage, method=METHODS[0]):
+def read_yaml(path, stage, method=DEFAULT_METHOD):
     """Values for `stage` in one YAML file. Errors as in `parse`.
 
     A key `stages: {stage: {...}}` holds exceptions, `methods: {method: {...}}` those of a method, again with `stages`.
@@ -206,7 +208,7 @@ def _applying(content, stage, method, path):
     for key in plain:
         _known(key, OPTIONS, f"{path}: key")
     applying = [plain]
-    for kind, names, own in (("stages", STAGES, stage), ("methods", METHODS, method)):
+    for kind, names, own in (("stages", STAGES, [stage]), ("methods", METHODS, [METHODS[method], method])):
         exceptions = content.get(kind) or {}
         if not isinstance(exceptions, dict) or not all(isinstance(e or {}, dict) for e in exceptions.values()):
             one = kind[:-1]
@@ -214,7 +216,7 @@ def _applying(content, stage, method, path):
         for name, values in exceptions.items():
             _known(name, names, f"{path}: {kind[:-1]}")
             values = _applying(values or {}, stage, method, path)
-            applying += values if name == own else []
+            applying += values if name in own else []
     return applying
 
 

@@ -6,8 +6,9 @@ from model.mamp import MAMP
 from model.transformer import Transformer
 from model.umurl import VIEWS, UmURL, UmURLClassifier
 from util.lr_decay import param_groups_wd
+from util.options import METHODS
 
-_ENCODER = {
+_KEYS = {
     "mamp": (
         "dim_in", "dim_feat", "depth", "num_heads", "mlp_ratio", "num_frames", "patch_size", "t_patch_size",
         "qkv_bias", "qk_scale", "drop_rate", "attn_drop_rate", "drop_path_rate",
@@ -23,17 +24,12 @@ def views(args):
 
 def pretrainer(args, data, device):
     """(model on the device, optimizer, loss_of(model, x, label)) of the pre-training. Raises ValueError for what cannot be."""
-    if args.method == "umurl":
-        if args.accum_iter > 1:
-            raise ValueError(f"accum_iter {args.accum_iter}: UmURL compares an update's samples with each other, so they pass "
-                             f"together; raise batch_size, now {args.batch_size}, or lower effective_batch_size")  # fmt: skip
-        if args.effective_batch_size < 2:
-            raise ValueError("effective_batch_size 1: UmURL compares samples; at least 2")
-        model = UmURL(**_encoder(args, data), projector_dim=args.projector_dim).to(device)
-        settings = {"lr": args.lr, "betas": tuple(args.betas), "weight_decay": args.weight_decay, "fused": True}
-        return model, torch.optim.Adam(model.parameters(), **settings), lambda model, x, label: model(x)[0]
+    return PRETRAINERS[args.method](args, data, device)
+
+
+def _mamp(args, data, device):
     model = MAMP(
-        **_encoder(args, data),
+        **encoder_options(args, data),
         decoder_dim_feat=args.decoder_dim_feat,
         decoder_depth=args.decoder_depth,
         norm_skes_loss=args.norm_skes_loss,
@@ -45,21 +41,46 @@ def pretrainer(args, data, device):
     return model, optimizer, lambda model, x, label: model(x, args.mask_ratio, args.motion_stride, args.motion_aware_tau)[0]
 
 
+def _umurl(args, data, device):
+    if args.accum_iter > 1:
+        raise ValueError(f"accum_iter {args.accum_iter}: UmURL compares an update's samples with each other, so they pass "
+                         f"together; raise batch_size, now {args.batch_size}, or lower effective_batch_size")  # fmt: skip
+    if args.effective_batch_size < 2:
+        raise ValueError("effective_batch_size 1: UmURL compares samples; at least 2")
+    model = UmURL(**encoder_options(args, data), projector_dim=args.projector_dim).to(device)
+    settings = {"lr": args.lr, "betas": tuple(args.betas), "weight_decay": args.weight_decay, "fused": True}
+    return model, torch.optim.Adam(model.parameters(), **settings), lambda model, x, label: model(x)[0]
+
+
+PRETRAINERS = {"mamp": _mamp, "umurl": _umurl}
+
+
+def register(name, build, encoder="mamp"):
+    """Add a method of pre-training, before a main is called: --method NAME is then made by `build`, as in `pretrainer`.
+
+    encoder: 'mamp' or 'umurl', whose encoder it trains, under the same names of weights (others begin with 'decoder_'), so that
+    every stage can judge it.
+    """
+    METHODS[name], PRETRAINERS[name] = encoder, build
+
+
 def classifier(args, data, num_classes):
     """The classifier of a judging stage (retrieval: that of the linear probe, for its features), on the CPU."""
-    if args.method == "umurl":
-        return UmURLClassifier(**_encoder(args, data), num_classes=num_classes, features=args.features)
+    if METHODS[args.method] == "umurl":
+        return UmURLClassifier(**encoder_options(args, data), num_classes=num_classes, features=args.features)
     if args.stage == "finetune":
-        head = {"protocol": "finetune", "head_dim": args.head_dim, "head_dropout": args.head_dropout}
-        return Transformer(**_encoder(args, data), **head, num_classes=num_classes, skip_empty_bodies=args.skip_empty_bodies)
-    model = Transformer(**_encoder(args, data), protocol="linprobe", readout=args.readout, num_classes=num_classes)
+        own = {"protocol": "finetune", "head_dim": args.head_dim, "head_dropout": args.head_dropout}
+        own["skip_empty_bodies"] = args.skip_empty_bodies
+        return Transformer(**encoder_options(args, data), **own, num_classes=num_classes)
+    model = Transformer(**encoder_options(args, data), protocol="linprobe", readout=args.readout, num_classes=num_classes)
     model.head.add_norm()
     return model
 
 
-def _encoder(args, data):
+def encoder_options(args, data):
     """Constructor keys of the encoder: the options', and what the data say of their skeleton."""
-    keys = {key: getattr(args, key) for key in _ENCODER[args.method]}
-    if args.method == "umurl":
+    encoder = METHODS[args.method]
+    keys = {key: getattr(args, key) for key in _KEYS[encoder]}
+    if encoder == "umurl":
         return keys | {"parents": data.parents(), "num_bodies": data.num_bodies, "hidden_size": args.dim_feat}
     return keys | {"num_joints": data.num_joints}

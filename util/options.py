@@ -4,7 +4,8 @@ from dataclasses import dataclass
 from typing import Any
 
 STAGES = ("pretrain", "linprobe", "finetune", "retrieval")
-METHODS = ("mamp", "umurl")
+METHODS = {"mamp": "mamp", "umurl": "umurl"}  # method of pre-training: whose encoder it has (see util.methods.register)
+DEFAULT_METHOD = "mamp"  # what is meant where no method is named
 _TRAINED = ("pretrain", "linprobe", "finetune")
 _JUDGED = ("linprobe", "finetune", "retrieval")
 
@@ -20,8 +21,8 @@ class Option:
     stages: tuple = STAGES
 
     def belongs(self, stage, method):
-        """Whether the option exists in a stage of a method; the groups named like a method are its own."""
-        return stage in self.stages and all(method == title for title in METHODS if self in GROUPS[title])
+        """Whether the option exists in a stage of a method; the groups named like an encoder are that encoder's."""
+        return stage in self.stages and all(METHODS[method] == title for title in METHODS if self in GROUPS.get(title, ()))
 
 
 
@@ -46,6 +47,7 @@ GROUPS = {
         Option("save_freq", 20, "epochs between the checkpoints that are kept", int, stages=_TRAINED),
         Option("save_minutes", 5.0, "least time between two checkpoint-last.pth; they are written after epochs, at the end, and "
                "when the run is asked to stop", float, stages=_TRAINED),
+        Option("report", True, "leave report.html, a page of the finished run's numbers, curves and pictures", bool),
     ],
     "data": [
         Option("data_path", None, "npz with x_train, y_train, x_test, y_test"),
