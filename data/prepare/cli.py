@@ -4,11 +4,22 @@ import argparse
 import sys
 from pathlib import Path
 
+from util import progress
+
+
+class Quiet(argparse.BooleanOptionalAction):
+    """--quiet switches progress off as soon as it is read."""
+
+    def __call__(self, parser, namespace, values, option_string=None):
+        super().__call__(parser, namespace, values, option_string)
+        progress.be_quiet(namespace.quiet)
+
 
 def parser(description, out, strict=True):
     """A parser with --out (default: the folder `out`) and, for steps that can leave files out, --strict."""
     parser = argparse.ArgumentParser(description=description, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
     parser.add_argument("--out", type=Path, default=out, help="folder for the results and what leads to them")
+    parser.add_argument("--quiet", action=Quiet, help="no progress")
     if strict:
         parser.add_argument("--strict", action="store_true", help="stop at the first file that cannot be used")
     return parser

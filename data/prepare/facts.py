@@ -3,7 +3,8 @@
 from pathlib import Path
 
 import numpy as np
-from tqdm import tqdm
+
+from util import progress
 
 PIECE = 2**23  # bytes of an array in memory at a time
 LARGE = 2**28  # bytes from which on there is a progress bar
@@ -37,7 +38,8 @@ def split_facts(feeder):
     x = feeder.x
     step = max(1, PIECE * len(x) // max(1, x.nbytes))
     valid, gaps, empty, copies, values = [], [], 0, 0, Values()
-    with tqdm(total=len(x), desc=f"{Path(feeder.data_path).name} {feeder.key}", unit="seq", disable=x.nbytes < LARGE) as bar:
+    title = f"{Path(feeder.data_path).name} {feeder.key}"
+    with progress.bar(title=title, total=len(x), unit="seq", disable=x.nbytes < LARGE) as bar:
         for begin in range(0, len(x), step):
             piece = rows(x, begin, min(begin + step, len(x)))
             with np.errstate(invalid="ignore", over="ignore"):

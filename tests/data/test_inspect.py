@@ -289,7 +289,7 @@ def test_memory_does_not_grow_with_the_file(tmp_path):
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stderr
     assert "without any frame: 7,999 sequences" in done.stdout and "drawn: train --index 7999" in done.stdout
-    assert "valid_frames_train" not in done.stdout and "8000/8000" in done.stderr  # agrees; with progress
+    assert "valid_frames_train" not in done.stdout  # they agree
     assert int(done.stdout.split()[-1]) < 120, f"{done.stdout.split()[-1]} MB"
 
 
