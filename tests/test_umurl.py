@@ -154,6 +154,7 @@ class TestReleased:
         ("pretrain", ["--batch_size", 4], "accum_iter 2: UmURL compares an update's samples with each other"),
         ("pretrain", ["--batch_size", 1, "--effective_batch_size", 1], "effective_batch_size 1: UmURL compares samples"),
         ("pretrain", ["--num_frames", 400], "num_frames 400: UmURL's positions end at 200"),
+        ("pretrain", ["--compile"], "compile: does not work with UmURL"),
         ("pretrain", ["--lr_steps", -1], "lr_steps -1: epochs, not below 0"),
     ],
 )
