@@ -1,0 +1,198 @@
+"""See what a checkpoint does with single sequences: pictures (PNG) and films (GIF, with ffmpeg MP4 too).
+
+    python scripts/visualize.py --checkpoint output/pretrain/checkpoint-399.pth --dataset ntu60_xsub
+        [--split test] [--samples 0 5 17 | --names NAME ...] [--out FOLDER] [--seed 0]
+
+Of a pre-training: the moving body, what the mask hides, what is predicted, motion intensity. Of a linear probe or a fine-tuned
+model: the moving body, and which joints decided. Other options are those of the checkpoint's main_*.py, for example --data_path
+or --mask_ratio; what is not said is as in the checkpoint. See docs/visualize.md.
+"""
+
+import argparse
+import difflib
+import re
+import sys
+from pathlib import Path
+
+import numpy as np
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from data.prepare.facts import class_name  # noqa: E402
+from feeder import skeleton  # noqa: E402
+from feeder.npz import open_npz  # noqa: E402
+from util import checkpoint, config, explain, methods, pictures, plots, run  # noqa: E402
+from util.files import written_aside  # noqa: E402
+from util.logging import say  # noqa: E402
+from util.options import GROUPS, OPTIONS  # noqa: E402
+from util.page import DPI, Sample  # noqa: E402
+
+SEEN = ("num_frames", "input_stream", "test_p_interval")  # options that decide what a model sees of a sequence
+FPS = 10  # of films: slower than life
+
+
+def options(path, more=()):
+    """(options of the checkpoint's stage, its content): what the model is and sees as the checkpoint says, `more` on top.
+
+    more: words of a command line, as config.parse takes them. Raises what config.parse and checkpoint.load raise.
+    """
+    content = checkpoint.load(path)
+    stage, method = checkpoint.stage(content), checkpoint.architecture(content)
+    kept = {option.name for group in ("model", method) for option in GROUPS[group]} | {*SEEN}
+    told = checkpoint.settings(content, path) | checkpoint.sizes(content, path, head=True) | {"method": method}
+    words = [] if stage == "pretrain" else ["--eval", str(path)]
+    for name, value in told.items():
+        if name in kept and OPTIONS[name].belongs(stage, method) and value is not None:
+            value = config.convert(OPTIONS[name], list(value) if isinstance(value, tuple) else value, path)
+            if isinstance(value, bool):
+                words.append(f"--{name}" if value else f"--no-{name}")
+            else:
+                words += [f"--{name}", *map(str, value if isinstance(value, list) else [value])]
+    return config.parse(stage, [*words, *more]), content
+
+
+def load(args, content, path, data):
+    """The model in a checkpoint, on the CPU in eval mode; None for UmURL's pre-training, which explains nothing.
+
+    Raises ValueError if the checkpoint does not fit the options or the data.
+    """
+    if args.stage == "pretrain":
+        if args.method == "umurl":
+            return None
+        model = methods.pretrainer(args, data, "cpu")[0]
+    else:
+        model = methods.classifier(args, data, checkpoint.num_classes(content))
+    checkpoint.load_model(model, path, content)
+    return model.eval()
+
+
+def feeders(args, split):
+    """Feeders of what the model sees, and of the joints, which are drawn."""
+    joints = argparse.Namespace(**{**vars(args), "input_stream": "joint"})
+    return tuple(run.feeder(o, split, augment=False) for o in (args, joints))
+
+
+def rows(data, samples=None, names=None):
+    """Positions in a Feeder of rows of its split, or of names; by default three, spread evenly. Raises ValueError for others."""
+    if names:
+        known = [] if data.names is None else data.names[data.indices].tolist()
+        if not known:
+            raise ValueError(f"{data.data_path}: the sequences have no names; choose with --samples")
+        for name in names:
+            if name not in known:
+                near = [other for other in known if name in other][:3] or difflib.get_close_matches(name, known) or known[:1]
+                raise ValueError(f"{data.data_path}: no sequence {name!r} in the split {data.split}; near are {', '.join(near)}")
+        return [known.index(name) for name in names]
+    if not samples:
+        return sorted({len(data) * i // 3 for i in range(3)})
+    position = {int(row): i for i, row in enumerate(data.indices)}
+    for row in samples:
+        if row not in position:
+            raise ValueError(f"{data.data_path}: --samples {row}: the split {data.split} has the rows {min(position)} to "
+                             f"{max(position)}, {len(data)} of them")  # fmt: skip
+    return [position[row] for row in samples]
+
+
+def sample(data, shown, index):
+    """Item `index` of the two Feeders of `feeders` as a `Sample`."""
+    x, label, row = data.get(index)
+    joints = shown.get(index)[0].permute(1, 3, 2, 0).numpy()
+    try:
+        parents = data.parents()
+    except ValueError:  # a skeleton nobody has described is drawn without bones
+        parents = None
+    names = open_npz(data.data_path).get("joint_names")
+    if names is None and parents is not None and data.layout in skeleton.LAYOUTS:
+        names = skeleton.joint_names(data.layout)
+    if names is None or len(names) != data.num_joints:
+        names = [f"joint {v}" for v in range(data.num_joints)]
+    up = "-y" if data.layout == "coco17" and not joints[..., 2].any() else "y"  # rows of a picture are counted downwards
+    title = f"{data.key}_{row}" if data.names is None else str(data.names[row])
+    of = "bone" if data.bone else "joint"
+    return Sample(x, plots.turned(joints, up=up), tuple(map(str, names)), parents, f"{title} · {class_name(data, label)}", up, of)
+
+
+def pretrained(model, drawn, source, args, seed):
+    """{name: (figure, overlay of the film)} of a MAMP or SkeletonMAE*."""
+    tau = args.motion_aware_tau
+    found = explain.predict(model, drawn.x, seed, args.mask_ratio, args.motion_stride, tau)
+    intensity = explain.intensity(model, drawn.x)
+    masks = {f"motion-aware, τ = {tau:g}": found.hidden} if tau > 0 else {}
+    masks |= {"random": explain.hidden_at_random(model, drawn.x, seed, args.mask_ratio)}
+    said = f"mask_ratio {args.mask_ratio:g}, seed {seed}."
+    return {
+        "mask": (pictures.mask_figure(drawn, source, intensity, masks, said), pictures.mask_overlay(drawn, found.hidden)),
+        "prediction": (pictures.prediction_figure(drawn, source, found, said), pictures.prediction_overlay(drawn, found)),
+        "intensity": (pictures.intensity_figure(drawn, source, intensity), pictures.intensity_overlay(drawn, intensity)),
+    }
+
+
+def classified(model, drawn, source, args, data, label):
+    """{name: (figure, overlay of the film)} of a classifier."""
+    found = explain.saliency(model, drawn.x, getattr(args, "t_patch_size", 1), moving=args.input_stream == "motion")
+    best, p = int(found.probability.argmax()), found.probability
+    truth = f"true: {class_name(data, label)}" + (f", {100 * p[label]:.0f} %" if label != best and label < len(p) else "")
+    verdict = f"Predicted: {class_name(data, best)}, {100 * p[best]:.0f} % · {'correct' if label == best else truth}"
+    return {"saliency": (pictures.saliency_figure(drawn, source, found, verdict), pictures.saliency_overlay(drawn, found))}
+
+
+def write(folder, drawn, source, drawings):
+    """PNG of each figure, and the film with each overlay (None: the body alone), into `folder`. Returns the files' names."""
+    files, side = [], plots.sides(drawn.names)
+    clock = [f"frame {t + 1} of {len(drawn.joints)}" for t in range(len(drawn.joints))]
+    for name, (figure, overlay) in drawings.items():
+        with written_aside(folder / f"{name}.png") as file:
+            figure.savefig(file, format="png", dpi=DPI)
+        film = list(plots.moving(drawn.joints, drawn.parents, side, f"{drawn.title}\n{source}", clock, overlay=overlay))
+        with written_aside(folder / f"{name}.gif") as file:
+            plots.save_gif(file, film, 1000 // FPS, pictures.COLOURS if overlay else np.ravel(plots.COLOURS))
+        files += [f"{name}.png", f"{name}.gif"]
+        if plots.has_ffmpeg():
+            with written_aside(folder / f"{name}.mp4") as file:
+                plots.save_mp4(file.name, film, FPS)
+            files.append(f"{name}.mp4")
+    return files
+
+
+def main(argv=None):
+    raw = argparse.RawDescriptionHelpFormatter
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=raw, allow_abbrev=False)
+    parser.add_argument("--checkpoint", required=True, type=Path)
+    parser.add_argument("--split", choices=("train", "test"), default="test")
+    which = parser.add_mutually_exclusive_group()
+    which.add_argument("--samples", nargs="+", type=int, metavar="ROW", help="rows of the split (default: three, spread evenly)")
+    which.add_argument("--names", nargs="+", help="names of sequences")
+    parser.add_argument("--out", type=Path, help="folder for the pictures (default: beside the checkpoint, NAME-pictures)")
+    parser.add_argument("--seed", type=int, default=0, help="of the mask (default: 0)")
+    o, more = parser.parse_known_args(argv)
+
+    args, content = options(o.checkpoint, [*more, "--seed", str(o.seed)])
+    data, shown = feeders(args, o.split)
+    model = load(args, content, o.checkpoint, data)
+    epoch = f", epoch {content['epoch'] + 1}" if "epoch" in content else ""
+    method = {"mamp": "MAMP", "umurl": "UmURL", "skeletonmae": "SkeletonMAE*"}[
+        checkpoint.method(checkpoint.settings(content, o.checkpoint)) or args.method]  # fmt: skip
+    stage = {"pretrain": "pre-training", "linprobe": "linear probe", "finetune": "fine-tuned"}[args.stage]
+    source = f"{method}, {stage}: {o.checkpoint.resolve().parent.name}/{o.checkpoint.name}{epoch}"
+    out = o.out or o.checkpoint.with_name(f"{o.checkpoint.stem}-pictures")
+    if out.exists() and not out.is_dir():
+        raise ValueError(f"--out {out}: is a file; give a folder")
+    if model is None:
+        say(f"{o.checkpoint}: UmURL's pre-training hides no tokens and predicts no motion; only the moving body is drawn")
+    if not plots.has_ffmpeg():
+        say("ffmpeg is not installed: films are written as GIF only, not as MP4")
+    for index in rows(data, o.samples, o.names):
+        drawn = sample(data, shown, index)
+        row, label = int(data.indices[index]), int(data.label[data.indices[index]])
+        drawings = {"skeleton": (pictures.skeleton_figure(drawn, source), None)}
+        if model is not None and args.stage == "pretrain":
+            drawings |= pretrained(model, drawn, source, args, o.seed)
+        elif model is not None:
+            drawings |= classified(model, drawn, source, args, data, label)
+        name = re.sub(r"[^\w.+-]+", "_", drawn.title.split(" · ")[0])[:100].lstrip(".")
+        folder = out / f"{o.split}-{row}-{name}"
+        say(f"{drawn.title}: {folder}: {', '.join(write(folder, drawn, source, drawings))}")
+
+
+if __name__ == "__main__":
+    run.main(main)

@@ -1,0 +1,112 @@
+"""What a model hides, predicts and looks at in one sample, as arrays; util/pictures.py draws them.
+
+Letters: M bodies, T frames, V joints, C coordinates, l segment length, T' = T/l segments, K classes. x is one sample (C, T, V, M)
+as a Feeder gives it; models are on the CPU and in eval mode.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+STEPS = 16  # of the path along which gradients are averaged; see docs/visualize.md for what more would change
+
+
+@dataclass
+class Prediction:
+    """What a masked pre-training hid of a sample and predicted of it.
+
+    motion: whether targets are motions, else positions. hidden: (T', M, V) bool. true, predicted: (T, M, V, C) metres, of visible
+    tokens, too. given: the same shape, the true mean of each token if the prediction was un-normalised with it, else None. loss:
+    over the hidden tokens of the bodies that are there, as in training; mean_loss: what predicting each token's mean would cost.
+    """
+
+    motion: bool
+    hidden: np.ndarray
+    true: np.ndarray
+    predicted: np.ndarray
+    given: np.ndarray | None
+    loss: float
+    mean_loss: float
+
+
+def predict(model, x, seed=0, mask_ratio=0.9, motion_stride=1, motion_aware_tau=0.75):
+    """The `Prediction` of a MAMP with the mask that `seed` draws; global random numbers stay as they are.
+
+    With norm_skes_loss a model predicts targets normalised per token (mean 0, variance 1); they are turned into metres with each
+    token's true mean and variance, which the model does not know.
+    """
+    with torch.no_grad(), torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        _, pred, mask = model(x[None], mask_ratio, motion_stride, motion_aware_tau)
+    bodies = model.bodies(x[None]).float()
+    target = model.patchify(model.extract_motion(bodies, motion_stride) if model.target == "motion" else bodies)
+    mean = target.mean(-1, keepdim=True).expand_as(target)
+    there = bodies.flatten(1).any(1)
+    costs = [
+        model.forward_loss(target[there], guess[there], mask[there]).item()
+        for guess in (pred, torch.zeros_like(pred) if model.norm_skes_loss else mean)
+    ]
+    metres = pred * (target.var(-1, keepdim=True) + 1e-6).sqrt() + mean if model.norm_skes_loss else pred
+    frames = [_frames(model, values) for values in (target, metres, mean)]
+    given = frames.pop() if model.norm_skes_loss else None
+    return Prediction(model.target == "motion", _segments(model, mask).astype(bool), *frames[:2], given, *costs)
+
+
+def intensity(model, x):
+    """MAMP's motion intensity of a sample, (T', M, V) metres: what motion-aware masking looks at."""
+    return _segments(model, model.motion_intensity(model.bodies(x[None]).float()))
+
+
+def hidden_at_random(model, x, seed=0, mask_ratio=0.9):
+    """(T', M, V) bool: what uniform masking with the same random numbers as `predict` hides."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        scores = model.masking_scores(model.bodies(x[None]).float(), 0)
+    return _segments(model, model.random_masking(scores[..., None], scores, mask_ratio)[1]).astype(bool)
+
+
+@dataclass
+class Saliency:
+    """Which joints decided when.
+
+    probability: (K,) of the sample; still: (K,) of the same body standing still. contribution: (T', M, V), what each joint in
+    each segment adds to the logit of the predicted class. difference: logit of the sample − logit of standing still, to which
+    the contributions add up but for the steps of the path.
+    """
+
+    probability: np.ndarray
+    still: np.ndarray
+    contribution: np.ndarray
+    difference: float
+
+
+def saliency(model, x, segment=1, moving=False, steps=STEPS):
+    """Integrated gradients (Sundararajan et al. 2017) of the predicted class: gradient × input, averaged on the way from a body
+    that stands still in its mean posture to the sample.
+
+    segment: frames that are added up, a divisor of T. moving: x are motions, which are zero for a body that stands still.
+    """
+    there = x.ne(0).any(0).any(1)[None, :, None]  # (1, T, 1, M): absent bodies stay absent
+    still = torch.zeros_like(x) if moving else x.sum(1, keepdim=True) / there.sum(1, keepdim=True).clamp(min=1) * there
+    with torch.no_grad():
+        logits = model(torch.stack([x, still])).float()
+    predicted = logits[0].argmax()
+    gradient = torch.zeros_like(x)
+    for share in (torch.arange(steps) + 0.5) / steps:
+        point = (still + share * (x - still))[None].requires_grad_()
+        gradient += torch.autograd.grad(model(point)[0, predicted], point)[0][0]
+    contribution = ((x - still) * gradient / steps).sum(0).permute(0, 2, 1)  # (T, M, V)
+    contribution = contribution.unflatten(0, (-1, segment)).sum(1)
+    return Saliency(*logits.softmax(1).numpy(), contribution.numpy(), (logits[0] - logits[1])[predicted].item())
+
+
+def _segments(model, tokens):
+    """(M, L) -> (T', M, V) numpy."""
+    return tokens.unflatten(1, (model.num_segments, model.num_joints)).transpose(0, 1).numpy()
+
+
+def _frames(model, tokens):
+    """(M, L, l·C) -> (T, M, V, C) numpy: patchify undone."""
+    tokens = tokens.unflatten(2, (model.t_patch_size, -1)).unflatten(1, (model.num_segments, model.num_joints))
+    return tokens.permute(1, 3, 0, 2, 4).flatten(0, 1).numpy()
