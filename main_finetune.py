@@ -7,10 +7,10 @@ import torch
 from torch import nn
 
 from util import methods, run
-from util.engine import evaluate
 from util.loader import test_loader, train_loader
 from util.logging import say
 from util.lr_decay import param_groups_lrd
+from util.predictions import Evaluation
 from util.training import fit
 
 
@@ -29,12 +29,13 @@ def main(argv=None):
     labels = run.labelled(args, data)
     say(f"{labels} labelled sequences, encoder from {args.finetune or 'scratch'}")
     criterion = nn.CrossEntropyLoss(label_smoothing=args.smoothing)
+    evaluation = Evaluation(model, test, device, args.enable_amp)
     result = fit(
         args, device, model, train_loader(data, args, device), optimizer,
         loss_of=lambda model, x, label: criterion(model(x), label),
-        evaluate=lambda: evaluate(model, test, device, args.enable_amp), encoder=encoder,
+        evaluate=evaluation, encoder=encoder,
     )  # fmt: skip
-    run.report(args, "fine-tuning", result, labels=labels)
+    run.report(args, "fine-tuning", result, evaluation, labels=labels)
 
 
 if __name__ == "__main__":

@@ -7,9 +7,10 @@ import torch
 import torch.nn.functional as F
 
 from util import checkpoint, methods, run
-from util.engine import evaluate, outputs
+from util.engine import outputs
 from util.loader import test_loader, train_loader
 from util.logging import say
+from util.predictions import Evaluation
 from util.training import find_resumed, fit
 
 
@@ -54,16 +55,17 @@ def main(argv=None):
     def fixed(loader):
         return Features(*outputs(model.pooled, loader, device, args.enable_amp), device)
 
-    test, trained = test_loader(fixed(test), args, device), model
+    evaluation = Evaluation(model.classifier, test_loader(fixed(test), args, device), device, args.enable_amp, test.source)
+    trained = model
     if not args.augment:  # nothing in front of the head changes between epochs
         data, trained = fixed(test_loader(data, args, device)), model.classifier
     optimizer = torch.optim.SGD(model.classifier.parameters(), lr=args.lr, momentum=args.momentum, weight_decay=args.weight_decay)
     result = fit(
         args, device, model, train_loader(data, args, device), optimizer, trained=trained,
         loss_of=lambda model, x, label: F.cross_entropy(model(x), label),
-        evaluate=lambda: evaluate(model.classifier, test, device, args.enable_amp), encoder=encoder,
+        evaluate=evaluation, encoder=encoder,
     )  # fmt: skip
-    run.report(args, "linear probe", result, labels=labels)
+    run.report(args, "linear probe", result, evaluation, labels=labels)
 
 
 if __name__ == "__main__":

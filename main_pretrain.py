@@ -7,6 +7,7 @@ torchrun --nproc_per_node 4 main_pretrain.py --dataset ntu60_xsub_umurl --method
 from util import checkpoint, methods, run
 from util.loader import train_loader
 from util.logging import say
+from util.preview import preview
 from util.training import fit
 
 
@@ -18,7 +19,8 @@ def main(argv=None):
     say(f"{sequences} sequences, {sum(p.numel() for p in model.parameters()):,} parameters, "
         f"{args.batch_size} × {args.accum_iter} accumulated = {args.effective_batch_size} samples per update")  # fmt: skip
 
-    result = fit(args, device, model, train_loader(data, args, device), optimizer, loss_of)
+    loader = train_loader(data, args, device)
+    result = fit(args, device, model, loader, optimizer, loss_of, preview=preview(model, args))
     run.finish(args, labels=sequences, last=result["last"], **checkpoint.recipe(vars(args)))
 
 

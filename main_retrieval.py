@@ -9,8 +9,9 @@ from util import distributed, methods, run
 from util.engine import outputs
 from util.files import written_aside
 from util.loader import test_loader
-from util.logging import say
+from util.logging import say, tell
 from util.metrics import accuracy, nearest, vote
+from util.predictions import Predictions, draw
 
 
 def main(argv=None):
@@ -33,13 +34,15 @@ def main(argv=None):
             np.savez(file, **{key: np.asarray(value) for key, value in arrays.items()})
         say(f"features: {args.save_features}")
     found = gallery_labels[nearest(gallery, queries, min(max(args.k, 5), len(gallery)))]
-    acc1 = accuracy(vote(found[:, : args.k], data.num_classes), labels)[0]
+    votes, drawn = vote(found[:, : args.k], data.num_classes), draw(len(queries))
+    acc1 = accuracy(votes, labels)[0]
     acc5 = 100.0 * (found[:, :5] == labels[:, None]).any(1).double().mean().item()
     result = {"test_acc1": acc1, "test_acc5": acc5, "test_samples": len(labels)}
-    say(f"retrieval: top-1 {acc1:.2f} %, right class among the 5 nearest {acc5:.2f} %, {len(labels)} queries "
+    tell(f"retrieval: top-1 {acc1:.2f} %, right class among the 5 nearest {acc5:.2f} %, {len(labels)} queries "
         f"({run.about(args)['evaluated_on']}), cosine {args.k}-NN among {len(gallery)}{run.read_out(args)}, "
         f"{args.input_stream} stream, encoder from {args.finetune or 'random weights'}")  # fmt: skip
-    run.finish(args, encoder=encoder, labels=len(gallery), last=result)
+    predictions = Predictions(votes.numpy(), labels.numpy(), queries[drawn].numpy(), drawn)
+    run.finish(args, predictions, splits["test"], encoder=encoder, labels=len(gallery), last=result)
 
 
 if __name__ == "__main__":

@@ -72,8 +72,11 @@ class Encoder(nn.Module):
 
     num_frames T, num_joints V, dim_in C, t_patch_size l, dim_feat D. patch_size is the number of joints in a token: 1, kept
     because released configs carry the key. skip_empty_bodies: see `shared_bodies`; in eval mode, where it changes nothing but
-    rounding, it is always so. Raises ValueError for sizes that do not fit.
+    rounding, it is always so, unless `shares` is False: programs that are exported (util/export.py) cannot depend on what is in
+    x. Raises ValueError for sizes that do not fit.
     """
+
+    shares = True
 
     def __init__(
         self,
@@ -162,7 +165,7 @@ class Encoder(nn.Module):
         """(N, C, T, V, M) -> (N, M, T', V, D), every token visible."""
         n, m = x.shape[0], x.shape[-1]
         x = self.bodies(x)
-        if m > 1 and (self.skip_empty_bodies or not self.blocks.training):
+        if m > 1 and self.shares and (self.skip_empty_bodies or not self.blocks.training):
             encoded, place = self.shared_bodies(x, m)[0].unique(return_inverse=True)
             tokens = self.encode(self.embed(x[encoded]))[place]
         else:

@@ -101,15 +101,22 @@ run() {  # STAGE FOLDER SEED [OPTION...]: start a main, unless its result is the
     execute "${command[@]}" "$@"
 }
 
+architecture() {  # METHOD: begins `options` with the method's encoder, unless it is the one of the data set's file
+    local own=mamp name=mamp
+    case $DATA in *_umurl) own=umurl ;; esac
+    case $1 in umurl*) name=umurl ;; esac
+    options=()
+    [ "$name" = "$own" ] || options=(--method "$name")
+}
+
 pretrain() {  # [OPTION...]: every METHOD, every seed
     local method seed options
     for method in $METHOD; do
-        options=()
+        architecture "$method"
         case $method in
             none | umurl_none) continue ;;
-            umurl) options=(--method umurl) ;;
-            skeletonmae) options=(--target joint --motion_aware_tau 0) ;;
-            random_masking) options=(--motion_aware_tau 0) ;;
+            skeletonmae) options+=(--target joint --motion_aware_tau 0) ;;
+            random_masking) options+=(--motion_aware_tau 0) ;;
         esac
         for seed in $SEEDS; do
             run pretrain "$(folder "$DATA" "$method" pretrain "$seed")" "$seed" "${options[@]}" "$@"
@@ -122,11 +129,10 @@ judge() {  # STAGE [OPTION...]: every METHOD, every seed; on the encoder of the 
     shift
     for method in $METHOD; do
         for seed in $SEEDS; do
-            options=()
-            case $method in umurl_none) options=(--method umurl) ;; esac
+            architecture "$method"
             if [[ $method != *none ]]; then
                 file=$(encoder "$method" "${PRETRAIN_SEED:-$seed}")
-                options=(--finetune "$file")
+                options+=(--finetune "$file")
             elif [ "$stage" = finetune ]; then
                 options+=(--layer_decay 1)
             fi
@@ -148,9 +154,15 @@ encoder() {  # METHOD SEED: the checkpoint to judge
     echo "$file"
 }
 
-setting() {  # KEY: what the data set's file, else the stage's, else the options' defaults say about pre-training
-    sed -nE "s/.*\b($1: |Option\(\"$1\", )([0-9.]+).*/\2/p" "config/dataset/$DATA.yaml" config/pretrain.yaml util/options.py |
-        head -n 1
+setting() {  # KEY [METHOD]: a number that the configuration files, or else the options' defaults, say about a pre-training
+    local file=config/dataset/$DATA.yaml method=mamp
+    case ${2:-} in umurl*) method=umurl ;; esac
+    {
+        sed -n "/^  $method:/,/^  [a-z]/p" "$file"
+        sed '/^methods:/,$d' "$file"
+        [ "$method" != umurl ] || cat config/umurl.yaml
+        cat config/pretrain.yaml util/options.py
+    } | sed -nE "/^ *(linprobe|finetune|retrieval):/d; s/.*\b($1: |Option\(\"$1\", )([0-9.]+).*/\2/p" | sed -n 1p
 }
 
 if [ "$SMOKE" = 1 ] && [ -z "${SMOKE_STARTED:-}" ]; then

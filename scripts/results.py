@@ -160,7 +160,9 @@ def of_encoder(content, options):
         settings["encoder"] = "released"
     for key in encoder.keys() & usual.keys() - FREE - {"method"}:
         name = f"pretrain_{key}" if key in options else key
-        if key not in SHARED:
+        if key == "data_path":  # wherever it lay
+            settings[name], expected[name] = Path(encoder[key]).name, Path(usual[key]).name
+        elif key not in SHARED:
             settings[name], expected[name] = plain(encoder[key]), plain(usual[key])
         elif plain(encoder[key]) != plain(options[key]):
             settings[name] = plain(encoder[key])

@@ -17,7 +17,7 @@ from collections import defaultdict
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-from scripts.results import PAPER, find, shown  # noqa: E402
+from scripts.results import belongs, cells, find, name_of, shown  # noqa: E402
 from util.files import write_text  # noqa: E402
 
 RUN_COLUMNS = (
@@ -57,23 +57,13 @@ def collect(results):
     """({title: lines}, lines of other results, [(result, the one it doubles)]); a line is a dict, one per row and column."""
     judged = [r for r in results if r["stage"] != "pretrain" and not r.content.get("eval")]
     judged, doubles = without_doubles(judged)
-    placed, tables = set(), {}
-    for table in PAPER["tables"]:
-        tables[table["title"]] = lines = []
-        for number, column in enumerate(table["columns"]):
-            column = {"data": column} if isinstance(column, str) else column
-            for row in table["rows"]:
-                wanted = table.get("runs", {}) | column.get("runs", {}) | row.get("runs", {})
-                stage = column.get("stage", table.get("stage"))
-                ours = [r for r in judged if (r["stage"], r["dataset"]) == (stage, column["data"]) and r.fits(wanted)]
-                ours = ours if "runs" in row else []  # a row without them is other people's
-                placed |= {r.path for r in ours}
-                head = {
-                    "table": table["title"], "data": column.get("name") or name_of(column["data"]), "row": str(row["name"]),
-                    **{who: (row.get(who) or {number: None})[number] for who in ("paper", "release")},
-                }  # fmt: skip
-                if "runs" in row or head["paper"] is not None:
-                    lines += [head | part for part in averages(ours)]
+    placed, tables = set(), defaultdict(list)
+    for cell in cells():
+        ours = [r for r in judged if belongs(r, cell)]
+        placed |= {r.path for r in ours}
+        head = {"table": cell["table"], "data": cell["column"]} | {key: cell[key] for key in ("row", "paper", "release")}
+        if cell["runs"] is not None or cell["paper"] is not None:
+            tables[cell["table"]] += [head | part for part in averages(ours)]
     groups = defaultdict(list)
     for result in judged:
         if result.path not in placed:
@@ -129,10 +119,6 @@ def described(result):
     method, differs = result.method()
     texts = {k: " ".join(map(str, v)) if isinstance(v, tuple) else v for k, v in sorted(differs.items())}
     return ", ".join([method, *(f"{k} {v}" for k, v in texts.items())])
-
-
-def name_of(dataset):
-    return PAPER["data"].get(dataset, {}).get("name", dataset)
 
 
 def cell(line):

@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
-QUOTED = [re.match(r"\| `([^`]+)`", line)[1] for line in (ROOT / "docs/errors.md").read_text().splitlines() if line.startswith("| `")]
+LINES = (ROOT / "docs/errors.md").read_text().splitlines()
+QUOTED = [re.match(r"\| `([^`]+)`", line)[1] for line in LINES if line.startswith("| `")]
 
 
 @pytest.fixture(scope="module")

@@ -324,3 +324,14 @@ def test_every_stage_on_another_stream(stream, npz, arrays, options, tmp_path):
     assert np.allclose(np.load(tmp_path / "ft/checkpoint-0-eval/scores.npz")["scores"], logits, atol=1e-5)
     with pytest.raises(ValueError, match=f"checkpoint-0.pth: made with input_stream {stream}, the command line says joint"):
         main_finetune.main(options("finetune", data, tmp_path / "no", *encoder, "--input_stream", "joint"))
+
+
+def test_quiet_prints_the_result_alone(invented, options, tmp_path, capfd):
+    main_pretrain.main(options("pretrain", invented, tmp_path / "pre", "--epochs", 2, "--quiet"))
+    assert capfd.readouterr() == ("", "")
+    start = ("--finetune", tmp_path / "pre/checkpoint-1.pth", "--epochs", 2)
+    main_linprobe.main(options("linprobe", invented, tmp_path / "lin", *start, "--quiet"))
+    out, err = capfd.readouterr()
+    assert len(out.splitlines()) == 1 and out.startswith("linear probe: top-1 ") and err == ""
+    main_linprobe.main(options("linprobe", invented, tmp_path / "loud", *start))
+    assert len(capfd.readouterr().out.splitlines()) > 4

@@ -66,7 +66,7 @@ def assert_same_run(one, two):
         assert {k: v for k, v in x.items() if k != "samples_per_s"} == {k: v for k, v in y.items() if k != "samples_per_s"}
     results = [read(folder) for folder in (one, two)]
     for result in results:
-        assert result.pop("checkpoint")["path"].endswith("checkpoint-3.pth")
+        assert result.pop("checkpoint")["path"].endswith("checkpoint-3.pth") and result.pop("command")
         for numbers in (result["last"], result.get("best") or {}):
             numbers.pop("samples_per_s", None)
     assert results[0] == results[1]
@@ -223,7 +223,7 @@ def test_resuming_keeps_the_encoder_it_began_with_and_says_so(invented, options,
     out = tmp_path / "ft"
     main_finetune.main(options("finetune", invented, out, "--epochs", 1, "--finetune", one))
     main_finetune.main(options("finetune", invented, out, "--epochs", 2, "--resume", "auto", "--finetune", other))
-    assert capsys.readouterr().out.splitlines()[-1].endswith(f"encoder from {one}, seed 0")
+    assert capsys.readouterr().out.splitlines()[-2].endswith(f"encoder from {one}, seed 0")  # above that of the report
     assert read(out)["encoder"]["path"] == one and yaml.safe_load((out / "config.yaml").read_text())["finetune"] == one
 
 

@@ -33,8 +33,8 @@ class _Lines:
         self.file.flush()
 
 
-def bar(things=None, title=None, total=None, unit="it", **options):
+def bar(things=None, title=None, total=None, unit="it", disable=False, **options):
     """tqdm over `things`; in a log file only what takes longer than half a minute is reported. options: tqdm's."""
     if not sys.stderr.isatty():
         options |= {"file": _Lines(sys.stderr), "mininterval": EVERY, "delay": EVERY, "leave": False}
-    return tqdm(things, desc=title, total=total, unit=unit, disable=quiet() or options.pop("disable", False), **options)
+    return tqdm(things, desc=title, total=total, unit=unit, disable=disable or quiet(), **options)

@@ -5,12 +5,10 @@ import math
 import time
 
 import torch
-from tqdm import tqdm
 
-from util import distributed, stopping
-from util.logging import say
+from util import display, distributed, stopping
+from util.logging import tell
 from util.lr_sched import adjust_learning_rate
-from util.metrics import classification
 
 
 def half(device):
@@ -63,9 +61,9 @@ def train_one_epoch(model, loader, optimizer, loss_of, epoch, args, device, scal
     steps = len(loader) // args.accum_iter
     check_every = 1 if device.type == "cpu" else args.print_freq
     pending, start, batches = [], time.perf_counter() - state["seconds"], iter(loader)
-    bar = tqdm(
-        range(state["step"], steps), f"epoch {epoch + 1}", steps, initial=state["step"], leave=False, unit="step",
-        disable=None if distributed.is_main() else True,
+    bar = display.bar(
+        range(state["step"], steps), f"epoch {epoch + 1}", steps, "step", initial=state["step"], leave=False,
+        disable=not distributed.is_main(),
     )  # fmt: skip
     for step in bar:
         before = [b.clone() for b in model.buffers()], _random_state(device)
@@ -100,7 +98,7 @@ def train_one_epoch(model, loader, optimizer, loss_of, epoch, args, device, scal
             state["seconds"] = time.perf_counter() - start
             if (step + 1) % args.print_freq == 0:
                 speed, counted = (step + 1) * args.effective_batch_size / state["seconds"], max(1, step + 1 - state["skipped"])
-                bar.set_postfix_str(f"loss {state['loss'] / counted / args.accum_iter:.4f}, {speed:.0f} samples/s")
+                bar.set_postfix_str(f"loss {state['loss'] / counted / args.accum_iter:.4f}, {speed:.0f} samples/s", refresh=False)
         if stop and step + 1 < steps:
             _check_weights(model, epoch, step, index)
             raise stopping.Interrupted(_progress(state, _random_state(device)))
@@ -146,7 +144,7 @@ def _take_up(progress, device):
         if device.type == "cuda" and "device" in own["rng"]:
             torch.cuda.set_rng_state(own["rng"]["device"], device)
     else:  # other processes than before: the same data, other masks
-        say(f"stopped with {len(ranks)} processes, goes on with {distributed.world_size()}: the masks are not those of one run")
+        tell(f"stopped with {len(ranks)} processes, goes on with {distributed.world_size()}: the masks are not those of one run")
         own = {"loss": sum(rank["loss"] for rank in ranks) / len(ranks)}
     return {key: progress[key] for key in ("step", "skipped", "seconds")} | {"loss": own["loss"]}
 
@@ -203,10 +201,3 @@ def first_of_each(index):
     fresh = torch.ones_like(order, dtype=torch.bool)
     fresh[1:] = index[order][1:] != index[order][:-1]
     return order[fresh]
-
-
-def evaluate(model, loader, device, enable_amp=False):
-    """Metrics of a classifier on a test set (util.metrics.classification)."""
-    model.eval()
-    distributed.share_buffers(model)  # so that what is evaluated is what rank 0 saves
-    return classification(*outputs(distributed.unwrap(model), loader, device, enable_amp))

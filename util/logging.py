@@ -2,6 +2,7 @@
 
 import json
 import platform
+import time
 from pathlib import Path
 
 import numpy
@@ -10,12 +11,18 @@ import torch
 import torchvision
 from torch.utils.tensorboard import SummaryWriter
 
-from util import distributed
+from util import display, distributed
 from util.files import write_text
 
 
 def say(*words):
-    """Print on rank 0."""
+    """Print on rank 0, unless --quiet."""
+    if not display.quiet():
+        tell(*words)
+
+
+def tell(*words):
+    """Print results and warnings on rank 0."""
     if distributed.is_main():
         print(*words, flush=True)
 
@@ -28,12 +35,15 @@ def versions():
     }
 
 
+FIGURE_SECONDS = 20  # between two pictures in TensorBoard, so that they take little of a run of short epochs
+
+
 class Log:
     """log.jsonl and TensorBoard of one run; on resuming, lines from `start_epoch` on are dropped and written anew."""
 
     def __init__(self, output_dir, log_dir=None, start_epoch=0):
         self.path = Path(output_dir) / "log.jsonl"
-        self.board = None
+        self.board, self.drawn = None, time.monotonic()
         if not distributed.is_main():
             return
         lines = self.path.read_text().splitlines() if start_epoch and self.path.exists() else []
@@ -50,6 +60,21 @@ class Log:
         for name, value in values.items():
             self.board.add_scalar(name, value, epoch)
         self.board.flush()
+
+    def picture(self, name, epoch, draw, must=False):
+        """The image (H, W, 3) uint8 that draw() makes, for TensorBoard; unless it must be, only one every FIGURE_SECONDS.
+
+        Nothing that goes wrong in draw() stops the run: it is a warning.
+        """
+        if self.board is None or not must and time.monotonic() - self.drawn < FIGURE_SECONDS:
+            return
+        try:
+            self.board.add_image(name, draw(), epoch, dataformats="HWC")
+            self.board.flush()
+        except Exception as error:
+            reason = " ".join(str(error).split()) or type(error).__name__
+            tell(f"warning: no picture {name!r} for TensorBoard ({reason})")
+        self.drawn = time.monotonic()
 
     def close(self):
         if self.board is not None:

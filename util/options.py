@@ -47,6 +47,7 @@ GROUPS = {
         Option("save_freq", 20, "epochs between the checkpoints that are kept", int, stages=_TRAINED),
         Option("save_minutes", 5.0, "least time between two checkpoint-last.pth; they are written after epochs, at the end, and "
                "when the run is asked to stop", float, stages=_TRAINED),
+        Option("quiet", False, "print results and warnings alone", bool),
         Option("report", True, "leave report.html, a page of the finished run's numbers, curves and pictures", bool),
     ],
     "data": [

@@ -1,20 +1,19 @@
 """What the mains share: starting a stage, its data and model, what a result says, and one-line errors."""
 
 import os
+import shlex
 import sys
 import threading
 from pathlib import Path
 
-import numpy as np
 import torch
 
 from feeder.feeder_ntu import Feeder
-from util import checkpoint, config, distributed, methods, stopping
-from util.engine import outputs
-from util.files import sha256, write_text, written_aside
-from util.logging import say, write_result
+from util import checkpoint, config, display, distributed, methods, predictions, stopping
+from util.files import sha256, write_text
+from util.hardware import hardware
+from util.logging import say, tell, write_result
 from util.memory import keep_freed
-from util.metrics import classification
 
 SUBSET = ("data_ratio", "subset", "subset_seed")
 
@@ -22,6 +21,7 @@ SUBSET = ("data_ratio", "subset", "subset_seed")
 def start(stage, argv=None):
     """Parse the options, join the process group, make the output folder: (args, device)."""
     args = config.parse(stage, argv)
+    display.be_quiet(args.quiet)
     deterministic(args.deterministic)
     device = distributed.setup(args.device)
     if hasattr(args, "accum_iter"):
@@ -129,24 +129,49 @@ def identity(path):
     return {"path": str(path), "sha256": sha256(path)}
 
 
-def report(args, what, result, **how):
-    """Print and write down a classifier's result: the last epoch is the headline, the best on the test set stands beside it."""
+def report(args, what, result, evaluation, **how):
+    """Print and write down a classifier's result: the last epoch is the headline, the best on the test set stands beside it.
+
+    evaluation: the util.predictions.Evaluation of the last epoch.
+    """
     last, best, where = result["last"], result["best"], about(args)["evaluated_on"]
-    say(
+    tell(
         f"{what}: top-1 {last['test_acc1']:.2f} % after the last epoch ({args.epochs}), best on {where} "
         f"{best['test_acc1']:.2f} % (epoch {best['epoch'] + 1}), {last['test_samples']} {where} samples{read_out(args)}, "
         f"{args.input_stream} stream, encoder from {args.finetune or 'random weights'}, seed {args.seed}"
     )
-    finish(args, eval=False, **how, **result)
+    finish(args, evaluation.predictions, evaluation.data, eval=False, **how, **result)
 
 
-def finish(args, **values):
-    """Write result.json of a finished run: its options, numbers, and last checkpoint."""
+def finish(args, predicted=None, data=None, **values):
+    """Write result.json of a finished run: its options, numbers, and last checkpoint; then scores.npz and report.html.
+
+    predicted: util.predictions.Predictions about the Feeder `data`.
+    """
     if distributed.is_main():
         config.save(args, Path(args.output_dir, "config.yaml"))
         last = Path(args.output_dir, f"checkpoint-{getattr(args, 'epochs', 0) - 1}.pth")
         links = {"checkpoint": identity(last), "log": "log.jsonl"} if last.is_file() else {}
-        write_result(args.output_dir, **(about(args) | links | values), config="config.yaml")
+        device = distributed.setup(args.device)  # which it has been long since
+        made = {"command": command(args), "hardware": hardware(device), "processes": distributed.world_size()}
+        write_result(args.output_dir, **(about(args) | links | values), config="config.yaml", **made)
+        try:
+            if predicted:
+                predictions.save(args.output_dir, predicted, data, args.input_stream)
+            if args.report:
+                from util.report import write as write_report  # here, so that a run starts without it
+
+                say(f"report: {write_report(args.output_dir)}")
+        except Exception as error:  # the numbers are written; no picture is worth a run that fails at its end
+            reason = " ".join(str(error).split()) or type(error).__name__
+            tell(f"warning: {args.output_dir}: no report.html ({reason})")
+
+
+def command(args):
+    """The command line of this run; of a main that was called from Python, one that does the same."""
+    name = f"main_{args.stage}.py"
+    words = sys.argv[1:] if Path(sys.argv[0]).name == name else ["--config", str(Path(args.output_dir, "config.yaml"))]
+    return shlex.join(["python", name, *words])
 
 
 def evaluate_checkpoint(args, device, test):
@@ -161,15 +186,13 @@ def evaluate_checkpoint(args, device, test):
     checkpoint.load_model(model, args.eval, content)
     if data.label.max() >= classes:
         raise ValueError(f"{args.data_path}: has the label {data.label.max()}, {args.eval} knows {classes} classes")
-    logits, labels = outputs(model.to(device).eval(), test, device, args.enable_amp)
-    metrics, where, scores = classification(logits, labels), about(args)["evaluated_on"], Path(args.output_dir, "scores.npz")
+    evaluation = predictions.Evaluation(model.to(device), test, device, args.enable_amp)
+    metrics, where, scores = evaluation(), about(args)["evaluated_on"], Path(args.output_dir, predictions.FILE)
     if distributed.is_main():
-        names = [data.name(row) for row in data.indices] if data.names is None else data.names[data.indices]
-        with written_aside(scores) as file:
-            np.savez(file, scores=logits.numpy(), label=labels.numpy(), name=np.array(names), input_stream=args.input_stream)
-    say(f"{args.eval} (epoch {content['epoch'] + 1 if 'epoch' in content else 'unknown'}): "
+        predictions.save(args.output_dir, evaluation.predictions, data, args.input_stream)
+    tell(f"{args.eval} (epoch {content['epoch'] + 1 if 'epoch' in content else 'unknown'}): "
         f"top-1 {metrics['test_acc1']:.2f} %, top-5 {metrics['test_acc5']:.2f} %, loss {metrics['test_loss']:.4f}, "
-        f"{len(labels)} {where} samples{read_out(args)}, {args.input_stream} stream; scores in {scores}")  # fmt: skip
+        f"{metrics['test_samples']} {where} samples{read_out(args)}, {args.input_stream} stream; scores in {scores}")  # fmt: skip
     trained = {k: v for k, v in checkpoint.settings(content).items() if k in ("seed", "epochs", *SUBSET)}
     finish(args, eval=True, encoder=content.get("encoder"), checkpoint=identity(args.eval), **trained, last=metrics)
 
@@ -183,7 +206,7 @@ def main(function):
         function()
     except stopping.Interrupted as stop:
         if not stop.saved:  # features or an evaluation: nothing that could be continued
-            say(f"stopped by {stopping.by_what()} before it trained anything; the same command starts again")
+            tell(f"stopped by {stopping.by_what()} before it trained anything; the same command starts again")
         sys.exit(stopping.REQUEUE)
     except KeyboardInterrupt:
         sys.exit(130)

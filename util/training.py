@@ -8,22 +8,24 @@ import numpy as np
 
 from util import checkpoint, config, distributed, stopping
 from util.engine import compiled, grad_scaler, train_one_epoch
-from util.logging import Log, say, versions
+from util.logging import Log, say, tell, versions
 from util.options import OPTIONS
 
 # may differ when a run is resumed; everything else decides what the weights become
 FREE_ON_RESUME = {
     "output_dir", "log_dir", "resume", "device", "num_workers", "print_freq", "save_freq", "save_minutes", "eval_freq", "epochs",
     "batch_size", "accum_iter", "data_path", "dataset", "finetune", "dist_eval", "data_on_device", "compile", "deterministic",
+    "report", "quiet",
 }  # fmt: skip
 
 
-def fit(args, device, model, loader, optimizer, loss_of, evaluate=None, trained=None, encoder=None):
+def fit(args, device, model, loader, optimizer, loss_of, evaluate=None, trained=None, encoder=None, preview=None):
     """Train for args.epochs, logging and saving; returns {'last': metrics, 'best': metrics or None, 'encoder'}.
 
     model: what checkpoints hold; trained: the part that is called and updated (default: all of it). encoder: where it comes from
-    (util.checkpoint.describe), kept in the checkpoints. loss_of: see util.engine.train_one_epoch. evaluate() -> metrics with
-    'test_acc1', every args.eval_freq epochs and at the end. Raises Interrupted, with all saved, when the run is asked to stop.
+    (util.checkpoint.describe), kept in the checkpoints. loss_of: see util.engine.train_one_epoch. evaluate: a
+    util.predictions.Evaluation, called every args.eval_freq epochs and at the end. preview() -> image (H, W, 3) of what the
+    model does, drawn now and then. Raises Interrupted, with all saved, when the run is asked to stop.
     """
     first, best, metrics, progress = 0, None, {}, None
     scaler = grad_scaler(device, args.enable_amp)
@@ -87,7 +89,7 @@ def fit(args, device, model, loader, optimizer, loss_of, evaluate=None, trained=
             saver.last(state(epoch - 1), must=True)
             log.close()
             where = f"step {progress['step']}" if "step" in progress else "the evaluation"
-            say(f"stopped by {stopping.by_what()} at {where} of epoch {epoch + 1}; saved, --resume auto goes on there")
+            tell(f"stopped by {stopping.by_what()} at {where} of epoch {epoch + 1}; saved, --resume auto goes on there")
             raise stopping.Interrupted(saved=True) from None
         progress = None
         log.epoch(epoch, metrics)  # before the checkpoint that --resume takes, which drops the lines of unfinished epochs
@@ -97,17 +99,21 @@ def fit(args, device, model, loader, optimizer, loss_of, evaluate=None, trained=
         stop = stopping.asked()
         if final or (epoch % args.save_freq == 0 and epoch > 0):
             saver.keep(state(epoch), epoch, must=final)
+            if preview:
+                log.picture("prediction", epoch, preview)
         elif stop or saver.due():
             saver.last(state(epoch), must=stop)
+        if "test_acc1" in metrics:
+            log.picture("confusion", epoch, evaluate.picture, must=final)
         left = (time.time() - begin) / (epoch + 1 - first) * (args.epochs - 1 - epoch)
         numbers = "  ".join(f"{k} {v:.5g}" for k, v in metrics.items())
         say(f"epoch {epoch + 1}/{args.epochs}  {numbers}  {left / 60:.1f} min left")
         if stop and not final:
-            say(f"stopped by {stopping.by_what()} after epoch {epoch + 1}; saved, --resume auto goes on there")
+            tell(f"stopped by {stopping.by_what()} after epoch {epoch + 1}; saved, --resume auto goes on there")
             raise stopping.Interrupted(saved=True)
     log.close()
-    if evaluate and "test_acc1" not in metrics:  # resumed with nothing left to train
-        metrics |= evaluate()
+    if evaluate and evaluate.predictions is None:  # resumed with nothing left to train
+        metrics = evaluate() | metrics
         best = best or metrics | {"epoch": first - 1}
     return {"last": metrics, "best": best, "encoder": encoder}
 
@@ -151,7 +157,7 @@ class Saver:
         except OSError as error:
             if must:
                 raise
-            say(f"warning: {first} could not be written ({error.strerror}); the older checkpoints are still there")
+            tell(f"warning: {first} could not be written ({error.strerror}); the older checkpoints are still there")
 
 
 def find_resumed(args):
@@ -171,7 +177,7 @@ def find_resumed(args):
                 damaged = error
                 continue
             if damaged:
-                say(f"warning: {damaged}; going on from {path}")
+                tell(f"warning: {damaged}; going on from {path}")
             return path, content
     if damaged:
         raise damaged
@@ -196,7 +202,7 @@ def _check(args, content, path, loader):
     if content["epoch"] >= args.epochs:
         raise ValueError(f"{path}: {content['epoch'] + 1} epochs are done already, more than --epochs {args.epochs}")
     if made_with["epochs"] != args.epochs:
-        say(f"{path}: began as a run of {made_with['epochs']} epochs; its learning rates were those of another schedule")
+        tell(f"{path}: began as a run of {made_with['epochs']} epochs; its learning rates were those of another schedule")
 
 
 def _random_state():

@@ -11,7 +11,7 @@ from concurrent.futures.process import BrokenProcessPool
 from functools import partial
 from itertools import islice
 
-from util import progress
+from util import display
 from util.files import write_text
 
 CHUNK = 16  # files handed to a process at a time
@@ -64,7 +64,7 @@ def each(function, items, title, skipped, workers=1, chunk=CHUNK):
     if workers is not None and workers < 1:
         raise ValueError(f"--workers {workers}: at least 1")
     workers = min(workers or os.cpu_count(), max(1, len(items) // chunk))
-    bar = partial(progress.bar, title=title, total=len(items), unit="file")
+    bar = partial(display.bar, title=title, total=len(items), unit="file")
     attempt = partial(_attempt, function)
     if workers == 1:
         yield from _sift(items, bar(map(attempt, items)), skipped)

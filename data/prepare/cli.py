@@ -4,15 +4,17 @@ import argparse
 import sys
 from pathlib import Path
 
-from util import progress
+from util import display
 
 
-class Quiet(argparse.BooleanOptionalAction):
-    """--quiet switches progress off as soon as it is read."""
+class Quiet(argparse.Action):
+    """--quiet switches progress off as soon as it is read; scripts need not know it."""
 
-    def __call__(self, parser, namespace, values, option_string=None):
-        super().__call__(parser, namespace, values, option_string)
-        progress.be_quiet(namespace.quiet)
+    def __init__(self, option_strings, dest, help):
+        super().__init__(option_strings, argparse.SUPPRESS, nargs=0, default=argparse.SUPPRESS, help=help)
+
+    def __call__(self, *_):
+        display.be_quiet()
 
 
 def parser(description, out, strict=True):

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 
-from util import progress
+from util import display
 
 PIECE = 2**23  # bytes of an array in memory at a time
 LARGE = 2**28  # bytes from which on there is a progress bar
@@ -39,7 +39,7 @@ def split_facts(feeder):
     step = max(1, PIECE * len(x) // max(1, x.nbytes))
     valid, gaps, empty, copies, values = [], [], 0, 0, Values()
     title = f"{Path(feeder.data_path).name} {feeder.key}"
-    with progress.bar(title=title, total=len(x), unit="seq", disable=x.nbytes < LARGE) as bar:
+    with display.bar(title=title, total=len(x), unit="seq", disable=x.nbytes < LARGE) as bar:
         for begin in range(0, len(x), step):
             piece = rows(x, begin, min(begin + step, len(x)))
             with np.errstate(invalid="ignore", over="ignore"):

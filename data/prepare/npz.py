@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from util import progress
+from util import display
 from util.files import written_aside
 
 ALIGNMENT = 64  # bytes; array data begin at a multiple of it, so that memory maps of the npz are aligned
@@ -45,7 +45,7 @@ def write_dataset(path, splits, num_frames, num_classes, num_joints, num_bodies,
         for key, split in splits.items():
             shape = (len(split.names), int(num_frames), num_bodies * num_joints * 3)
             valid = np.zeros(len(split.names), np.int32)
-            pieces = _padded(progress.bar(split.sequences, f"{path.name} {key}", len(valid), "seq"), shape, valid)
+            pieces = _padded(display.bar(split.sequences, f"{path.name} {key}", len(valid), "seq"), shape, valid)
             _write(file, archive, f"x_{key}", shape, np.float32, pieces)
             one_hot = np.eye(num_classes, dtype=np.uint8)
             _write(file, archive, f"y_{key}", (len(valid), num_classes), np.uint8, (one_hot[label] for label in split.labels))

@@ -3,18 +3,18 @@ import time
 
 import pytest
 
-from util import progress
+from util import display
 
 
 @pytest.fixture(autouse=True)
 def loud():
     yield
-    progress.be_quiet(False)
+    display.be_quiet(False)
 
 
 def test_a_log_file_gets_whole_lines_now_and_then(monkeypatch, capsys):
-    monkeypatch.setattr(progress, "EVERY", 0.05)
-    for _ in progress.bar(range(30), "reading", 30, "file"):
+    monkeypatch.setattr(display, "EVERY", 0.05)
+    for _ in display.bar(range(30), "reading", 30, "file"):
         time.sleep(0.01)
     text = capsys.readouterr().err
     lines = text.splitlines()
@@ -23,19 +23,19 @@ def test_a_log_file_gets_whole_lines_now_and_then(monkeypatch, capsys):
 
 
 def test_short_work_leaves_a_log_file_alone(capsys):
-    assert list(progress.bar(range(5), "reading", 5)) == list(range(5))
+    assert list(display.bar(range(5), "reading", 5)) == list(range(5))
     assert capsys.readouterr().err == ""
 
 
 def test_a_terminal_gets_a_bar(monkeypatch, capsys):
     monkeypatch.setattr(sys.stderr, "isatty", lambda: True, raising=False)
-    list(progress.bar(range(5), "reading", 5))
+    list(display.bar(range(5), "reading", 5))
     text = capsys.readouterr().err
     assert "\r" in text and "5/5" in text
 
 
 def test_quiet(monkeypatch, capsys):
     monkeypatch.setattr(sys.stderr, "isatty", lambda: True, raising=False)
-    progress.be_quiet()
-    assert progress.quiet() and list(progress.bar(range(5))) == list(range(5))
+    display.be_quiet()
+    assert display.quiet() and list(display.bar(range(5))) == list(range(5))
     assert capsys.readouterr().err == ""

@@ -7,8 +7,9 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from util.engine import evaluate, first_of_each, outputs, train_one_epoch
+from util.engine import first_of_each, outputs, train_one_epoch
 from util.loader import test_loader, train_loader
+from util.predictions import Evaluation
 
 CPU = torch.device("cpu")
 test_loader.__test__ = False  # pytest takes its name for a test's
@@ -110,7 +111,7 @@ def test_loss_that_is_not_finite_names_step_and_samples():
 
 def test_evaluation_by_hand():
     args, data, model = arguments(batch_size=5), Points(13), linear().train()
-    metrics = evaluate(model, test_loader(data, args, CPU), CPU)
+    metrics = Evaluation(model, test_loader(data, args, CPU), CPU)()
     logits = data.x @ model.weight.T + model.bias
     loss = -sum(row[y] - row.exp().sum().log() for row, y in zip(logits, data.y, strict=True)) / 13
     right = sum(row.argmax() == y for row, y in zip(logits, data.y, strict=True))

@@ -19,8 +19,9 @@ from model.mamp import MAMP
 from model.transformer import Transformer
 from model.umurl import UmURL
 from util import config, distributed
-from util.engine import evaluate, train_one_epoch
+from util.engine import train_one_epoch
 from util.loader import test_loader, train_loader
+from util.predictions import Evaluation
 
 SIZE = dict(dim_feat=8, depth=2, num_heads=2, mlp_ratio=2, num_frames=8, num_joints=5)
 CPU = torch.device("cpu")
@@ -67,7 +68,8 @@ def umurl(data):
 def evaluation(data, dist_eval):
     torch.manual_seed(0)
     model = Transformer(**SIZE, num_classes=3, head_dim=8)
-    return evaluate(model, test_loader(Feeder(data, "test", window_size=8), arguments(dist_eval=dist_eval), CPU), CPU)
+    test = test_loader(Feeder(data, "test", window_size=8), arguments(dist_eval=dist_eval), CPU)
+    return Evaluation(model, test, CPU)()
 
 
 def command_line(data, output, *more):

@@ -1,0 +1,179 @@
+"""Recordings to be recognised, out of every kind of file that the project reads, as clips prepared like the training data."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+
+from data.prepare import pku, recordings, sequences
+from data.prepare.known import Recipe
+from data.pyskl import pyskl_gendata as pyskl
+from data.ucla import ucla_gendata as ucla
+from feeder.feeder_ntu import Feeder
+from feeder.npz import open_npz
+
+
+@dataclass
+class Clip:
+    """persons: (M, T, V, 3) metres, as recorded, frames without anybody included. whole: gives them all as rows for the model."""
+
+    persons: np.ndarray
+    whole: Callable
+
+
+@dataclass(frozen=True)
+class Preparation:
+    """What becomes of a recording. recipe: of the training data; V and M: of the model; unit: metres per unit of bare arrays."""
+
+    recipe: Recipe
+    num_joints: int
+    num_bodies: int
+    unit: float = 1.0
+
+    def rows(self, persons):
+        """Persons (M, T, V, 3) -> rows (T, num_bodies·V·3) float32 as in an npz; frames without anybody are left out.
+
+        Raises ValueError, without a file name, if there are none with somebody, or other joints.
+        """
+        return self.filled(self.recipe.place(sequences.most_moving(sequences.seen(self.checked(persons)), self.num_bodies)))
+
+    def filled(self, rows):
+        """Rows (T, m·V·3) with zeros for the persons that they lack, without frames that are all zero at the end."""
+        out = np.zeros((len(rows), self.num_bodies * self.num_joints * 3), np.float32)
+        out[:, : rows.shape[1]] = rows
+        out = out[: np.count_nonzero(out.sum(axis=1))]  # as the Feeder takes the frames of an npz
+        if not len(out):
+            raise ValueError("no frame has a body")
+        return out
+
+    def checked(self, persons):
+        if persons.shape[2] != self.num_joints:
+            raise ValueError(f"{persons.shape[2]} joints, the model knows {self.num_joints}")
+        return persons
+
+    def windows(self, persons, window, stride):
+        """(start, end, rows) of every `window` frames of persons (M, T, V, 3), `stride` apart; the last ends with the recording.
+
+        Windows without anybody are left out. Each is prepared as if it were a recording of its own.
+        """
+        frames = self.checked(persons).shape[1]
+        last = max(0, frames - window)
+        for start in [*range(0, last, stride), last]:
+            part = persons[:, start : start + window]
+            if part.any():
+                yield start, start + part.shape[1], self.rows(part)
+
+
+def expand(path):
+    """The files that an input means: itself or, of a folder, those of a kind that can be read, sorted by name.
+
+    Raises FileNotFoundError or ValueError in one line naming it.
+    """
+    path = Path(path)
+    if path.is_dir():
+        files = sorted(file for file in path.iterdir() if file.suffix in KINDS and file.is_file())
+        if not files:
+            raise FileNotFoundError(f"{path}: holds no file that ends in {', '.join(KINDS)}")
+        return files
+    if not path.is_file():
+        raise FileNotFoundError(f"{path}: no such file or folder")
+    if path.suffix not in KINDS:
+        raise ValueError(f"{path}: unknown kind of file {path.suffix!r}; known are {', '.join(KINDS)}")
+    return [path]
+
+
+def find(file, preparation):
+    """[(name, load), ...] of the recordings in a file of a known kind; load() gives a `Clip`.
+
+    Raises FileNotFoundError or ValueError in one line, here, when a recording is loaded or when it is prepared.
+    """
+    return KINDS[file.suffix](file, preparation)
+
+
+def _skeleton(file, preparation):
+    def load():
+        persons = preparation.recipe.read(file)
+        return Clip(persons, lambda: preparation.filled(preparation.recipe.place(preparation.checked(persons))))
+
+    return [(str(file), load)]
+
+
+def _loose(name, read, preparation):
+    """A recording that read() gives as (M, T, V, 3) metres."""
+
+    def load():
+        persons = read()
+        return Clip(persons, lambda: preparation.rows(persons))
+
+    return name, load
+
+
+def _pku(file, preparation):
+    def read():
+        return pku.read_frames(file).reshape(-1, pku.NUM_BODIES, pku.NUM_JOINTS, 3).swapaxes(0, 1)
+
+    return [_loose(str(file), read, preparation)]
+
+
+def _ucla(file, preparation):
+    return [_loose(str(file), lambda: ucla.read_sequence(file)[0][None], preparation)]
+
+
+def _array(array, unit):
+    """(T, V, C) or (M, T, V, C) of any unit -> (M, T, V, 3) float32 metres. Raises ValueError, without a file name."""
+    sequences.seen(array)
+    array = np.asarray(array)
+    array = array if array.ndim == 4 else array[None]
+    return sequences.row(array, unit).reshape(array.shape[1], len(array), -1, 3).swapaxes(0, 1)
+
+
+def _npy(file, preparation):
+    return [_loose(str(file), lambda: _array(recordings.read_file(file), preparation.unit), preparation)]
+
+
+def _npz(file, preparation):
+    arrays = open_npz(file)
+    if "x_test" in arrays:
+        return _dataset(file, preparation)
+
+    def read(array):
+        return lambda: _array(array, preparation.unit)
+
+    if not arrays:
+        raise ValueError(f"{file}: holds no array")
+    return [_loose(f"{file}: {key}", read(array), preparation) for key, array in arrays.items()]
+
+
+def _dataset(file, preparation):
+    """The test set of an npz that is prepared already."""
+    feeder = Feeder(file, "test")
+    if feeder.num_joints != preparation.num_joints or feeder.num_bodies > preparation.num_bodies:
+        raise ValueError(f"{file}: {feeder.num_bodies} bodies of {feeder.num_joints} joints, the model knows "
+                         f"{preparation.num_bodies} of {preparation.num_joints}")  # fmt: skip
+
+    def load(index):
+        rows = feeder.frames(index)
+        persons = rows.reshape(len(rows), feeder.num_bodies, feeder.num_joints, 3).swapaxes(0, 1)
+        return Clip(persons, lambda: preparation.filled(rows))
+
+    names = range(len(feeder)) if feeder.names is None else feeder.names
+    return [(f"{file}: {name}", partial(load, index)) for index, name in enumerate(names)]
+
+
+def _pickle(file, preparation):
+    def read(annotation):
+        return lambda: _array(pyskl.check(annotation)[2], preparation.unit)
+
+    found = []
+    for i, annotation in enumerate(pyskl.read(file)[1]):
+        name = annotation.get("frame_dir") if type(annotation) is dict else None
+        name = name[: sequences.MAX_NAME] if isinstance(name, str) and name.isprintable() else f"annotation {i}"
+        found.append(_loose(f"{file}: {name}", read(annotation), preparation))
+    return found
+
+
+KINDS = {
+    ".skeleton": _skeleton, ".txt": _pku, ".json": _ucla, ".npy": _npy, ".npz": _npz, ".pkl": _pickle, ".pickle": _pickle,
+}  # fmt: skip

@@ -1,0 +1,164 @@
+"""Which action it is: class names and probabilities for recordings, by a trained classifier alone.
+
+python main_predict.py --checkpoint output/linprobe/checkpoint-99.pth S001C001P001R001A001.skeleton
+"""
+
+import argparse
+import sys
+from dataclasses import replace
+from functools import partial
+from itertools import islice
+from pathlib import Path
+
+import torch
+from tqdm import tqdm
+
+from data.prepare import inputs, known, sequences
+from util import answers, checkpoint, distributed, run, trained
+from util.files import write_text
+
+LONG = 300  # frames; no action of the project's data sets is longer
+
+
+def build_parser():
+    parser = argparse.ArgumentParser(description="Which action it is: class names and probabilities for recordings.")
+    parser.add_argument("inputs", nargs="+", metavar="INPUT", help="NTU .skeleton, PKU-MMD skeleton .txt, NW-UCLA .json, .npy "
+                        "or .npz of (T, V, 3) or (M, T, V, 3), x_test of a prepared .npz, PYSKL's .pkl; or a folder of these")
+    parser.add_argument("--checkpoint", required=True, metavar="FILE", help="linear probe or fine-tuned model, ours or released")
+    parser.add_argument("--top_k", type=int, default=5, help="classes that are named [5]")
+    parser.add_argument("--format", choices=answers.FORMATS, default="text", help="[text]")
+    parser.add_argument("--output", type=Path, metavar="FILE", help="where the answers go (default: printed)")
+    parser.add_argument("--window", type=int, metavar="FRAMES", help="of an untrimmed recording: look at so many frames at a "
+                        "time, and say what happens when")
+    parser.add_argument("--stride", type=int, metavar="FRAMES", help="from a window to the next (default: a quarter of --window)")
+    parser.add_argument("--fps", type=float, default=30.0, help="frames per second of the recordings [30]")
+    parser.add_argument("--names", metavar="FILE", help="class names, one a line, class 0 first")
+    parser.add_argument("--data_path", metavar="NPZ", help="what the classifier was trained on, where that is data of your own "
+                        "and not in its place any more: for bodies, bones and class names")
+    parser.add_argument("--center", metavar="JOINT", help="put the origin at this joint (name or number) of the first frame, as "
+                        "in the training data, or 'none' (default: as the training data's name says)")
+    sequences.add_unit(parser)
+    parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N [auto]")
+    parser.add_argument("--batch_size", type=int, default=32, help="recordings or windows at a time [32]")
+    return parser
+
+
+def main(argv=None):
+    args = build_parser().parse_args(argv)
+    for name in ("top_k", "batch_size", "window", "stride"):
+        if getattr(args, name) is not None and getattr(args, name) < 1:
+            raise ValueError(f"--{name} {getattr(args, name)}: at least 1")
+    if not 0 < args.fps < float("inf"):
+        raise ValueError(f"--fps {args.fps:g}: frames per second, above 0")
+    if args.stride and not args.window:
+        raise ValueError("--stride is from one window to the next; give --window, too")
+    device = distributed.setup(args.device)
+    content = checkpoint.load(args.checkpoint)
+    made_with = trained.options(content, args.checkpoint)
+    data = trained.skeleton(content, args.checkpoint, vars(made_with), args.data_path)
+    classes = checkpoint.num_classes(content)
+    recipe = known.recipe(args.data_path or made_with.data_path, data.num_joints, classes)
+    names = class_names(args.names, recipe, data, classes)
+    model = trained.classifier(content, args.checkpoint, made_with, data).to(device)
+    preparation = inputs.Preparation(centred(recipe, args.center, data), data.num_joints, data.num_bodies, args.unit)
+    about, lines = describe(args.checkpoint, content, made_with, data, preparation.recipe, classes, bool(names))
+    print(*lines, sep="\n", file=sys.stderr)
+
+    given, failed = [], []
+    pieces = cut(args, preparation, given, failed)
+    with tqdm(desc="recognised", unit="piece", delay=2, leave=False) as bar:
+        while some := list(islice(pieces, args.batch_size)):
+            shares, order = look(model, [rows for *_, rows in some], made_with, data, device, args)
+            for (answer, start, end, _), p, c in zip(some, shares, order, strict=True):
+                answer.windows.append((start, end, c, p))
+            bar.update(len(some))
+    if given:
+        writer = answers.Writer(names, bool(args.window), args.fps, about | {"failed": failed})
+        text = getattr(writer, args.format)(given)
+        if args.output:
+            write_text(args.output, text)
+        else:
+            print(text, end="", flush=True)
+    for answer in given:
+        if answer.frames > LONG and not args.window:
+            print(f"note: {answer.name}: {answer.frames:,} frames for one action; --window 64 says what happens when",
+                  file=sys.stderr)  # fmt: skip
+    if failed:
+        print(f"error: {len(failed)} of {len(failed) + len(given)} could not be used", file=sys.stderr)
+        sys.exit(2)
+
+
+def class_names(path, recipe, data, classes):
+    """[name of class 0, ...], [] if not known: of --names, of the npz that the classifier was trained on, of its data set."""
+    if path is not None:
+        names = known.read_names(path)
+        if len(names) < classes:
+            raise ValueError(f"{path}: {len(names)} class names, the classifier knows {classes} classes")
+        return names
+    return known.class_names(recipe, classes) if data.class_names is None else [str(name) for name in data.class_names]
+
+
+def centred(recipe, center, data):
+    """The recipe, with the origin that --center says."""
+    if center is None:
+        return recipe
+    if center == "none":
+        return replace(recipe, place=known.place_as_is, about=known.AS_IS)
+    joint = sequences.joint_index(center, trained.joint_names(data), data.num_joints)
+    return replace(recipe, place=partial(known.place_around, joint), about=f"origin at joint {center} of the first frame")
+
+
+def cut(args, preparation, found, failed):
+    """Yield (answer, start, end, rows) of everything to look at. Answers to be filled go to `found`, errors to `failed`."""
+    window, stride = args.window, args.stride or max(1, (args.window or 0) // 4)
+
+    def attempt(function, where=""):
+        try:
+            return function()
+        except (ValueError, OSError) as error:
+            reason = str(error) if str(error).startswith(where) else f"{where}: {error}"
+            print(f"error: {reason}", file=sys.stderr)
+            failed.append(reason)
+            return []
+
+    def pieces(load):
+        clip = load()
+        if window:
+            return clip.persons.shape[1], list(preparation.windows(clip.persons, window, stride))
+        rows = clip.whole()
+        return len(rows), [(0, len(rows), rows)]
+
+    for path in args.inputs:
+        for file in attempt(partial(inputs.expand, path)):
+            for name, load in attempt(partial(inputs.find, file, preparation)):
+                frames, parts = attempt(partial(pieces, load), name) or (0, [])
+                if parts:
+                    found.append(answers.Answer(name, frames))
+                    yield from ((found[-1], *part) for part in parts)
+
+
+@torch.inference_mode()
+def look(model, sequences, made_with, data, device, args):
+    """Of N sequences of rows, the top_k classes: probabilities and classes, two lists of N lists."""
+    x = trained.batch(sequences, made_with, data, device, 1.0 if args.window else None)
+    shares, order = model(x).float().softmax(1).sort(dim=1, descending=True, stable=True)
+    if not shares.isfinite().all():
+        raise ValueError(f"{args.checkpoint}: answers with values that are not finite")
+    return shares[:, : args.top_k].tolist(), order[:, : args.top_k].tolist()
+
+
+def describe(path, content, made_with, data, recipe, classes, named):
+    """What was used: a dict for a file, and lines for a reader."""
+    about = {"checkpoint": run.identity(path), "stage": made_with.stage, "method": made_with.method, "classes": classes,
+             "epoch": content.get("epoch"), "trained_on": recipe.title, "preparation": recipe.about}  # fmt: skip
+    epoch = "" if about["epoch"] is None else f", epoch {about['epoch'] + 1}"
+    return about, [
+        f"{path}: {made_with.method} {made_with.stage}{epoch}, {classes} classes, trained on {recipe.title}"
+        + ("" if named else "; class names are not known, --names tells them"),
+        f"recordings: {data.num_bodies} bodies of {data.num_joints} joints, {recipe.about}, {made_with.num_frames} frames, "
+        f"{made_with.input_stream} stream",
+    ]
+
+
+if __name__ == "__main__":
+    run.main(main)

@@ -1,0 +1,214 @@
+"""Methods side by side: accuracy, parameters, operations and speed of runs that had the same budget.
+
+    python scripts/compare.py RUN... [--markdown FILE]          scripts/compare.sh makes the runs and calls this
+
+RUNs are folders with pre-trainings, and with linear probes, retrieval and fine-tunings of their encoders or of random ones.
+Prints one Markdown table, a row per method. Runs that are not comparable are refused: other data, labels, seeds, or epochs of
+pre-training or fine-tuning, or an encoder that is not the last one of a pre-training of the same seed among the RUNs.
+"""
+
+import argparse
+import json
+import statistics
+import sys
+from collections import defaultdict
+from pathlib import Path
+
+import torch
+from torch._subclasses import FakeTensorMode
+from torch.nn.attention import SDPBackend, sdpa_kernel
+from torch.utils.flop_counter import FlopCounterMode
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+from scripts.results import PAPER, find, name_of, shown  # noqa: E402
+from scripts.tables import grid  # noqa: E402
+from util import methods, run  # noqa: E402
+from util.files import write_text  # noqa: E402
+from util.options import DEFAULT_METHOD, OPTIONS  # noqa: E402
+
+JUDGED = ("linprobe", "retrieval", "finetune")
+
+
+def main(argv=None):
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("folders", nargs="+", metavar="RUN", help="folders to look for result.json in")
+    parser.add_argument("--markdown", metavar="FILE", help="write what is printed to this file, too")
+    args = parser.parse_args(argv)
+    for folder in args.folders:
+        if not Path(folder).is_dir():
+            raise FileNotFoundError(f"{folder}: no such folder")
+    results, complaints = find(args.folders)
+    for line in complaints:
+        print(f"warning: {line}", file=sys.stderr)
+    text = report([result for result in results if not result.content.get("eval")])
+    print(text)
+    if args.markdown:
+        write_text(args.markdown, text + "\n")
+
+
+def report(results):
+    """The comparison as Markdown. Raises ValueError, naming the run, for results that are not comparable."""
+    judged = [result for result in results if result["stage"] in JUDGED]
+    if not judged:
+        raise ValueError("no linear probe, retrieval or fine-tuning among the runs")
+    check(results, judged)
+    rows = defaultdict(lambda: defaultdict(list))  # method -> stage -> results, by seed
+    for result in sorted(results, key=lambda result: result["seed"]):
+        rows[result.method()[0]][result["stage"]].append(result)
+    rows = {name: rows[name] for name in PAPER["methods"] if name in rows}
+    head = ("", "linear probe", "1-NN retrieval", labels_of(judged), "parameters, encoder", "in pre-training", "GFLOP per sample",
+            "samples/s")  # fmt: skip
+    lines = [(name, *(accuracy(stages[stage]) for stage in JUDGED), *cost(stages)) for name, stages in rows.items()]
+    title = f"# {name_of(judged[0]['dataset'])}: methods with the same budget"
+    return "\n\n".join([title, grid(head, lines), *notes(rows, judged)])
+
+
+def check(results, judged):
+    """Refuse what is not comparable."""
+    pretrained = {(r.content.get("checkpoint") or {}).get("sha256"): r for r in results if r["stage"] == "pretrain"}
+    for what in ("dataset", "input_stream"):
+        same(results, what, lambda r, what=what: r[what])
+    same(results, "data_path", lambda r: r.settings["data_path"])
+    same(judged, "evaluated_on", lambda r: r["evaluated_on"])
+    same(judged, "test samples", lambda r: r["last"]["test_samples"])
+    for stage in ("pretrain", *JUDGED):
+        own = [r for r in results if r["stage"] == stage]
+        same(own, "data_ratio", lambda r: r.content.get("data_ratio"))
+        same(own, "labels", lambda r: r["labels"])
+        if stage in ("pretrain", "finetune"):
+            same(own, "epochs", lambda r: r["epochs"])
+        for seed in {r["seed"] for r in own}:
+            same([r for r in own if r["seed"] == seed], "subset_seed", lambda r: r.content.get("subset_seed"))
+        for name in {r.method()[0] for r in own}:
+            settings(own, name)
+    for result in judged:
+        encoder, where = result.encoder, shown(result.path.parent)
+        source = pretrained.get(encoder.get("sha256"))
+        if encoder and source is None:
+            raise ValueError(f"{where}: judges {encoder['path']}, not the last checkpoint of a pre-training among the runs")
+        if encoder and source["seed"] != result["seed"]:
+            raise ValueError(f"{where}: seed {result['seed']} judges the pre-training of seed {source['seed']}")
+    seeds = {}
+    for result in results:
+        seeds.setdefault((result.method()[0], result["stage"]), []).append(result["seed"])
+    (first, wanted), *others = [(f"{stage} of {name}", sorted(found)) for (name, stage), found in seeds.items()]
+    for own, found in others:
+        if found != wanted:
+            raise ValueError(f"seeds {found} in {own}, {wanted} in {first}: every method needs the same ones, each once")
+
+
+def same(results, what, value_of):
+    """ValueError unless all results have the same value."""
+    for result in results[1:]:
+        ours, theirs = value_of(result), value_of(results[0])
+        if ours != theirs:
+            where = shown(result.path.parent), shown(results[0].path.parent)
+            raise ValueError(f"{what} {ours} in {where[0]}, {theirs} in {where[1]}: not comparable")
+
+
+def settings(results, name):
+    """ValueError unless the results of one method and stage differ in their seeds alone."""
+    own = [r for r in results if r.method()[0] == name]
+    for key in own[0].settings.keys() | own[-1].settings.keys():
+        same(own, key, lambda r, key=key: r.settings.get(key))
+
+
+def accuracy(results):
+    """'68.4 ± 4.1 (65.5, 71.3)': mean, standard deviation (n - 1) and each seed's."""
+    values = [result.accuracy for result in results]
+    if len(values) < 2:
+        return "".join(f"{value:.1f}" for value in values)
+    return f"{statistics.mean(values):.1f} ± {statistics.stdev(values):.1f} ({', '.join(f'{value:.1f}' for value in values)})"
+
+
+def labels_of(judged):
+    tuned = [result for result in judged if result["stage"] == "finetune"]
+    return f"fine-tuning, {100 * tuned[0]['data_ratio']:.3g} % of the labels" if tuned else "fine-tuning"
+
+
+def cost(stages):
+    """(parameters of the encoder, in pre-training, GFLOP of a sample, samples/s) as text; no pre-training costs nothing."""
+    example = next(results[0] for stage, results in stages.items() if stage != "pretrain" and results)
+    encoder = f"{encoder_parameters(options_of(example)):,}"
+    trained = stages["pretrain"]
+    if not trained:
+        return encoder, "", "", ""
+    parameters, operations = pretraining(options_of(trained[0]))
+    mixed = " (mixed precision)" if trained[0].options.get("enable_amp") else ""
+    return encoder, f"{parameters:,}", f"{operations / 1e9:.3g}", f"{statistics.median(speeds(trained)):.0f}{mixed}"
+
+
+def options_of(result):
+    """The options of a run; older runs lack newer ones."""
+    method = result.options.get("method", DEFAULT_METHOD)
+    return {o.name: o.default for o in OPTIONS.values() if o.belongs(result["stage"], method)} | result.options
+
+
+def encoder_parameters(options):
+    """Number of parameters of the encoder that a run of a judging stage had."""
+    args = argparse.Namespace(**options)
+    model = methods.classifier(args, run.feeder(args, "test", augment=False), num_classes=2)
+    return sum(p.numel() for name, p in model.named_parameters() if not name.startswith(f"{model.head_name}."))
+
+
+def pretraining(options):
+    """(parameters, floating-point operations of one sample, forward and backward) of a pre-training.
+
+    Counted by torch's FlopCounterMode on tensors without values: matrix products and convolutions. A sample is a sequence with
+    all its bodies, for UmURL with its four views; UmURL's loss compares it with the others of an update.
+    """
+    args = argparse.Namespace(**options | {"skip_empty_bodies": False})  # what that saves depends on the values
+    data = run.feeder(args, "train", augment=True)
+    model, _, loss_of = methods.pretrainer(args, data, torch.device("cpu"))
+    views = (data.views,) if data.views > 1 else ()
+    shape = (*views, args.dim_in, args.num_frames, data.num_joints, data.num_bodies)
+    with FakeTensorMode(allow_non_fake_inputs=True), sdpa_kernel(SDPBackend.MATH), FlopCounterMode(display=False) as counter:
+        loss_of(model, torch.empty(args.effective_batch_size, *shape), None).backward()
+    return sum(p.numel() for p in model.parameters()), counter.get_total_flops() / args.effective_batch_size
+
+
+def speeds(results):
+    """samples/s of every epoch of runs."""
+    lines = [line for r in results for line in (r.path.parent / r["log"]).read_text().splitlines()]
+    return [json.loads(line)["samples_per_s"] for line in lines]
+
+
+def notes(rows, judged):
+    """What the table does not say of how its numbers were made."""
+    trained = [result for stages in rows.values() for result in stages["pretrain"]]
+    seeds = ", ".join(str(seed) for seed in sorted({result["seed"] for result in judged}))
+    what = f"{judged[0]['last']['test_samples']:,} {judged[0]['evaluated_on']} sequences after the last epoch"
+    spread = f": mean ± standard deviation over the seeds {seeds}, and each" if "," in seeds else f", seed {seeds}"
+    yield f"Top-1 accuracy in % on {what}{spread}."
+    if trained:
+        budget = f"{trained[0]['epochs']} epochs of pre-training over the same {trained[0]['labels']:,} sequences"
+        yield f"Budget: {budget}; a seed is judged on its own pre-training."
+        yield ("GFLOP: matrix products and convolutions, forward and backward, of one sequence with all its bodies (UmURL: its "
+               "four views), counted by torch's FlopCounterMode.")  # fmt: skip
+        machines = {(r.content.get("hardware"), r.content.get("processes", 1)) for r in trained}
+        told = "; ".join(sorted(f"{name or 'which is not named'}, processes: {count}" for name, count in machines))
+        yield (f"samples/s: the median over the epochs of the runs' log.jsonl, so of the machine that ran them ({told}) and of "
+               "what else it did then.")  # fmt: skip
+    probes = [f"{name} {probe[0]['epochs']}" for name, stages in rows.items() if (probe := stages["linprobe"])]
+    if probes:
+        yield f"The linear probe is each method's own (docs/evaluation.md), with epochs: {', '.join(probes)}."
+    yield from differences(rows)
+
+
+def differences(rows):
+    """A note of what is not as the data set's configuration has it, if anything is."""
+    told = defaultdict(list)
+    for name, stages in rows.items():
+        for stage, (result, *_) in ((stage, results) for stage, results in stages.items() if results):
+            own = {key: value for key, value in sorted(result.method()[1].items()) if key in result.options}
+            if stage == "finetune":  # the column says it
+                own.pop("data_ratio", None)
+            texts = (f"{key} {' '.join(map(str, value)) if isinstance(value, tuple) else value}" for key, value in own.items())
+            told[stage, ", ".join(texts)].append(name)
+    lines = [f"- {stage} of {', '.join(names)}: {text}" for (stage, text), names in sorted(told.items()) if text]
+    if lines:
+        yield "Not as in the data set's configuration:\n\n" + "\n".join(lines)
+
+
+if __name__ == "__main__":
+    run.main(main)

@@ -1,0 +1,54 @@
+"""Make or remake the page of a finished run.
+
+    python scripts/report.py RUN_FOLDER [MORE_FOLDERS...] [--data_path FILE.npz]
+
+Writes report.html into the folder. A run of an older version left no scores.npz: its last checkpoint (of a retrieval, the
+encoder) is evaluated again first, with the run's own settings, and has to give the accuracy that the run reported.
+"""
+
+import argparse
+import sys
+import tempfile
+from importlib import import_module
+from pathlib import Path
+
+import yaml
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+from util import predictions, report  # noqa: E402
+from util.files import replace  # noqa: E402
+from util.run import main as in_one_line  # noqa: E402
+
+
+def main(argv=None):
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("folders", nargs="+", metavar="RUN_FOLDER", help="output_dir of a finished run")
+    parser.add_argument("--data_path", metavar="FILE.npz", help="where the data set is now (default: where it was)")
+    args = parser.parse_args(argv)
+    for folder in args.folders:
+        run = report.read(folder, args.data_path)
+        if run.result["stage"] != "pretrain" and run.predicted is None:
+            evaluate(run)
+        print(report.write(folder, args.data_path))
+
+
+def evaluate(run):
+    """Evaluate the run's model again and leave scores.npz in its folder. Raises ValueError if its accuracy is another one."""
+    stage = run.result["stage"]
+    gone = ("output_dir", "log_dir", "resume", "save_features", *(() if stage == "retrieval" else ("finetune",)))
+    options = {key: value for key, value in run.options.items() if key not in gone} | {"report": False, "num_workers": 0}
+    if stage != "retrieval":
+        options["eval"] = str(run.folder / Path(run.result["checkpoint"]["path"]).name)
+    with tempfile.TemporaryDirectory(dir=run.folder) as aside:
+        Path(aside, "config.yaml").write_text(yaml.safe_dump(options))
+        output = Path(aside, "evaluation")
+        import_module(f"main_{stage}").main(["--config", f"{aside}/config.yaml", "--output_dir", str(output)])
+        again, before = (r["last"]["test_acc1"] for r in (report.read(output).result, run.result))
+        if abs(again - before) > 0.05:
+            raise ValueError(f"{run.folder}: evaluated again the top-1 is {again:.2f} %, not the {before:.2f} % of result.json; "
+                             "were weights or data replaced?")  # fmt: skip
+        replace(output / predictions.FILE, run.folder / predictions.FILE)
+
+
+if __name__ == "__main__":
+    in_one_line(main)

@@ -1,0 +1,256 @@
+"""The comparison of methods: what compare.py makes of finished runs, and which it refuses."""
+
+import hashlib
+import json
+
+import numpy as np
+import pytest
+import yaml
+
+from scripts import compare
+from util import checkpoint, config, run
+
+SIZES = "--num_frames 8 --min_frames 4 --dim_feat 8 --depth 2 --num_heads 2 --num_workers 0".split()
+MASK = ["--mask_ratio", "0.6"]
+METHODS = {
+    "MAMP": MASK, "SkeletonMAE*": [*MASK, "--target", "joint", "--motion_aware_tau", "0"], "UmURL": ["--method", "umurl"],
+    "no pre-training": None, "UmURL's encoder without pre-training": None,
+}  # fmt: skip
+STAGES = {"linprobe": [], "retrieval": [], "finetune": ["--data_ratio", "0.1"]}
+
+
+@pytest.fixture
+def data(arrays, npz):
+    """An npz whose skeleton UmURL can make bones of."""
+    return npz(arrays | {"parents": np.array([0, 0, 1, 1, 3]), "joint_names": np.array([*"abcde"])})
+
+
+@pytest.fixture
+def write(data, tmp_path):
+    """write(folder, stage, seed, *words, of=, accuracy=, **changes of result.json) invents a finished run below tmp_path."""
+
+    def invent(name, stage, seed, *words, of=None, accuracy=50.0, speeds=(1.0,), **changes):
+        folder = tmp_path / name / stage / f"seed{seed}"
+        folder.mkdir(parents=True)
+        args = config.parse(stage, ["--data_path", str(data), "--seed", str(seed), *SIZES, *words])
+        if hasattr(args, "accum_iter"):
+            config.set_batches(args)
+        own = {"sha256": hashlib.sha256(str(folder).encode()).hexdigest()}
+        content = run.about(args) | {"labels": 24, "config": "config.yaml", "hardware": "abacus", "processes": 1}
+        if stage == "pretrain":
+            content |= checkpoint.recipe(vars(args)) | {"last": {"train_loss": 1.0}, "log": "log.jsonl", "checkpoint": own}
+            log = [json.dumps({"epoch": epoch, "samples_per_s": speed}) + "\n" for epoch, speed in enumerate(speeds)]
+            (folder / "log.jsonl").write_text("".join(log))
+        else:
+            last = {"test_acc1": accuracy, "test_samples": 13}
+            content |= {"encoder": None, "last": last, "best": {"test_acc1": 99.0, "epoch": 0}}
+            args.finetune = of and of["path"]
+            content["encoder"] = of
+        config.save(args, folder / "config.yaml")
+        (folder / "result.json").write_text(json.dumps(content | changes))
+        if stage == "pretrain":
+            about = {"path": f"{folder}/checkpoint-last.pth", "format": "ours", "stage": "pretrain", "epoch": args.epochs - 1}
+            return checkpoint.recipe(vars(args)) | own | about
+        return folder
+
+    return invent
+
+
+@pytest.fixture
+def everything(write):
+    """everything(...) invents all methods, stages and the seeds 0 and 1; returns {(method, stage, seed): accuracy}."""
+
+    def invent(pretrain=("--epochs", "40")):
+        rng, accuracies = np.random.default_rng(0), {}
+        for number, (method, words) in enumerate(METHODS.items()):
+            for seed in (0, 1):
+                encoder = None
+                if words is not None:
+                    speeds = [10.0 * number + 3 * seed + i for i in range(2)] + [1e4 * seed]  # one epoch like no other
+                    encoder = write(f"m{number}", "pretrain", seed, *pretrain, *words, speeds=speeds)
+                umurl = ["--method", "umurl"] if "UmURL" in method else []
+                for stage, own in STAGES.items():
+                    accuracy = accuracies[method, stage, seed] = rng.uniform(0, 100)
+                    scratch = ["--layer_decay", "1"] if stage == "finetune" and encoder is None else []
+                    write(f"m{number}", stage, seed, *own, *umurl, *scratch, of=encoder, accuracy=accuracy)
+        return accuracies
+
+    return invent
+
+
+@pytest.fixture
+def table(tmp_path, capsys):
+    """table() -> ({method: cells}, the text) of everything below tmp_path."""
+
+    def read():
+        compare.main([str(tmp_path), "--markdown", str(tmp_path / "new/compare.md")])
+        text = capsys.readouterr().out
+        assert (tmp_path / "new/compare.md").read_text() == text
+        rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in text.splitlines() if line.startswith("| ")]
+        assert len({len(row) for row in rows}) == 1
+        return {row[0]: dict(zip(rows[0], row, strict=True)) for row in rows[2:]}, text
+
+    return read
+
+
+def test_every_number_is_the_runs(everything, table):
+    accuracies = everything()
+    rows, text = table()
+    assert list(rows) == list(METHODS)
+    columns = dict(zip(STAGES, ("linear probe", "1-NN retrieval", "fine-tuning, 10 % of the labels"), strict=True))
+    for method, row in rows.items():
+        for stage, column in columns.items():
+            each = [accuracies[method, stage, seed] for seed in (0, 1)]
+            assert row[column] == "{:.1f} ± {:.1f} ({:.1f}, {:.1f})".format(np.mean(each), np.std(each, ddof=1), *each)
+    speeds = {"MAMP": "2", "SkeletonMAE*": "12", "UmURL": "22 (mixed precision)"}  # of 0 1 0 3 4 10000 and so on
+    assert {m: row["samples/s"] for m, row in rows.items()} == speeds | dict.fromkeys(list(METHODS)[3:], "")
+    assert "13 test sequences after the last epoch" in text and "40 epochs of pre-training over the same 24 sequences" in text
+    assert "(abacus, processes: 1)" in text
+    assert "- pretrain of MAMP, SkeletonMAE*: depth 2, dim_feat 8, epochs 40, mask_ratio 0.6, min_frames 4, num_frames 8" in text
+    embedding, positions, block, norm = 3 * 4 * 8 + 8, 5 * 8 + 2 * 8, 12 * 8 * 8 + 13 * 8, 2 * 8
+    encoders = [row["parameters, encoder"] for row in rows.values()]
+    assert encoders[0] == encoders[1] == encoders[3] == f"{embedding + positions + 2 * block + norm:,}"
+    assert encoders[2] == encoders[4] and rows["no pre-training"]["in pre-training"] == ""
+    assert [bool(row["GFLOP per sample"]) for row in rows.values()] == [True] * 3 + [False] * 2
+
+
+def test_one_seed_and_fewer_stages(write, table):
+    encoder = write("a", "pretrain", 3, *MASK)
+    write("a", "linprobe", 3, of=encoder, accuracy=61.25)
+    write("b", "linprobe", 3, accuracy=40.0)
+    rows, text = table()
+    assert [row["linear probe"] for row in rows.values()] == ["61.2", "40.0"] and "last epoch, seed 3." in text
+    assert {row["1-NN retrieval"] for row in rows.values()} == {""} and "fine-tuning" in rows["MAMP"]
+
+
+def test_an_evaluation_is_no_run(everything, table, write):
+    everything()
+    before = table()
+    folder = write("a", "linprobe", 7, accuracy=1.0, eval=True)
+    options = yaml.safe_load((folder / "config.yaml").read_text()) | {"eval": "x.pth"}
+    (folder / "config.yaml").write_text(yaml.safe_dump(options))
+    assert table() == before
+
+
+def change(file, **values):
+    file.write_text(json.dumps(json.loads(file.read_text()) | values))
+
+
+@pytest.mark.parametrize(
+    "run, values, message",
+    [
+        ("m2/pretrain/seed1", {"epochs": 30}, "epochs 30 in .*m2/pretrain/seed1, 40 in .*m0/pretrain/seed0"),
+        ("m2/pretrain/seed1", {"labels": 23}, "labels 23 in .*m2/pretrain/seed1, 24 in "),
+        ("m1/linprobe/seed0", {"labels": 12}, "labels 12 in .*m1/linprobe/seed0"),
+        ("m3/finetune/seed0", {"subset_seed": 5}, "subset_seed 5 in .*m3/finetune/seed0, 0 in "),
+        ("m3/finetune/seed0", {"data_ratio": 0.2}, "data_ratio 0.2 in .*m3/finetune/seed0, 0.1 in "),
+        ("m3/finetune/seed0", {"epochs": 7}, "epochs 7 in .*m3/finetune/seed0"),
+        ("m4/retrieval/seed1", {"dataset": "other"}, "dataset other in .*m4/retrieval/seed1"),
+        ("m4/retrieval/seed1", {"input_stream": "bone"}, "input_stream bone in .*m4/retrieval/seed1"),
+        ("m4/retrieval/seed1", {"evaluated_on": "validation"}, "evaluated_on validation in .*m4/retrieval/seed1"),
+        ("m4/retrieval/seed1", {"last": {"test_acc1": 1.0, "test_samples": 9}}, "test samples 9 in .*m4/retrieval/seed1"),
+        ("m4/retrieval/seed1", {"seed": 2}, r"seeds \[0, 2\] in retrieval of UmURL's encoder without pre-training, \[0, 1\] in "),
+        ("m1/pretrain/seed0", {"checkpoint": {"sha256": "0" * 64}}, "m1/.*/seed0: judges .*m1/.*/checkpoint-last.pth, not the"),
+    ],
+)
+def test_what_is_not_comparable_is_refused(run, values, message, everything, table, tmp_path):
+    everything()
+    change(tmp_path / run / "result.json", **values)
+    with pytest.raises(ValueError, match=message) as error:
+        table()
+    assert "\n" not in str(error.value) and not (tmp_path / "new").exists()
+
+
+def test_a_seed_is_judged_on_its_own_pretraining(write, table):
+    encoders = [write("a", "pretrain", seed) for seed in (0, 1)]
+    for seed in (0, 1):
+        write("a", "linprobe", seed, of=encoders[0])
+    with pytest.raises(ValueError, match="a/linprobe/seed1: seed 1 judges the pre-training of seed 0"):
+        table()
+
+
+def test_other_settings_within_a_method_are_refused(write, table):
+    for seed, words in enumerate(([], ["--lr", "0.3"])):
+        write("a", "linprobe", seed, *words)
+    with pytest.raises(ValueError, match="lr 0.3 in .*a/linprobe/seed1, 0.1 in .*a/linprobe/seed0: not comparable"):
+        table()
+
+
+def test_other_data_of_the_same_name_are_refused(write, table, tmp_path):
+    write("a", "linprobe", 0)
+    folder = write("b", "linprobe", 0, "--method", "umurl")
+    options = yaml.safe_load((folder / "config.yaml").read_text()) | {"data_path": "elsewhere/other.npz"}
+    (folder / "config.yaml").write_text(yaml.safe_dump(options))
+    with pytest.raises(ValueError, match="data_path other.npz in .*b/linprobe/seed0, data.npz in .*a/linprobe/seed0"):
+        table()
+
+
+def test_nothing_to_compare(tmp_path, write, capsys):
+    with pytest.raises(FileNotFoundError, match="x: no such folder"):
+        compare.main([str(tmp_path / "x")])
+    write("a", "pretrain", 0)
+    with pytest.raises(ValueError, match="no linear probe, retrieval or fine-tuning among the runs"):
+        compare.main([str(tmp_path)])
+    (tmp_path / "a/pretrain/seed0/result.json").write_text("{")
+    with pytest.raises(ValueError, match="no linear probe"):
+        compare.main([str(tmp_path)])
+    assert "warning: " in capsys.readouterr().err
+
+
+def resolved(data, *words):
+    args = config.parse("pretrain", ["--data_path", str(data), *map(str, words)])
+    return vars(config.set_batches(args))
+
+
+def test_mamps_operations_by_formula(data):
+    """Every token through every matrix, forward once and backward twice, but no gradient of the input."""
+    frames, d, depth, wide, deep, ratio, joints, length = 24, 16, 3, 8, 2, 0.7, 5, 4
+    options = resolved(
+        data, "--num_frames", frames, "--dim_feat", d, "--depth", depth, "--num_heads", 2, "--decoder_dim_feat", wide,
+        "--decoder_depth", deep, "--mask_ratio", ratio, "--effective_batch_size", 6,
+    )  # fmt: skip
+    tokens = frames // length * joints
+    seen, values = int(tokens * (1 - ratio)), 3 * length
+
+    def blocks(count, n, d):
+        products = [(n, d, 3 * d), (n, d, n), (n, n, d), (n, d, d), (n, d, 4 * d), (n, 4 * d, d)]  # of all heads together
+        return count * sum(2 * a * b * c for a, b, c in products)
+
+    embedding = 2 * tokens * values * d
+    rest = blocks(depth, seen, d) + 2 * seen * d * wide + blocks(deep, tokens, wide) + 2 * tokens * wide * values
+    assert compare.pretraining(options)[1] == 2 * embedding + 3 * rest
+    assert compare.pretraining(options | {"effective_batch_size": 2, "skip_empty_bodies": True})[1] == 2 * embedding + 3 * rest
+
+
+@pytest.mark.parametrize("bodies", [1, 2])
+def test_umurls_operations_by_formula(bodies, arrays, npz):
+    """Four views: six embeddings (three alone, three together), four encodings, six projections, every pair in the loss."""
+    if bodies == 2:
+        arrays |= {f"x_{split}": np.concatenate([arrays[f"x_{split}"]] * 2, axis=2) for split in ("train", "test")}
+        arrays["num_bodies"] = 2
+    data = npz(arrays | {"parents": np.array([0, 0, 1, 1, 3])})
+    frames, h, depth, z, n, joints = 16, 8, 2, 32, 6, 5
+    options = resolved(
+        data, "--method", "umurl", "--num_frames", frames, "--dim_feat", h, "--depth", depth, "--num_heads", 2,
+        "--projector_dim", z, "--effective_batch_size", n,
+    )  # fmt: skip
+    counts = {frames: bodies * joints * 3, bodies * joints: frames * 3}  # tokens: values of each
+    augmentation = 4 * 2 * 9 * frames * joints * bodies  # three by three
+    first = sum(6 * 2 * tokens * values * h for tokens, values in counts.items())
+    rest = 6 * 2 * (2 * h * 2 * h * 2 + 2 * h * z) + 6 * 2 * n * z
+    for tokens in counts:
+        rest += 6 * 2 * tokens * h * h + 2 * tokens * h * h
+        rest += 4 * depth * (2 * tokens * h * (3 + 1 + 1 + 1) * h + 4 * tokens * tokens * h)
+    assert compare.pretraining(options)[1] == augmentation + 2 * first + 3 * rest
+
+
+def test_published_numbers_of_parameters(npz):
+    """At paper size, NTU's skeleton and two bodies."""
+    x, y = np.ones((4, 70, 150), np.float32), np.eye(4)
+    data = npz({"x_train": x, "y_train": y, "x_test": x, "y_test": y})
+    assert compare.pretraining(resolved(data, "--decoder_depth", 3, "--effective_batch_size", 2))[0] == 8_789_004
+    assert compare.pretraining(resolved(data, "--method", "umurl", "--effective_batch_size", 2))[0] == 72_448_000
+    for method, parameters in (("mamp", 6_336_000), ("umurl", 22_067_200)):
+        for stage in ("linprobe", "finetune"):
+            args = config.parse(stage, ["--data_path", str(data), "--method", method])
+            assert compare.encoder_parameters(vars(args)) == parameters

@@ -1,0 +1,116 @@
+"""What a classifier said of a test set: kept from the evaluation that a run makes anyway, written to scores.npz."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import nn
+
+from feeder.npz import open_npz
+from util import confusion, distributed
+from util.engine import first_of_each, outputs
+from util.files import written_aside
+from util.metrics import classification
+
+FILE = "scores.npz"
+DRAWN = 1000  # the most samples whose features are kept, for a picture of them, ...
+COMPONENTS = 50  # ... and in how many dimensions
+
+
+@dataclass
+class Predictions:
+    """Of N samples of a Feeder, in its order: scores (N, K) and labels (N,); features (n, D) of those at `positions` (n,)."""
+
+    scores: np.ndarray
+    labels: np.ndarray
+    features: np.ndarray
+    positions: np.ndarray
+
+    @property
+    def predicted(self):
+        """(N,) the class of the largest score."""
+        return self.scores.argmax(1)
+
+
+class Evaluation:
+    """Metrics of a classifier on a test set (util.metrics.classification) each time it is called; the last one's `predictions`
+    stay. Features are what the classifier's last linear map sees.
+
+    loader: util.loader.test_loader. data: the Feeder whose samples these are.
+    """
+
+    def __init__(self, model, loader, device, enable_amp=False, data=None):
+        self.model, self.loader, self.device, self.enable_amp = model, loader, device, enable_amp
+        self.data = data if data is not None else loader.source
+        self.predictions = None
+
+    def picture(self):
+        """The confusion matrix of the predictions, see util.confusion.picture."""
+        counts = confusion.counts(self.predictions.labels, self.predictions.predicted, self.data.num_classes)
+        return confusion.picture(counts, class_names(self.data))
+
+    def __call__(self):
+        self.model.eval()
+        distributed.share_buffers(self.model)  # so that what is evaluated is what rank 0 saves
+        model, positions = distributed.unwrap(self.model), draw(len(self.data))
+        batches = iter([batch[np.isin(batch, positions)], np.isin(batch, positions)] for batch, _ in self.loader.batches)
+        kept = []
+
+        def keep(module, inputs):
+            rows, chosen = next(batches)
+            kept.append((torch.from_numpy(rows), inputs[0][torch.from_numpy(chosen).to(inputs[0].device)].float()))
+
+        last = [module for module in model.modules() if isinstance(module, nn.Linear)][-1]
+        hook = last.register_forward_pre_hook(keep)
+        try:
+            scores, labels = outputs(model, self.loader, self.device, self.enable_amp)
+        finally:
+            hook.remove()
+        share = [torch.cat(part).cpu() for part in zip(*kept, strict=True)]
+        rows, features = (torch.cat(parts) for parts in zip(*(s for s in distributed.gather(share) if s), strict=True))
+        order = first_of_each(rows)
+        self.predictions = Predictions(scores.numpy(), labels.numpy(), features[order].numpy(), rows[order].numpy())
+        return classification(scores, labels)
+
+
+def class_names(data):
+    """[name of class 0, ...] of a Feeder: those of its file or else of the data set of this name, else 'class 0', ..."""
+    from data.prepare import known  # here, so that training starts without it
+
+    names = data.class_names
+    if names is None:
+        names = known.class_names(known.recipe(data.data_path, data.num_joints, data.num_classes), data.num_classes)
+    return [str(names[k]) if k < len(names) else f"class {k}" for k in range(data.num_classes)]
+
+
+def draw(count):
+    """Positions of at most DRAWN of `count` samples, in order, always the same ones."""
+    return np.sort(np.random.RandomState(0).permutation(count)[:DRAWN])
+
+
+def save(folder, predictions, data, stream):
+    """Write scores.npz: scores, label, name and input_stream, for ensembles too, and what a report draws. Returns its path.
+
+    Of the features, the first COMPONENTS principal components are kept, as is usual in front of a t-SNE.
+    """
+    path, features = Path(folder, FILE), predictions.features - predictions.features.mean(0)
+    directions = np.linalg.svd(features, full_matrices=False)[2][:COMPONENTS]
+    names = [data.name(row) for row in data.indices] if data.names is None else data.names[data.indices]
+    with written_aside(path) as file:
+        np.savez(file, scores=predictions.scores, label=predictions.labels, name=np.array(names), input_stream=stream,
+                 features=features @ directions.T, positions=predictions.positions)  # fmt: skip
+    return path
+
+
+def load(folder):
+    """(Predictions, names (N,)) of a run's scores.npz. Raises FileNotFoundError, or ValueError for another file."""
+    path = Path(folder, FILE)
+    arrays = open_npz(path)
+    missing = [key for key in ("scores", "label", "name", "features", "positions") if key not in arrays]
+    if missing:
+        raise ValueError(f"{path}: has no {', '.join(missing)}; evaluate the checkpoint again")
+    scores, label, name, features, positions = (
+        np.array(arrays[key]) for key in ("scores", "label", "name", "features", "positions")
+    )
+    return Predictions(scores, label, features, positions), name

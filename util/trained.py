@@ -1,0 +1,154 @@
+"""Models out of checkpoints alone, in evaluation mode."""
+
+from argparse import Namespace
+from dataclasses import dataclass
+from pathlib import Path
+from reprlib import repr as shown
+
+import numpy as np
+import torch
+from torch import nn
+
+from feeder import tools
+from feeder.feeder_ntu import Feeder
+from feeder.npz import open_npz
+from feeder.skeleton import LAYOUTS
+from feeder.skeleton import parents as parents_in
+from util import checkpoint, config, methods
+from util.options import OPTIONS
+
+CLASSIFIERS = ("linprobe", "finetune")
+BODIES = {25: 2, 20: 1}  # V -> M of the data sets whose skeletons have so many joints: NTU and PKU-MMD; NW-UCLA
+
+
+@dataclass
+class Skeleton:
+    """What a model has to know of its data: V, M, and for bones the parents (V,), None if they are not known."""
+
+    num_joints: int
+    num_bodies: int
+    above: np.ndarray | None
+    class_names: np.ndarray | None = None
+
+    def parents(self):
+        """(V,) int64. Raises ValueError if they are not known."""
+        if self.above is None:
+            raise ValueError(f"which bones {self.num_joints} joints have is not known; name the npz the model was trained on")
+        return self.above
+
+
+def options(content, path):
+    """What a classifier's checkpoint says of its making, as a Namespace of its stage's options; defaults where it does not say.
+
+    content, path: of checkpoint.load. Raises ValueError naming the file if it holds no classifier, or settings of another type.
+    """
+    stage = checkpoint.stage(content)
+    if stage not in CLASSIFIERS or checkpoint.num_classes(content) is None:
+        raise ValueError(f"{path}: holds no classifier, only a pre-trained encoder; main_linprobe.py or main_finetune.py, with "
+                         f"--finetune {path}, trains one on it")  # fmt: skip
+    return _options(stage, content, path)
+
+
+def _options(stage, content, path):
+    method = checkpoint.architecture(content)
+    ours = {option.name: option for option in OPTIONS.values() if option.belongs(stage, method)}
+    values = {name: option.default for name, option in ours.items()}
+    if method == "umurl":
+        values |= config.read_yaml(config.FOLDER / "umurl.yaml", stage, method)
+    head = checkpoint.stage(content) == stage
+    told = checkpoint.settings(content, path) | checkpoint.sizes(content, path, head)
+    values |= {name: config.convert(ours[name], value, path) for name, value in told.items() if name in ours}
+    if values["num_heads"] < 1:
+        raise ValueError(f"{path}: num_heads: {values['num_heads']} is not at least 1")
+    if len(values["test_p_interval"]) != 1 or not 0 < values["test_p_interval"][0] <= 1:
+        raise ValueError(f"{path}: test_p_interval: {shown(values['test_p_interval'])} is not one share of the frames in (0, 1]")
+    return Namespace(stage=stage, **values | {"method": method})
+
+
+def joints(content, path):
+    """V of a MAMP checkpoint, M·V of one of UmURL. Raises ValueError naming the file if the weights do not say."""
+    umurl = checkpoint.architecture(content) == "umurl"
+    key, axis, per = ("backbone.j_emb.t_embedding.0.weight", 1, 3) if umurl else ("pos_embed", 2, 1)
+    weight = content["model"].get(key)
+    if weight is None or weight.ndim <= axis:
+        raise ValueError(f"{path}: not the weights of a skeleton transformer (looking for {key!r})")
+    return weight.shape[axis] // per
+
+
+def skeleton(content, path, made_with, data_path=None):
+    """The `Skeleton`, or the Feeder of the npz, of a checkpoint's model.
+
+    The npz is data_path or, if it is still there, the one of the settings `made_with`. Without it the weights tell V, and M
+    follows from V where a data set that the project knows has so many. Raises ValueError naming the file if that is not enough.
+    """
+    umurl, count = checkpoint.architecture(content) == "umurl", joints(content, path)
+    named = data_path or str(made_with.get("data_path") or "")
+    if data_path or Path(named).is_file():
+        data = Feeder(named, "test")
+        if count == data.num_joints * (data.num_bodies if umurl else 1):
+            return data
+        if data_path:
+            raise ValueError(f"{data_path}: {data.num_bodies} bodies of {data.num_joints} joints; {path} was trained on {count} "
+                             + ("joints of all bodies" if umurl else "joints"))  # fmt: skip
+    for number, bodies in BODIES.items():
+        if count == number * (bodies if umurl else 1):
+            layout = next(name for name, (names, _) in LAYOUTS.items() if len(names) == number)
+            return Skeleton(number, bodies, parents_in(layout))
+    where = f", {named}," if named else ""
+    raise ValueError(f"{path}: has {count} joints, and the npz it was trained on{where} is not here to say how many bodies these "
+                     "are; name it with --data_path")  # fmt: skip
+
+
+def classifier(content, path, args, data):
+    """The classifier of a checkpoint, (N, C, T, V, M) -> logits (N, K), in evaluation mode on the CPU.
+
+    args, data: as `options` and `skeleton` give them.
+    """
+    model = methods.classifier(args, data, checkpoint.num_classes(content))
+    checkpoint.load_model(model, path, content)
+    return model.eval()
+
+
+def encoder(content, path, data, **asked):
+    """The encoder of any checkpoint, (N, C, T, V, M) -> features (N, D), in evaluation mode on the CPU.
+
+    Its form is that of a linear probe without the probe. asked: 'readout' (MAMP) or 'features' (UmURL), of the probe.
+    """
+    args = _options("linprobe", content, path)
+    for name, value in asked.items():
+        setattr(args, name, value)
+    model = without_head(methods.classifier(args, data, num_classes=1))
+    checkpoint.load_encoder(model, path)
+    return model.eval()
+
+
+def without_head(model):
+    """A linear probe's model, whose output now are the features that the probe would see."""
+    if hasattr(model, "head"):
+        model.head.fc = nn.Identity()
+    else:
+        model.fc = nn.Identity()
+    return model
+
+
+def batch(sequences, args, data, device, p_interval=None):
+    """Rows of N recordings, (T_i, M·V·3) each, as the Feeder gives them to a model in evaluation: (N, C, num_frames, V, M).
+
+    p_interval: other than that of the options.
+    """
+    lengths = np.array([len(rows) for rows in sequences])
+    begin, end = tools.crop_bounds(lengths, args.test_p_interval if p_interval is None else p_interval)
+    crops = np.concatenate([rows[b:e] for rows, b, e in zip(sequences, begin, end, strict=True)])
+    length = torch.from_numpy(end - begin).to(device)
+    x = tools.resize_flat(torch.from_numpy(crops).to(device), length.cumsum(0) - length, length, args.num_frames)
+    x = x.view(len(x), args.num_frames, data.num_bodies, data.num_joints, 3).permute(0, 4, 1, 3, 2)
+    x = tools.bone(x, data.parents()) if args.input_stream == "bone" else x
+    return tools.velocity(x) if args.input_stream == "motion" else x
+
+
+def joint_names(data):
+    """Names of the V joints of a `skeleton`, or None: those of its npz, else of the layout with so many joints."""
+    names = open_npz(data.data_path).get("joint_names") if isinstance(data, Feeder) else None
+    if names is None or len(names) != data.num_joints:
+        names = next((names for names, _ in LAYOUTS.values() if len(names) == data.num_joints), None)
+    return names
