@@ -11,10 +11,9 @@ from itertools import islice
 from pathlib import Path
 
 import torch
-from tqdm import tqdm
 
 from data.prepare import inputs, known, sequences
-from util import answers, checkpoint, distributed, run, trained
+from util import answers, checkpoint, display, distributed, run, trained
 from util.files import write_text
 
 LONG = 300  # frames; no action of the project's data sets is longer
@@ -40,11 +39,13 @@ def build_parser():
     sequences.add_unit(parser)
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N [auto]")
     parser.add_argument("--batch_size", type=int, default=32, help="recordings or windows at a time [32]")
+    parser.add_argument("--quiet", action="store_true", help="answers and errors alone")
     return parser
 
 
 def main(argv=None):
     args = build_parser().parse_args(argv)
+    display.be_quiet(args.quiet)
     for name in ("top_k", "batch_size", "window", "stride"):
         if getattr(args, name) is not None and getattr(args, name) < 1:
             raise ValueError(f"--{name} {getattr(args, name)}: at least 1")
@@ -62,11 +63,12 @@ def main(argv=None):
     model = trained.classifier(content, args.checkpoint, made_with, data).to(device)
     preparation = inputs.Preparation(centred(recipe, args.center, data), data.num_joints, data.num_bodies, args.unit)
     about, lines = describe(args.checkpoint, content, made_with, data, preparation.recipe, classes, bool(names))
-    print(*lines, sep="\n", file=sys.stderr)
+    if not args.quiet:
+        print(*lines, sep="\n", file=sys.stderr)
 
     given, failed = [], []
     pieces = cut(args, preparation, given, failed)
-    with tqdm(desc="recognised", unit="piece", delay=2, leave=False) as bar:
+    with display.bar(title="recognised", unit="piece", delay=2, leave=False) as bar:
         while some := list(islice(pieces, args.batch_size)):
             shares, order = look(model, [rows for *_, rows in some], made_with, data, device, args)
             for (answer, start, end, _), p, c in zip(some, shares, order, strict=True):
