@@ -11,12 +11,14 @@ step() {  # SCRIPT [OPTION...]
 }
 
 case $DATA in
+    *_umurl) export METHOD=${methods:-umurl} ;;
     ntu* | pku*) export METHOD=${methods:-mamp skeletonmae} ;;
     *) export METHOD=${methods:-mamp skeletonmae random_masking none} ;;
 esac
 step pretrain "$@"
 step linprobe "$@"
 case $DATA in
+    *_umurl) step retrieval "$@" ;;
     ntu*)
         step retrieval "$@"
         step finetune "$@"

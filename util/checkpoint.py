@@ -181,7 +181,7 @@ def method(made_with):
 
 def recipe(made_with):
     """The settings that decide what a pre-training learns, and the method's name; not where and how fast it ran."""
-    elsewhere = {option.name for option in GROUPS["run"]} - {"seed"}
+    elsewhere = {option.name for option in GROUPS["run"]} - {"seed", "enable_amp"}
     return {k: v for k, v in made_with.items() if k not in elsewhere} | {"method": method(made_with)}
 
 
