@@ -130,9 +130,9 @@ def test_a_pretraining_page_takes_no_time_and_no_libraries(finished, tmp_path, m
     (tmp_path / "run/log.jsonl").write_text("\n".join(lines))
     for library in ("matplotlib", "util.plots", "sklearn.manifold", "scripts.results"):
         monkeypatch.setitem(sys.modules, library, None)  # which cannot be imported then
-    begin = time.perf_counter()
+    begin = time.process_time()
     report.write(tmp_path / "run")
-    assert time.perf_counter() - begin < 1 and "warning" not in capsys.readouterr().out
+    assert time.process_time() - begin < 1 and "warning" not in capsys.readouterr().out
     assert sum(title.startswith("train, epoch") for title in page(tmp_path / "run").titles) == 399
 
 
