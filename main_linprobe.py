@@ -6,7 +6,7 @@ torchrun --nproc_per_node 2 main_linprobe.py --dataset ntu60_xsub --finetune out
 import torch
 import torch.nn.functional as F
 
-from util import checkpoint, methods, run
+from util import checkpoint, distributed, methods, run
 from util.engine import outputs
 from util.loader import test_loader, train_loader
 from util.logging import say
@@ -39,6 +39,9 @@ def main(argv=None):
     if args.eval:
         return run.evaluate_checkpoint(args, device, test)
 
+    if args.subset == "released" and args.data_ratio < 1 and not args.augment and distributed.world_size() > 1:
+        raise ValueError("subset released: every process has its own samples, but features that are computed once are shared "
+                         "out; use --augment or --subset shared")  # fmt: skip
     data = run.feeder(args, "train", augment=args.augment)
     model = methods.classifier(args, data, data.num_classes)
     encoder = run.load_encoder(args, model)

@@ -232,6 +232,10 @@ class UmURLClassifier(Freezable, nn.Module):
             raise ValueError(f"features {features!r}: use one of {', '.join(FEATURES)}")
         self.features, self.depth = features, depth
         self.backbone = Backbone(parents, hidden_size=hidden_size, depth=depth, **backbone)
+        if features != "multi":  # the others take no part: they must not decay, nor be waited for
+            self.backbone.mm_fusion.requires_grad_(False)
+            for name in MODALITIES:
+                getattr(self.backbone, f"{name[0]}_emb").requires_grad_(name == features)
         self.fc = nn.Linear(2 * hidden_size, num_classes)
         nn.init.normal_(self.fc.weight, std=0.01)
         nn.init.zeros_(self.fc.bias)

@@ -14,9 +14,10 @@ import sys
 import time
 from pathlib import Path
 
-from tqdm import tqdm
-
 ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))
+from util import display  # noqa: E402
+
 STAGES = {  # what is measured -> main, stage YAML, further options
     "linear probe": ("main_linprobe.py", "linprobe", []),
     "1-NN retrieval": ("main_retrieval.py", "retrieval", []),
@@ -111,8 +112,7 @@ def side_by_side(jobs):
     environment = os.environ | {"OMP_NUM_THREADS": "1"}
     waiting, running, done = list(zip(jobs, folders, strict=True)), [], 0
     bar_format = "{l_bar}{bar}| {n:.2f}/{total} runs, {elapsed} gone, {remaining} left"
-    every = 0.1 if sys.stderr.isatty() else 30  # seconds between updates: sparse lines in a log file
-    with tqdm(total=len(jobs), bar_format=bar_format, mininterval=every) as bar:
+    with display.bar(total=len(jobs), bar_format=bar_format) as bar:
         while waiting or running:
             while waiting and len(running) < max(1, os.cpu_count() or 1):
                 job, folder = waiting.pop(0)

@@ -5,6 +5,7 @@ set -euo pipefail
 STAGE=${STAGE:-finetune} WEIGHTS=${WEIGHTS:-1 1 1}
 source "$(dirname "$0")/launch.sh"
 one_of STAGE "$STAGE" finetune linprobe
+[[ $METHOD != *umurl* ]] || fail "METHOD=$METHOD: UmURL sees joints, bones and motions together already"
 streams="joint motion bone"
 for STREAM in $streams; do
     pretrain "$@"

@@ -46,6 +46,7 @@ one_of DATA "$DATA" "${datasets[@]%.yaml}"
 one_of GPUS "$GPUS" 1 2 4 8 16
 one_of STREAM "$STREAM" joint motion bone
 for method in $METHOD; do one_of METHOD "$method" mamp skeletonmae random_masking umurl none umurl_none; done
+case "$METHOD-$STREAM" in *umurl*-joint) ;; *umurl*) fail "STREAM=$STREAM: UmURL makes bones and motions of the joints itself" ;; esac
 for seed in $SEEDS ${PRETRAIN_SEED:-}; do [[ $seed =~ ^[0-9]+$ ]] || fail "seed $seed: whole numbers, as in SEEDS='0 1 2'"; done
 if [ -n "${ENCODER:-}" ]; then
     one_of "ENCODER=$ENCODER with METHOD" "$METHOD" mamp skeletonmae random_masking umurl
@@ -142,8 +143,12 @@ judge() {  # STAGE [OPTION...]: every METHOD, every seed; on the encoder of the 
 }
 
 encoder() {  # METHOD SEED: the checkpoint to judge
-    local source=${SOURCE:-$DATA} epoch file
-    epoch=$(sed -n "s/^ *$source:.* encoder_epoch: \([0-9]*\).*/\1/p" scripts/paper.yaml)
+    local source=${SOURCE:-$DATA} epoch= file
+    case $source-$1 in  # the published epoch is that of the method the arrays are made for
+        *_umurl-umurl) ;;
+        *_umurl-* | *-umurl) epoch=last ;;
+    esac
+    epoch=${epoch:-$(sed -n "s/^ *$source:.* encoder_epoch: \([0-9]*\).*/\1/p" scripts/paper.yaml)}
     file=$(folder "$source" "$1" pretrain "$2")/${CHECKPOINT:-checkpoint-${epoch:-last}.pth}
     file=${ENCODER:-$file}
     if [ "$DRY_RUN" = 0 ]; then

@@ -3,6 +3,7 @@
 #   DATA=ntu60_xsub RATIOS="0.01 0.1" bash scripts/semi.sh [options of main_finetune.py]
 # PRETRAIN_SEED= (empty) judges each seed's own pre-training instead of that of seed 0. Other variables: scripts/launch.sh.
 set -euo pipefail
+case ${DATA:-} in *_umurl) METHOD=${METHOD:-umurl umurl_none} ;; esac
 METHOD=${METHOD:-mamp skeletonmae none} SEEDS=${SEEDS:-0 1 2 3 4} PRETRAIN_SEED=${PRETRAIN_SEED-0}
 source "$(dirname "$0")/launch.sh"
 [ "$SMOKE" = 0 ] || RATIOS=${RATIOS:-0.5}

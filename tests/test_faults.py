@@ -148,7 +148,7 @@ def test_stopped_while_features_are_computed(line, tmp_path, monkeypatch, capsys
         with pytest.raises(SystemExit) as end:
             run.main(lambda: main_linprobe.main(words))
     assert end.value.code == stopping.REQUEUE and position(tmp_path) == (0, 0)
-    assert "before it trained anything" in capsys.readouterr().out
+    assert "with nothing new to save" in capsys.readouterr().out
     run.main(lambda: main_linprobe.main([*words, "--epochs", "2"]))
     assert position(tmp_path)[0] == 2
 

@@ -17,7 +17,8 @@ import main_pretrain
 import main_retrieval
 from feeder.feeder_ntu import Feeder
 from model.transformer import Transformer
-from util import checkpoint
+from util import checkpoint, run
+from util.options import METHODS
 
 MAINS = {"pretrain": main_pretrain, "linprobe": main_linprobe, "finetune": main_finetune}
 
@@ -335,3 +336,12 @@ def test_quiet_prints_the_result_alone(invented, options, tmp_path, capfd):
     assert len(out.splitlines()) == 1 and out.startswith("linear probe: top-1 ") and err == ""
     main_linprobe.main(options("linprobe", invented, tmp_path / "loud", *start))
     assert len(capfd.readouterr().out.splitlines()) > 4
+
+
+def test_who_makes_the_motion_stream(invented, options, tmp_path, monkeypatch):
+    """MAMP itself, since its target needs the joints; for every other method the feeder."""
+    monkeypatch.setitem(METHODS, "another", "mamp")
+    for method, by_feeder in (("mamp", False), ("another", True)):
+        line = options("pretrain", invented, tmp_path / method, "--input_stream", "motion", "--method", method)
+        args, _ = run.start("pretrain", line)
+        assert run.feeder(args, "train", augment=True).vel == by_feeder

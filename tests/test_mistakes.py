@@ -44,6 +44,21 @@ def test_evaluating_with_the_other_main_or_into_a_training_run(invented, options
         main_linprobe.main(options("linprobe", invented, tmp_path / "run", "--eval", path))
 
 
+def test_retrieval_into_a_training_run(invented, options, tmp_path):
+    main_linprobe.main(options("linprobe", invented, tmp_path, "--epochs", 1))
+    before = (tmp_path / "result.json").read_bytes()
+    with pytest.raises(ValueError, match="holds a training run, which an evaluation must not overwrite"):
+        main_retrieval.main(options("retrieval", invented, tmp_path))
+    assert (tmp_path / "result.json").read_bytes() == before
+
+
+def test_subsets_of_each_process_with_features_computed_once(invented, options, tmp_path, monkeypatch):
+    monkeypatch.setattr("main_linprobe.distributed.world_size", lambda: 2)
+    few = ("--data_ratio", 0.5, "--subset", "released", "--effective_batch_size", 8)
+    with pytest.raises(ValueError, match="subset released: every process has its own samples"):
+        main_linprobe.main(options("linprobe", invented, tmp_path, *few, "--no-augment", "--no-dist_eval"))
+
+
 def test_a_size_that_is_not_the_checkpoints(invented, options, tmp_path):
     main_pretrain.main(options("pretrain", invented, tmp_path, "--epochs", 1))
     line = options("finetune", invented, tmp_path / "ft", "--finetune", tmp_path / "checkpoint-0.pth", dim_feat=16)

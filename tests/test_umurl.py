@@ -191,3 +191,16 @@ def test_settings_of_the_published_runs():
     assert (probe.effective_batch_size, probe.augment, probe.test_p_interval, probe.warmup_epochs) == (512, False, [1.0], 0)
     assert config.parse("pretrain", ["--dataset", "ntu60_xsub"]).method == "mamp"
     assert config.parse("pretrain", ["--dataset", "ntu60_xsub", "--method", "umurl"]).epochs == 451
+
+
+@pytest.mark.parametrize("features", ["joint", "bone", "motion", "multi"])
+def test_every_weight_that_learns_takes_part(features):
+    """Several processes wait for the gradients of all others, and AdamW would let them decay."""
+    model = UmURLClassifier(PARENTS, num_bodies=1, num_frames=8, hidden_size=8, features=features)
+    model(torch.randn(3, 3, 8, 5, 1)).square().sum().backward()
+    assert all((p.grad is not None) == p.requires_grad for p in model.parameters())
+
+
+def test_steps_of_the_rate_beyond_the_last_epoch_are_named(words, tmp_path, capsys):
+    main_pretrain.main(words("pretrain", tmp_path, "--epochs", 1, "--lr_steps", 1, 5))
+    assert "warning: lr_steps 1 5: not within 1 epochs" in capsys.readouterr().out

@@ -202,6 +202,9 @@ def describe(content, path):
 def _fit(model, state, path):
     """Resize temp_embed in `state` to the model's length and refuse other shapes."""
     own = model.state_dict()
+    theirs, ours = weights.architecture(state), weights.architecture(own)
+    if theirs != ours:
+        raise ValueError(f"{path}: holds weights of {theirs}, the model is one of {ours}; --method {theirs}")
     name = "temp_embed"
     both = name in state and name in own
     if both and state[name].shape[1] != own[name].shape[1] and state[name].shape[3] == own[name].shape[3]:

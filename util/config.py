@@ -46,8 +46,8 @@ def parse(stage, argv=None):
     config, dataset = given.pop("config", None), given.pop("dataset", None)
 
     def read(method):
-        own = FOLDER / f"{method}.yaml"
-        files = [FOLDER / f"{stage}.yaml", *([own] if own.is_file() else []), *([config] if config else []),
+        own = [FOLDER / f"{name}.yaml" for name in dict.fromkeys((METHODS[method], method))]
+        files = [FOLDER / f"{stage}.yaml", *(file for file in own if file.is_file()), *([config] if config else []),
                  *([_dataset(dataset)] if dataset else [])]  # fmt: skip
         values = {}
         for path in files:

@@ -95,6 +95,7 @@ def save(folder, predictions, data, stream):
     Of the features, the first COMPONENTS principal components are kept, as is usual in front of a t-SNE.
     """
     path, features = Path(folder, FILE), predictions.features - predictions.features.mean(0)
+    features = np.nan_to_num(features)
     directions = np.linalg.svd(features, full_matrices=False)[2][:COMPONENTS]
     names = [data.name(row) for row in data.indices] if data.names is None else data.names[data.indices]
     with written_aside(path) as file:

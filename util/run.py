@@ -36,10 +36,14 @@ def start(stage, argv=None):
         raise ValueError(f"output_dir {folder}: is a file; give a folder")
     if getattr(args, "resume", "") is None and not getattr(args, "eval", None) and _has_run(folder):
         raise ValueError(f"output_dir {folder}: holds a run; --resume auto goes on with it, or give another folder")
-    if getattr(args, "eval", None) and _has_run(folder):
+    if (getattr(args, "eval", None) or stage == "retrieval") and _has_run(folder):
         raise ValueError(f"output_dir {folder}: holds a training run, which an evaluation must not overwrite; give another one")
     if distributed.is_main():
         folder.mkdir(parents=True, exist_ok=True)
+    late = [step for step in getattr(args, "lr_steps", ()) if step >= args.epochs]
+    if late:
+        steps = " ".join(map(str, late))
+        tell(f"warning: lr_steps {steps}: not within {args.epochs} epochs, so the learning rate does not fall there")
     say(f"{stage}: {distributed.world_size()} process(es) on {device.type}, output in {folder}")
     return args, device
 
@@ -77,7 +81,7 @@ def feeder(args, split, augment):
         random_rot=args.random_rot and augment,
         rot_theta=args.rot_theta,
         bone=args.input_stream == "bone",
-        vel=args.input_stream == "motion" and args.stage != "pretrain",  # there the model makes it: the target needs the joints
+        vel=args.input_stream == "motion" and not (args.stage == "pretrain" and args.method == "mamp"),  # which makes it itself
         views=methods.views(args),
         data_ratio=getattr(args, "data_ratio", 1.0) if train else 1.0,
         subset_seed=seed + distributed.rank() if getattr(args, "subset", "") == "released" else seed,
@@ -206,7 +210,7 @@ def main(function):
         function()
     except stopping.Interrupted as stop:
         if not stop.saved:  # features or an evaluation: nothing that could be continued
-            tell(f"stopped by {stopping.by_what()} before it trained anything; the same command starts again")
+            tell(f"stopped by {stopping.by_what()} with nothing new to save; the same command starts again")
         sys.exit(stopping.REQUEUE)
     except KeyboardInterrupt:
         sys.exit(130)

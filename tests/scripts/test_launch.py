@@ -108,6 +108,19 @@ def test_five_semi_supervised_runs_of_each_method(planned, monkeypatch):
     assert [c.value("finetune").split("/")[-2] for c in own] == ["seed0", "seed2"]
 
 
+@pytest.mark.parametrize(
+    ("data", "method", "judged"),
+    [
+        ("ntu60_xsub", "mamp", "checkpoint-399.pth"), ("pku1_xsub", "skeletonmae", "checkpoint-300.pth"),
+        ("ntu60_xsub_umurl", "umurl", "checkpoint-450.pth"), ("ntu60_xsub", "umurl", "checkpoint-last.pth"),
+        ("pku1_xsub", "umurl", "checkpoint-last.pth"), ("ntu60_xsub_umurl", "mamp", "checkpoint-last.pth"),
+    ],
+)  # fmt: skip
+def test_which_epoch_is_judged(data, method, judged, planned):
+    """The published one where there is one: of the method that the arrays are made for. Else the last."""
+    assert [c.value("finetune").split("/")[-1] for c in planned("linprobe", DATA=data, METHOD=method)] == [judged]
+
+
 def test_transfer_to_pku2(planned, monkeypatch):
     commands = planned("transfer")
     assert [c.value("finetune") for c in commands] == [
@@ -190,6 +203,8 @@ def test_ensemble_evaluates_three_streams(planned, script):
         ("linprobe", {"ENCODER": "x.pth"}, ["ENCODER=x.pth", "TAG"]),
         ("linprobe", {"ENCODER": "x.pth", "TAG": "x", "METHOD": "none"}, ["METHOD=none"]),
         ("reproduce", {"DRY_RUN": "yes"}, ["DRY_RUN=yes", "0 1"]),
+        ("pretrain", {"METHOD": "umurl", "STREAM": "bone"}, ["STREAM=bone", "UmURL"]),
+        ("ensemble", {"DATA": "ntu60_xsub_umurl"}, ["METHOD=umurl"]),
     ],
 )
 def test_bad_values_get_one_line(name, variables, words, script, tmp_path):

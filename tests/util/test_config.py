@@ -8,7 +8,7 @@ import pytest
 import yaml
 
 from util import config, distributed
-from util.options import GROUPS, OPTIONS, STAGES
+from util.options import GROUPS, METHODS, OPTIONS, STAGES
 
 CONFIG = Path(__file__).resolve().parents[2] / "config"
 
@@ -236,3 +236,9 @@ def test_options_of_another_method():
     assert not hasattr(parse("pretrain"), "projector_dim") and not hasattr(parse("pretrain", "--method", "umurl"), "mask_ratio")
     with pytest.raises(ValueError, match="option projector_dim: is not one of the method mamp"):
         parse("pretrain", "--projector_dim", "8")
+
+
+def test_a_registered_method_has_the_settings_of_its_encoder(monkeypatch):
+    monkeypatch.setitem(METHODS, "like", "umurl")
+    like, umurl = (vars(parse("pretrain", "--method", name)) for name in ("like", "umurl"))
+    assert like | {"method": "umurl"} == umurl and like["lr_steps"] == [351]
