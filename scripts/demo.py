@@ -39,7 +39,7 @@ def main():
     begin = time.time()
     data, output = Path(args.data), Path(args.output)
     print("Everything below is measured on INVENTED data: it shows that the code works, not how well MAMP does on people.")
-    print("On two CPU cores this takes about " + ("1 minute." if args.smoke else "8 minutes."), flush=True)
+    print("On two CPU cores this takes about " + ("1 minute." if args.smoke else "7 minutes."), flush=True)
 
     title("1. Invent a recording: raw .skeleton files as a Kinect v2 would have written them")
     actions = 6 if args.smoke else 12
