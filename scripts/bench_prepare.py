@@ -126,13 +126,13 @@ def main():
         floor = min(value for what, value in times.items() if what.startswith("numpy"))
         for what, value in times.items():
             print(f"| {what} | {1e3 * value / body_frames:.3f} | {value / floor:.2f} |")
-        folder = link(files, 2000, top / "many")
+        folder = link(files, 8000, top / "many")
         seconds = {workers: [] for workers in (1, 2)}
         for _ in range(max(3, args.repeats // 2)):
             for workers in seconds:
                 seconds[workers].append(run(folder, top / "out", workers))
         one, two = (statistics.median(times) for times in seconds.values())
-        print(f"\nget_raw_skes_data.py, 2000 files: {one:.1f} s with --workers 1, {two:.1f} s with 2: {one / two:.2f}×")
+        print(f"\nget_raw_skes_data.py, 8000 files: {one:.1f} s with --workers 1, {two:.1f} s with 2: {one / two:.2f}×")
         sizes = " | ".join(f"{count} files" for count in args.files)
         print(f"\n| peak resident MB of a process (of all together) | {sizes} |\n|---|{'---|' * len(args.files)}")
         rows = {script: [] for script in ntu.STEPS}
