@@ -99,3 +99,13 @@ def test_eight_training_steps_are_the_published_ones(parity, part, assert_close)
         parts = zip(value.chunk(3), final[key].chunk(3), strict=True) if key.endswith("qkv.bias") else [(value, final[key])]
         for i, (ours, published) in enumerate(parts):  # the keys' bias has no gradient but rounding, which Adam blows up
             assert_close(ours, published, tolerance=1e-3 if i == 1 else 1e-6)
+
+
+def test_steps():
+    """UmURL: a tenth from epoch 351 on, counted from 0, not before; without steps the cosine."""
+    args = argparse.Namespace(lr=5e-4, min_lr=0, warmup_epochs=0, epochs=451, lr_steps=[351, 400])
+    optimizer = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=1.0)
+    rates = [adjust_learning_rate(optimizer, epoch, args) for epoch in (0, 350.99, 351, 399.9, 400, 450)]
+    assert rates == pytest.approx([5e-4, 5e-4, 5e-5, 5e-5, 5e-6, 5e-6]) and optimizer.param_groups[0]["lr"] == rates[-1]
+    args.lr_steps = []
+    assert adjust_learning_rate(optimizer, 225.5, args) == pytest.approx(2.5e-4)
