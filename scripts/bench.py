@@ -3,8 +3,8 @@
     python scripts/bench.py                                  # paper size; batch 8 on a CPU, 128 on a GPU
     python scripts/bench.py --parts pretrain --modes release all --batch_size 4 --json bench.json
 
-release   attention whose softmax is written to memory, float32, augmentation sample by sample, every body, a wait for the
-          device at every step, AdamW tensor by tensor: the published code's ways, written from their description
+release   attention whose scores and softmax are written to memory, float32, augmentation sample by sample, every body, a wait
+          for the device at every step, AdamW tensor by tensor: the published code's ways, written from their description
 default   what the mains do          amp   --enable_amp          compile   --compile
 all       --enable_amp --skip_empty_bodies --data_on_device, on a GPU also --compile
 
@@ -42,7 +42,7 @@ def serve(pipe, part, name, path, o):
     if device.type == "cpu" and not MODES[name].release:
         keep_freed()
     stage = Stage(part, MODES[name], feeder_of(path, o), o, device)
-    pipe.send((stage.names, peak_tflops(device, stage.mode.amp)))
+    pipe.send(stage.names)
     while True:
         method, *args = pipe.recv()
         pipe.send(getattr(stage, method)(*args))
@@ -51,32 +51,32 @@ def serve(pipe, part, name, path, o):
 def measure(part, path, o):
     """Medians over interleaved repeats: {mode: numbers}."""
     spawn, modes = multiprocessing.get_context("spawn"), [m for m in o.modes if m != "compile" or part != "inference"]
-    pipes, processes, rows = {}, [], {}
+    device, pipes, processes, rows = torch.device(o.device), {}, [], {}
+    peaks = {amp: o.peak_tflops or peak_tflops(device, amp) for amp in {MODES[name].amp for name in modes}}
+
+    def ask(name, *call):
+        if call:
+            pipes[name].send(call)
+        try:
+            return pipes[name].recv()
+        except EOFError:
+            sys.exit(f"bench: {part} cannot be run in mode {name}, see above")
+
     try:
         for name in modes:
             pipes[name], other = spawn.Pipe()
             processes.append(spawn.Process(target=serve, args=(other, part, name, path, o)))
             processes[-1].start()
             other.close()
-
-        def ask(name, *call):
-            if call:
-                pipes[name].send(call)
-            try:
-                return pipes[name].recv()
-            except EOFError:
-                sys.exit(f"bench: {part} cannot be run in mode {name}, see above")
-
-        about = {name: ask(name) for name in modes}
+        names = {name: ask(name) for name in modes}
         repeats = [{name: ask(name, "run") for name in modes} for _ in range(o.repeats + 1)][1:]  # the first is burn-in
         for name in modes:
-            names, peak = about[name]
-            middle = {k: statistics.median(r[name][k] for r in repeats) for k in ("wall", *names)}
-            speed, peak = o.steps * o.batch_size / middle["wall"], o.peak_tflops or peak
+            middle = {k: statistics.median(r[name][k] for r in repeats) for k in ("wall", *names[name])}
+            speed, peak = o.steps * o.batch_size / middle["wall"], peaks[MODES[name].amp]
             tflops = speed * flops(part, classes=CLASSES, **{k: getattr(o, k) for k in SIZES}) / 1e12
             rows[name] = {
                 "samples_per_s": speed,
-                "share": {k: middle[k] / sum(middle[n] for n in names) for k in names},
+                "share": {k: middle[k] / sum(middle[n] for n in names[name]) for k in names[name]},
                 "tflops": tflops,
                 "peak_tflops": peak,
                 "mfu": tflops / peak,

@@ -29,7 +29,7 @@ def peak_tflops(device, amp):
     if hardware(device) in PEAKS:
         return PEAKS[hardware(device)][0 if amp else 1]
     a, times = torch.randn(2048, 2048, device=device, dtype=torch.bfloat16 if amp else torch.float32), []
-    for _ in range(4):
+    for _ in range(10):
         begin = time.perf_counter()
         (a @ a)[0, 0].item()
         times.append(time.perf_counter() - begin)
