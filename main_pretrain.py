@@ -7,8 +7,8 @@ torchrun --nproc_per_node 4 main_pretrain.py --dataset ntu60_xsub_umurl --method
 from util import checkpoint, methods, run
 from util.loader import train_loader
 from util.logging import say
-from util.preview import preview
 from util.training import fit
+from visual.preview import preview
 
 
 def main(argv=None):

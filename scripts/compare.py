@@ -20,11 +20,11 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-from scripts.results import PAPER, find, name_of, shown  # noqa: E402
 from scripts.tables import grid  # noqa: E402
 from util import methods, run  # noqa: E402
 from util.files import write_text  # noqa: E402
 from util.options import DEFAULT_METHOD, OPTIONS  # noqa: E402
+from util.results import PAPER, find, name_of, shown  # noqa: E402
 
 JUDGED = ("linprobe", "retrieval", "finetune")
 

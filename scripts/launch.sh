@@ -148,7 +148,7 @@ encoder() {  # METHOD SEED: the checkpoint to judge
         *_umurl-umurl) ;;
         *_umurl-* | *-umurl) epoch=last ;;
     esac
-    epoch=${epoch:-$(sed -n "s/^ *$source:.* encoder_epoch: \([0-9]*\).*/\1/p" scripts/paper.yaml)}
+    epoch=${epoch:-$(sed -n "s/^ *$source:.* encoder_epoch: \([0-9]*\).*/\1/p" config/paper.yaml)}
     file=$(folder "$source" "$1" pretrain "$2")/${CHECKPOINT:-checkpoint-${epoch:-last}.pth}
     file=${ENCODER:-$file}
     if [ "$DRY_RUN" = 0 ]; then

@@ -15,9 +15,10 @@ from pathlib import Path
 import yaml
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-from util import predictions, report  # noqa: E402
+from util import predictions  # noqa: E402
 from util.files import replace  # noqa: E402
 from util.run import main as in_one_line  # noqa: E402
+from visual import report  # noqa: E402
 
 
 def main(argv=None):

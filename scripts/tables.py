@@ -4,7 +4,7 @@
 
 Prints Markdown. --csv writes the tables, and beside them FILE-runs.csv with a line per run. Ours is the mean over the seeds ± the
 standard deviation (n - 1) of the accuracy after the last epoch. A cell holds only runs of the data set's configuration but for
-what the row says (scripts/paper.yaml); every other result is listed below the tables with the settings in which it differs.
+what the row says (config/paper.yaml); every other result is listed below the tables with the settings in which it differs.
 """
 
 import argparse
@@ -17,8 +17,8 @@ from collections import defaultdict
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-from scripts.results import belongs, cells, find, name_of, shown  # noqa: E402
 from util.files import write_text  # noqa: E402
+from util.results import belongs, cells, find, name_of, shown  # noqa: E402
 
 RUN_COLUMNS = (
     "result", "data", "stage", "method", "differs in", "seed", "last", "best", "samples", "encoder", "checkpoint", "versions",

@@ -9,7 +9,6 @@ or --mask_ratio; what is not said is as in the checkpoint. See docs/visualize.md
 """
 
 import argparse
-import difflib
 import re
 import sys
 from pathlib import Path
@@ -19,13 +18,13 @@ import numpy as np
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from data.prepare.facts import class_name  # noqa: E402
-from feeder import skeleton  # noqa: E402
-from feeder.npz import open_npz  # noqa: E402
-from util import checkpoint, config, explain, methods, pictures, plots, run  # noqa: E402
+from util import checkpoint, config, methods, run  # noqa: E402
 from util.files import written_aside  # noqa: E402
 from util.logging import say  # noqa: E402
 from util.options import GROUPS, OPTIONS  # noqa: E402
-from util.page import DPI, Sample  # noqa: E402
+from visual import explain, pictures, plots  # noqa: E402
+from visual.page import DPI  # noqa: E402
+from visual.samples import feeders, rows, sample  # noqa: E402
 
 SEEN = ("num_frames", "input_stream", "test_p_interval")  # options that decide what a model sees of a sequence
 FPS = 10  # of films: slower than life
@@ -64,52 +63,6 @@ def load(args, content, path, data):
         model = methods.classifier(args, data, checkpoint.num_classes(content))
     checkpoint.load_model(model, path, content)
     return model.eval()
-
-
-def feeders(args, split):
-    """Feeders of what the model sees, and of the joints, which are drawn."""
-    joints = argparse.Namespace(**{**vars(args), "input_stream": "joint"})
-    return tuple(run.feeder(o, split, augment=False) for o in (args, joints))
-
-
-def rows(data, samples=None, names=None):
-    """Positions in a Feeder of rows of its split, or of names; by default three, spread evenly. Raises ValueError for others."""
-    if names:
-        known = [] if data.names is None else data.names[data.indices].tolist()
-        if not known:
-            raise ValueError(f"{data.data_path}: the sequences have no names; choose with --samples")
-        for name in names:
-            if name not in known:
-                near = [other for other in known if name in other][:3] or difflib.get_close_matches(name, known) or known[:1]
-                raise ValueError(f"{data.data_path}: no sequence {name!r} in the split {data.split}; near are {', '.join(near)}")
-        return [known.index(name) for name in names]
-    if not samples:
-        return sorted({len(data) * i // 3 for i in range(3)})
-    position = {int(row): i for i, row in enumerate(data.indices)}
-    for row in samples:
-        if row not in position:
-            raise ValueError(f"{data.data_path}: --samples {row}: the split {data.split} has the rows {min(position)} to "
-                             f"{max(position)}, {len(data)} of them")  # fmt: skip
-    return [position[row] for row in samples]
-
-
-def sample(data, shown, index):
-    """Item `index` of the two Feeders of `feeders` as a `Sample`."""
-    x, label, row = data.get(index)
-    joints = shown.get(index)[0].permute(1, 3, 2, 0).numpy()
-    try:
-        parents = data.parents()
-    except ValueError:  # a skeleton nobody has described is drawn without bones
-        parents = None
-    names = open_npz(data.data_path).get("joint_names")
-    if names is None and parents is not None and data.layout in skeleton.LAYOUTS:
-        names = skeleton.joint_names(data.layout)
-    if names is None or len(names) != data.num_joints:
-        names = [f"joint {v}" for v in range(data.num_joints)]
-    up = "-y" if data.layout == "coco17" and not joints[..., 2].any() else "y"  # rows of a picture are counted downwards
-    title = f"{data.key}_{row}" if data.names is None else str(data.names[row])
-    of = "bone" if data.bone else "joint"
-    return Sample(x, plots.turned(joints, up=up), tuple(map(str, names)), parents, f"{title} · {class_name(data, label)}", up, of)
 
 
 def pretrained(model, drawn, source, args, seed):

@@ -6,8 +6,13 @@ import numpy as np
 import pytest
 import torch
 
+import main_finetune
+import main_linprobe
+import main_pretrain
+import main_retrieval
 from util import stopping
 
+EVIL = '<script>document.title="stolen"</script>'
 SHARED = Path(__file__).resolve().parents[1] / ".." / "shared"
 
 
@@ -139,3 +144,30 @@ def options():
         return [str(word) for word in (*words, *more)]
 
     return line
+
+
+@pytest.fixture(scope="session")
+def hostile(tmp_path_factory):
+    """An npz of which neither class nor sample names can be trusted; two test labels are wrong, so that no model is perfect."""
+    arrays = invent()
+    arrays["y_test"][[0, 4]] = arrays["y_test"][[1, 5]]
+    arrays["class_names"] = np.array([EVIL, 'drink "water" & tea', "walk"])
+    arrays["name_test"] = np.array([f"<img src=x onerror=alert(1)>{i}" for i in range(13)])
+    arrays |= {"layout": "five", "parents": np.array([0, 0, 1, 2, 3])}
+    path = tmp_path_factory.mktemp("data") / "hostile.npz"
+    np.savez(path, **arrays)
+    return path
+
+
+@pytest.fixture(scope="session")
+def finished(hostile, options, tmp_path_factory):
+    """Folder with a finished run of every stage, and an evaluation."""
+    top = tmp_path_factory.mktemp("runs")
+    main_pretrain.main(options("pretrain", hostile, top / "pretrain", "--epochs", 3))
+    encoder = ("--finetune", top / "pretrain/checkpoint-2.pth")
+    main_linprobe.main(options("linprobe", hostile, top / "linprobe", *encoder, "--epochs", 4))
+    main_finetune.main(options("finetune", hostile, top / "finetune", *encoder, "--epochs", 4))
+    main_retrieval.main(options("retrieval", hostile, top / "retrieval", *encoder))
+    line = ["--data_path", hostile, "--device", "cpu", "--num_workers", 0, "--eval", top / "finetune/checkpoint-3.pth"]
+    main_finetune.main([*map(str, line), "--output_dir", str(top / "eval")])
+    return top

@@ -163,7 +163,7 @@ def finish(args, predicted=None, data=None, **values):
             if predicted:
                 predictions.save(args.output_dir, predicted, data, args.input_stream)
             if args.report:
-                from util.report import write as write_report  # here, so that a run starts without it
+                from visual.report import write as write_report  # here, so that a run starts without it
 
                 say(f"report: {write_report(args.output_dir)}")
         except Exception as error:  # the numbers are written; no picture is worth a run that fails at its end

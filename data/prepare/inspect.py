@@ -21,8 +21,8 @@ from data.prepare.skeleton_file import read_skeleton
 from data.ucla import ucla_gendata as ucla
 from feeder import skeleton
 from feeder.npz import open_npz
-from util import plots
 from util.files import written_aside
+from visual import plots
 
 MOST_FRAMES = 300  # that are drawn of an untrimmed video
 

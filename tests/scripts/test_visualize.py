@@ -11,7 +11,8 @@ from PIL import Image
 
 from scripts import visualize
 from tests.conftest import invent
-from util import checkpoint, config, explain, methods, page, pictures, plots, run
+from util import checkpoint, config, methods, run
+from visual import explain, page, pictures, plots, samples
 
 
 @pytest.fixture(scope="module")
@@ -48,8 +49,8 @@ def opened(two_people):
 
     def open_(path, row=1, *words):
         args, content = visualize.options(path, ["--data_path", str(two_people), *words])
-        data, shown = visualize.feeders(args, "test")
-        return args, visualize.load(args, content, path, data), visualize.sample(data, shown, row)
+        data, shown = samples.feeders(args, "test")
+        return args, visualize.load(args, content, path, data), samples.sample(data, shown, row)
 
     return open_
 
@@ -342,11 +343,11 @@ def test_joints_without_a_known_skeleton_are_numbered(made, invented):
     """The invented data set says nothing of its five joints."""
     args, content = visualize.options(made("pretrain"), ["--data_path", str(invented)])
     data = run.feeder(args, "test", augment=False)
-    sample = visualize.sample(data, data, 2)
+    sample = samples.sample(data, data, 2)
     assert sample.names == tuple(f"joint {v}" for v in range(5)) and sample.parents is None
     assert pictures.skeleton_figure(sample, "a model").get_size_inches()[0] * page.DPI == 1000
-    assert visualize.rows(data) == [0, 4, 8] and visualize.rows(data, [5, 2]) == [5, 2]
-    assert visualize.rows(data, None, ["test007"]) == [7]
+    assert samples.rows(data) == [0, 4, 8] and samples.rows(data, [5, 2]) == [5, 2]
+    assert samples.rows(data, None, ["test007"]) == [7]
 
 
 @pytest.mark.parametrize(("stage", "drawn"), [

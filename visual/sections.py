@@ -1,4 +1,4 @@
-"""The parts of a run's page that are drawn: curves, classes, confusion, features, moving skeletons (util.report.Run -> HTML)."""
+"""The parts of a run's page that are drawn: curves, classes, confusion, features, moving skeletons (report.Run -> HTML)."""
 
 from html import escape
 
@@ -6,7 +6,7 @@ import numpy as np
 
 from feeder import skeleton
 from util import confusion as matrices
-from util import svg
+from visual import svg
 
 SHOWN = 4  # moving skeletons of right answers, and of wrong ones
 SEED = 0  # of t-SNE and of which skeletons are shown
@@ -100,7 +100,7 @@ def features(run):
 def skeletons(run):
     if not run.data:
         return f'<p class="warning">No skeletons to show: {escape(run.without)}</p>' if run.predicted else ""
-    from util import plots  # here: it loads matplotlib
+    from visual import plots  # here: it loads matplotlib
 
     data, names = run.data, run.class_names
     try:

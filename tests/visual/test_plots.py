@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from feeder import skeleton
-from util import plots
+from visual import plots
 
 
 @pytest.fixture
@@ -191,7 +191,7 @@ def test_gif_shows_who_is_there_where_he_is(dance, tmp_path):
 
 def test_neither_pyplot_nor_a_screen_is_needed(tmp_path):
     code = (
-        "import sys; from util import plots; import numpy as np\n"
+        "import sys; from visual import plots; import numpy as np\n"
         f"x = np.ones((2, 1, 3, 3)); plots.animate(x, None, {str(tmp_path / 'a.gif')!r}); plots.contact_sheet(x)\n"
         "assert 'matplotlib.pyplot' not in sys.modules"
     )

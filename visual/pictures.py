@@ -1,15 +1,15 @@
 """Pictures of what a model hides, predicts and looks at in one sequence: figures, and what films lay over a moving body.
 
-What is drawn is computed by util/explain.py; how it looks is decided in util/page.py. A `source` is a line that names the model.
+What is drawn is computed by explain.py; how it looks is decided in page.py. A `source` is a line that names the model.
 """
 
 import numpy as np
 from matplotlib import colormaps
 from matplotlib.colors import ListedColormap, Normalize, to_hex
 
-from util import page, plots
-from util.explain import STEPS
-from util.page import GUESS, PALE, SEEN, TRUE, Page, dot, line
+from visual import page, plots
+from visual.explain import STEPS
+from visual.page import GUESS, PALE, SEEN, TRUE, Page, dot, line
 
 CURVES = 3  # joints whose prediction is drawn over time
 DIVERGING, RISING = colormaps["RdBu_r"], colormaps["viridis"]

@@ -17,9 +17,10 @@ import numpy as np
 import yaml
 
 from feeder.feeder_ntu import Feeder
-from util import confusion, predictions, sections
+from util import confusion, predictions, results
 from util.files import write_text
 from util.logging import tell
+from visual import sections
 
 FILE = "report.html"
 NAMES = {"pretrain": "Pre-training", "linprobe": "Linear probe", "finetune": "Fine-tuning", "retrieval": "Retrieval"}
@@ -156,8 +157,6 @@ def _published(run):
     """The rows of the paper whose protocol this run is."""
     if run.result["stage"] == "pretrain":
         return ""
-    from scripts import results  # here: it belongs to the tables, and only a finished run asks
-
     result = results.read(run.folder / "result.json")
     seen, lines = set(), []
     for cell in results.cells():

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 from sklearn.metrics import confusion_matrix
 
-from util import confusion, logging, svg
+from util import confusion, logging
+from visual import svg
 
 
 def test_a_picture_of_a_confusion_matrix():

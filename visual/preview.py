@@ -12,8 +12,8 @@ def preview(model, args):
         return None
 
     def draw():
-        from scripts.visualize import feeders, sample  # here: all this loads matplotlib, which most runs do without
-        from util import explain, pictures
+        from visual import explain, pictures  # here: all this loads matplotlib, which most runs do without
+        from visual.samples import feeders, sample
 
         drawn = sample(*feeders(args, "train"), 0)
         found = explain.predict(copy.deepcopy(model).cpu().eval(), drawn.x, args.seed, args.mask_ratio, args.motion_stride,

@@ -7,7 +7,8 @@ import subprocess
 
 import pytest
 
-from tests.util.conftest import EVIL, Page
+from tests.conftest import EVIL
+from tests.visual.conftest import Page
 
 
 @pytest.fixture(scope="session")

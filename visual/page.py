@@ -5,7 +5,6 @@ the same once more.
 """
 
 import textwrap
-from dataclasses import dataclass
 
 import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -14,42 +13,12 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 from matplotlib.transforms import ScaledTranslation
 
-from util import plots
+from visual import plots
 
 WIDTH, DPI = 6.25, 160  # inches, pixels per inch
 MOMENTS = 4  # at which bodies are drawn
 TRUE, GUESS, BONE, PALE, SEEN = "#0072b2", "#d55e00", "#b4bac2", "#f7d9b5", "#d5e8f5"
 NAME = 17  # letters of a joint's name that fit beside a map
-
-
-@dataclass
-class Sample:
-    """One sequence as a model sees it, and as it is drawn.
-
-    x: (C, T, V, M) tensor. joints: (T, M, V, 3) metres, x to the right and y upwards. names: of the V joints. parents: (V,), or
-    None if unknown. title: name and class. up: axis of x that points upwards, see plots.UP. of: what x describes, joint or bone.
-    """
-
-    x: object
-    joints: np.ndarray
-    names: tuple
-    parents: np.ndarray | None
-    title: str
-    up: str = "y"
-    of: str = "joint"
-
-    def bodies(self):
-        """[(index, what to call it)] of the bodies that are in any frame."""
-        there = np.flatnonzero(self.joints.any(axis=(0, 2, 3)))
-        return [(m, f"body {m + 1}" if len(there) > 1 else "") for m in there]
-
-    def turned(self, vectors):
-        """Vectors (..., 3) of x as they are drawn, (..., 2)."""
-        return plots.turned(vectors, up=self.up)[..., :2]
-
-    def per_frame(self, values):
-        """(T', ...) -> (T, ...): each segment's value in each of its frames."""
-        return np.repeat(values, len(self.joints) // len(values), axis=0)
 
 
 class Page:

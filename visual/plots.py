@@ -1,6 +1,6 @@
 """Drawing skeletons: a pose, a sheet of frames side by side, a moving stick figure. Needs no screen and no pyplot.
 
-What a model hides, predicts and looks at is drawn in util/pictures.py.
+What a model hides, predicts and looks at is drawn in pictures.py.
 
 Sequences are (T, M, V, 3) in metres; x is drawn to the right and y upwards (`turned` brings them there). A body whose coordinates
 are all zero in a frame is absent. Every person has a colour of its own: light on the left side, dark on the right, in between in

@@ -1,18 +1,16 @@
 """What finished runs say about themselves: result.json and config.yaml beside it, held against the data set's configuration."""
 
 import json
-import sys
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
 import yaml
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-from util import config  # noqa: E402
-from util.options import DEFAULT_METHOD, GROUPS, OPTIONS, STAGES  # noqa: E402
+from util import config
+from util.options import DEFAULT_METHOD, GROUPS, OPTIONS, STAGES
 
-PAPER = yaml.safe_load(Path(__file__).with_name("paper.yaml").read_text())
+PAPER = yaml.safe_load((config.FOLDER / "paper.yaml").read_text())
 # what may differ between runs of one protocol: where and how they were computed, and the seeds they are averaged over
 FREE = {option.name for option in GROUPS["run"]} | {
     "stage", "dataset", "subset_seed", "batch_size", "accum_iter", "data_on_device", "finetune", "eval", "eval_freq", "dist_eval",

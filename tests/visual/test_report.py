@@ -17,8 +17,9 @@ from sklearn.metrics import confusion_matrix, recall_score
 import main_pretrain
 import main_retrieval
 from scripts import report as script
-from tests.util.conftest import EVIL
-from util import config, predictions, report
+from tests.conftest import EVIL
+from util import config, predictions
+from visual import report
 
 ROOT = Path(__file__).resolve().parents[2]
 JUDGED = ("linprobe", "finetune", "retrieval", "eval")
@@ -79,7 +80,7 @@ def test_tables_and_matrix_are_those_of_the_predictions(stage, finished, page):
 def test_names_from_files_are_text(stage, finished, page):
     """The only script is the page's own, whose checksum the page's policy names; nobody else's would run."""
     seen = page(finished / stage)
-    script = (ROOT / "util/report.js").read_text()
+    script = (ROOT / "visual/report.js").read_text()
     assert seen.count("script") == 1 and not any(key.startswith("on") for _, attributes in seen.tags for key in attributes)
     assert {tag for tag, _ in seen.tags}.isdisjoint({"img", "iframe", "object", "link", "base", "form"})
     policy = next(a["content"] for tag, a in seen.tags if a.get("http-equiv") == "Content-Security-Policy")
@@ -128,7 +129,7 @@ def test_a_pretraining_page_takes_no_time_and_no_libraries(finished, tmp_path, m
     line = json.loads((tmp_path / "run/log.jsonl").read_text().splitlines()[0])
     lines = [json.dumps(line | {"epoch": k, "train_loss": 1 / (k + 1) if k != 7 else float("nan")}) for k in range(400)]
     (tmp_path / "run/log.jsonl").write_text("\n".join(lines))
-    for library in ("matplotlib", "util.plots", "sklearn.manifold", "scripts.results"):
+    for library in ("matplotlib", "visual.plots", "sklearn.manifold"):
         monkeypatch.setitem(sys.modules, library, None)  # which cannot be imported then
     begin = time.process_time()
     report.write(tmp_path / "run")

@@ -1,4 +1,4 @@
-"""What a model hides, predicts and looks at in one sample, as arrays; util/pictures.py draws them.
+"""What a model hides, predicts and looks at in one sample, as arrays; pictures.py draws them.
 
 Letters: M bodies, T frames, V joints, C coordinates, l segment length, T' = T/l segments, K classes. x is one sample (C, T, V, M)
 as a Feeder gives it; models are on the CPU and in eval mode.

@@ -1,0 +1,89 @@
+"""Sequences as a model sees them and as they are drawn, chosen from a split."""
+
+import argparse
+import difflib
+from dataclasses import dataclass
+
+import numpy as np
+
+from data.prepare.facts import class_name
+from feeder import skeleton
+from feeder.npz import open_npz
+from util import run
+from visual import plots
+
+
+@dataclass
+class Sample:
+    """One sequence as a model sees it, and as it is drawn.
+
+    x: (C, T, V, M) tensor. joints: (T, M, V, 3) metres, x to the right and y upwards. names: of the V joints. parents: (V,), or
+    None if unknown. title: name and class. up: axis of x that points upwards, see plots.UP. of: what x describes, joint or bone.
+    """
+
+    x: object
+    joints: np.ndarray
+    names: tuple
+    parents: np.ndarray | None
+    title: str
+    up: str = "y"
+    of: str = "joint"
+
+    def bodies(self):
+        """[(index, what to call it)] of the bodies that are in any frame."""
+        there = np.flatnonzero(self.joints.any(axis=(0, 2, 3)))
+        return [(m, f"body {m + 1}" if len(there) > 1 else "") for m in there]
+
+    def turned(self, vectors):
+        """Vectors (..., 3) of x as they are drawn, (..., 2)."""
+        return plots.turned(vectors, up=self.up)[..., :2]
+
+    def per_frame(self, values):
+        """(T', ...) -> (T, ...): each segment's value in each of its frames."""
+        return np.repeat(values, len(self.joints) // len(values), axis=0)
+
+
+def feeders(args, split):
+    """Feeders of what the model sees, and of the joints, which are drawn."""
+    joints = argparse.Namespace(**{**vars(args), "input_stream": "joint"})
+    return tuple(run.feeder(o, split, augment=False) for o in (args, joints))
+
+
+def rows(data, samples=None, names=None):
+    """Positions in a Feeder of rows of its split, or of names; by default three, spread evenly. Raises ValueError for others."""
+    if names:
+        known = [] if data.names is None else data.names[data.indices].tolist()
+        if not known:
+            raise ValueError(f"{data.data_path}: the sequences have no names; choose with --samples")
+        for name in names:
+            if name not in known:
+                near = [other for other in known if name in other][:3] or difflib.get_close_matches(name, known) or known[:1]
+                raise ValueError(f"{data.data_path}: no sequence {name!r} in the split {data.split}; near are {', '.join(near)}")
+        return [known.index(name) for name in names]
+    if not samples:
+        return sorted({len(data) * i // 3 for i in range(3)})
+    position = {int(row): i for i, row in enumerate(data.indices)}
+    for row in samples:
+        if row not in position:
+            raise ValueError(f"{data.data_path}: --samples {row}: the split {data.split} has the rows {min(position)} to "
+                             f"{max(position)}, {len(data)} of them")  # fmt: skip
+    return [position[row] for row in samples]
+
+
+def sample(data, shown, index):
+    """Item `index` of the two Feeders of `feeders` as a `Sample`."""
+    x, label, row = data.get(index)
+    joints = shown.get(index)[0].permute(1, 3, 2, 0).numpy()
+    try:
+        parents = data.parents()
+    except ValueError:  # a skeleton nobody has described is drawn without bones
+        parents = None
+    names = open_npz(data.data_path).get("joint_names")
+    if names is None and parents is not None and data.layout in skeleton.LAYOUTS:
+        names = skeleton.joint_names(data.layout)
+    if names is None or len(names) != data.num_joints:
+        names = [f"joint {v}" for v in range(data.num_joints)]
+    up = "-y" if data.layout == "coco17" and not joints[..., 2].any() else "y"  # rows of a picture are counted downwards
+    title = f"{data.key}_{row}" if data.names is None else str(data.names[row])
+    of = "bone" if data.bone else "joint"
+    return Sample(x, plots.turned(joints, up=up), tuple(map(str, names)), parents, f"{title} · {class_name(data, label)}", up, of)
