@@ -30,9 +30,9 @@ def umurl(checkpoint=None, features="multi", layout="kinect_v2", data_path=None,
     """UmURL's encoder, in evaluation mode: joints x (N, C, T, V, M) -> features (N, 2H).
 
     checkpoint: of any stage; its sizes count, and none may be given. features: 'multi' (joints, bones and motions together), or
-    one of 'joint', 'bone', 'motion'. data_path: the npz of the training, if that is data of your own and not in its place any
-    more. Without a checkpoint: layout, of feeder.skeleton, and sizes, as in model.umurl.Backbone: num_bodies, num_frames,
-    hidden_size, ...; the weights are random. Raises FileNotFoundError or ValueError for what does not fit.
+    one of 'joint', 'bone', 'motion'. data_path: the npz of the training, if that is data of your own and the checkpoint is one of
+    before it kept bodies and bones. Without a checkpoint: layout, of feeder.skeleton, and sizes, as in model.umurl.Backbone:
+    num_bodies, num_frames, ...; the weights are random. Raises FileNotFoundError or ValueError for what does not fit.
     """
     from feeder.skeleton import parents
     from model.umurl import UmURLClassifier

@@ -31,7 +31,7 @@ def main(argv=None):
     criterion = nn.CrossEntropyLoss(label_smoothing=args.smoothing)
     evaluation = Evaluation(model, test, device, args.enable_amp)
     result = fit(
-        args, device, model, train_loader(data, args, device), optimizer,
+        args, device, model, data, train_loader(data, args, device), optimizer,
         loss_of=lambda model, x, label: criterion(model(x), label),
         evaluate=evaluation, encoder=encoder,
     )  # fmt: skip

@@ -59,12 +59,12 @@ def main(argv=None):
         return Features(*outputs(model.pooled, loader, device, args.enable_amp), device)
 
     evaluation = Evaluation(model.classifier, test_loader(fixed(test), args, device), device, args.enable_amp, test.source)
-    trained = model
+    trained, samples = model, data
     if not args.augment:  # nothing in front of the head changes between epochs
-        data, trained = fixed(test_loader(data, args, device)), model.classifier
+        trained, samples = model.classifier, fixed(test_loader(data, args, device))
     optimizer = torch.optim.SGD(model.classifier.parameters(), lr=args.lr, momentum=args.momentum, weight_decay=args.weight_decay)
     result = fit(
-        args, device, model, train_loader(data, args, device), optimizer, trained=trained,
+        args, device, model, data, train_loader(samples, args, device), optimizer, trained=trained,
         loss_of=lambda model, x, label: F.cross_entropy(model(x), label),
         evaluate=evaluation, encoder=encoder,
     )  # fmt: skip

@@ -32,11 +32,11 @@ def build_parser():
     parser.add_argument("--stride", type=int, metavar="FRAMES", help="from a window to the next (default: a quarter of --window)")
     parser.add_argument("--fps", type=float, default=30.0, help="frames per second of the recordings [30]")
     parser.add_argument("--names", metavar="FILE", help="class names, one a line, class 0 first")
-    parser.add_argument("--data_path", metavar="NPZ", help="what the classifier was trained on, where that is data of your own "
-                        "and not in its place any more: for bodies, bones and class names")
+    parser.add_argument("--data_path", metavar="NPZ", help="what the classifier was trained on, if that is data of your own and "
+                        "the checkpoint is one of before it kept bodies, bones, class names and origin")
     parser.add_argument("--center", metavar="JOINT", help="put the origin at this joint (name or number) of the first frame, as "
-                        "in the training data, or 'none' (default: as the training data's name says)")
-    sequences.add_unit(parser)
+                        "in the training data, or 'none' (default: as the training data, or their name, say)")
+    sequences.add_unit(parser, default=None)
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N [auto]")
     parser.add_argument("--batch_size", type=int, default=32, help="recordings or windows at a time [32]")
     parser.add_argument("--quiet", action="store_true", help="answers and errors alone")
@@ -61,7 +61,8 @@ def main(argv=None):
     recipe = known.recipe(args.data_path or made_with.data_path, data.num_joints, classes)
     names = class_names(args.names, recipe, data, classes)
     model = trained.classifier(content, args.checkpoint, made_with, data).to(device)
-    preparation = inputs.Preparation(centred(recipe, args.center, data), data.num_joints, data.num_bodies, args.unit)
+    unit = args.unit or data.unit or 1.0
+    preparation = inputs.Preparation(centred(recipe, args.center, data), data.num_joints, data.num_bodies, unit)
     about, lines = describe(args.checkpoint, content, made_with, data, preparation.recipe, classes, bool(names))
     if not args.quiet:
         print(*lines, sep="\n", file=sys.stderr)
@@ -97,17 +98,22 @@ def class_names(path, recipe, data, classes):
         if len(names) < classes:
             raise ValueError(f"{path}: {len(names)} class names, the classifier knows {classes} classes")
         return names
-    return known.class_names(recipe, classes) if data.class_names is None else [str(name) for name in data.class_names]
+    return known.class_names(recipe, classes) if data.class_names is None else data.class_names
 
 
 def centred(recipe, center, data):
-    """The recipe, with the origin that --center says."""
-    if center is None:
+    """The recipe, with the origin that --center says or else the training data say, if they do."""
+    if center is None and data.center is None:
         return recipe
-    if center == "none":
-        return replace(recipe, place=known.place_as_is, about=known.AS_IS)
-    joint = sequences.joint_index(center, trained.joint_names(data), data.num_joints)
-    return replace(recipe, place=partial(known.place_around, joint), about=f"origin at joint {center} of the first frame")
+    if center == "none" or center is None and data.center < 0:
+        place, about = known.place_as_is, known.AS_IS
+    else:
+        joint = data.center if center is None else sequences.joint_index(center, data.joint_names, data.num_joints)
+        name = data.joint_names[joint] if data.joint_names else joint
+        place, about = partial(known.place_around, joint), f"origin at joint {name} of the first frame"
+    if data.second_body == "copy":
+        place, about = partial(known.place_twice, place, data.num_bodies), f"{about}, one person copied to make {data.num_bodies}"
+    return replace(recipe, place=place, about=about)
 
 
 def cut(args, preparation, found, failed):

@@ -20,7 +20,7 @@ def main(argv=None):
         f"{args.batch_size} × {args.accum_iter} accumulated = {args.effective_batch_size} samples per update")  # fmt: skip
 
     loader = train_loader(data, args, device)
-    result = fit(args, device, model, loader, optimizer, loss_of, preview=preview(model, args))
+    result = fit(args, device, model, data, loader, optimizer, loss_of, preview=preview(model, args))
     run.finish(args, labels=sequences, last=result["last"], **checkpoint.recipe(vars(args)))
 
 

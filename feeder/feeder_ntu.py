@@ -1,6 +1,6 @@
 """The data set of every stage: skeleton sequences out of one npz, cropped, resized and augmented."""
 
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 import numpy as np
 import torch
@@ -9,7 +9,7 @@ from torch.utils.data import Dataset
 from feeder import tools
 from feeder.batch import Draws
 from feeder.npz import identity, open_npz
-from feeder.skeleton import parents_of
+from feeder.skeleton import joint_names, parents_of
 
 SPLITS = ("train", "val", "test")
 
@@ -201,6 +201,18 @@ class Feeder(Dataset):
             return parents_of(open_npz(self.data_path), self.num_joints)
         except ValueError as error:
             raise ValueError(f"{self.data_path}: {error}") from error
+
+    def about(self):
+        """What a model has to know of its data to judge other recordings, as plain values: num_joints, num_bodies and, where the
+        file tells, parents, joint_names, class_names, center, unit and second_body (docs/data.md)."""
+        arrays = open_npz(self.data_path)
+        told = {"num_joints": self.num_joints, "num_bodies": self.num_bodies}
+        with suppress(ValueError):  # a skeleton nobody has described
+            told["parents"] = self.parents().tolist()
+            if "parents" not in arrays:
+                told["joint_names"] = list(joint_names(self.layout))
+        own = ("joint_names", "class_names", "center", "unit", "second_body")
+        return told | {key: np.asarray(arrays[key]).tolist() for key in own if key in arrays}
 
     def count_frames(self):
         """(N,) int64: valid frames of every sample."""

@@ -15,7 +15,6 @@ random walks, --empty of the second bodies all zeros. Preparing raw recordings: 
 import argparse
 import json
 import multiprocessing
-import os
 import statistics
 import sys
 import tempfile
@@ -28,6 +27,7 @@ import torch
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from scripts.bench_stages import CLASSES, MODES, PerSample, Stage, feeder_of, invent, loader  # noqa: E402
 from util.hardware import flops, hardware, peak_tflops  # noqa: E402
+from util.loader import cores  # noqa: E402
 from util.logging import versions  # noqa: E402
 from util.memory import keep_freed  # noqa: E402
 
@@ -127,7 +127,7 @@ def options(argv=None):
     p.add_argument("--parts", nargs="+", default=PARTS, choices=PARTS)
     p.add_argument("--modes", nargs="+", default=list(MODES), choices=list(MODES))
     p.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
-    p.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)), help="CPU threads")
+    p.add_argument("--threads", type=int, default=cores(), help="CPU threads")
     p.add_argument("--batch_size", type=int, help="default: 8 on a CPU, 128 on a GPU")
     p.add_argument("--steps", type=int, help="steps per repeat; default: 1 on a CPU, 20 on a GPU")
     p.add_argument("--repeats", type=int, default=5)

@@ -132,8 +132,8 @@ def main(argv=None):
     parser.add_argument("checkpoint", help="linear probe or fine-tuned model, ours or released; with --encoder any")
     parser.add_argument("out", type=Path, help="ends in .onnx, .pt2 (torch.export) or .ts (TorchScript)")
     parser.add_argument("--encoder", action="store_true", help="features instead of logits: what a linear probe sees")
-    parser.add_argument("--data_path", metavar="NPZ", help="what it was trained on, where that is data of your own and not in "
-                        "its place any more")
+    parser.add_argument("--data_path", metavar="NPZ", help="what it was trained on, if that is data of your own and the "
+                        "checkpoint is one of before it kept bodies and bones")
     args = parser.parse_args(argv)
     what = export(args.checkpoint, args.out, args.encoder, args.data_path)
     x, y = (" x ".join(map(str, what[key])) for key in ("input", "output"))

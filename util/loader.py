@@ -1,5 +1,7 @@
 """Batches whose content depends on seed, epoch and step alone: not on workers, processes, accumulation or where the data lie."""
 
+import os
+
 import numpy as np
 import torch
 from torch.utils.data import DataLoader, Dataset
@@ -57,17 +59,22 @@ class EvaluationBatches:
         return iter(self.batches)
 
 
+def cores():
+    """How many processor cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+
+
 class Loader:
     """Iterates over (x, label, row) of `data` (see feeder.batch), x and label on the device; row, of the split, stays on the CPU.
 
-    Workers, if the data need any, only hand over frames; x is made of them on the device. Call `loader.batches.start` before each
-    epoch of training.
+    Workers, if the data need any and at most one for each core, only hand over frames; x is made of them on the device. Call
+    `loader.batches.start` before each epoch of training.
     """
 
     def __init__(self, data, batches, args, device):
         self.source, self.batches, self.device = data, batches, device
         self.data = data = _placed(data, args, device)
-        workers = 0 if data.in_memory else args.num_workers
+        workers = 0 if data.in_memory else min(args.num_workers, cores())
         self._host = DataLoader(
             _Host(data),
             batch_size=None,

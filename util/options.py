@@ -33,7 +33,7 @@ GROUPS = {
         Option("log_dir", None, "folder for TensorBoard (default: output_dir)"),
         Option("device", "auto", "auto, cpu, cuda or cuda:N"),
         Option("seed", 0, "seeds initialisation, data order, augmentation and masking", int),
-        Option("num_workers", 4, "data loader processes; 0 loads in the main process", int),
+        Option("num_workers", 4, "data loader processes, at most one for each core; 0 loads in the main process", int),
         Option("enable_amp", False, "autocast to bfloat16 (on GPUs without it float16 with loss scaling); weights, losses and "
                "updates stay float32", bool),
         Option("compile", False, "torch.compile for training: numbers differ by rounding, the first steps take minutes", bool,

@@ -11,8 +11,7 @@ from torch import nn
 
 from feeder import tools
 from feeder.feeder_ntu import Feeder
-from feeder.npz import open_npz
-from feeder.skeleton import LAYOUTS
+from feeder.skeleton import LAYOUTS, joint_names, tree
 from feeder.skeleton import parents as parents_in
 from util import checkpoint, config, methods
 from util.options import OPTIONS
@@ -23,12 +22,16 @@ BODIES = {25: 2, 20: 1}  # V -> M of the data sets whose skeletons have so many 
 
 @dataclass
 class Skeleton:
-    """What a model has to know of its data: V, M, and for bones the parents (V,), None if they are not known."""
+    """What a model has to know of its data, see Feeder.about: None is what is not known."""
 
     num_joints: int
     num_bodies: int
-    above: np.ndarray | None
-    class_names: np.ndarray | None = None
+    above: np.ndarray | None = None
+    joint_names: list | None = None
+    class_names: list | None = None
+    center: int | None = None
+    unit: float | None = None
+    second_body: str | None = None
 
     def parents(self):
         """(V,) int64. Raises ValueError if they are not known."""
@@ -76,27 +79,61 @@ def joints(content, path):
 
 
 def skeleton(content, path, made_with, data_path=None):
-    """The `Skeleton`, or the Feeder of the npz, of a checkpoint's model.
+    """The `Skeleton` of a checkpoint's model: as the npz data_path says, or the checkpoint, or, of a released or older one, the
+    npz of its settings `made_with`.
 
-    The npz is data_path or, if it is still there, the one of the settings `made_with`. Without it the weights tell V, and M
-    follows from V where a data set that the project knows has so many. Raises ValueError naming the file if that is not enough.
+    Without any of these the weights tell V, and M follows from V where a data set that the project knows has so many. Raises
+    ValueError naming the file if that is not enough, or does not fit.
     """
     umurl, count = checkpoint.architecture(content) == "umurl", joints(content, path)
-    named = data_path or str(made_with.get("data_path") or "")
-    if data_path or Path(named).is_file():
-        data = Feeder(named, "test")
-        if count == data.num_joints * (data.num_bodies if umurl else 1):
-            return data
-        if data_path:
-            raise ValueError(f"{data_path}: {data.num_bodies} bodies of {data.num_joints} joints; {path} was trained on {count} "
+    named = str(made_with.get("data_path") or "")
+    if data_path or "data" in content:
+        told = Feeder(data_path, "test").about() if data_path else content["data"]
+        found, where = _told(told, data_path or path), data_path or path
+        if count != found.num_joints * (found.num_bodies if umurl else 1):
+            raise ValueError(f"{where}: {found.num_bodies} bodies of {found.num_joints} joints; {path} was trained on {count} "
                              + ("joints of all bodies" if umurl else "joints"))  # fmt: skip
+        return found
+    if Path(named).is_file():
+        found = _told(Feeder(named, "test").about(), named)
+        if count == found.num_joints * (found.num_bodies if umurl else 1):
+            return found
     for number, bodies in BODIES.items():
         if count == number * (bodies if umurl else 1):
             layout = next(name for name, (names, _) in LAYOUTS.items() if len(names) == number)
-            return Skeleton(number, bodies, parents_in(layout))
+            return Skeleton(number, bodies, parents_in(layout), list(joint_names(layout)))
     where = f", {named}," if named else ""
     raise ValueError(f"{path}: has {count} joints, and the npz it was trained on{where} is not here to say how many bodies these "
                      "are; name it with --data_path")  # fmt: skip
+
+
+def _told(told, where):
+    """The `Skeleton` that Feeder.about told. Raises ValueError naming `where` for a value that cannot be."""
+    for key, fits in FITS.items():
+        if (key in told or key.startswith("num_")) and not fits(told.get(key), told.get("num_joints")):
+            joints = told.get("num_joints")
+            raise ValueError(f"{where}: {key} is {shown(told.get(key))}, not what data of {shown(joints)} joints have")
+    above = told.get("parents")
+    try:
+        above = None if above is None else tree(above, told["num_joints"])
+    except ValueError as error:
+        raise ValueError(f"{where}: {error}") from error
+    return Skeleton(above=above, **{key: told.get(key) for key in FITS})
+
+
+def _names(value, _):
+    return isinstance(value, list) and all(isinstance(name, str) for name in value)
+
+
+FITS = {  # (value, V) -> whether it can be
+    "num_joints": lambda value, _: type(value) is int and value >= 1,
+    "num_bodies": lambda value, _: type(value) is int and value >= 1,
+    "joint_names": lambda value, v: _names(value, v) and len(value) == v,
+    "class_names": _names,
+    "center": lambda value, v: type(value) is int and -1 <= value < v,
+    "unit": lambda value, _: isinstance(value, int | float) and 0 < value < float("inf"),
+    "second_body": lambda value, _: value in ("zeros", "copy"),
+}
 
 
 def classifier(content, path, args, data):
@@ -144,11 +181,3 @@ def batch(sequences, args, data, device, p_interval=None):
     x = x.view(len(x), args.num_frames, data.num_bodies, data.num_joints, 3).permute(0, 4, 1, 3, 2)
     x = tools.bone(x, data.parents()) if args.input_stream == "bone" else x
     return tools.velocity(x) if args.input_stream == "motion" else x
-
-
-def joint_names(data):
-    """Names of the V joints of a `skeleton`, or None: those of its npz, else of the layout with so many joints."""
-    names = open_npz(data.data_path).get("joint_names") if isinstance(data, Feeder) else None
-    if names is None or len(names) != data.num_joints:
-        names = next((names for names, _ in LAYOUTS.values() if len(names) == data.num_joints), None)
-    return names

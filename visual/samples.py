@@ -7,8 +7,6 @@ from dataclasses import dataclass
 import numpy as np
 
 from data.prepare.facts import class_name
-from feeder import skeleton
-from feeder.npz import open_npz
 from util import run
 from visual import plots
 
@@ -78,10 +76,8 @@ def sample(data, shown, index):
         parents = data.parents()
     except ValueError:  # a skeleton nobody has described is drawn without bones
         parents = None
-    names = open_npz(data.data_path).get("joint_names")
-    if names is None and parents is not None and data.layout in skeleton.LAYOUTS:
-        names = skeleton.joint_names(data.layout)
-    if names is None or len(names) != data.num_joints:
+    names = data.about().get("joint_names", ())
+    if len(names) != data.num_joints:
         names = [f"joint {v}" for v in range(data.num_joints)]
     up = "-y" if data.layout == "coco17" and not joints[..., 2].any() else "y"  # rows of a picture are counted downwards
     title = f"{data.key}_{row}" if data.names is None else str(data.names[row])

@@ -140,7 +140,8 @@ def generate(raws, out, name="own", table=None, joints_key="joints", offset_key=
     write_dataset(path, splits, num_frames, len(number), num_joints, num_bodies, skeleton.layout,
                   class_names=np.array([" ".join(label) for label in number]),
                   joint_names=None if skeleton.layout else skeleton.joint_names,
-                  parents=None if skeleton.layout else skeleton.parents)  # fmt: skip
+                  parents=None if skeleton.layout else skeleton.parents,
+                  center=-1 if origin is None else origin, unit=unit)  # fmt: skip
     counts = ", ".join(f"{len(splits[key].names):,} {key}" for key in SIDES)
     notes = [", z is 0"] * (facts[0][1][6] == 2) + ["; no bones: see --layout and --joints"] * (skeleton.parents is None)
     print(f"{path}: {counts}, {len(number)} classes, up to {num_frames} frames, {num_bodies} bodies, {num_joints} joints",

@@ -58,9 +58,8 @@ def read_persons(path):
     return persons
 
 
-def place_ntu(second_body, persons):
-    rows = ntu.translate(persons.swapaxes(0, 1)).reshape(persons.shape[1], -1)
-    return np.tile(rows, ntu.NUM_BODIES) if second_body == "copy" and len(persons) == 1 else rows
+def place_ntu(persons):
+    return ntu.translate(persons.swapaxes(0, 1)).reshape(persons.shape[1], -1)
 
 
 def place_umurl(persons):
@@ -84,9 +83,16 @@ def place_around(joint, persons):
     return sequences.row(persons, origin=joint)
 
 
+def place_twice(place, num_bodies, persons):
+    """As `place` does it; one person alone becomes `num_bodies` equal ones."""
+    rows = place(persons)
+    return np.tile(rows, num_bodies) if len(persons) == 1 else rows
+
+
 def _ntu(release):
-    place, about = partial(place_ntu, release.second_body), "origin at the first spine"
-    about += ", one person copied to make two" if release.second_body == "copy" else ""
+    place, about = place_ntu, "origin at the first spine"
+    if release.second_body == "copy":
+        place, about = partial(place_twice, place, ntu.NUM_BODIES), f"{about}, one person copied to make two"
     return Recipe(release.title, read_actors, place, about, "ntu", ntu.NUM_JOINTS, ntu.NUM_BODIES, release.num_classes)
 
 

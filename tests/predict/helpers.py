@@ -27,8 +27,7 @@ def trained_on(npz, path, stage, *words):
         if name in ("head.fc.1.weight", "head.fc2.weight", "fc.weight"):
             torch.nn.init.normal_(value)
     settings = {key: list(value) if isinstance(value, tuple) else value for key, value in vars(args).items()}
-    content = {"model": model.state_dict(), "epoch": 4, "config": settings}
-    checkpoint.save(path, content)
+    checkpoint.save(path, {"model": model.state_dict(), "epoch": 4, "config": settings, "data": data.about()})
     return path
 
 

@@ -1,6 +1,7 @@
 """What an update sees depends on seed, epoch and step, not on processes, accumulation or workers."""
 
 import argparse
+import warnings
 
 import numpy as np
 import pytest
@@ -133,3 +134,12 @@ def test_test_samples_are_shared_out_once(monkeypatch, invented, world):
         assert whole == list(range(13))
     assert sorted(i for share in shares for i in share) == list(range(13))
     assert max(map(len, shares)) - min(map(len, shares)) <= 1
+
+
+def test_no_more_workers_than_cores(npz, monkeypatch):
+    """torch warns of more, and they would only wait for each other."""
+    monkeypatch.setattr("util.loader.cores", lambda: 2)
+    args = argparse.Namespace(batch_size=2, accum_iter=1, seed=0, num_workers=64, data_on_device=False)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert train_loader(Feeder(npz(), window_size=8, min_frames=4), args, CPU)._host.num_workers == 2
