@@ -94,6 +94,15 @@ def test_a_random_encoder_is_asked_for_and_named(words, tmp_path):
     assert result(tmp_path / "knn")["encoder"] is None and result(tmp_path / "knn")["method"] == "umurl"
 
 
+def test_a_file_to_be_resumed_tells_its_method(pretrained, data, words, tmp_path):
+    main_linprobe.main(words("linprobe", tmp_path / "lin", "--finetune", pretrained / "checkpoint-last.pth", "--epochs", 2))
+    for stage, folder in (("pretrain", pretrained), ("linprobe", tmp_path / "lin")):
+        line = ["--resume", str(folder / "checkpoint-last.pth"), "--data_path", str(data)]
+        assert config.parse(stage, line).method == "umurl"
+        with pytest.raises(ValueError, match="checkpoint-last.pth: holds weights of umurl, not of mamp"):
+            config.parse(stage, [*line, "--method", "mamp"])
+
+
 def test_resumed_runs_are_those_that_were_not_stopped(words, tmp_path):
     main_pretrain.main(words("pretrain", tmp_path / "whole", "--epochs", 4))
     asked = iter([False] * 4 + [True] + [False] * 100)

@@ -31,10 +31,10 @@ def parse(stage, argv=None):
     """Options of `stage` from --config, --dataset, a checkpoint and the rest of the command line, as a Namespace.
 
     config/<stage>.yaml holds what --config leaves out. --dataset takes a file or the name of one in config/dataset. With
-    --finetune or --eval the method and the sizes of the model are those of the checkpoint; MAMP's --num_frames may differ (the
-    embedding is resized). Raises ValueError or FileNotFoundError in one line naming file and key: unknown key (with the nearest
-    known one), value of another type, unreadable YAML, an option of another method, a size on the command line that is not the
-    checkpoint's.
+    --finetune or --eval the method and the sizes of the model are those of the checkpoint, with --resume FILE the method; MAMP's
+    --num_frames may differ (the embedding is resized). Raises ValueError or FileNotFoundError in one line naming file and key:
+    unknown key (with the nearest known one), value of another type, unreadable YAML, an option of another method, a size on the
+    command line that is not the checkpoint's.
     """
     parser = build_parser(stage)
     given, unknown = parser.parse_known_args(argv)
@@ -56,12 +56,13 @@ def parse(stage, argv=None):
 
     stated = read(DEFAULT_METHOD) | given
     method, source = stated.get("method", DEFAULT_METHOD), stated.get("eval") or stated.get("finetune")
-    content = checkpoint.load(source) if source else None
-    if source:
+    held = source or (stated.get("resume") if stated.get("resume") != "auto" else None)
+    content = checkpoint.load(held) if held else None
+    if held:
         encoder = checkpoint.architecture(content)
         if "method" in stated and METHODS[method] != encoder:
-            raise ValueError(f"{source}: holds weights of {encoder}, not of {method}")
-        method = encoder
+            raise ValueError(f"{held}: holds weights of {encoder}, not of {method}")
+        method = encoder if source or "method" not in stated else method
     of_method = {o.name: o.default for o in OPTIONS.values() if o.belongs(stage, method)}
     foreign = [name for name in given if name not in of_method]
     if foreign:
@@ -164,7 +165,7 @@ def build_parser(stage):
                 if option.choices:
                     extra |= {"choices": option.choices, "metavar": None}
                 if option.many:
-                    extra["nargs"] = "+"
+                    extra["nargs"] = "+" if option.default else "*"
             group.add_argument(f"--{option.name}", **extra)
     return parser
 

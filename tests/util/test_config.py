@@ -242,3 +242,10 @@ def test_a_registered_method_has_the_settings_of_its_encoder(monkeypatch):
     monkeypatch.setitem(METHODS, "like", "umurl")
     like, umurl = (vars(parse("pretrain", "--method", name)) for name in ("like", "umurl"))
     assert like | {"method": "umurl"} == umurl and like["lr_steps"] == [351]
+
+
+def test_steps_of_the_rate_can_be_taken_away():
+    assert parse("pretrain", "--method", "umurl", "--lr_steps").lr_steps == []
+    assert parse("pretrain", "--lr_steps", "3", "5").lr_steps == [3, 5]
+    with pytest.raises(SystemExit):
+        parse("pretrain", "--betas")
