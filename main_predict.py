@@ -22,7 +22,8 @@ LONG = 300  # frames; no action of the project's data sets is longer
 def build_parser():
     parser = argparse.ArgumentParser(description="Which action it is: class names and probabilities for recordings.")
     parser.add_argument("inputs", nargs="+", metavar="INPUT", help="NTU .skeleton, PKU-MMD skeleton .txt, NW-UCLA .json, .npy "
-                        "or .npz of (T, V, 3) or (M, T, V, 3), x_test of a prepared .npz, PYSKL's .pkl; or a folder of these")
+                        "or .npz of (T, V, 3) or (M, T, V, 3), own .txt or .csv, x_test of a prepared .npz, PYSKL's .pkl; or a "
+                        "folder of these")
     parser.add_argument("--checkpoint", required=True, metavar="FILE", help="linear probe or fine-tuned model, ours or released")
     parser.add_argument("--top_k", type=int, default=5, help="classes that are named [5]")
     parser.add_argument("--format", choices=answers.FORMATS, default="text", help="[text]")
@@ -36,7 +37,7 @@ def build_parser():
                         "the checkpoint is one of before it kept bodies, bones, class names and origin")
     parser.add_argument("--center", metavar="JOINT", help="put the origin at this joint (name or number) of the first frame, as "
                         "in the training data, or 'none' (default: as the training data, or their name, say)")
-    sequences.add_unit(parser, default=None)
+    sequences.add_unit(parser, default=None, what="of bare arrays, if not that of the training data's (else m)")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N [auto]")
     parser.add_argument("--batch_size", type=int, default=32, help="recordings or windows at a time [32]")
     parser.add_argument("--quiet", action="store_true", help="answers and errors alone")
@@ -61,9 +62,10 @@ def main(argv=None):
     recipe = known.recipe(args.data_path or made_with.data_path, data.num_joints, classes)
     names = class_names(args.names, recipe, data, classes)
     model = trained.classifier(content, args.checkpoint, made_with, data).to(device)
+    recipe = centred(recipe, args.center, data).with_copies(data.num_bodies, data.second_body)
     unit = args.unit or data.unit or 1.0
-    preparation = inputs.Preparation(centred(recipe, args.center, data), data.num_joints, data.num_bodies, unit)
-    about, lines = describe(args.checkpoint, content, made_with, data, preparation.recipe, classes, bool(names))
+    preparation = inputs.Preparation(recipe, data.num_joints, data.num_bodies, unit, own=data.unit is not None)
+    about, lines = describe(args.checkpoint, content, made_with, data, preparation, classes, bool(names))
     if not args.quiet:
         print(*lines, sep="\n", file=sys.stderr)
 
@@ -103,17 +105,15 @@ def class_names(path, recipe, data, classes):
 
 def centred(recipe, center, data):
     """The recipe, with the origin that --center says or else the training data say, if they do."""
-    if center is None and data.center is None:
+    joint = data.center if center is None else -1
+    if center not in (None, "none"):
+        joint = sequences.joint_index(center, data.joint_names, data.num_joints)
+    if joint is None:
         return recipe
-    if center == "none" or center is None and data.center < 0:
-        place, about = known.place_as_is, known.AS_IS
-    else:
-        joint = data.center if center is None else sequences.joint_index(center, data.joint_names, data.num_joints)
-        name = data.joint_names[joint] if data.joint_names else joint
-        place, about = partial(known.place_around, joint), f"origin at joint {name} of the first frame"
-    if data.second_body == "copy":
-        place, about = partial(known.place_twice, place, data.num_bodies), f"{about}, one person copied to make {data.num_bodies}"
-    return replace(recipe, place=place, about=about)
+    if joint < 0:
+        return replace(recipe, place=known.place_as_is, about=known.AS_IS)
+    name = data.joint_names[joint] if data.joint_names else joint
+    return replace(recipe, place=partial(known.place_around, joint), about=f"origin at joint {name} of the first frame")
 
 
 def cut(args, preparation, found, failed):
@@ -155,16 +155,18 @@ def look(model, sequences, made_with, data, device, args):
     return shares[:, : args.top_k].tolist(), order[:, : args.top_k].tolist()
 
 
-def describe(path, content, made_with, data, recipe, classes, named):
+def describe(path, content, made_with, data, preparation, classes, named):
     """What was used: a dict for a file, and lines for a reader."""
+    recipe, unit = preparation.recipe, preparation.unit
     about = {"checkpoint": run.identity(path), "stage": made_with.stage, "method": made_with.method, "classes": classes,
-             "epoch": content.get("epoch"), "trained_on": recipe.title, "preparation": recipe.about}  # fmt: skip
+             "epoch": content.get("epoch"), "trained_on": recipe.title, "preparation": recipe.about,
+             "metres_per_unit": unit}  # fmt: skip
     epoch = "" if about["epoch"] is None else f", epoch {about['epoch'] + 1}"
     return about, [
         f"{path}: {made_with.method} {made_with.stage}{epoch}, {classes} classes, trained on {recipe.title}"
         + ("" if named else "; class names are not known, --names tells them"),
         f"recordings: {data.num_bodies} bodies of {data.num_joints} joints, {recipe.about}, {made_with.num_frames} frames, "
-        f"{made_with.input_stream} stream",
+        f"{made_with.input_stream} stream" + ("" if unit == 1 else f"; arrays are taken to be in units of {unit:g} m"),
     ]
 
 

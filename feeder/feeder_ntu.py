@@ -1,15 +1,16 @@
 """The data set of every stage: skeleton sequences out of one npz, cropped, resized and augmented."""
 
+import warnings
 from contextlib import contextmanager, suppress
 
 import numpy as np
 import torch
 from torch.utils.data import Dataset
 
-from feeder import tools
+from feeder import about, tools
 from feeder.batch import Draws
 from feeder.npz import identity, open_npz
-from feeder.skeleton import joint_names, parents_of
+from feeder.skeleton import LAYOUTS, parents_of
 
 SPLITS = ("train", "val", "test")
 
@@ -97,7 +98,9 @@ class Feeder(Dataset):
         self.layout = str(arrays.get("layout", "kinect_v2"))
         self.names, self.groups = arrays.get(f"name_{self.key}"), arrays.get(f"group_{self.key}")
         self.valid_frames = arrays.get(f"valid_frames_{self.key}")
-        self.class_names = arrays.get("class_names")
+        self.skeleton = {key: np.array(arrays[key]) for key in ("parents", "layout") if key in arrays}
+        self.told, self.complaints = about.read(arrays, self.num_joints)
+        self.class_names = self.told.get("class_names")
         expected = 3 * self.num_joints * self.num_bodies
         if self.x.ndim != 3 or self.x.shape[2] != expected:
             raise ValueError(
@@ -198,21 +201,27 @@ class Feeder(Dataset):
     def parents(self):
         """(V,) int64: the joint each joint hangs on. Raises ValueError if the file's skeleton is not known."""
         try:
-            return parents_of(open_npz(self.data_path), self.num_joints)
+            return parents_of(self.skeleton, self.num_joints)
         except ValueError as error:
             raise ValueError(f"{self.data_path}: {error}") from error
 
+    def joint_names(self):
+        """V names or None: the file's own, else those of its layout or, where it says nothing of its skeleton, of the layout with
+        so many joints."""
+        own, layouts = self.told.get("joint_names"), [self.layout] if self.skeleton else LAYOUTS
+        of_layout = (list(LAYOUTS[name][0]) for name in layouts if name in LAYOUTS)
+        return own or next((names for names in of_layout if len(names) == self.num_joints), None)
+
     def about(self):
-        """What a model has to know of its data to judge other recordings, as plain values: num_joints, num_bodies and, where the
-        file tells, parents, joint_names, class_names, center, unit and second_body (docs/data.md)."""
-        arrays = open_npz(self.data_path)
-        told = {"num_joints": self.num_joints, "num_bodies": self.num_bodies}
+        """What a model has to know of its data to judge other recordings, as plain values: num_joints, num_bodies and, where they
+        are known, parents and the KEYS of feeder.about. What cannot be is left out with a warning."""
+        for complaint in self.complaints:
+            warnings.warn(f"{self.data_path}: {complaint}; left out", stacklevel=2)
+        sizes = {"num_joints": self.num_joints, "num_bodies": self.num_bodies}
+        known = {"joint_names": self.joint_names()}
         with suppress(ValueError):  # a skeleton nobody has described
-            told["parents"] = self.parents().tolist()
-            if "parents" not in arrays:
-                told["joint_names"] = list(joint_names(self.layout))
-        own = ("joint_names", "class_names", "center", "unit", "second_body")
-        return told | {key: np.asarray(arrays[key]).tolist() for key in own if key in arrays}
+            known["parents"] = self.parents().tolist()
+        return sizes | self.told | {key: value for key, value in known.items() if value is not None}
 
     def count_frames(self):
         """(N,) int64: valid frames of every sample."""

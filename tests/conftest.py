@@ -13,6 +13,7 @@ import main_retrieval
 from util import stopping
 
 EVIL = '<script>document.title="stolen"</script>'
+HANDLERS = {number: signal.getsignal(number) for number in stopping.SIGNALS}  # before any main, in whatever fixture, ran
 SHARED = Path(__file__).resolve().parents[1] / ".." / "shared"
 
 
@@ -24,10 +25,9 @@ def one_thread():
 
 @pytest.fixture(autouse=True)
 def own_signal_handlers():
-    """A main catches signals for the rest of its process; here that process goes on."""
-    before = {number: signal.getsignal(number) for number in stopping.SIGNALS}
+    """A main catches signals for the rest of its process; here that process, which forks others, goes on."""
     yield
-    for number, handler in before.items():
+    for number, handler in HANDLERS.items():
         signal.signal(number, handler)
     stopping.forget()
 

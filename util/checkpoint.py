@@ -71,7 +71,7 @@ def load(path):
         if value.nbytes > value.untyped_storage().nbytes():
             raise ValueError(f"{path}: {key} says shape {tuple(value.shape)}, more than the file holds")
     for key, kind in (("config", dict), ("data", dict), ("epoch", int)):
-        if not isinstance(content.get(key, kind()), kind):
+        if (key != "data" or "config" in content) and not isinstance(content.get(key, kind()), kind):
             raise ValueError(f"{path}: {key} is not what a checkpoint has there")
     content["model"] = {k.removeprefix("module."): v for k, v in content["model"].items()}
     return content
@@ -243,7 +243,7 @@ def main(paths):
         buffers = ("running_mean", "running_var", "num_batches_tracked", ".pe.pe")
         parameters = (value for key, value in content["model"].items() if not key.endswith(buffers))
         about["parameters"] = f"{sum(value.numel() for value in parameters):,}"
-        about |= {f"data: {key}": value for key, value in content.get("data", {}).items()}
+        about |= {f"data: {key}": value for key, value in (content.get("data", {}) if "config" in content else {}).items()}
         about |= {"metrics": content.get("metrics"), "versions": content.get("versions")}
         about |= {f"made with {key}": value for key, value in settings(content, path).items() if key not in about}
         for key, value in about.items():

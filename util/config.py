@@ -62,7 +62,11 @@ def parse(stage, argv=None):
         encoder = checkpoint.architecture(content)
         if "method" in stated and METHODS[method] != encoder:
             raise ValueError(f"{held}: holds weights of {encoder}, not of {method}")
-        method = encoder if source or "method" not in stated else method
+        if source:
+            method = encoder
+        elif "method" not in stated:  # a registered one goes on as itself
+            told = checkpoint.settings(content).get("method")
+            method = told if isinstance(told, str) and METHODS.get(told) == encoder else encoder
     of_method = {o.name: o.default for o in OPTIONS.values() if o.belongs(stage, method)}
     foreign = [name for name in given if name not in of_method]
     if foreign:

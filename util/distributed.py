@@ -1,6 +1,7 @@
 """One code path for one CPU process, one GPU, and torchrun on many (nccl on GPUs, gloo on CPUs, any number of nodes)."""
 
 import os
+import time
 import warnings
 
 import torch
@@ -98,5 +99,8 @@ def share_buffers(model):
 
 def cleanup():
     if dist.is_initialized():
+        # gloo's thread may still be letting go of the last tensors, for which it needs the interpreter; torch 2.6 waits for that
+        # thread without giving the interpreter away, for ever
+        time.sleep(0.1)
         _control.clear()
         dist.destroy_process_group()

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from feeder import tools
+from feeder import about, tools
 from feeder.feeder_ntu import Feeder
 from feeder.skeleton import LAYOUTS, joint_names, tree
 from feeder.skeleton import parents as parents_in
@@ -18,6 +18,7 @@ from util.options import OPTIONS
 
 CLASSIFIERS = ("linprobe", "finetune")
 BODIES = {25: 2, 20: 1}  # V -> M of the data sets whose skeletons have so many joints: NTU and PKU-MMD; NW-UCLA
+MOST = 1000  # joints, bodies: what a checkpoint that says more asks for is memory
 
 
 @dataclass
@@ -87,17 +88,17 @@ def skeleton(content, path, made_with, data_path=None):
     """
     umurl, count = checkpoint.architecture(content) == "umurl", joints(content, path)
     named = str(made_with.get("data_path") or "")
-    if data_path or "data" in content:
-        told = Feeder(data_path, "test").about() if data_path else content["data"]
-        found, where = _told(told, data_path or path), data_path or path
-        if count != found.num_joints * (found.num_bodies if umurl else 1):
-            raise ValueError(f"{where}: {found.num_bodies} bodies of {found.num_joints} joints; {path} was trained on {count} "
-                             + ("joints of all bodies" if umurl else "joints"))  # fmt: skip
+    if data_path:
+        found, where = _told(Feeder(data_path, "test").about(), data_path), data_path
+    elif "config" in content and "data" in content:
+        found, where = _told(content["data"], path), path
+    else:
+        found, where = _told(Feeder(named, "test").about(), named) if Path(named).is_file() else None, None
+    if found and count == found.num_joints * (found.num_bodies if umurl else 1):
         return found
-    if Path(named).is_file():
-        found = _told(Feeder(named, "test").about(), named)
-        if count == found.num_joints * (found.num_bodies if umurl else 1):
-            return found
+    if where:
+        raise ValueError(f"{where}: {found.num_bodies} bodies of {found.num_joints} joints; {path} was trained on {count} "
+                         + ("joints of all bodies" if umurl else "joints"))  # fmt: skip
     for number, bodies in BODIES.items():
         if count == number * (bodies if umurl else 1):
             layout = next(name for name, (names, _) in LAYOUTS.items() if len(names) == number)
@@ -109,31 +110,18 @@ def skeleton(content, path, made_with, data_path=None):
 
 def _told(told, where):
     """The `Skeleton` that Feeder.about told. Raises ValueError naming `where` for a value that cannot be."""
-    for key, fits in FITS.items():
-        if (key in told or key.startswith("num_")) and not fits(told.get(key), told.get("num_joints")):
-            joints = told.get("num_joints")
-            raise ValueError(f"{where}: {key} is {shown(told.get(key))}, not what data of {shown(joints)} joints have")
+    for key in ("num_joints", "num_bodies"):
+        if type(told.get(key)) is not int or not 1 <= told[key] <= MOST:
+            raise ValueError(f"{where}: {key} is {shown(told.get(key))}, not a whole number from 1 to {MOST}")
+    values, complaints = about.read(told, told["num_joints"])
     above = told.get("parents")
     try:
         above = None if above is None else tree(above, told["num_joints"])
     except ValueError as error:
-        raise ValueError(f"{where}: {error}") from error
-    return Skeleton(above=above, **{key: told.get(key) for key in FITS})
-
-
-def _names(value, _):
-    return isinstance(value, list) and all(isinstance(name, str) for name in value)
-
-
-FITS = {  # (value, V) -> whether it can be
-    "num_joints": lambda value, _: type(value) is int and value >= 1,
-    "num_bodies": lambda value, _: type(value) is int and value >= 1,
-    "joint_names": lambda value, v: _names(value, v) and len(value) == v,
-    "class_names": _names,
-    "center": lambda value, v: type(value) is int and -1 <= value < v,
-    "unit": lambda value, _: isinstance(value, int | float) and 0 < value < float("inf"),
-    "second_body": lambda value, _: value in ("zeros", "copy"),
-}
+        complaints.append(str(error))
+    if complaints:
+        raise ValueError(f"{where}: {complaints[0]}")
+    return Skeleton(told["num_joints"], told["num_bodies"], above, **values)
 
 
 def classifier(content, path, args, data):

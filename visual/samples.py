@@ -76,10 +76,8 @@ def sample(data, shown, index):
         parents = data.parents()
     except ValueError:  # a skeleton nobody has described is drawn without bones
         parents = None
-    names = data.about().get("joint_names", ())
-    if len(names) != data.num_joints:
-        names = [f"joint {v}" for v in range(data.num_joints)]
+    names = data.joint_names() or [f"joint {v}" for v in range(data.num_joints)]
     up = "-y" if data.layout == "coco17" and not joints[..., 2].any() else "y"  # rows of a picture are counted downwards
     title = f"{data.key}_{row}" if data.names is None else str(data.names[row])
     of = "bone" if data.bone else "joint"
-    return Sample(x, plots.turned(joints, up=up), tuple(map(str, names)), parents, f"{title} · {class_name(data, label)}", up, of)
+    return Sample(x, plots.turned(joints, up=up), tuple(names), parents, f"{title} · {class_name(data, label)}", up, of)

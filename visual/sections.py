@@ -4,7 +4,6 @@ from html import escape
 
 import numpy as np
 
-from feeder import skeleton
 from util import confusion as matrices
 from visual import svg
 
@@ -105,10 +104,9 @@ def skeletons(run):
     data, names = run.data, run.class_names
     try:
         parents = data.parents()
-        joint_names = skeleton.joint_names(data.layout) if data.layout in skeleton.LAYOUTS else ()
-        side = plots.sides(joint_names) if len(joint_names) == len(parents) else np.ones(len(parents), int)
     except ValueError:  # an unknown skeleton: joints without bones
-        parents, side = None, np.ones(data.num_joints, int)
+        parents = None
+    side = plots.sides(data.joint_names()) if data.joint_names() else np.ones(data.num_joints, int)
     labels, predicted = run.predicted.labels, run.predicted.predicted
     draw, groups = np.random.RandomState(SEED), []
     for right in (False, True):

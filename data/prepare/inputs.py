@@ -25,12 +25,14 @@ class Clip:
 
 @dataclass(frozen=True)
 class Preparation:
-    """What becomes of a recording. recipe: of the training data; V and M: of the model; unit: metres per unit of bare arrays."""
+    """What becomes of a recording. recipe: of the training data; V and M: of the model; unit: metres per unit of bare arrays;
+    own: whether the training data were one's own, so that text files are as data/own takes them, a row per frame."""
 
     recipe: Recipe
     num_joints: int
     num_bodies: int
     unit: float = 1.0
+    own: bool = False
 
     def rows(self, persons):
         """Persons (M, T, V, 3) -> rows (T, num_bodies·V·3) float32 as in an npz; frames without anybody are left out.
@@ -74,6 +76,7 @@ def expand(path):
     path = Path(path)
     if path.is_dir():
         files = sorted(file for file in path.iterdir() if file.suffix in KINDS and file.is_file())
+        files = [file for file in files if file.name != recordings.TABLE]
         if not files:
             raise FileNotFoundError(f"{path}: holds no file that ends in {', '.join(KINDS)}")
         return files
@@ -110,8 +113,10 @@ def _loose(name, read, preparation):
     return name, load
 
 
-def _pku(file, preparation):
+def _text(file, preparation):
     def read():
+        if preparation.own or file.suffix == ".csv":
+            return _array(recordings.read_rows(file, preparation.num_joints), preparation.unit)
         return pku.read_frames(file).reshape(-1, pku.NUM_BODIES, pku.NUM_JOINTS, 3).swapaxes(0, 1)
 
     return [_loose(str(file), read, preparation)]
@@ -175,5 +180,6 @@ def _pickle(file, preparation):
 
 
 KINDS = {
-    ".skeleton": _skeleton, ".txt": _pku, ".json": _ucla, ".npy": _npy, ".npz": _npz, ".pkl": _pickle, ".pickle": _pickle,
+    ".skeleton": _skeleton, ".txt": _text, ".csv": _text, ".json": _ucla, ".npy": _npy, ".npz": _npz,
+    ".pkl": _pickle, ".pickle": _pickle,
 }  # fmt: skip

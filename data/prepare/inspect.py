@@ -130,10 +130,8 @@ def _skeleton(arrays, feeder):
         parents = skeleton.parents_of(arrays, feeder.num_joints)
     except ValueError as error:
         return None, None, f"no bones: {error}"
-    if "parents" not in arrays:
-        return parents, skeleton.joint_names(feeder.layout), f"layout {feeder.layout}"
-    names = arrays.get("joint_names")
-    return parents, None if names is None or len(names) != len(parents) else tuple(names), "a skeleton of its own"
+    names = feeder.joint_names()
+    return parents, names and tuple(names), "a skeleton of its own" if "parents" in arrays else f"layout {feeder.layout}"
 
 
 def inspect_skeleton(path):

@@ -37,6 +37,14 @@ class Recipe:
     num_joints: int | None = None
     num_bodies: int | None = None
     num_classes: int | None = None
+    second_body: str = "zeros"
+
+    def with_copies(self, num_bodies, second_body=None):
+        """This recipe with what it, or `second_body`, puts in place of a second person."""
+        if (second_body or self.second_body) != "copy":
+            return self
+        return replace(self, place=partial(place_copies, self.place, num_bodies),
+                       about=f"{self.about}, one person copied to make {num_bodies}")  # fmt: skip
 
 
 def read_actors(path):
@@ -83,17 +91,15 @@ def place_around(joint, persons):
     return sequences.row(persons, origin=joint)
 
 
-def place_twice(place, num_bodies, persons):
+def place_copies(place, num_bodies, persons):
     """As `place` does it; one person alone becomes `num_bodies` equal ones."""
     rows = place(persons)
     return np.tile(rows, num_bodies) if len(persons) == 1 else rows
 
 
 def _ntu(release):
-    place, about = place_ntu, "origin at the first spine"
-    if release.second_body == "copy":
-        place, about = partial(place_twice, place, ntu.NUM_BODIES), f"{about}, one person copied to make two"
-    return Recipe(release.title, read_actors, place, about, "ntu", ntu.NUM_JOINTS, ntu.NUM_BODIES, release.num_classes)
+    return Recipe(release.title, read_actors, place_ntu, "origin at the first spine", "ntu", ntu.NUM_JOINTS, ntu.NUM_BODIES,
+                  release.num_classes, release.second_body)  # fmt: skip
 
 
 def _umurl(release):

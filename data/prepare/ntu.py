@@ -217,15 +217,16 @@ def write_npz(out, dataset=NTU60, name=None, second_body=None):
 
     skipped = [out / folder / SKIPPED for folder in (RAW, DENOISED)]
     return write_protocols(out, name or dataset.prefix, dataset, index["name"], sequence, num_frames.max(), raw["found"], skipped,
-                           compare=name in (None, dataset.prefix))  # fmt: skip
+                           compare=name in (None, dataset.prefix), second_body=second_body)  # fmt: skip
 
 
-def write_protocols(out, name, dataset, names, sequence, num_frames, found, skipped, compare, order=order, valid_frames=None):
+def write_protocols(out, name, dataset, names, sequence, num_frames, found, skipped, compare, order=order, valid_frames=None,
+                    **extras):  # fmt: skip
     """Write out/<name>_<protocol>.npz for every protocol of the data set, and out/<name>_report.txt; returns the paths.
 
     names: (N,) recordings; sequence(i): (T_i, M_i·V·3) of recording i in metres; num_frames: T; valid_frames: (N,), see `Split`.
     order: as the function. For the report, found: names of all raw files; skipped: lists of those left out; compare: whether to
-    compare with the release.
+    compare with the release. extras: as in write_dataset.
     """
     fields = parse_names(map(str, names))
 
@@ -240,7 +241,7 @@ def write_protocols(out, name, dataset, names, sequence, num_frames, found, skip
         paths.append(out / f"{name}_{protocol.name}.npz")
         rows = {"train": order(values, protocol.train), "test": order(values, protocol.test)}
         splits = {key: split(rows[key]) for key in rows}
-        write_dataset(paths[-1], splits, num_frames, dataset.num_classes, NUM_JOINTS, NUM_BODIES, LAYOUT)
+        write_dataset(paths[-1], splits, num_frames, dataset.num_classes, NUM_JOINTS, NUM_BODIES, LAYOUT, **extras)
         counts = tuple(len(rows[key]) for key in rows)
         line = f"{paths[-1]}: {counts[0]:,} train, {counts[1]:,} test, {num_frames} frames"
         if compare:

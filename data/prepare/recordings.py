@@ -186,6 +186,16 @@ def read_file(path, form=None):
     return rows.reshape(len(rows), bodies, joints, dims).swapaxes(0, 1)
 
 
+def read_rows(path, num_joints):
+    """As `read_file` of a text file of V joints: of three coordinates or, if these do not fit a row, of two."""
+    rows = _numbers(path)
+    for dims in (3, 2):
+        bodies, rest = divmod(rows.shape[1], num_joints * dims)
+        if not rest:
+            return rows.reshape(len(rows), bodies, num_joints, dims).swapaxes(0, 1)
+    raise ValueError(f"{path}: {rows.shape[1]} numbers a row; {num_joints} joints have {3 * num_joints} for each body")
+
+
 def _numbers(path):
     """(T, numbers) float64 of a text file: separated by commas, semicolons or blanks, with or without a line of titles."""
     text = path.read_text(encoding="utf-8-sig", errors="replace")

@@ -9,10 +9,10 @@ UNITS = {"m": 1.0, "cm": 0.01, "mm": 0.001}
 SECOND_BODY = ("zeros", "copy")
 
 
-def add_unit(parser, default=1.0):
+def add_unit(parser, default=1.0, what="of the coordinates"):
     """Options --unit and --scale of an argument parser; either gives `unit`, metres per unit."""
     unit = parser.add_mutually_exclusive_group()
-    unit.add_argument("--unit", type=_named_unit, default=default, metavar="{m,cm,mm}", help="of the coordinates")
+    unit.add_argument("--unit", type=_named_unit, default=default, metavar="{m,cm,mm}", help=what)
     unit.add_argument("--scale", type=_scale, dest="unit", default=argparse.SUPPRESS, help="metres per unit, such as 1e-4")
 
 

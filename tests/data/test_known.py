@@ -27,7 +27,8 @@ def test_class_names_are_the_published_ones(shared):
 ])  # fmt: skip
 def test_recipes_are_found_by_the_name_of_the_arrays(data_path, title, about):
     found = known.recipe(data_path, 25, 60)
-    assert found.title == title and about in found.about
+    assert found.title == title and about in found.with_copies(2).about
+    assert "copied" in found.with_copies(2, "copy").about and "copied" not in found.with_copies(2, "zeros").about
     assert known.recipe(data_path, 17, 60).title == "a data set of its own"  # whatever it is called
 
 

@@ -45,6 +45,7 @@ def predicted(path, files):
     made_with = trained.options(content, path)
     data = trained.skeleton(content, path, vars(made_with))
     recipe = known.recipe(made_with.data_path, data.num_joints, checkpoint.num_classes(content))
+    recipe = recipe.with_copies(data.num_bodies, data.second_body)
     preparation = inputs.Preparation(recipe, data.num_joints, data.num_bodies)
     model = trained.classifier(content, path, made_with, data)
     rows = [load().whole() for file in files for _, load in inputs.find(file, preparation)]

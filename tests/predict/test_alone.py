@@ -4,10 +4,13 @@ import pickle
 
 import numpy as np
 import pytest
+import torch
 
+import main_pretrain
 from data.own import own_gendata as own
 from data.pyskl import pyskl_gendata as pyskl
 from feeder.feeder_ntu import Feeder
+from feeder.skeleton import joint_names
 from tests.predict.helpers import MAMP, evaluated, shares, trained_on
 from util import checkpoint, trained
 
@@ -35,12 +38,30 @@ def test_own_recordings_are_prepared_as_the_training_data_were(millimetres, pred
     npz.unlink()
     result, code, messages = predict(path, *(raw / f"{i}.npy" for i in range(4, 8)))
     assert code == 0 and "1 bodies of 4 joints, origin at joint hip of the first frame" in messages
+    assert "arrays are taken to be in units of 0.001 m" in messages and result["metres_per_unit"] == 0.001
     for i, recording in enumerate(result["recordings"], 4):
         expected = np.exp(logits[str(i)]) / np.exp(logits[str(i)]).sum()
         np.testing.assert_allclose(shares(recording), expected, atol=1e-5)
     assert {row["class_name"] for row in result["recordings"][0]["predictions"]} == set(CLASSES)
     other, _, _ = predict(path, raw / "4.npy", "--unit", "m", "--center", "none")  # what is said counts
     assert np.abs(shares(other["recordings"][0]) - shares(result["recordings"][0])).max() > 1e-3
+
+
+def test_text_is_what_own_gendata_takes(millimetres, predict, tmp_path):
+    raw, path, _ = millimetres
+    (tmp_path / "all").mkdir()
+    (tmp_path / "all/labels.csv").write_text("name,label")
+    for suffix in ("csv", "txt"):
+        rows = np.load(raw / "4.npy").reshape(-1, 12)
+        np.savetxt(tmp_path / f"all/4.{suffix}", rows, delimiter="," if suffix == "csv" else " ")
+    array, _, _ = predict(path, raw / "4.npy")
+    result, code, messages = predict(path, tmp_path / "all")
+    assert code == 0 and len(result["recordings"]) == 2, messages
+    for recording in result["recordings"]:
+        np.testing.assert_allclose(shares(recording), shares(array["recordings"][0]), atol=1e-6)
+    (tmp_path / "5.csv").write_text("1,2,3,4,5")
+    _, code, messages = predict(path, tmp_path / "5.csv")
+    assert code == 2 and "5.csv: 5 numbers a row; 4 joints have 12 for each body" in messages
 
 
 def test_one_person_is_copied_where_the_training_data_did(predict, tmp_path):
@@ -71,21 +92,73 @@ def test_a_checkpoint_tells_what_its_npz_does(millimetres):
         "class_names": ["fast", "slow"], "center": 0, "unit": 0.001,
     }  # fmt: skip
     found = trained.skeleton(content, path, {})
-    assert found.parents().tolist() == data.parents().tolist() and found.class_names == data.class_names.tolist()
+    assert found.parents().tolist() == data.parents().tolist() and found.class_names == data.class_names
 
 
 @pytest.mark.parametrize(
     ("key", "value"),
     [("num_joints", 0), ("num_joints", None), ("num_joints", 5), ("num_bodies", True), ("num_bodies", "2"),
-     ("parents", [0, 0, 1]), ("parents", [1, 0, 1, 1]), ("joint_names", ["hip"]), ("class_names", "fast"),
-     ("class_names", [1, 2]), ("center", 4), ("center", -2), ("unit", 0), ("unit", float("nan")), ("unit", "mm"),
-     ("second_body", "mirror")],
+     ("num_bodies", 10**12), ("parents", [0, 0, 1]), ("parents", [1, 0, 1, 1]), ("joint_names", ["hip"]), ("class_names", "fast"),
+     ("class_names", [[1]]), ("center", 4), ("center", -2), ("center", 0.5), ("unit", 0), ("unit", float("nan")),
+     ("unit", "mm"), ("unit", 10**400), ("unit", True), ("second_body", "mirror"),
+     ("second_body", torch.ones(2, requires_grad=True))],
 )  # fmt: skip
 def test_what_no_data_have_is_refused_in_one_line(millimetres, predict, key, value):
     raw, path, _ = millimetres
     content = checkpoint.load(path)
     content["data"][key] = value
     checkpoint.save(path, content)
-    with pytest.raises(ValueError, match=f"own.pth: .*({key.removeprefix('num_')})") as error:
+    with pytest.raises(ValueError, match=f"own.pth: .*{'joint' if key == 'num_joints' else key}") as error:
         predict(path, raw / "4.npy")
-    assert "\n" not in str(error.value)
+    assert "\n" not in str(error.value) and len(str(error.value)) < 400
+
+
+def test_names_do_not_move_the_cursor(millimetres, predict):
+    raw, path, _ = millimetres
+    content = checkpoint.load(path)
+    content["data"]["class_names"] = content["data"]["joint_names"] = ["\x1b[2Jfast\n"] * 4
+    checkpoint.save(path, content)
+    result, _, messages = predict(path, raw / "4.npy")
+    assert "\x1b" not in messages and result["recordings"][0]["predictions"][0]["class_name"] == "?[2Jfast?"
+
+
+def test_a_data_entry_of_somebody_else_means_nothing(shared, tmp_path):
+    path = shared("parity/released_finetune_tiny25.pth")
+    content = checkpoint.load(path)
+    for value in ("ntu60", {}, [1]):
+        checkpoint.save(tmp_path / "theirs.pth", content | {"data": value})
+        again = checkpoint.load(tmp_path / "theirs.pth")
+        assert trained.skeleton(again, "theirs.pth", {}).num_joints == trained.skeleton(content, path, {}).num_joints
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "kept"),
+    [("class_names", np.array([b"a", b"b", b"c"]), ["a", "b", "c"]), ("class_names", np.arange(3), ["0", "1", "2"]),
+     ("class_names", np.array([["a"], ["b"], ["c"]]), None), ("center", np.zeros((3, 3)), None), ("center", np.array([1]), 1),
+     ("center", np.array(2.0), 2), ("unit", np.array("mm"), None), ("unit", np.array([0.5]), 0.5),
+     ("unit", np.longdouble(0.5), 0.5), ("unit", np.datetime64("2020"), None), ("joint_names", np.array(["a", "b"]), None),
+     ("second_body", np.array("mirror"), None)],
+)  # fmt: skip
+def test_training_goes_on_with_what_an_npz_tells_oddly(npz, arrays, options, tmp_path, key, value, kept):
+    path = npz(arrays | {key: value})
+    if kept is None:
+        with pytest.warns(UserWarning, match=f"{path.name}: {key} is .*; left out"):
+            main_pretrain.main(options("pretrain", path, tmp_path / "out", "--epochs", 1))
+    else:
+        main_pretrain.main(options("pretrain", path, tmp_path / "out", "--epochs", 1))
+    assert checkpoint.load(tmp_path / "out/checkpoint-last.pth")["data"].get(key) == kept
+
+
+def test_joints_of_a_known_layout_have_its_names(npz, arrays):
+    def names(**more):
+        return Feeder(npz({k: v for k, v in arrays.items() if k != "layout"} | more)).joint_names()
+
+    assert names() is None  # five joints are nobody's
+    own = {"parents": np.array([0, 0, 1, 1, 3])}
+    assert names(**own) is None and names(**own, joint_names=np.array([*"abcde"])) == [*"abcde"]
+    samples = arrays["x_train"].shape[1]
+    twenty = {f"x_{split}": np.ones((len(arrays[f"x_{split}"]), samples, 60), np.float32) for split in ("train", "test")}
+    twenty |= {"num_joints": 20, "num_bodies": 1}
+    chain = {"parents": np.maximum(np.arange(20) - 1, 0)}
+    assert names(**twenty) == list(joint_names("kinect_v1")) and names(**twenty, **chain) is None
+    assert names(**twenty, **chain, layout="kinect_v1") == list(joint_names("kinect_v1"))

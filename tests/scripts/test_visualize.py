@@ -25,6 +25,11 @@ def two_people(tmp_path_factory):
     return path
 
 
+def drawn(axes):
+    """(V, T') of a map; matplotlib before 3.8 has it flat."""
+    return np.reshape(axes.collections[0].get_array(), (5, -1))
+
+
 @pytest.fixture
 def made(tmp_path, options, two_people):
     """made(stage, option words, ...) -> path of a checkpoint with random weights."""
@@ -155,7 +160,7 @@ def test_mask_figure_shows_both_masks(made, opened):
     maps = [ax for ax in figure.axes if ax.get_title().endswith(("body 1", "body 2"))]
     assert [ax.get_title() for ax in maps] == ["aware, body 1", "random, body 1", "aware, body 2", "random, body 2"]
     for ax, (m, name) in zip(maps, ((m, name) for m in range(2) for name in masks), strict=True):
-        np.testing.assert_array_equal(ax.collections[0].get_array(), masks[name][:, m].T)
+        np.testing.assert_array_equal(drawn(ax), masks[name][:, m].T)
         assert ax.get_ylim() == (5, 0) and ax.get_xlabel() == "segment"
     assert [label.get_text() for label in maps[0].get_yticklabels()] == list(sample.names)
     rows = [ax for ax in figure.axes if ax.get_title().startswith("frame")]
@@ -176,7 +181,7 @@ def test_intensity_figure(made, opened):
     np.testing.assert_allclose(intensity, np.stack([expected, expected]), rtol=1e-4)
     axes = [ax for ax in pictures.intensity_figure(sample, "a model", intensity).axes if ax.has_data()]
     for m in range(2):
-        np.testing.assert_allclose(axes[2 * m].collections[0].get_array(), 100 * intensity[:, m].T)
+        np.testing.assert_allclose(drawn(axes[2 * m]), 100 * intensity[:, m].T)
         np.testing.assert_allclose(axes[2 * m + 1].lines[0].get_ydata(), 100 * intensity[:, m].mean(1), rtol=1e-5)
 
 
@@ -233,7 +238,7 @@ def test_contributions_add_up_to_the_logit(words, made, opened):
     figure = pictures.saliency_figure(sample, "a model", found, "verdict")
     maps = [ax for ax in figure.axes if ax.get_xlabel() == "segment"]
     for m, ax in enumerate(maps):
-        np.testing.assert_allclose(ax.collections[0].get_array(), found.contribution[:, m].T)
+        np.testing.assert_allclose(drawn(ax), found.contribution[:, m].T)
 
 
 def pixels(path):

@@ -104,7 +104,7 @@ def test_contact_sheet(dance, frames, bodies, panels):
     figure = plots.contact_sheet(sequence, parents, title="who · what", fps=20, frames=np.arange(100, 100 + frames))
     figure.canvas.draw()
     axes = [ax for ax in figure.axes if ax.axison]
-    assert len(axes) == panels and figure.get_suptitle() == "who · what"
+    assert len(axes) == panels and figure._suptitle.get_text() == "who · what"
     shown = np.linspace(0, frames - 1, panels).round().astype(int)
     for ax, t in zip(axes, shown, strict=True):
         assert ax.get_title() == f"frame {100 + t} · {(100 + t) / 20:.2f} s"

@@ -1,0 +1,69 @@
+"""What the npz of a data set, and after it every checkpoint, tells beside samples and sizes: names, and how raw recordings became
+its arrays (docs/data.md)."""
+
+from reprlib import repr as shown
+
+import numpy as np
+
+
+def read(told, num_joints):
+    """({key: plain value}, [complaint, ...]) of the KEYS in `told`, {name: array or value}; what cannot be is complained of."""
+    values, complaints = {}, []
+    for key, check in KEYS.items():
+        if told.get(key) is not None:
+            try:
+                values[key] = check(told[key], num_joints)
+            except (ValueError, OverflowError, TypeError, RuntimeError):  # numpy's and torch's, too, of what is no array
+                complaints.append(f"{key} is {' '.join(shown(told[key]).split())[:100]}, not {check.__doc__}")
+    return values, complaints
+
+
+def _texts(value, _):
+    """a list of names"""
+    array = np.asarray(value)
+    if array.ndim != 1 or array.dtype.kind not in "USiu":
+        raise ValueError
+    texts = (text.decode() if isinstance(text, bytes) else str(text) for text in array.tolist())
+    return ["".join(c if c.isprintable() else "?" for c in text) for text in texts]
+
+
+def _joint_names(value, num_joints):
+    """a name for every joint"""
+    names = _texts(value, num_joints)
+    if len(names) != num_joints:
+        raise ValueError
+    return names
+
+
+def _number(value):
+    array = np.asarray(value)
+    if array.size != 1 or array.dtype.kind not in "iuf":
+        raise ValueError
+    return float(array.item())
+
+
+def _center(value, num_joints):
+    """the number of a joint, or -1"""
+    number = _number(value)
+    if number not in range(-1, num_joints):
+        raise ValueError
+    return int(number)
+
+
+def _unit(value, _):
+    """a number of metres above 0"""
+    number = _number(value)
+    if not 0 < number < np.inf:
+        raise ValueError
+    return number
+
+
+def _second_body(value, _):
+    """'zeros' or 'copy'"""
+    word = str(np.asarray(value))
+    if word not in ("zeros", "copy"):
+        raise ValueError
+    return word
+
+
+KEYS = {"joint_names": _joint_names, "class_names": _texts, "center": _center, "unit": _unit, "second_body": _second_body}
