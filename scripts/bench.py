@@ -8,8 +8,9 @@ release   attention whose scores and softmax are written to memory, float32, aug
 default   what the mains do          amp   --enable_amp          compile   --compile
 all       --enable_amp --skip_empty_bodies --data_on_device, on a GPU also --compile
 
-Each mode has a process of its own. They take turns, after one repeat of burn-in; medians over the repeats. The data are INVENTED:
-random walks, --empty of the second bodies all zeros. Preparing raw recordings: scripts/bench_prepare.py.
+Each mode has a process of its own. They take turns, after one repeat of burn-in; medians over the repeats, of processor time (all
+cores, without data loader processes) the least. The data are INVENTED: random walks, --empty of the second bodies all zeros.
+Preparing raw recordings: scripts/bench_prepare.py.
 """
 
 import argparse
@@ -80,6 +81,7 @@ def measure(part, path, o):
                 "tflops": tflops,
                 "peak_tflops": peak,
                 "mfu": tflops / peak,
+                "processor_s": min(r[name]["processor"] for r in repeats) / o.steps,
                 "peak_gib": ask(name, "memory"),
                 "busy": ask(name, "busy", middle["wall"]),
                 "repeats": [r[name]["wall"] for r in repeats],
@@ -116,9 +118,10 @@ def table(part, rows):
         if "share" in row:
             shares = ", ".join(f"{k} {100 * v:.0f}" for k, v in row["share"].items())
             cells += [shares, f"{row['tflops']:.3g}", f"{100 * row['mfu']:.0f} % of {row['peak_tflops']:.3g}"]
-            cells += [f"{row['peak_gib']:.1f}"] + ([] if row["busy"] is None else [f"{100 * row['busy']:.0f} %"])
+            cells += [f"{row['processor_s']:.2f}", f"{row['peak_gib']:.1f}"]
+            cells += [] if row["busy"] is None else [f"{100 * row['busy']:.0f} %"]
         lines.append(cells)
-    head = [part, "samples/s", "ratio", "% of the time", "TFLOP/s", "MFU", "GiB", "device busy"][: len(lines[0])]
+    head = [part, "samples/s", "ratio", "% of the time", "TFLOP/s", "MFU", "CPU s a step", "GiB", "device busy"][: len(lines[0])]
     return "\n".join("| " + " | ".join(line) + " |" for line in (head, ["---"] * len(head), *lines))
 
 

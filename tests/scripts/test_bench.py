@@ -57,7 +57,7 @@ def test_release_and_default_compute_the_same(part, tmp_path):
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(torch.Tensor, "backward", lambda loss, *a: losses.append(loss.item()) or backward(loss, *a))
             seconds = stage.run()
-        assert set(seconds) == {"wall", "data", "forward", "backward", "optimizer"}
+        assert set(seconds) == {"wall", "processor", "data", "forward", "backward", "optimizer"}
     assert torch.allclose(*batches, atol=1e-5) and losses[0] == pytest.approx(losses[1], rel=1e-4)
 
 
