@@ -134,8 +134,7 @@ class Stage:
             mark()
 
     def run(self):
-        """Seconds of o.steps steps: {'wall', 'processor' (of all cores), 'data', 'forward', ...}; on a GPU the parts are read from
-        the device at the end."""
+        """Seconds of o.steps steps: {'wall', 'processor' (all cores), 'data', 'forward', ...}; of a GPU read at the end."""
         marks, cuda = [], self.device.type == "cuda"
 
         def mark():
