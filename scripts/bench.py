@@ -8,9 +8,10 @@ release   attention whose scores and softmax are written to memory, float32, aug
 default   what the mains do          amp   --enable_amp          compile   --compile
 all       --enable_amp --skip_empty_bodies --data_on_device, on a GPU also --compile
 
-Each mode has a process of its own. They take turns, after one repeat of burn-in; medians over the repeats, of processor time (all
-cores, without data loader processes) the least. The data are INVENTED: random walks, --empty of the second bodies all zeros.
-Preparing raw recordings: scripts/bench_prepare.py.
+Modes take turns, each in a new process that is alone on the machine, after as many steps of burn-in: with other processes' memory
+around, `release`, which takes and gives back gigabytes in every step, was a third slower. Medians over the repeats, of processor
+time (all cores, without data loader processes) the least. The data are INVENTED: random walks, --empty of the second bodies all
+zeros. Preparing raw recordings: scripts/bench_prepare.py.
 """
 
 import argparse
@@ -27,6 +28,7 @@ import torch
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from scripts.bench_stages import CLASSES, MODES, PerSample, Stage, feeder_of, invent, loader  # noqa: E402
+from util import display  # noqa: E402
 from util.hardware import flops, hardware, peak_tflops  # noqa: E402
 from util.loader import cores  # noqa: E402
 from util.logging import versions  # noqa: E402
@@ -36,59 +38,55 @@ PARTS = ("pretrain", "finetune", "inference", "feeder")
 SIZES = {"dim_feat": 256, "depth": 8, "decoder_depth": 5, "num_frames": 120, "num_joints": 25}
 
 
-def serve(pipe, part, name, path, o):
-    """A process of one mode, so that memory and allocator are its own: runs the methods of its Stage that it is sent."""
+def turn(pipe, part, name, path, o):
+    """One repeat of a mode, in a process of its own; before it one of burn-in."""
     device = torch.device(o.device)
     torch.set_num_threads(o.threads)
+    display.be_quiet(True)
     if device.type == "cpu" and not MODES[name].release:
         keep_freed()
     stage = Stage(part, MODES[name], feeder_of(path, o), o, device)
-    pipe.send(stage.names)
-    while True:
-        method, *args = pipe.recv()
-        pipe.send(getattr(stage, method)(*args))
+    stage.run()
+    seconds = stage.run()
+    pipe.send({"names": stage.names, "gib": stage.memory(), "busy": stage.busy(seconds["wall"])} | seconds)
 
 
 def measure(part, path, o):
     """Medians over interleaved repeats: {mode: numbers}."""
-    spawn, modes = multiprocessing.get_context("spawn"), [m for m in o.modes if m != "compile" or part != "inference"]
-    device, pipes, processes, rows = torch.device(o.device), {}, [], {}
-    peaks = {amp: o.peak_tflops or peak_tflops(device, amp) for amp in {MODES[name].amp for name in modes}}
+    spawn, modes, rows = multiprocessing.get_context("spawn"), [m for m in o.modes if m != "compile" or part != "inference"], {}
+    peaks = {amp: o.peak_tflops or peak_tflops(torch.device(o.device), amp) for amp in {MODES[name].amp for name in modes}}
 
-    def ask(name, *call):
-        if call:
-            pipes[name].send(call)
+    def alone(name):
+        here, there = spawn.Pipe(duplex=False)
+        process = spawn.Process(target=turn, args=(there, part, name, path, o))
+        process.start()
+        there.close()
         try:
-            return pipes[name].recv()
+            return here.recv()
         except EOFError:
             sys.exit(f"bench: {part} cannot be run in mode {name}, see above")
-
-    try:
-        for name in modes:
-            pipes[name], other = spawn.Pipe()
-            processes.append(spawn.Process(target=serve, args=(other, part, name, path, o)))
-            processes[-1].start()
-            other.close()
-        names = {name: ask(name) for name in modes}
-        repeats = [{name: ask(name, "run") for name in modes} for _ in range(o.repeats + 1)][1:]  # the first is burn-in
-        for name in modes:
-            middle = {k: statistics.median(r[name][k] for r in repeats) for k in ("wall", *names[name])}
-            speed, peak = o.steps * o.batch_size / middle["wall"], peaks[MODES[name].amp]
-            tflops = speed * flops(part, classes=CLASSES, **{k: getattr(o, k) for k in SIZES}) / 1e12
-            rows[name] = {
-                "samples_per_s": speed,
-                "share": {k: middle[k] / sum(middle[n] for n in names[name]) for k in names[name]},
-                "tflops": tflops,
-                "peak_tflops": peak,
-                "mfu": tflops / peak,
-                "processor_s": min(r[name]["processor"] for r in repeats) / o.steps,
-                "peak_gib": ask(name, "memory"),
-                "busy": ask(name, "busy", middle["wall"]),
-                "repeats": [r[name]["wall"] for r in repeats],
-            }
-    finally:
-        for process in processes:
+        finally:
             process.kill()
+            process.join()
+
+    turns = [{name: alone(name) for name in modes} for _ in range(o.repeats)]
+    for name in modes:
+        own = [each[name] for each in turns]
+        names = own[0]["names"]
+        middle = {k: statistics.median(each[k] for each in own) for k in ("wall", *names)}
+        speed, peak = o.steps * o.batch_size / middle["wall"], peaks[MODES[name].amp]
+        tflops = speed * flops(part, classes=CLASSES, **{k: getattr(o, k) for k in SIZES}) / 1e12
+        rows[name] = {
+            "samples_per_s": speed,
+            "share": {k: middle[k] / sum(middle[n] for n in names) for k in names},
+            "tflops": tflops,
+            "peak_tflops": peak,
+            "mfu": tflops / peak,
+            "processor_s": min(each["processor"] for each in own) / o.steps,
+            "peak_gib": max(each["gib"] for each in own),
+            "busy": None if own[0]["busy"] is None else statistics.median(each["busy"] for each in own),
+            "repeats": [each["wall"] for each in own],
+        }
     return rows
 
 
@@ -132,7 +130,7 @@ def options(argv=None):
     p.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     p.add_argument("--threads", type=int, default=cores(), help="CPU threads")
     p.add_argument("--batch_size", type=int, help="default: 8 on a CPU, 128 on a GPU")
-    p.add_argument("--steps", type=int, help="steps per repeat; default: 1 on a CPU, 20 on a GPU")
+    p.add_argument("--steps", type=int, help="steps per repeat; default: 2 on a CPU, 20 on a GPU")
     p.add_argument("--repeats", type=int, default=5)
     p.add_argument("--num_workers", type=int, help="loader processes (not of release); default: 0 on a CPU, 4 on a GPU")
     p.add_argument("--empty", type=float, default=0.5, help="share of the second bodies that are all zeros")
@@ -144,7 +142,7 @@ def options(argv=None):
     o = p.parse_args(argv)
     if o.quick:
         o.dim_feat, o.depth, o.decoder_depth, o.num_frames, o.num_joints, o.repeats = 32, 2, 1, 16, 5, 1
-    for key, values in {"batch_size": (8, 128), "steps": (1, 20), "num_workers": (0, 4)}.items():
+    for key, values in {"batch_size": (8, 128), "steps": (2, 20), "num_workers": (0, 4)}.items():
         if getattr(o, key) is None:
             setattr(o, key, values[o.device.startswith("cuda")])
     return o
