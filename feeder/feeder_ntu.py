@@ -1,6 +1,5 @@
 """The data set of every stage: skeleton sequences out of one npz, cropped, resized and augmented."""
 
-import warnings
 from contextlib import contextmanager, suppress
 
 import numpy as np
@@ -99,7 +98,8 @@ class Feeder(Dataset):
         self.names, self.groups = arrays.get(f"name_{self.key}"), arrays.get(f"group_{self.key}")
         self.valid_frames = arrays.get(f"valid_frames_{self.key}")
         self.skeleton = {key: np.array(arrays[key]) for key in ("parents", "layout") if key in arrays}
-        self.told, self.complaints = about.read(arrays, self.num_joints)
+        self.told, complaints = about.read(arrays, self.num_joints)
+        self.complaints = [f"{self.data_path}: {complaint}; left out" for complaint in complaints]
         self.class_names = self.told.get("class_names")
         expected = 3 * self.num_joints * self.num_bodies
         if self.x.ndim != 3 or self.x.shape[2] != expected:
@@ -214,9 +214,7 @@ class Feeder(Dataset):
 
     def about(self):
         """What a model has to know of its data to judge other recordings, as plain values: num_joints, num_bodies and, where they
-        are known, parents and the KEYS of feeder.about. What cannot be is left out with a warning."""
-        for complaint in self.complaints:
-            warnings.warn(f"{self.data_path}: {complaint}; left out", stacklevel=2)
+        are known, parents and the KEYS of feeder.about. What cannot be is left out and stands in `complaints`."""
         sizes = {"num_joints": self.num_joints, "num_bodies": self.num_bodies}
         known = {"joint_names": self.joint_names()}
         with suppress(ValueError):  # a skeleton nobody has described

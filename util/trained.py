@@ -1,5 +1,6 @@
 """Models out of checkpoints alone, in evaluation mode."""
 
+import sys
 from argparse import Namespace
 from dataclasses import dataclass
 from pathlib import Path
@@ -89,11 +90,11 @@ def skeleton(content, path, made_with, data_path=None):
     umurl, count = checkpoint.architecture(content) == "umurl", joints(content, path)
     named = str(made_with.get("data_path") or "")
     if data_path:
-        found, where = _told(Feeder(data_path, "test").about(), data_path), data_path
+        found, where = _of_npz(data_path), data_path
     elif "config" in content and "data" in content:
         found, where = _told(content["data"], path), path
     else:
-        found, where = _told(Feeder(named, "test").about(), named) if Path(named).is_file() else None, None
+        found, where = _of_npz(named) if Path(named).is_file() else None, None
     if found and count == found.num_joints * (found.num_bodies if umurl else 1):
         return found
     if where:
@@ -106,6 +107,13 @@ def skeleton(content, path, made_with, data_path=None):
     where = f", {named}," if named else ""
     raise ValueError(f"{path}: has {count} joints, and the npz it was trained on{where} is not here to say how many bodies these "
                      "are; name it with --data_path")  # fmt: skip
+
+
+def _of_npz(path):
+    data = Feeder(path, "test")
+    for complaint in data.complaints:
+        print(f"warning: {complaint}", file=sys.stderr)
+    return _told(data.about(), path)
 
 
 def _told(told, where):

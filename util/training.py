@@ -29,6 +29,8 @@ def fit(args, device, model, data, loader, optimizer, loss_of, evaluate=None, tr
     run is asked to stop.
     """
     first, best, metrics, progress, about = 0, None, {}, None, data.about()
+    for complaint in data.complaints:
+        tell(f"warning: {complaint}")
     scaler = grad_scaler(device, args.enable_amp)
     resumed = find_resumed(args)
     if resumed:
