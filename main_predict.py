@@ -37,7 +37,7 @@ def build_parser():
                         "the checkpoint is one of before it kept bodies, bones, class names and origin")
     parser.add_argument("--center", metavar="JOINT", help="put the origin at this joint (name or number) of the first frame, as "
                         "in the training data, or 'none' (default: as the training data, or their name, say)")
-    sequences.add_unit(parser, default=None, what="of bare arrays, if not that of the training data's (else m)")
+    sequences.add_unit(parser, default=None, what="of arrays and rows, if not that of the training data (else m)")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N [auto]")
     parser.add_argument("--batch_size", type=int, default=32, help="recordings or windows at a time [32]")
     parser.add_argument("--quiet", action="store_true", help="answers and errors alone")
@@ -64,7 +64,7 @@ def main(argv=None):
     model = trained.classifier(content, args.checkpoint, made_with, data).to(device)
     recipe = centred(recipe, args.center, data).with_copies(data.num_bodies, data.second_body)
     unit = args.unit or data.unit or 1.0
-    preparation = inputs.Preparation(recipe, data.num_joints, data.num_bodies, unit, own=data.unit is not None)
+    preparation = inputs.Preparation(recipe, data.num_joints, data.num_bodies, unit, data.coordinates)
     about, lines = describe(args.checkpoint, content, made_with, data, preparation, classes, bool(names))
     if not args.quiet:
         print(*lines, sep="\n", file=sys.stderr)

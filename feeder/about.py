@@ -45,7 +45,15 @@ def _number(value):
 def _center(value, num_joints):
     """the number of a joint, or -1"""
     number = _number(value)
-    if number not in range(-1, num_joints):
+    if not number.is_integer() or not -1 <= number < num_joints:
+        raise ValueError
+    return int(number)
+
+
+def _coordinates(value, _):
+    """2 or 3"""
+    number = _number(value)
+    if number not in (2, 3):
         raise ValueError
     return int(number)
 
@@ -66,4 +74,7 @@ def _second_body(value, _):
     return word
 
 
-KEYS = {"joint_names": _joint_names, "class_names": _texts, "center": _center, "unit": _unit, "second_body": _second_body}
+KEYS = {
+    "joint_names": _joint_names, "class_names": _texts, "center": _center, "unit": _unit, "coordinates": _coordinates,
+    "second_body": _second_body,
+}  # fmt: skip

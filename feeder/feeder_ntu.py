@@ -206,11 +206,13 @@ class Feeder(Dataset):
             raise ValueError(f"{self.data_path}: {error}") from error
 
     def joint_names(self):
-        """V names or None: the file's own, else those of its layout or, where it says nothing of its skeleton, of the layout with
-        so many joints."""
-        own, layouts = self.told.get("joint_names"), [self.layout] if self.skeleton else LAYOUTS
-        of_layout = (list(LAYOUTS[name][0]) for name in layouts if name in LAYOUTS)
-        return own or next((names for names in of_layout if len(names) == self.num_joints), None)
+        """V names or None: the file's own, else those of its layout or, where it says nothing of its skeleton, of the Kinect that
+        has so many joints."""
+        if "joint_names" in self.told:
+            return self.told["joint_names"]
+        layouts = [self.layout] if "layout" in self.skeleton else [] if self.skeleton else ["kinect_v2", "kinect_v1"]
+        named = (list(LAYOUTS[layout][0]) for layout in layouts if layout in LAYOUTS)
+        return next((names for names in named if len(names) == self.num_joints), None)
 
     def about(self):
         """What a model has to know of its data to judge other recordings, as plain values: num_joints, num_bodies and, where they

@@ -9,9 +9,9 @@ default   what the mains do          amp   --enable_amp          compile   --com
 all       --enable_amp --skip_empty_bodies --data_on_device, on a GPU also --compile
 
 Modes take turns, each in a new process that is alone on the machine, after as many steps of burn-in: with other processes' memory
-around, `release`, which takes and gives back gigabytes in every step, was a third slower. Medians over the repeats, of processor
-time (all cores, without data loader processes) the least. The data are INVENTED: random walks, --empty of the second bodies all
-zeros. Preparing raw recordings: scripts/bench_prepare.py.
+around, `release`, which takes and gives back gigabytes in every step, was a third to a half slower. Medians over the repeats, of
+processor time (all cores, without data loader processes) the least. The data are INVENTED: random walks, --empty of the second
+bodies all zeros. Preparing raw recordings: scripts/bench_prepare.py.
 """
 
 import argparse
@@ -51,10 +51,9 @@ def turn(pipe, part, name, path, o):
     pipe.send({"names": stage.names, "gib": stage.memory(), "busy": stage.busy(seconds["wall"])} | seconds)
 
 
-def measure(part, path, o):
-    """Medians over interleaved repeats: {mode: numbers}."""
-    spawn, modes, rows = multiprocessing.get_context("spawn"), [m for m in o.modes if m != "compile" or part != "inference"], {}
-    peaks = {amp: o.peak_tflops or peak_tflops(torch.device(o.device), amp) for amp in {MODES[name].amp for name in modes}}
+def measure(part, modes, peaks, path, o):
+    """Medians over interleaved repeats: {mode: numbers}. peaks: {whether with --enable_amp: TFLOP/s}."""
+    spawn, rows = multiprocessing.get_context("spawn"), {}
 
     def alone(name):
         here, there = spawn.Pipe(duplex=False)
@@ -66,8 +65,7 @@ def measure(part, path, o):
         except EOFError:
             sys.exit(f"bench: {part} cannot be run in mode {name}, see above")
         finally:
-            process.kill()
-            process.join()
+            process.join()  # with its loader's workers
 
     turns = [{name: alone(name) for name in modes} for _ in range(o.repeats)]
     for name in modes:
@@ -154,11 +152,15 @@ def main(argv=None):
     torch.set_num_threads(o.threads)
     print(f"{date.today()}: {hardware(device)}, {o.threads} CPU threads, torch {torch.__version__}, batch {o.batch_size}, "
           f"INVENTED data, {o.empty:.0%} of the second bodies empty\n")  # fmt: skip
+    peaks = {amp: o.peak_tflops or peak_tflops(device, amp) for amp in {MODES[name].amp for name in o.modes}}
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "bench.npz")
         invent(path, o, samples=max(64, 2 * o.batch_size))
         for part in o.parts:
-            results[part] = measure_feeder(path, o) if part == "feeder" else measure(part, path, o)
+            modes = [mode for mode in o.modes if (mode, part) != ("compile", "inference")]
+            if not modes:
+                continue
+            results[part] = measure_feeder(path, o) if part == "feeder" else measure(part, modes, peaks, path, o)
             print(table(part, results[part]) + "\n", flush=True)
     print("TFLOP/s: of both bodies, by formula, also where a mode leaves some out.")
     if o.json:

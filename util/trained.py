@@ -33,6 +33,7 @@ class Skeleton:
     class_names: list | None = None
     center: int | None = None
     unit: float | None = None
+    coordinates: int | None = None
     second_body: str | None = None
 
     def parents(self):

@@ -141,7 +141,7 @@ def generate(raws, out, name="own", table=None, joints_key="joints", offset_key=
                   class_names=np.array([" ".join(label) for label in number]),
                   joint_names=None if skeleton.layout else skeleton.joint_names,
                   parents=None if skeleton.layout else skeleton.parents,
-                  center=-1 if origin is None else origin, unit=unit)  # fmt: skip
+                  center=-1 if origin is None else origin, unit=unit, coordinates=facts[0][1][6])  # fmt: skip
     counts = ", ".join(f"{len(splits[key].names):,} {key}" for key in SIDES)
     notes = [", z is 0"] * (facts[0][1][6] == 2) + ["; no bones: see --layout and --joints"] * (skeleton.parents is None)
     print(f"{path}: {counts}, {len(number)} classes, up to {num_frames} frames, {num_bodies} bodies, {num_joints} joints",

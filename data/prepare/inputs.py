@@ -25,14 +25,14 @@ class Clip:
 
 @dataclass(frozen=True)
 class Preparation:
-    """What becomes of a recording. recipe: of the training data; V and M: of the model; unit: metres per unit of bare arrays;
-    own: whether the training data were one's own, so that text files are as data/own takes them, a row per frame."""
+    """What becomes of a recording. recipe: of the training data; V and M: of the model; unit: metres per unit of arrays and rows;
+    coordinates: of a row of a text file, None if the training data were none of data/own, so that .txt is a file of PKU-MMD."""
 
     recipe: Recipe
     num_joints: int
     num_bodies: int
     unit: float = 1.0
-    own: bool = False
+    coordinates: int | None = None
 
     def rows(self, persons):
         """Persons (M, T, V, 3) -> rows (T, num_bodies·V·3) float32 as in an npz; frames without anybody are left out.
@@ -115,8 +115,9 @@ def _loose(name, read, preparation):
 
 def _text(file, preparation):
     def read():
-        if preparation.own or file.suffix == ".csv":
-            return _array(recordings.read_rows(file, preparation.num_joints), preparation.unit)
+        if preparation.coordinates or file.suffix == ".csv":
+            rows = recordings.read_rows(file, preparation.num_joints, preparation.coordinates or 3)
+            return _array(rows, preparation.unit)
         return pku.read_frames(file).reshape(-1, pku.NUM_BODIES, pku.NUM_JOINTS, 3).swapaxes(0, 1)
 
     return [_loose(str(file), read, preparation)]

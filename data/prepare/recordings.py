@@ -186,14 +186,13 @@ def read_file(path, form=None):
     return rows.reshape(len(rows), bodies, joints, dims).swapaxes(0, 1)
 
 
-def read_rows(path, num_joints):
-    """As `read_file` of a text file of V joints: of three coordinates or, if these do not fit a row, of two."""
+def read_rows(path, num_joints, dims):
+    """As `read_file` of a text file of any number of bodies of V joints of C coordinates. Raises ValueError naming it."""
     rows = _numbers(path)
-    for dims in (3, 2):
-        bodies, rest = divmod(rows.shape[1], num_joints * dims)
-        if not rest:
-            return rows.reshape(len(rows), bodies, num_joints, dims).swapaxes(0, 1)
-    raise ValueError(f"{path}: {rows.shape[1]} numbers a row; {num_joints} joints have {3 * num_joints} for each body")
+    bodies, rest = divmod(rows.shape[1], num_joints * dims)
+    if rest:
+        raise ValueError(f"{path}: {rows.shape[1]} numbers a row; {num_joints} joints have {dims * num_joints} for each body")
+    return rows.reshape(len(rows), bodies, num_joints, dims).swapaxes(0, 1)
 
 
 def _numbers(path):

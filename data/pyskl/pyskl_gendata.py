@@ -151,7 +151,8 @@ def generate(path, out, name=None, layout=None, num_bodies=2, second_body="zeros
         }
         paths.append(out / f"{'_'.join(filter(None, (name or path.stem, protocol)))}.npz")
         write_dataset(paths[-1], splits, samples.num_frames, samples.num_classes, samples.num_joints, num_bodies, layout,
-                      center=-1 if origin is None else origin, unit=unit, second_body=second_body)  # fmt: skip
+                      center=-1 if origin is None else origin, unit=unit, coordinates=samples.dims,
+                      second_body=second_body)  # fmt: skip
         counts = ", ".join(f"{len(rows):,} {key}" for key, rows in chosen.items())
         print(f"{paths[-1]}: {counts}, {samples.num_classes} classes, {samples.num_frames} frames, {samples.num_joints} joints"
               + (", z is 0" if samples.dims == 2 else ""))  # fmt: skip

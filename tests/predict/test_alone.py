@@ -64,6 +64,20 @@ def test_text_is_what_own_gendata_takes(millimetres, predict, tmp_path):
     assert code == 2 and "5.csv: 5 numbers a row; 4 joints have 12 for each body" in messages
 
 
+def test_three_flat_people_are_not_two_of_three_dimensions(predict, tmp_path):
+    raw, rng = tmp_path / "raw", np.random.default_rng(0)
+    raw.mkdir()
+    for i in range(4):
+        np.savetxt(raw / f"{i}.txt", rng.normal(size=(20, 3 * 4 * 2)).cumsum(0))
+    table = "".join(f"\n{i},{CLASSES[i % 2]},{'train' if i < 2 else 'test'},{i}" for i in range(4))
+    (raw / "labels.csv").write_text("name,label,split,group" + table)
+    npz = own.generate([raw], tmp_path, form=(3, 4, 2))
+    path = trained_on(npz, tmp_path / "flat.pth", "linprobe", *MAMP)
+    logits = evaluated("linprobe", path, npz, tmp_path / "eval")
+    result, _, _ = predict(path, raw / "2.txt")
+    np.testing.assert_allclose(shares(result["recordings"][0]), np.exp(logits["2"]) / np.exp(logits["2"]).sum(), atol=1e-5)
+
+
 def test_one_person_is_copied_where_the_training_data_did(predict, tmp_path):
     rng = np.random.default_rng(1)
     notes = [
@@ -89,7 +103,7 @@ def test_a_checkpoint_tells_what_its_npz_does(millimetres):
     content, data = checkpoint.load(path), Feeder(npz)
     assert content["data"] == {
         "num_joints": 4, "num_bodies": 1, "parents": [0, 0, 1, 1], "joint_names": ["hip", "chest", "head", "hand"],
-        "class_names": ["fast", "slow"], "center": 0, "unit": 0.001,
+        "class_names": ["fast", "slow"], "center": 0, "unit": 0.001, "coordinates": 3,
     }  # fmt: skip
     found = trained.skeleton(content, path, {})
     assert found.parents().tolist() == data.parents().tolist() and found.class_names == data.class_names
@@ -99,8 +113,8 @@ def test_a_checkpoint_tells_what_its_npz_does(millimetres):
     ("key", "value"),
     [("num_joints", 0), ("num_joints", None), ("num_joints", 5), ("num_bodies", True), ("num_bodies", "2"),
      ("num_bodies", 10**12), ("parents", [0, 0, 1]), ("parents", [1, 0, 1, 1]), ("joint_names", ["hip"]), ("class_names", "fast"),
-     ("class_names", [[1]]), ("center", 4), ("center", -2), ("center", 0.5), ("unit", 0), ("unit", float("nan")),
-     ("unit", "mm"), ("unit", 10**400), ("unit", True), ("second_body", "mirror"),
+     ("class_names", [[1]]), ("center", 4), ("center", -2), ("center", 0.5), ("coordinates", 4), ("unit", 0),
+     ("unit", float("nan")), ("unit", "mm"), ("unit", 10**400), ("unit", True), ("second_body", "mirror"),
      ("second_body", torch.ones(2, requires_grad=True))],
 )  # fmt: skip
 def test_what_no_data_have_is_refused_in_one_line(millimetres, predict, key, value):
@@ -158,4 +172,11 @@ def test_joints_of_a_known_layout_have_its_names(npz, arrays):
     twenty |= {"num_joints": 20, "num_bodies": 1}
     chain = {"parents": np.maximum(np.arange(20) - 1, 0)}
     assert names(**twenty) == list(joint_names("kinect_v1")) and names(**twenty, **chain) is None
+    other = {key: value[..., :51] for key, value in twenty.items() if key[0] == "x"} | {"num_joints": 17, "num_bodies": 1}
+    assert names(**other) is None and names(**other, layout="coco17") == list(joint_names("coco17"))
     assert names(**twenty, **chain, layout="kinect_v1") == list(joint_names("kinect_v1"))
+
+
+def test_a_huge_number_of_joints_is_an_error_at_once(npz, arrays):
+    with pytest.raises(ValueError, match="joints need"):
+        Feeder(npz(arrays | {"num_joints": 10**12, "center": 0.5}))
