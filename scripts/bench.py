@@ -15,6 +15,7 @@ bodies all zeros. Preparing raw recordings: scripts/bench_prepare.py.
 """
 
 import argparse
+import gc
 import json
 import multiprocessing
 import statistics
@@ -48,7 +49,10 @@ def turn(pipe, part, name, path, o):
     stage = Stage(part, MODES[name], feeder_of(path, o), o, device)
     stage.run()
     seconds = stage.run()
-    pipe.send({"names": stage.names, "gib": stage.memory(), "busy": stage.busy(seconds["wall"])} | seconds)
+    numbers = {"names": stage.names, "gib": stage.memory(), "busy": stage.busy(seconds["wall"])} | seconds
+    del stage
+    gc.collect()  # ends the loader's workers
+    pipe.send(numbers)
 
 
 def measure(part, modes, peaks, path, o):
@@ -65,7 +69,7 @@ def measure(part, modes, peaks, path, o):
         except EOFError:
             sys.exit(f"bench: {part} cannot be run in mode {name}, see above")
         finally:
-            process.join()  # with its loader's workers
+            process.join()
 
     turns = [{name: alone(name) for name in modes} for _ in range(o.repeats)]
     for name in modes:
