@@ -26,10 +26,19 @@ def written_aside(path, previous=None):
 
 
 def replace(source, path, previous=None):
-    """Rename `source` to `path`; what had that name before gets the name `previous` in the same folder, if one is given."""
+    """Rename `source` to `path`, which at no moment is missing; what had that name before gets the name `previous` in the same
+    folder, if one is given. Without hard links there is a moment in which only the previous one is there."""
     path = Path(path)
     if previous and path.exists():
-        os.replace(path, path.with_name(previous))
+        older, aside = path.with_name(previous), path.with_name(previous + ".part")
+        aside.unlink(missing_ok=True)
+        try:
+            os.link(path, aside)
+        except OSError:
+            os.replace(path, older)
+        else:
+            os.replace(aside, older)
+            aside.unlink(missing_ok=True)  # a rename onto another name of the same file does nothing
     os.replace(source, path)
 
 

@@ -2,6 +2,7 @@
 
 import argparse
 import collections
+import os
 import pickle
 
 import pytest
@@ -298,3 +299,31 @@ def test_a_released_encoder_is_described_as_such(shared):
     about = checkpoint.describe(checkpoint.load(path), path)
     assert (about["format"], about["stage"], about["epoch"], about["dataset"]) == ("released", "pretrain", 399, "ntu60_xsub")
     assert (about["method"], about["epochs"], about["mask_ratio"], about["decoder_depth"]) == ("mamp", 400, 0.9, 2)
+
+
+@pytest.mark.parametrize("links", [True, False])
+def test_the_last_checkpoint_has_its_name_at_every_moment(tmp_path, monkeypatch, links):
+    """Killed before any of the renames: the old file has its name or, where there are no links, at least that of the previous."""
+    path, previous, rename = tmp_path / "last.pth", tmp_path / "previous.pth", os.replace
+    if not links:
+        monkeypatch.setattr(os, "link", lambda *_: (_ for _ in ()).throw(OSError("no links")))
+    checkpoint.save(path, {"model": {}, "epoch": 0})
+    for epoch in range(1, 4):
+        for survive in range(2):
+            left = [survive]
+
+            def dying(source, target, left=left):
+                if not left[0]:
+                    raise KeyboardInterrupt
+                left[0] -= 1
+                rename(source, target)
+
+            with monkeypatch.context() as dies:
+                dies.setattr(os, "replace", dying)
+                with pytest.raises(KeyboardInterrupt):
+                    checkpoint.save(path, {"model": {}, "epoch": epoch}, previous=previous.name)
+            there = path if links or not survive else previous
+            assert checkpoint.load(there)["epoch"] == epoch - 1
+        checkpoint.save(path, {"model": {}, "epoch": epoch}, previous=previous.name)
+        assert [checkpoint.load(file)["epoch"] for file in (path, previous)] == [epoch, epoch - 1]
+        assert {file.name for file in tmp_path.iterdir()} == {path.name, previous.name}
