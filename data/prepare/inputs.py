@@ -26,7 +26,7 @@ class Clip:
 @dataclass(frozen=True)
 class Preparation:
     """What becomes of a recording. recipe: of the training data; V and M: of the model; unit: metres per unit of arrays and rows;
-    coordinates: of a row of a text file, None if the training data were none of data/own, so that .txt is a file of PKU-MMD."""
+    coordinates: of a row of a text file, None if data/own or data/pyskl did not make the training data: .txt is PKU-MMD's."""
 
     recipe: Recipe
     num_joints: int
