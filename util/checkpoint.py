@@ -8,14 +8,16 @@ import os
 import shutil
 import sys
 import zipfile
+from functools import cache
 from pathlib import Path
 
 import torch
 import torch.nn.functional as F
 
-from util import published, weights
+from util import distributed, published, weights
 from util.files import replace, sha256, written_aside
-from util.options import DEFAULT_METHOD, GROUPS
+from util.options import DEFAULT_METHOD, GROUPS, OPTIONS
+from util.values import convert, shown
 
 LAST, PREVIOUS, BEST = "checkpoint-last.pth", "checkpoint-previous.pth", "checkpoint-best.pth"
 
@@ -70,6 +72,11 @@ def load(path):
     for key, value in content["model"].items():  # a tensor that repeats a few numbers takes no room in a file
         if value.nbytes > value.untyped_storage().nbytes():
             raise ValueError(f"{path}: {key} says shape {tuple(value.shape)}, more than the file holds")
+    if "config" not in content and type(content.get("epoch", 0)) is not int:
+        try:
+            content["epoch"] = convert(OPTIONS["epochs"], content["epoch"], path)
+        except ValueError:
+            _warn(f"warning: {path}: epoch: {shown(content.pop('epoch'))} is not a whole number; left out")
     for key, kind in (("config", dict), ("data", dict), ("epoch", int)):
         if (key != "data" or "config" in content) and not isinstance(content.get(key, kind()), kind):
             raise ValueError(f"{path}: {key} is not what a checkpoint has there")
@@ -142,16 +149,30 @@ def stage(content):
 
 
 def settings(content, path="checkpoint"):
-    """The options a checkpoint was made with, under our names: {} if it does not say."""
+    """The options a checkpoint was made with, under our names: {} if it does not say.
+
+    Settings of a published file that cannot be read are left out with one line of warning.
+    """
     if "config" in content:
         return content["config"]
     args = content.get("args")
-    if not isinstance(args, argparse.Namespace):
+    args = vars(args) if isinstance(args, argparse.Namespace) else args
+    if not isinstance(args, dict):
         return {}
-    try:
-        return published.translate(vars(args), path)
-    except ValueError:  # the weights are what counts; sizes are checked against them
-        return dict(getattr(args, "model_args", {}))
+    told, complaints = published.settings(args, path)
+    norm = content["model"].get("norm.weight")  # (D,) of a MAMP
+    if norm is not None and norm.numel() % told.get("num_heads", 1):
+        complaints.append(f"num_heads: {told.pop('num_heads')} does not divide the width {norm.numel()}")
+    if complaints:  # the weights are what counts
+        _warn(f"warning: {path}: of its settings, these are not read: {'; '.join(complaints)}")
+    return told
+
+
+@cache
+def _warn(line):
+    """A warning, once, on rank 0, and not among the answers."""
+    if distributed.is_main():
+        print(line, file=sys.stderr, flush=True)
 
 
 def sizes(content, path, head=False):
@@ -164,7 +185,12 @@ def sizes(content, path, head=False):
         found = weights.sizes(content["model"], head)
     except (KeyError, ValueError, IndexError, ZeroDivisionError) as error:
         raise ValueError(f"{path}: not the weights of a skeleton transformer (looking for {error})") from error
-    told = ("num_heads", "qk_scale", "input_stream") if architecture(content) == "mamp" else ("num_heads",)
+    if architecture(content) == "mamp":
+        told = ("num_heads", "qk_scale", "input_stream")
+        if "num_heads" not in made_with:
+            _warn(f"warning: {path}: does not tell num_heads; {OPTIONS['num_heads'].default} unless it is told")
+    else:
+        told = ("num_heads",)
     if head and architecture(content) == "umurl":
         told += ("features",)
     return found | {key: made_with[key] for key in told if key in made_with}

@@ -4,8 +4,7 @@ In each file, what it says of the stage, and of the method, stands above the res
 """
 
 import argparse
-import difflib
-import reprlib
+from functools import cache
 from pathlib import Path
 
 import yaml
@@ -13,20 +12,9 @@ import yaml
 from util import checkpoint, distributed, published
 from util.files import write_text
 from util.options import DEFAULT_METHOD, GROUPS, METHODS, OPTIONS, STAGES
+from util.values import check, convert, known
 
 FOLDER = Path(__file__).resolve().parent.parent / "config"
-AT_LEAST_ONE = (
-    "epochs", "batch_size", "effective_batch_size", "accum_iter", "num_frames", "min_frames", "motion_stride", "dim_in",
-    "dim_feat", "depth", "num_heads", "t_patch_size", "decoder_dim_feat", "decoder_depth", "head_dim", "eval_freq", "save_freq",
-    "print_freq", "k", "projector_dim",
-)  # fmt: skip
-
-NOT_NEGATIVE = (
-    "lr", "min_lr", "weight_decay", "warmup_epochs", "num_workers", "save_minutes", "layer_decay", "momentum", "val_groups",
-)  # fmt: skip
-SHARES = ("drop_rate", "attn_drop_rate", "drop_path_rate", "head_dropout", "smoothing")
-
-
 def parse(stage, argv=None):
     """Options of `stage` from --config, --dataset, a checkpoint and the rest of the command line, as a Namespace.
 
@@ -39,8 +27,11 @@ def parse(stage, argv=None):
     parser = build_parser(stage)
     given, unknown = parser.parse_known_args(argv)
     if unknown:
+        replaced = published.instead(unknown[0])
+        if replaced:
+            raise ValueError(f"option {unknown[0]!r} is one of the published code; here: {replaced}")
         name = unknown[0].split("=")[0].lstrip("-")
-        _known(name, list(vars(given)), "option")
+        known(name, list(vars(given)), "option")
         raise ValueError(f"option {unknown[0]!r} does not belong here")
     given = {k: v for k, v in vars(given).items() if v is not None}
     config, dataset = given.pop("config", None), given.pop("dataset", None)
@@ -65,7 +56,7 @@ def parse(stage, argv=None):
         if source:
             method = encoder
         elif "method" not in stated:  # a registered one goes on as itself
-            told = checkpoint.settings(content).get("method")
+            told = checkpoint.settings(content, held).get("method")
             method = told if isinstance(told, str) and METHODS.get(told) == encoder else encoder
     of_method = {o.name: o.default for o in OPTIONS.values() if o.belongs(stage, method)}
     foreign = [name for name in given if name not in of_method]
@@ -81,11 +72,12 @@ def parse(stage, argv=None):
     if values["data_path"] is None:
         raise ValueError("data_path: no data set given; use --dataset NAME (a file of config/dataset) or --data_path FILE.npz")
     if not resolved and not dataset:
-        values["dataset"] = Path(values["data_path"]).stem.lower()
+        stem = Path(values["data_path"]).stem.lower()
+        values["dataset"] = npz_names().get(stem, stem)
     values["output_dir"] = values["output_dir"] or _output_dir(stage, values)
     if values.get("subset_seed", 0) is None:
         values["subset_seed"] = 0 if values["subset"] == "released" else values["seed"]
-    _check(values)
+    check(values)
     return argparse.Namespace(stage=stage, **values)
 
 
@@ -94,8 +86,15 @@ def _dataset(name):
     if Path(name).suffix or Path(name).is_file():
         return name
     names = sorted(file.stem for file in (FOLDER / "dataset").glob("*.yaml"))
-    _known(name, names, "data set")
+    known(name, names, "data set")
     return FOLDER / "dataset" / f"{name}.yaml"
+
+
+@cache
+def npz_names():
+    """{stem of an npz in lower case: the data set of config/dataset that it holds}: published files only name the npz."""
+    files = (FOLDER / "dataset").glob("*.yaml")
+    return {Path(yaml.safe_load(file.read_text())["data_path"]).stem.lower(): file.stem for file in sorted(files, reverse=True)}
 
 
 def _sizes(content, path, stage, given, head):
@@ -113,41 +112,6 @@ def _output_dir(stage, values):
     if values.get("eval"):
         return str(Path(values["eval"]).with_suffix("")) + "-eval"
     return f"output/{stage}"
-
-
-def _check(values):
-    """ValueError for numbers outside their range."""
-    for name in AT_LEAST_ONE:
-        if values.get(name) is not None and values[name] < 1:
-            raise ValueError(f"{name} {values[name]}: at least 1")
-    for name, value in values.items():
-        if isinstance(value, int) and abs(value) >= 2**31 and name not in ("seed", "subset_seed"):
-            raise ValueError(f"{name} {value}: at most {2**31 - 1}")
-    for name in ("seed", "subset_seed"):
-        if not 0 <= (values.get(name) or 0) < 2**31:
-            raise ValueError(f"{name} {values[name]}: from 0 to {2**31 - 1}")
-    for name in NOT_NEGATIVE:
-        if values.get(name) is not None and values[name] < 0:
-            raise ValueError(f"{name} {values[name]}: not below 0")
-    for name in SHARES:
-        if values.get(name) is not None and not 0 <= values[name] < 1:
-            raise ValueError(f"{name} {values[name]}: a share, at least 0 and below 1")
-    if values.get("clip_grad") is not None and values["clip_grad"] <= 0:
-        raise ValueError(f"clip_grad {values['clip_grad']}: a norm above 0")
-    if not all(0 <= beta < 1 for beta in values.get("betas", ())):
-        raise ValueError(f"betas {' '.join(map(str, values['betas']))}: at least 0 and below 1")
-    if values["method"] == "umurl" and values["input_stream"] != "joint":
-        raise ValueError(f"input_stream {values['input_stream']}: UmURL makes bones and motions itself; --features chooses")
-    if values["method"] == "umurl" and values.get("compile"):  # torch 2.15 on a CPU, in bfloat16: gradients that are not finite
-        raise ValueError("compile: does not work with UmURL; leave it out")
-    if any(step < 0 for step in values.get("lr_steps", ())):
-        raise ValueError(f"lr_steps {' '.join(map(str, values['lr_steps']))}: epochs, not below 0")
-    if not 0 < values.get("mask_ratio", 0.5) < 1:
-        raise ValueError(f"mask_ratio {values['mask_ratio']}: a share of the tokens between 0 and 1")
-    for name, lengths in (("betas", (2,)), ("rot_theta", (1, 3)), ("train_p_interval", (1, 2)), ("test_p_interval", (1,))):
-        many = values.get(name)
-        if many is not None and len(many) not in lengths:
-            raise ValueError(f"{name} {' '.join(map(str, many))}: takes {' or '.join(map(str, lengths))} number(s)")
 
 
 def build_parser(stage):
@@ -211,7 +175,7 @@ def _applying(content, stage, method, path):
     """What a file says of a stage of a method: dicts, the more special later. Keys that do not apply are checked, too."""
     plain = {key: value for key, value in content.items() if key not in ("stages", "methods")}
     for key in plain:
-        _known(key, OPTIONS, f"{path}: key")
+        known(key, OPTIONS, f"{path}: key")
     applying = [plain]
     for kind, names, own in (("stages", STAGES, [stage]), ("methods", METHODS, [METHODS[method], method])):
         exceptions = content.get(kind) or {}
@@ -219,51 +183,10 @@ def _applying(content, stage, method, path):
             one = kind[:-1]
             raise ValueError(f"{path}: {kind}: is not '{one}: {{key: value, ...}}' for each {one} that makes an exception")
         for name, values in exceptions.items():
-            _known(name, names, f"{path}: {kind[:-1]}")
+            known(name, names, f"{path}: {kind[:-1]}")
             values = _applying(values or {}, stage, method, path)
             applying += values if name in own else []
     return applying
-
-
-def _known(name, names, what):
-    if name not in names:
-        near = difflib.get_close_matches(str(name), names, n=1)
-        raise ValueError(f"{what} {name!r} is not known" + (f"; did you mean {near[0]!r}?" if near else ""))
-
-
-_KINDS = {int: "a whole number", float: "a number", bool: "true or false", str: "text"}
-
-
-def convert(option, value, path):
-    """A YAML value as the option's type: YAML reads 1e-3 as a string, here it is a number. Raises ValueError."""
-    if value is None:
-        if option.default is not None:
-            raise ValueError(f"{path}: {option.name}: has no value; leave the key out for its default")
-        return None
-    if option.many:
-        return [_scalar(option, v, path) for v in (value if isinstance(value, list) else [value])]
-    return _scalar(option, value, path)
-
-
-def _scalar(option, value, path):
-    where, kind = f"{path}: {option.name}: {reprlib.repr(value)}", _KINDS[option.kind]
-    if option.choices and value not in option.choices:
-        raise ValueError(f"{where} is not one of {', '.join(option.choices)}")
-    if option.kind is bool or isinstance(value, bool):
-        if option.kind is not bool or not isinstance(value, bool):
-            raise ValueError(f"{where} is not {kind}")
-        return value
-    if isinstance(value, (list, dict)):
-        raise ValueError(f"{where} is not a single value")
-    if option.kind is str:
-        return str(value)
-    try:
-        number = float(value)
-        if option.kind is int and number != int(number):
-            raise ValueError
-        return option.kind(number)
-    except (TypeError, ValueError, OverflowError):
-        raise ValueError(f"{where} is not {kind}") from None
 
 
 def set_batches(args):

@@ -1,31 +1,62 @@
-"""Published configurations (`feeder:`, `model:`, `train_feeder_args:` ...) in our names.
+"""Published settings (`feeder:`, `model:`, `train_feeder_args:` ...) in our names: of a YAML file, a checkpoint, a command line.
 
-One table says what each published key is called here, one which keys must have the value that switches them off. The dotted names
-are compared with those that are known; nothing is ever imported by a name from a file.
+NAMES says what a published name is called here; ASIDE what there is instead of it; OFF what does not exist here, so that only a
+value that switches it off is read. Every other name is the same here. Dotted names are compared with those that are known;
+nothing is ever imported by a name from a file.
 """
 
-from reprlib import repr as shown  # a value out of a file may be large
+from util.options import OPTIONS
+from util.values import check, convert, known, shown
 
-SECTIONS = ("train_feeder_args", "test_feeder_args", "model_args")
+TESTED = ("val_feeder_args", "test_feeder_args")
+SECTIONS = ("train_feeder_args", *TESTED, "model_args")
 MARKS = ("feeder", "model", *SECTIONS)  # a file with one of these keys is a published one
-KNOWN = {
-    "feeder": {"feeder.feeder_ntu.Feeder": {}},
-    "model": {
-        "model.transformer.Transformer": {},
-        "model_mamp.transformer.Transformer": {"target": "motion"},
-        "model.mamp.MAMP": {"target": "motion"},
-    },
+# This feeder draws the share data_ratio on each process anew. A configuration means the share that it names, as the paper does:
+# subset shared (see util.options). A checkpoint tells what was done: subset released.
+SEMI = "feeder.feeder_ntu_semi.Feeder"
+FEEDERS = ("feeder.feeder_ntu.Feeder", SEMI)
+MODELS = {  # what a model's name settles of its pre-training; nothing: a classifier
+    "model.transformer.Transformer": {},
+    "model_mamp.transformer.Transformer": {"target": "motion"},
+    "model_mae.transformer.Transformer": {"target": "joint", "motion_aware_tau": 0},  # takes no tau, whatever a file says
+    "model.mamp.MAMP": {"target": "motion"},
 }
-NAMES = {"window_size": "num_frames", "p_interval": "train_p_interval", "drop_path": "drop_path_rate"}
+GPUS = {"pretrain": 4, "linprobe": 2, "finetune": 2}  # of the published launches; batch_size is the samples on one of them
+
+NAMES = {"window_size": "num_frames", "p_interval": "train_p_interval", "bone": "input_stream", "vel": "input_stream"}
 STREAMS = {"bone": "bone", "vel": "motion"}
-# not ours to set: the launcher's, the data's (classes, joints), or said by the stage
-LEFT_ASIDE = {
-    "config", "start_epoch", "world_size", "rank", "local_rank", "gpu", "distributed", "dist_on_itp", "dist_url", "dist_backend",
-    "pin_mem", "split", "num_classes", "num_joints", "use_mmap",
+# drop_path is one of the published parser, which builds its model from model_args and the drop_path_rate there
+FALLBACK = {"drop_path": "drop_path_rate"}
+
+
+def _all(names, text):
+    return dict.fromkeys(names.split(), text)
+
+
+_MIXED = "samples are not mixed here; leave it out"
+ASIDE = {
+    **_all("world_size rank local_rank gpu distributed dist_on_itp dist_url dist_backend", "torchrun tells the processes"),
+    **_all("num_classes nb_classes num_joints", "the data tell it; for --eval the checkpoint does"),
+    **_all("mask_ratio_inter mask_ratio_intra", "no published model reads it; --mask_ratio"),
+    **_all("cutmix_minmax mixup_prob mixup_switch_prob mixup_mode", _MIXED),
+    **_all("train_feeder_args val_feeder_args test_feeder_args model_args",
+           "its keys are options of their own (--help), or stand in the file of --config"),
+    "feeder": "--data_path or --dataset; --data_ratio for a share of it",
+    "model": "--method and --target",
+    "drop_path": "--drop_path_rate (the published model has that of model_args, too)",
+    "blr": "--lr, which is blr × samples per update / 256",
+    "config": "--config",
+    "start_epoch": "--resume, which goes on after the checkpoint's epoch",
+    "pin_mem": "memory is pinned wherever there is a GPU; leave it out",
+    "split": "--data_path holds both, training and test set",
+    "protocol": "main_linprobe.py and main_finetune.py",
+    "use_mmap": "data are always mapped; leave it out",
 }  # fmt: skip
-SWITCHED_OFF = {
-    "debug", "random_choose", "random_shift", "random_move", "normalization", "mixup", "cutmix", "reprob",
-}  # fmt: skip
+OFF = {
+    **_all("mixup cutmix", _MIXED),
+    **_all("random_choose random_shift random_move normalization reprob", "training crops and rotates, no more; leave it out"),
+    "debug": "--data_ratio takes a share of the samples",
+}
 
 
 def is_published(content):
@@ -33,51 +64,121 @@ def is_published(content):
     return any(key in content for key in MARKS)
 
 
-def translate(content, where, stage=None):
-    """A published configuration as {our option: value}; keys that are not in the tables keep their names.
+def instead(word):
+    """What there is here instead of a published option on a command line ('--dist_url=env://'), or None for any other word."""
+    if not word.startswith("-"):
+        return None
+    name = word.split("=")[0].lstrip("-").replace("-", "_").removeprefix("no_")
+    return f"--{NAMES[name]}" if name in NAMES else (ASIDE | OFF).get(name)
 
-    where: what to call it in messages. stage: refuse a classifier configuration of another stage.
-    Raises ValueError for an unknown feeder or model, for augmentation that does not exist here, and for values that disagree.
+
+def translate(content, where, stage=None, complaints=None):
+    """A published configuration as {our option: value}.
+
+    where: what to call it in messages. stage: that of the main that reads it. Raises ValueError for an unknown key, feeder or
+    model, augmentation that does not exist here, values that disagree, and the configuration of another stage. With
+    `complaints`, a list, such entries are left out and told there.
     """
-    ours = {}
-
-    def put(key, value):
-        if key in LEFT_ASIDE:
-            return
-        if key in SWITCHED_OFF:
-            if value:
-                raise ValueError(f"{where}: {key}: {shown(value)} does not exist here; only a value that switches it off is read")
-            return
-        if key in STREAMS:
-            if not value:
-                ours.setdefault("input_stream", "joint")
-                return
-            key, value = "input_stream", STREAMS[key]
-            if ours.get(key) == "joint":
-                del ours[key]
-        if key == "protocol":
-            if stage in ("linprobe", "finetune") and value != stage:
-                raise ValueError(f"{where}: protocol: {shown(value)} belongs to another stage than {stage}")
-            return
-        key, value = NAMES.get(key, key), None if value in ("", "None") else value
-        if key in ours and ours[key] != value:
-            raise ValueError(f"{where}: {key} is {shown(ours[key])} in one place and {shown(value)} in another")
-        ours[key] = value
-
-    for key, value in content.items():
-        if key in KNOWN:
-            if not isinstance(value, str) or value not in KNOWN[key]:
-                raise ValueError(f"{where}: {key}: {shown(value)} is not known; use one of {', '.join(KNOWN[key])}")
-            ours |= KNOWN[key][value]
-        elif key in SECTIONS:
-            if not isinstance(value, dict):
-                raise ValueError(f"{where}: {key}: is not a list of 'key: value' lines")
-            for name, of_section in value.items():
-                if key == "test_feeder_args":
-                    if name not in ("p_interval", "window_size", "data_path", *STREAMS):
-                        continue  # nothing is drawn at random in a test
-                    name = "test_p_interval" if name == "p_interval" else name
-                put(name, of_section)
-        else:
-            put(key, value)
+    model = content.get("model")
+    fixed = MODELS.get(model, {}) if isinstance(model, str) else {}
+    ours = dict(fixed)
+    for section, key, value in _entries(content):
+        if key == "motion_aware_tau" and key in fixed:
+            continue
+        try:
+            _of_stage(key, value, stage)
+            for name, translated in _read(section, key, value):
+                if ours.setdefault(name, translated) != translated:
+                    raise ValueError(f"{name} is {shown(ours[name])} in one place and {shown(translated)} in another")
+            if key == "blr" and content.get("lr") is None and complaints is None:
+                raise ValueError(f"blr: give lr; {ASIDE['blr'].removeprefix('--')}")
+        except ValueError as error:
+            if complaints is None:
+                raise ValueError(f"{where}: {error}") from None
+            complaints.append(str(error))
+    for key, name in FALLBACK.items():
+        if _said(content.get(key)):
+            ours.setdefault(name, content[key])
+    if stage in GPUS and "batch_size" in ours and not {"effective_batch_size", "accum_iter"} & ours.keys():
+        ours["effective_batch_size"] = GPUS[stage] * convert(OPTIONS["batch_size"], ours["batch_size"], where)
     return ours
+
+
+def settings(args, where):
+    """(options that a checkpoint's `args`, a dict, tell of its making; complaints about those that cannot be read)."""
+    complaints, told = [], {}
+    for name, value in translate(args, where, complaints=complaints).items():
+        try:
+            told[name] = convert(OPTIONS[name], value, where)
+            check({name: told[name]})
+        except ValueError as error:
+            told.pop(name, None)
+            complaints.append(str(error).removeprefix(f"{where}: "))
+    if args.get("feeder") == SEMI:
+        told |= {"subset": "released", "subset_seed": 0}
+    return told, complaints
+
+
+def _entries(content):
+    """(section or None, key, value) of every line; bone and vel of a section together as its input_stream."""
+    for key, value in content.items():
+        if key not in SECTIONS or not isinstance(value, dict):
+            yield None, key, value
+            continue
+        yield from ((key, name, of_section) for name, of_section in value.items() if name not in STREAMS)
+        if value.keys() & STREAMS.keys():
+            on = [stream for name, stream in STREAMS.items() if _said(value.get(name))]
+            yield key, "input_stream", " and ".join(on) or "joint"
+
+
+def _of_stage(key, value, stage):
+    """ValueError if a line says that this is the configuration of another stage."""
+    another = key == "model" and stage in GPUS and bool(MODELS.get(str(value))) != (stage == "pretrain")
+    if another or (key == "protocol" and stage in GPUS and value != stage):
+        raise ValueError(f"{key}: {shown(value)} belongs to another stage than {stage}")
+
+
+def _read(section, key, value):
+    """[(our option, value)] of a line, [] if there is nothing to set. Raises ValueError for what cannot be read."""
+    if key in ("feeder", "model"):
+        names = FEEDERS if key == "feeder" else MODELS
+        if not isinstance(value, str) or value not in names:
+            raise ValueError(f"{key}: {shown(value)} is not known; use one of {', '.join(names)}")
+        return []
+    if not _plain(value):
+        raise ValueError(f"{key}: is a {type(value).__name__}, not a plain value")
+    value = None if value in ("", "None") else value
+    if key in SECTIONS and value is not None:
+        raise ValueError(f"{key}: is not a list of 'key: value' lines")
+    if key in OFF or (section in TESTED and key == "random_rot"):
+        if value:
+            reason = OFF.get(key, "nothing is drawn at random in a test")
+            raise ValueError(f"{key}: {shown(value)} does not exist here ({reason}); only a value that switches it off is read")
+        return []
+    if key == "split" and section and (value == "train") == (section in TESTED):
+        raise ValueError(f"split: {shown(value)} in {section}; here training is on x_train and testing on x_test")
+    if key in ASIDE:
+        return []
+    if key == "eval" and not isinstance(value, str):  # there a flag, here the file
+        if value:
+            raise ValueError(f"eval: {shown(value)}: name the classifier's checkpoint, eval: FILE")
+        return []
+    name = "test_p_interval" if section in TESTED and key == "p_interval" else NAMES.get(key, key)
+    known(name, [*OPTIONS, *NAMES, *ASIDE, *OFF], "key")
+    if section in TESTED and name not in ("test_p_interval", "num_frames", "data_path", "input_stream"):
+        raise ValueError(f"{key}: has no meaning in {section}")
+    if OPTIONS[name].kind is bool and isinstance(value, int | float) and value in (0, 1):
+        value = bool(value)
+    return [(name, value)]
+
+
+def _said(value):
+    """Whether a value is a plain one that is not None, zero, false or empty."""
+    return _plain(value) and value not in (None, 0, "", "None")
+
+
+def _plain(value):
+    """Whether a value is one that YAML and JSON have, too, or a list of such."""
+    if isinstance(value, list | tuple):
+        return all(_plain(v) and not isinstance(v, list | tuple) for v in value)
+    return value is None or isinstance(value, str | int | float)

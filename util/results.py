@@ -147,7 +147,7 @@ def of_encoder(content, options):
     told = ("dataset", "epoch", "epochs", *(("target",) if method == "mamp" else ()))
     if any(encoder[key] is None for key in told):
         return {"encoder": "of unknown origin"}, {}
-    dataset = npz_names().get(encoder["dataset"], encoder["dataset"])
+    dataset = config.npz_names().get(encoder["dataset"], encoder["dataset"])
     usual = defaults("pretrain", dataset, dataset + ".npz", method)
     judged = encoder["epochs"] - 1
     if encoder["epochs"] == usual["epochs"]:
@@ -165,13 +165,6 @@ def of_encoder(content, options):
         elif plain(encoder[key]) != plain(options[key]):
             settings[name] = plain(encoder[key])
     return settings, expected
-
-
-@cache
-def npz_names():
-    """{stem of an npz in lower case: the data set of config/dataset that it holds}: released checkpoints only name the npz."""
-    files = (config.FOLDER / "dataset").glob("*.yaml")
-    return {Path(yaml.safe_load(file.read_text())["data_path"]).stem.lower(): file.stem for file in sorted(files, reverse=True)}
 
 
 @cache

@@ -197,7 +197,7 @@ def evaluate_checkpoint(args, device, test):
     tell(f"{args.eval} (epoch {content['epoch'] + 1 if 'epoch' in content else 'unknown'}): "
         f"top-1 {metrics['test_acc1']:.2f} %, top-5 {metrics['test_acc5']:.2f} %, loss {metrics['test_loss']:.4f}, "
         f"{metrics['test_samples']} {where} samples{read_out(args)}, {args.input_stream} stream; scores in {scores}")  # fmt: skip
-    trained = {k: v for k, v in checkpoint.settings(content).items() if k in ("seed", "epochs", *SUBSET)}
+    trained = {k: v for k, v in checkpoint.settings(content, args.eval).items() if k in ("seed", "epochs", *SUBSET)}
     finish(args, eval=True, encoder=content.get("encoder"), checkpoint=identity(args.eval), **trained, last=metrics)
 
 

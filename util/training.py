@@ -192,7 +192,8 @@ def _check(args, content, path, loader):
     """Refuse to go on with other settings than the run began with: the result would be neither of the two."""
     missing = [k for k in ("optimizer", "scaler", "samples", "epoch", "progress", "random", "best", "config") if k not in content]
     if missing:
-        raise ValueError(f"{path}: cannot be resumed, it has no {', '.join(missing)}; --finetune starts from its weights")
+        raise ValueError(f"{path}: cannot be resumed, it has no {', '.join(missing)}; a judging stage starts from "
+                         "its weights with --finetune")  # fmt: skip
     made_with = content["config"]
     for key, value in vars(args).items():
         before = made_with.get(key, OPTIONS[key].default if key in OPTIONS else None)  # older runs lack newer options

@@ -70,7 +70,8 @@ def test_published_fine_tuning(file):
     del content["mask_ratio"], content["accum_iter"]
     args = config.parse("finetune", ["--config", file(yaml.safe_dump(content))])
     assert (args.dim_feat, args.drop_path_rate, args.layer_decay, args.betas) == (128, 0.3, 0.8, [0.9, 0.999])
-    assert args.effective_batch_size == 48  # what a published file leaves out is config/finetune.yaml's
+    assert args.min_lr == 1e-5  # what a published file leaves out is config/finetune.yaml's
+    assert args.effective_batch_size == 2 * 16  # batch_size is that of one of the two GPUs
     with pytest.raises(ValueError, match="a.yaml: protocol: 'finetune' belongs to another stage than linprobe"):
         config.parse("linprobe", ["--config", file(yaml.safe_dump(content))])
 
