@@ -33,7 +33,9 @@ def parse(stage, argv=None):
         name = unknown[0].split("=")[0].lstrip("-")
         known(name, list(vars(given)), "option")
         raise ValueError(f"option {unknown[0]!r} does not belong here")
-    given = {k: v for k, v in vars(given).items() if v is not None}
+    given = {k: v for k, v in vars(given).items() if v is not None and k != "local_rank"}
+    if given.get("eval") == "":
+        raise ValueError("option --eval: name the classifier's checkpoint: --eval FILE")
     config, dataset = given.pop("config", None), given.pop("dataset", None)
 
     def read(method):
@@ -119,6 +121,8 @@ def build_parser(stage):
     parser = argparse.ArgumentParser(usage="%(prog)s [--config YAML] [--dataset YAML] [options]", allow_abbrev=False)
     parser.add_argument("--config", metavar="YAML", help=f"settings on top of config/{stage}.yaml; a published YAML works, too")
     parser.add_argument("--dataset", metavar="NAME", help="the data set's settings: a file, or the name of one in config/dataset")
+    # torch.distributed.launch, which published scripts use, adds this to the environment that torchrun, too, makes
+    parser.add_argument("--local_rank", "--local-rank", type=int, help=argparse.SUPPRESS)
     for title, options in GROUPS.items():
         group = parser.add_argument_group(f"{title} (this method only)" if title in METHODS else title)
         for option in options:
@@ -132,6 +136,8 @@ def build_parser(stage):
                 extra |= {"type": option.kind, "metavar": option.kind.__name__.upper()}
                 if option.choices:
                     extra |= {"choices": option.choices, "metavar": None}
+                if option.name == "eval":
+                    extra |= {"nargs": "?", "const": ""}  # a flag in the published code: parse says what is missing
                 if option.many:
                     extra["nargs"] = "+" if option.default else "*"
             group.add_argument(f"--{option.name}", **extra)

@@ -86,8 +86,9 @@ def translate(content, where, stage=None, complaints=None):
         if key == "motion_aware_tau" and key in fixed:
             continue
         try:
+            read = _read(section, key, value)
             _of_stage(key, value, stage)
-            for name, translated in _read(section, key, value):
+            for name, translated in read:
                 if ours.setdefault(name, translated) != translated:
                     raise ValueError(f"{name} is {shown(ours[name])} in one place and {shown(translated)} in another")
             if key == "blr" and content.get("lr") is None and complaints is None:
@@ -133,7 +134,7 @@ def _entries(content):
 
 def _of_stage(key, value, stage):
     """ValueError if a line says that this is the configuration of another stage."""
-    another = key == "model" and stage in GPUS and bool(MODELS.get(str(value))) != (stage == "pretrain")
+    another = key == "model" and stage in GPUS and bool(MODELS[value]) != (stage == "pretrain")
     if another or (key == "protocol" and stage in GPUS and value != stage):
         raise ValueError(f"{key}: {shown(value)} belongs to another stage than {stage}")
 

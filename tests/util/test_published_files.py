@@ -85,10 +85,12 @@ def test_what_it_is(file, capsys):
     out, messages = capsys.readouterr()
     lines = dict(line.split(None, 1) for line in out.splitlines())
     assert lines["stage"] == HEADS.get(stage, "pretrain") and lines["format"] == "released" and not messages
-    assert (lines["dim_feat"], lines["depth"], lines["num_heads"], lines["num_frames"], lines["joints"]) == ("32", "3", "4", "24", "25")
+    sizes = ("dim_feat", "depth", "num_heads", "num_frames", "joints")
+    assert [lines[name] for name in sizes] == ["32", "3", "4", "24", "25"]
     about = checkpoint.describe(checkpoint.load(path), path)
     made_with = checkpoint.settings(checkpoint.load(path), path)
-    assert made_with["data_path"] == "data/ntu/NTU60_XSub.npz" and made_with["epochs"] == 2 and made_with["input_stream"] == "joint"
+    assert made_with["data_path"] == "data/ntu/NTU60_XSub.npz"
+    assert (made_with["epochs"], made_with["input_stream"]) == (2, "joint")
     if stage in HEADS:
         assert lines["classes"] == "11" and made_with["finetune"] == "out/mamp/checkpoint-1.pth" and "eval" not in made_with
         assert (made_with["drop_path_rate"], made_with["test_p_interval"]) == (0.0 if stage == "lp" else 0.3, [0.95])
@@ -178,8 +180,8 @@ def test_pictures(file, recordings, tmp_path, monkeypatch):
     told = []
     monkeypatch.setattr(visualize, "say", told.append)
     visualize.main(["--checkpoint", str(path), "--data_path", str(recordings), "--samples", "0", "--out", str(tmp_path)])
-    name = {"mamp": "MAMP, pre-training", "mae": "SkeletonMAE*, pre-training", "lp": "MAMP, linear probe"}.get(stage, "MAMP, fine-tuned")
-    assert name in told[-1] and ("saliency" if stage in HEADS else "prediction") in told[-1]
+    names = {"mamp": "MAMP, pre-training", "mae": "SkeletonMAE*, pre-training", "lp": "MAMP, linear probe"}
+    assert names.get(stage, "MAMP, fine-tuned") in told[-1] and ("saliency" if stage in HEADS else "prediction") in told[-1]
     tsne.main(["--finetune", str(path), "--data_path", str(recordings), "--out", str(tmp_path / "a.png"), "--classes", "11",
                "--perplexity", "3", *SHORT])  # fmt: skip
     assert (tmp_path / "a.csv").read_text().count("\n") == 12
