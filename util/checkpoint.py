@@ -72,7 +72,7 @@ def load(path):
     for key, value in content["model"].items():  # a tensor that repeats a few numbers takes no room in a file
         if value.nbytes > value.untyped_storage().nbytes():
             raise ValueError(f"{path}: {key} says shape {tuple(value.shape)}, more than the file holds")
-    if "config" not in content and type(content.get("epoch", 0)) is not int:
+    if "args" in content and "config" not in content and type(content.get("epoch", 0)) is not int:  # a published file
         try:
             content["epoch"] = convert(OPTIONS["epochs"], content["epoch"], path)
         except ValueError:
@@ -218,7 +218,7 @@ def describe(content, path):
     """
     made_with, known = settings(content, path), content.get("encoder") or {}
     if stage(content) == "pretrain":
-        dataset = Path(made_with.get("data_path", "")).stem.lower() or None
+        dataset = Path(made_with.get("data_path") or "").stem.lower() or None
         known = recipe({"dataset": dataset, "method": architecture(content)} | made_with | sizes(content, path))
     identity = {"path": str(path), "sha256": sha256(path), "format": "ours" if "config" in content else "released"}
     identity |= {"stage": stage(content), "epoch": content.get("epoch")}

@@ -15,6 +15,8 @@ from util.options import DEFAULT_METHOD, GROUPS, METHODS, OPTIONS, STAGES
 from util.values import check, convert, known
 
 FOLDER = Path(__file__).resolve().parent.parent / "config"
+
+
 def parse(stage, argv=None):
     """Options of `stage` from --config, --dataset, a checkpoint and the rest of the command line, as a Namespace.
 

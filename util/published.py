@@ -148,7 +148,7 @@ def _read(section, key, value):
         return []
     if not _plain(value):
         raise ValueError(f"{key}: is a {type(value).__name__}, not a plain value")
-    value = None if value in ("", "None") else value
+    value = None if value in ("", "None") else list(value) if isinstance(value, tuple) else value
     if key in SECTIONS and value is not None:
         raise ValueError(f"{key}: is not a list of 'key: value' lines")
     if key in OFF or (section in TESTED and key == "random_rot"):

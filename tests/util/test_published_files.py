@@ -232,6 +232,7 @@ def _with(section=None, **values):
     (_with(mixup=0.8), "mixup: 0.8 does not exist here", {}),
     (_with(lr=torch.ones(3)), "lr: is a Tensor", {}),
     (_with(eval=True), "eval: True", {}),
+    (_with("val_feeder_args", p_interval=(0.9,)), None, {"test_p_interval": [0.9]}),
     (_without("model_args"), "does not tell num_heads; 8", {}),
     (_without("model", "seed", "epochs", "mixup", "clip_grad"), None, {}),
 ])  # fmt: skip
@@ -248,6 +249,12 @@ def test_a_setting_that_cannot_be_read_costs_a_warning(change, complaint, told, 
         assert not messages
     kept = checkpoint.settings(content, path)
     assert kept.items() >= told.items() and kept["data_path"] == "data/ntu/NTU60_XSub.npz" and kept["layer_decay"] == 0.8
+
+
+def test_a_pretraining_that_tells_nothing_of_its_data(published, tmp_path):
+    path = published("mae", _with("train_feeder_args", data_path="None"), name=tmp_path.name)
+    about = checkpoint.describe(checkpoint.load(path), path)
+    assert (about["dataset"], about["method"], about["epochs"]) == (None, "skeletonmae", 2)
 
 
 @pytest.mark.parametrize("epoch, expected", [(399.0, 399), ("7", 7), (torch.tensor(3), 3), (None, None), ("last", None)])
