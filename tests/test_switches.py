@@ -73,6 +73,17 @@ def test_16_bits_learn_and_resume_bit_for_bit(stage, half, invented, options, tm
     assert losses[1] == pytest.approx(losses[0], rel=0.02 if half == torch.bfloat16 else 0.1)  # which skips its first updates
 
 
+@pytest.mark.parametrize("first, second", [("bfloat16", "float16"), ("float16", "bfloat16")])
+def test_16_bits_go_on_where_they_are_others(first, second, invented, options, tmp_path, monkeypatch, capsys):
+    """From a device with bfloat16 to one without, and back."""
+    for epochs, kind in enumerate((first, second), 1):
+        monkeypatch.setattr(engine, "half", lambda device, kind=kind: getattr(torch, kind))
+        main_pretrain.main(options("pretrain", invented, tmp_path, "--epochs", epochs, "--enable_amp", "--resume", "auto"))
+    assert f"checkpoint-last.pth: was trained in {first} and goes on in {second}" in capsys.readouterr().out
+    content = last(tmp_path)
+    assert content["epoch"] == 1 and bool(content["scaler"]) == (second == "float16")
+
+
 def test_gradients_that_overflow_in_float16_cost_an_update_and_not_the_run(invented, options, tmp_path, monkeypatch):
     monkeypatch.setattr(engine, "half", lambda device: torch.float16)
     monkeypatch.setattr("util.training.grad_scaler", lambda device, enabled: torch.amp.GradScaler("cpu", init_scale=2.0**40))

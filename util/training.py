@@ -38,7 +38,7 @@ def fit(args, device, model, data, loader, optimizer, loss_of, evaluate=None, tr
         _check(args, content, path, loader)
         checkpoint.load_model(model, path, content)
         optimizer.load_state_dict(content["optimizer"])
-        scaler.load_state_dict(content["scaler"])
+        _take_up_scaler(scaler, content["scaler"], path, args)
         first, best, metrics, progress = content["epoch"] + 1, content["best"], content["metrics"], content["progress"]
         encoder = content["encoder"]
         if hasattr(args, "finetune"):  # results name the encoder the run began with
@@ -208,6 +208,16 @@ def _check(args, content, path, loader):
         raise ValueError(f"{path}: {content['epoch'] + 1} epochs are done already, more than --epochs {args.epochs}")
     if made_with["epochs"] != args.epochs:
         tell(f"{path}: began as a run of {made_with['epochs']} epochs; its learning rates were those of another schedule")
+
+
+def _take_up_scaler(scaler, state, path, args):
+    """Go on with the loss scale of the run; what had none, since its 16 bits were bfloat16, begins with one here."""
+    if state:
+        scaler.load_state_dict(state)
+    if args.enable_amp and bool(state) != scaler.is_enabled():
+        kinds = ("bfloat16", "float16")
+        tell(f"warning: {path}: was trained in {kinds[bool(state)]} and goes on in {kinds[scaler.is_enabled()]}, as this device "
+             "has it; the numbers are not those of one run")  # fmt: skip
 
 
 def _random_state():
