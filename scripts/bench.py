@@ -30,6 +30,7 @@ import torch
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from scripts.bench_stages import CLASSES, MODES, PerSample, Stage, feeder_of, invent, loader  # noqa: E402
 from util import display  # noqa: E402
+from util.engine import allow_tf32  # noqa: E402
 from util.hardware import flops, hardware, peak_tflops  # noqa: E402
 from util.loader import cores  # noqa: E402
 from util.logging import versions  # noqa: E402
@@ -43,6 +44,7 @@ def turn(pipe, part, name, path, o):
     """One repeat of a mode, in a process of its own; before it one of burn-in."""
     device = torch.device(o.device)
     torch.set_num_threads(o.threads)
+    allow_tf32(device, o.tf32)
     display.be_quiet(True)
     if device.type == "cpu" and not MODES[name].release:
         keep_freed()
@@ -130,6 +132,7 @@ def options(argv=None):
     p.add_argument("--parts", nargs="+", default=PARTS, choices=PARTS)
     p.add_argument("--modes", nargs="+", default=list(MODES), choices=list(MODES))
     p.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    p.add_argument("--tf32", action=argparse.BooleanOptionalAction, default=True, help="of all modes, see the mains")
     p.add_argument("--threads", type=int, default=cores(), help="CPU threads")
     p.add_argument("--batch_size", type=int, help="default: 8 on a CPU, 128 on a GPU")
     p.add_argument("--steps", type=int, help="steps per repeat; default: 2 on a CPU, 20 on a GPU")
@@ -156,7 +159,8 @@ def main(argv=None):
     torch.set_num_threads(o.threads)
     print(f"{date.today()}: {hardware(device)}, {o.threads} CPU threads, torch {torch.__version__}, batch {o.batch_size}, "
           f"INVENTED data, {o.empty:.0%} of the second bodies empty\n")  # fmt: skip
-    peaks = {amp: o.peak_tflops or peak_tflops(device, amp) for amp in {MODES[name].amp for name in o.modes}}
+    allow_tf32(device, o.tf32)
+    peaks = {amp: o.peak_tflops or peak_tflops(device, amp, o.tf32) for amp in {MODES[name].amp for name in o.modes}}
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "bench.npz")
         invent(path, o, samples=max(64, 2 * o.batch_size))

@@ -3,6 +3,7 @@
 import contextlib
 import math
 import time
+import warnings
 
 import torch
 
@@ -19,6 +20,14 @@ def half(device):
 
 def autocast(device, enabled):
     return torch.autocast(device.type, half(device), enabled=enabled)
+
+
+def allow_tf32(device, wanted):
+    """Whether matrix products and convolutions in float32 may round what goes into them to TF32; nothing changes on a CPU."""
+    if device.type == "cuda":
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", ".*TF32", UserWarning)  # newer names for the same, which torch 2.6 lacks
+            torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = wanted
 
 
 def grad_scaler(device, enabled):

@@ -5,14 +5,14 @@ from pathlib import Path
 
 import torch
 
-# dense peaks in TFLOP/s from the makers' data sheets: bfloat16 with float32 sums, and float32 without TF32
+# dense peaks in TFLOP/s from the makers' data sheets: bfloat16 with float32 sums, TF32, and float32
 PEAKS = {
-    "NVIDIA H200": (989, 67),
-    "NVIDIA H100 80GB HBM3": (989, 67),
-    "NVIDIA A100-SXM4-80GB": (312, 19.5),
-    "NVIDIA A100-SXM4-40GB": (312, 19.5),
-    "NVIDIA GeForce RTX 4090": (165, 82.6),
-    "NVIDIA GeForce RTX 3090": (71, 35.6),
+    "NVIDIA H200": (989, 495, 67),
+    "NVIDIA H100 80GB HBM3": (989, 495, 67),
+    "NVIDIA A100-SXM4-80GB": (312, 156, 19.5),
+    "NVIDIA A100-SXM4-40GB": (312, 156, 19.5),
+    "NVIDIA GeForce RTX 4090": (165, 82.6, 82.6),
+    "NVIDIA GeForce RTX 3090": (71, 35.6, 35.6),
 }
 
 
@@ -24,10 +24,10 @@ def hardware(device):
     return next((line.split(":")[1].strip() for line in lines if line.startswith("model name")), "CPU")
 
 
-def peak_tflops(device, amp):
+def peak_tflops(device, amp, tf32=False):
     """What the device can do, in TFLOP/s: from its data sheet, or else the speed of a large matrix product."""
     if hardware(device) in PEAKS:
-        return PEAKS[hardware(device)][0 if amp else 1]
+        return PEAKS[hardware(device)][0 if amp else 1 if tf32 else 2]
     a, times = torch.randn(2048, 2048, device=device, dtype=torch.bfloat16 if amp else torch.float32), []
     for _ in range(10):
         begin = time.perf_counter()

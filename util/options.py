@@ -36,6 +36,8 @@ GROUPS = {
         Option("num_workers", 4, "data loader processes, at most one for each core; 0 loads in the main process", int),
         Option("enable_amp", False, "autocast to bfloat16 (on GPUs without it float16 with loss scaling); weights, losses and "
                "updates stay float32", bool),
+        Option("tf32", True, "matrix products of features in TF32 (11 bits) on GPUs that have it, as torch did in the paper's "
+               "time; coordinates stay exact, and on a CPU nothing changes", bool),
         Option("compile", False, "torch.compile for training: numbers differ by rounding, the first steps take minutes", bool,
                stages=("pretrain", "finetune")),
         Option("deterministic", False, "two runs with one seed give the same bits on a GPU, too (on a CPU they always do)",

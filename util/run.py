@@ -10,6 +10,7 @@ import torch
 
 from feeder.feeder_ntu import Feeder
 from util import checkpoint, config, display, distributed, methods, predictions, stopping
+from util.engine import allow_tf32
 from util.files import sha256, write_text
 from util.hardware import hardware
 from util.logging import say, tell, write_result
@@ -24,6 +25,7 @@ def start(stage, argv=None):
     display.be_quiet(args.quiet)
     deterministic(args.deterministic)
     device = distributed.setup(args.device)
+    allow_tf32(device, args.tf32)
     if hasattr(args, "accum_iter"):
         config.set_batches(args)
     if device.type == "cpu":

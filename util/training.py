@@ -15,7 +15,7 @@ from util.options import OPTIONS
 FREE_ON_RESUME = {
     "output_dir", "log_dir", "resume", "device", "num_workers", "print_freq", "save_freq", "save_minutes", "eval_freq", "epochs",
     "batch_size", "accum_iter", "data_path", "dataset", "finetune", "dist_eval", "data_on_device", "compile", "deterministic",
-    "report", "quiet",
+    "tf32", "report", "quiet",
 }  # fmt: skip
 
 

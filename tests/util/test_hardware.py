@@ -37,4 +37,5 @@ def test_peaks(monkeypatch):
     assert hardware(cpu) and 0.0001 < peak_tflops(cpu, amp=False) < 100
     monkeypatch.setattr(torch.cuda, "get_device_name", lambda device: "NVIDIA H200")
     assert [peak_tflops(torch.device("cuda"), amp) for amp in (True, False)] == [989, 67]
-    assert all(half > full for half, full in PEAKS.values())
+    assert peak_tflops(torch.device("cuda"), amp=False, tf32=True) == 495
+    assert all(half > tf32 >= full for half, tf32, full in PEAKS.values())
