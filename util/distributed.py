@@ -70,6 +70,14 @@ def mean(value):
     return sum(gather(float(value))) / world_size()
 
 
+def average_(tensor):
+    """The tensor becomes its mean over the ranks, of which the host knows nothing: it does not wait for the device."""
+    if world_size() > 1:
+        dist.all_reduce(tensor)
+        tensor /= world_size()
+    return tensor
+
+
 def wrap(model, device, static_graph=False):
     """DistributedDataParallel when there are several processes; the model itself otherwise.
 

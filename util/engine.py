@@ -53,7 +53,9 @@ def compiled(model, device):
 def train_one_epoch(model, loader, optimizer, loss_of, epoch, args, device, scaler=None, progress=None):
     """One epoch over `loader` with gradient accumulation; scaler: see grad_scaler.
 
-    loss_of(model, x, label) -> scalar, the mean over its samples. Returns {'train_loss': per-sample mean over all ranks, 'lr',
+    loss_of(model, x, label) -> scalar, the mean over its samples; or (mean, share) of what counts in it, where that is not the
+    same in all parts of an update: share, a tensor, is how much counts of all that is there. The update is then the mean over all
+    that counts, whatever the parts. Returns {'train_loss': per-sample mean over all ranks, 'lr',
     'samples_per_s'}, with --skip_nonfinite also 'skipped_steps'.
     Raises FloatingPointError with step and sample indices when a loss, or a weight in the end, is not finite; losses stay on the
     device between checks (every args.print_freq steps, on a CPU every step). Raises Interrupted between two steps when the run is
@@ -76,7 +78,7 @@ def train_one_epoch(model, loader, optimizer, loss_of, epoch, args, device, scal
     )  # fmt: skip
     for step in bar:
         before = [b.clone() for b in model.buffers()], _random_state(device)
-        lr = adjust_learning_rate(optimizer, epoch + step / steps, args)
+        lr, shares = adjust_learning_rate(optimizer, epoch + step / steps, args), []
         for micro in range(args.accum_iter):
             try:
                 x, label, index = next(batches)
@@ -91,8 +93,15 @@ def train_one_epoch(model, loader, optimizer, loss_of, epoch, args, device, scal
             with sync:
                 with autocast(device, args.enable_amp):
                     loss = loss_of(model, x, label)
+                if isinstance(loss, tuple):
+                    shares.append(loss[1])
+                    loss = loss[0] * loss[1]
                 scaler.scale(loss / args.accum_iter).backward()
             pending.append((step, index, loss.detach()))
+        if shares:
+            factor = 1 / distributed.average_(torch.stack(shares).mean()).clamp(min=1e-12)
+            torch._foreach_mul_([p.grad for p in parameters if p.grad is not None], factor)
+            pending[-args.accum_iter :] = [(*where, loss * factor) for *where, loss in pending[-args.accum_iter :]]
         if _update(parameters, optimizer, scaler, args):
             optimizer.zero_grad(set_to_none=True)
         else:

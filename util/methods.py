@@ -38,7 +38,18 @@ def _mamp(args, data, device):
         input_stream="motion" if args.input_stream == "motion" else "joint",  # bones come from the feeder
     ).to(device)
     optimizer = torch.optim.AdamW(param_groups_wd(model, args.weight_decay), lr=args.lr, betas=tuple(args.betas), fused=True)
-    return model, optimizer, lambda model, x, label: model(x, args.mask_ratio, args.motion_stride, args.motion_aware_tau)[0]
+    return model, optimizer, mamp_loss(args)
+
+
+def mamp_loss(args):
+    """loss_of (see util.engine.train_one_epoch); bodies that are left out make parts of a batch weigh less than others."""
+
+    def loss_of(model, x, label):
+        loss, _, mask = model(x, args.mask_ratio, args.motion_stride, args.motion_aware_tau)
+        bodies = x.shape[0] * x.shape[-1]
+        return (loss, mask.sum() / (bodies * mask.shape[1])) if args.skip_empty_bodies else loss
+
+    return loss_of
 
 
 def _umurl(args, data, device):

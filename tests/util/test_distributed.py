@@ -81,6 +81,17 @@ def test_gradients_of_an_effective_batch_are_the_same(results):
                 assert torch.allclose(value, other["state"][key], atol=2e-5), (world, name, key)
 
 
+def test_left_out_bodies_do_not_make_the_update_depend_on_its_parts(results):
+    """1 × 8, 2 × 4 and 8 × 1 samples, in one process and in two; some parts have no body at all."""
+    reference = results[1]["skipping_whole"]
+    for world in (1, 2):
+        for name in ("skipping", "skipping_alone", "skipping_whole"):
+            other = results[world][name]
+            assert other["loss"] == pytest.approx(reference["loss"], rel=1e-5), (world, name)
+            for key, value in reference["state"].items():
+                assert torch.allclose(value, other["state"][key], atol=2e-5), (world, name, key)
+
+
 @pytest.mark.parametrize("name", ["evaluation", "evaluation_all"])
 def test_every_test_sample_counts_once(results, name):
     assert results[1][name]["test_samples"] == 13

@@ -18,7 +18,7 @@ from feeder.feeder_ntu import Feeder
 from model.mamp import MAMP
 from model.transformer import Transformer
 from model.umurl import UmURL
-from util import config, distributed
+from util import config, distributed, methods
 from util.engine import train_one_epoch
 from util.loader import test_loader, train_loader
 from util.predictions import Evaluation
@@ -47,6 +47,25 @@ def pretraining(data, **changes):
     wrapped = distributed.wrap(model, CPU)
     stats = train_one_epoch(wrapped, train_loader(feeder, args, CPU), optimizer, lambda m, x, y: m(x, 0.5)[0], 0, args, CPU)
     return {"state": model.state_dict(), "loss": stats["train_loss"], "accum_iter": args.accum_iter}
+
+
+def skipping(data, **changes):
+    """The same with bodies that are left out, of which the parts of an update have different numbers."""
+    args = arguments(**changes, skip_empty_bodies=True, mask_ratio=0.5, motion_stride=1, motion_aware_tau=0.8)
+    torch.manual_seed(0)
+    model = MAMP(**SIZE, decoder_dim_feat=8, decoder_depth=1, skip_empty_bodies=True)
+    model.masking_scores = lambda x, tau: model.motion_intensity(x) + 1e-3 * torch.arange(10)
+    loss_of = methods.mamp_loss(args)
+    feeder = Feeder(data, "train", [0.5, 1.0], window_size=8, min_frames=4)
+
+    def with_gaps(model, x, label):  # two bodies, one, or nobody
+        there = torch.stack([label != 2, label == 1], 1)[:, None, None, None]
+        return loss_of(model, torch.cat([x, -x], -1) * there, label)
+
+    optimizer = torch.optim.SGD(model.parameters(), lr=1.0)
+    wrapped = distributed.wrap(model, CPU)
+    stats = train_one_epoch(wrapped, train_loader(feeder, args, CPU), optimizer, with_gaps, 0, args, CPU)
+    return {"state": model.state_dict(), "loss": stats["train_loss"]}
 
 
 def umurl(data):
@@ -83,6 +102,9 @@ def main(data, output):
     results = {
         "pretrain": pretraining(data),
         "pretrain_whole": pretraining(data, batch_size=8 // distributed.world_size()),
+        "skipping": skipping(data),
+        "skipping_alone": skipping(data, batch_size=1),
+        "skipping_whole": skipping(data, batch_size=8 // distributed.world_size()),
         "umurl": umurl(data),
         "evaluation": evaluation(data, True),
         "evaluation_all": evaluation(data, False),
