@@ -51,7 +51,7 @@ class MAMP(Encoder):
     def only_shown_once(self, x, num_bodies):
         """Drop empty bodies and copies of a sample's first body: (N·M, T, V, C) -> (B, T, V, C), B >= 1.
 
-        Where none is left one empty body is, whose mask is 0: it has no part in the loss.
+        Where none is left one empty body is: `forward` returns a mask of zeros, and the update leaves it out.
         """
         index, empty = self.shared_bodies(x, num_bodies)
         own = index == torch.arange(len(x), device=x.device)
@@ -135,7 +135,7 @@ class MAMP(Encoder):
             mean, var = target.mean(-1, keepdim=True), target.var(-1, keepdim=True)
             target = (target - mean) / (var + 1e-6) ** 0.5
         loss = (pred.float() - target).square().mean(-1)
-        return (loss * mask).sum() / mask.sum().clamp(min=1)
+        return (loss * mask).sum() / mask.sum()
 
     def forward(self, x, mask_ratio=0.90, motion_stride=1, motion_aware_tau=0.75):
         """x: (N, C, T, V, M) -> loss (scalar), pred (N·M, L, l·C), mask (N·M, L) with 0 kept and 1 removed."""
@@ -144,7 +144,8 @@ class MAMP(Encoder):
             x = self.only_shown_once(x, num_bodies)
         target = self.patchify(self.extract_motion(x, motion_stride) if self.target == "motion" else x)
         latent, mask, ids_restore = self.forward_encoder(x, mask_ratio, motion_aware_tau)
+        pred = self.forward_decoder(latent, ids_restore)
+        loss = self.forward_loss(target, pred, mask)
         if self.skip_empty_bodies and self.training:
             mask = mask * x.flatten(1).any(1, keepdim=True)
-        pred = self.forward_decoder(latent, ids_restore)
-        return self.forward_loss(target, pred, mask), pred, mask
+        return loss, pred, mask

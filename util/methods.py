@@ -47,7 +47,7 @@ def mamp_loss(args):
     def loss_of(model, x, label):
         loss, _, mask = model(x, args.mask_ratio, args.motion_stride, args.motion_aware_tau)
         bodies = x.shape[0] * x.shape[-1]
-        return (loss, mask.sum() / (bodies * mask.shape[1])) if args.skip_empty_bodies else loss
+        return (loss, mask.any(1).sum() / bodies) if args.skip_empty_bodies else loss  # each hides as many tokens
 
     return loss_of
 
