@@ -54,12 +54,13 @@ class Evaluation:
         self.model.eval()
         distributed.share_buffers(self.model)  # so that what is evaluated is what rank 0 saves
         model, positions = distributed.unwrap(self.model), draw(len(self.data))
-        batches = iter([batch[np.isin(batch, positions)], np.isin(batch, positions)] for batch, _ in self.loader.batches)
+        batches = iter((batch, np.flatnonzero(np.isin(batch, positions))) for batch, _ in self.loader.batches)
         kept = []
 
         def keep(module, inputs):
             rows, chosen = next(batches)
-            kept.append((torch.from_numpy(rows), inputs[0][torch.from_numpy(chosen).to(inputs[0].device)].float()))
+            place = torch.from_numpy(chosen).to(inputs[0].device, non_blocking=True)  # by index: a mask would wait for the device
+            kept.append((torch.from_numpy(rows[chosen]), inputs[0][place].float()))
 
         last = [module for module in model.modules() if isinstance(module, nn.Linear)][-1]
         hook = last.register_forward_pre_hook(keep)

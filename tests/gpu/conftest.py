@@ -1,3 +1,5 @@
+import warnings
+
 import numpy as np
 import pytest
 import torch
@@ -13,7 +15,9 @@ def rehearsal(monkeypatch):
     """A pretended GPU, see tests/gpu/rehearsal.py."""
     if not hasattr(torch._C, "_ensureCUDADeviceGuardSet"):
         pytest.skip("this torch cannot pretend a GPU without one")
-    return Rehearsal(monkeypatch)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "'pin_memory' argument is set as true but no accelerator", UserWarning)
+        yield Rehearsal(monkeypatch)
 
 
 @pytest.fixture(scope="session")

@@ -62,10 +62,19 @@ class Rehearsal(TorchDispatchMode):
         super().__exit__(*error)
         self._stacks.pop().close()
 
+    @classmethod
+    def _should_skip_dynamo(cls):
+        return False  # what keeps torch.compile out costs more than all else here
+
     def __torch_dispatch__(self, func, types, args=(), kwargs=None):
         if func is torch.ops.prim.device.default:
             return args[0].fake_device
         kwargs = kwargs or {}
+        if torch.is_inference_mode_enabled():  # where operations arrive that are made of others
+            with self:
+                result = func.decompose(*args, **kwargs)
+            if result is not NotImplemented:
+                return result
         if waits(func, args, kwargs):
             self._count()
         if func is aten._local_scalar_dense.default:

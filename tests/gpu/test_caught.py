@@ -1,0 +1,90 @@
+"""The rehearsal catches what it is for: code of ours made worse fails it."""
+
+import sys
+
+import numpy as np
+import pytest
+import torch
+
+from model.mamp import MAMP
+from tests.gpu.rehearsal import CUDA
+from tests.gpu.test_training import ALWAYS, STEPS, epoch
+from util import engine, loader, methods, run
+
+
+@pytest.fixture
+def waits(rehearsal, arguments):
+    """waits() -> those of an epoch of pre-training; test_training.py shows that they are ALWAYS."""
+
+    def rehearse():
+        args = arguments("pretrain")
+        data = run.feeder(args, "train", augment=True)
+        return epoch(rehearsal, args, *methods.pretrainer(args, data, CUDA), data)
+
+    return rehearse
+
+
+def after(monkeypatch, owner, name, change):
+    """owner.name gives change(what it gave)."""
+    function = getattr(owner, name)
+    monkeypatch.setattr(owner, name, lambda *args, **named: change(function(*args, **named)))
+
+
+@pytest.mark.parametrize("change, error, message", [
+    (lambda x: x + torch.arange(x.shape[1]), RuntimeError, "cuda:0"),
+    (lambda x: torch.from_numpy(np.abs(x.numpy())), TypeError, "can't convert cuda:0"),
+])  # fmt: skip
+def test_what_would_fail_on_a_gpu_fails(monkeypatch, waits, change, error, message):
+    after(monkeypatch, MAMP, "motion_intensity", change)
+    with pytest.raises(error, match=message):
+        waits()
+
+
+@pytest.mark.parametrize("change", [lambda x: x.cpu().to(x.device, non_blocking=True), lambda x: x[np.arange(len(x))]])
+def test_a_wait_in_the_model(monkeypatch, waits, change):
+    after(monkeypatch, MAMP, "motion_intensity", change)
+    assert waits() == ALWAYS | {"model/mamp.py masking_scores": STEPS}
+
+
+def test_a_wait_in_the_engine(monkeypatch, waits):
+    update = engine._update
+    monkeypatch.setattr(engine, "_update", lambda weights, *rest: weights[0].grad.norm().item() and None or update(weights, *rest))
+    assert waits() == ALWAYS | {"util/engine.py train_one_epoch": STEPS}
+
+
+def test_data_that_are_waited_for(monkeypatch, waits):
+    real, own = torch.Tensor.to, loader.__file__
+
+    def to(tensor, *where, **how):
+        return real(tensor, *where, **{} if sys._getframe(1).f_code.co_filename == own else how)
+
+    monkeypatch.setattr(torch.Tensor, "to", to)
+    assert waits() == ALWAYS | {"util/loader.py __iter__": 5 * STEPS}  # frames, where they begin, how many, rotation, label
+
+
+@pytest.mark.parametrize("function, count", [
+    (lambda x: x.sum().item(), 1),
+    (lambda x: float(x.sum()), 1),
+    (lambda x: bool((x > 0).all()), 1),
+    (lambda x: x.tolist(), 1),
+    (lambda x: x.cpu().numpy(), 1),
+    (lambda x: x.to("cpu", non_blocking=True), 1),
+    (lambda x: x[[0, 1]], 1),
+    (lambda x: x[torch.tensor([0, 1])], 1),
+    (lambda x: x[x > 0], 1),
+    (lambda x: x.nonzero(), 1),
+    (lambda x: x.unique(), 1),
+    (lambda x: x.copy_(torch.ones(4)), 1),
+    (lambda x: x.index_put_((torch.tensor([0]),), x[0]), 1),
+    (lambda x: torch.tensor([0.0, 1], device=x.device), 1),
+    (lambda x: torch.from_numpy(np.ones(3)).to(x.device), 1),
+    (lambda x: torch.cuda.synchronize(), 1),
+    (lambda x: torch.from_numpy(np.ones(3)).to(x.device, non_blocking=True), 0),
+    (lambda x: x[torch.arange(2, device=x.device)] + x[1:3] * 2, 0),
+    (lambda x: x.to(x.device).to(torch.bfloat16).argsort(), 0),
+    (lambda x: torch.ones(3).tolist(), 0),
+])  # fmt: skip
+def test_what_waits(rehearsal, function, count):
+    with rehearsal:
+        function(torch.zeros(4, device=CUDA))
+    assert rehearsal.waits.total() == count

@@ -1,0 +1,65 @@
+"""Evaluation, retrieval and prediction on a pretended GPU: a batch waits for nothing but what is listed."""
+
+import numpy as np
+import pytest
+
+import main_predict
+from tests.gpu.rehearsal import CUDA
+from util import methods, run
+from util.engine import outputs
+from util.loader import test_loader
+from util.predictions import Evaluation
+from util.trained import Skeleton
+
+test_loader.__test__ = False  # pytest takes its name for a test's
+BATCHES = 2  # of the 13 test sequences
+ONCE = {"util/engine.py outputs": 2}  # the outputs' and the labels' way to the host, at the end
+BODIES = {"model/transformer.py forward_features": BATCHES}  # how many bodies differ: see there
+
+
+@pytest.mark.parametrize("words, more", [
+    ("--enable_amp", BODIES),
+    ("--input_stream bone --data_on_device", BODIES | {"feeder/feeder_ntu.py _stream": 1}),  # the joints' parents
+    ("--method umurl", {}),
+])  # fmt: skip
+def test_evaluation(rehearsal, arguments, words, more):
+    args = arguments("finetune", *words.split())
+    data = run.feeder(args, "test", augment=False)
+    model = methods.classifier(args, data, data.num_classes).to(CUDA)
+    with rehearsal:
+        evaluation = Evaluation(model, test_loader(data, args, CUDA), CUDA, args.enable_amp)
+        rehearsal.waits.clear()
+        metrics = evaluation()
+    kept = {"util/predictions.py __call__": 1}  # features for a picture, at the end
+    assert rehearsal.waits == ONCE | kept | more
+    assert metrics["test_samples"] == len(evaluation.predictions.scores) == 13
+
+
+@pytest.mark.parametrize("words, more", [("", BODIES), ("--method umurl", {})])
+def test_features_for_retrieval(rehearsal, arguments, words, more):
+    args = arguments("retrieval", *words.split())
+    data = run.feeder(args, "test", augment=False)
+    model = methods.classifier(args, data, data.num_classes).to(CUDA).eval()
+    rehearsal.waits.clear()
+    with rehearsal:
+        features, labels = outputs(model.pooled, test_loader(data, args, CUDA), CUDA)
+    assert rehearsal.waits == ONCE | more
+    assert features.device.type == labels.device.type == "cpu" and features.ndim == 2 and len(features) == len(labels) == 13
+
+
+@pytest.mark.parametrize("stream, more", [("joint", {}), ("motion", {}), ("bone", {"feeder/tools.py bone": 1})])
+def test_prediction(rehearsal, arguments, stream, more):
+    args = arguments("linprobe", "--input_stream", stream)
+    data = Skeleton(5, 2, np.array([0, 0, 1, 2, 3]))
+    model = methods.classifier(args, data, 7).to(CUDA).eval()
+    sequences = [np.ones((frames, 30), np.float32) for frames in (9, 20)]
+    asked = main_predict.build_parser().parse_args(["x.npy", "--checkpoint", "x.pth", "--top_k", "3"])
+    rehearsal.waits.clear()
+    with rehearsal:
+        shares, order = main_predict.look(model, sequences, args, data, CUDA, asked)
+    assert [len(row) for row in (*shares, *order)] == [3] * 4
+    assert rehearsal.waits == more | {
+        "util/trained.py batch": 2,  # the recordings' way to the GPU
+        "model/transformer.py forward_features": 1,
+        "main_predict.py look": 3,  # the answer: is it finite, probabilities, classes
+    }
