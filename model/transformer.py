@@ -6,32 +6,15 @@ Letters: N samples, M bodies, T frames, V joints, C coordinates, l segment lengt
 from functools import partial
 
 import torch
-from timm.models import vision_transformer
+from timm.models.vision_transformer import Block
 from torch import nn
 
-from model.attention import attention
 from model.coordinates import SkeleEmbed
 from model.freezable import Freezable
 
 LayerNorm = partial(nn.LayerNorm, eps=1e-5)
 READOUTS = ("mean", "per_joint")
 PROTOCOLS = ("linprobe", "finetune")
-
-
-class Block(vision_transformer.Block):
-    """timm's pre-norm ViT block; in 16 bits on a CPU its attention is model.attention's."""
-
-    def forward(self, x):
-        x = x + self.drop_path1(self.attend(self.norm1(x)))
-        return x + self.drop_path2(self.mlp(self.norm2(x)))
-
-    def attend(self, x):
-        own = x.device.type == "cpu" and torch.is_autocast_enabled("cpu") and self.attn.fused_attn
-        if not own or self.attn.attn_drop.p:
-            return self.attn(x)
-        b, length, dim = x.shape
-        q, k, v = self.attn.qkv(x).view(b, length, 3, self.attn.num_heads, -1).permute(2, 0, 3, 1, 4)
-        return self.attn.proj_drop(self.attn.proj(attention(q, k, v).transpose(1, 2).reshape(b, length, dim)))
 
 
 def build_blocks(dim, depth, num_heads, mlp_ratio, qkv_bias, qk_scale, drop_rate, attn_drop_rate, drop_path_rate):

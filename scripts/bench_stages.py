@@ -74,8 +74,11 @@ def loader(feeder, o, device, resident=False, workers=0):
     return train_loader(feeder, args, device)
 
 
-def materialised(attn, x):
-    """Attention of timm 0.3.2's time, which the release was built on: softmax(q·kᵀ · scale)·v, every step written to memory."""
+def materialised(attn, x, **mask):
+    """Attention of timm 0.3.2's time, which the release was built on: softmax(q·kᵀ · scale)·v, every step written to memory.
+
+    mask: what timm's newer blocks pass on, always none.
+    """
     b, length, dim = x.shape
     q, k, v = attn.qkv(x).view(b, length, 3, attn.num_heads, -1).permute(2, 0, 3, 1, 4)
     weights = ((q @ k.mT) * attn.scale).softmax(-1)
@@ -98,7 +101,7 @@ class Stage:
         self.model.to(device).train(part != "inference" or mode.release)  # in eval mode equal bodies are encoded once
         if mode.release:
             for block in [*self.model.blocks, *getattr(self.model, "decoder_blocks", [])]:
-                block.attend = partial(materialised, block.attn)
+                block.attn.forward = partial(materialised, block.attn)
         how = {"foreach": False} if mode.release else {"fused": True}
         self.optimizer = torch.optim.AdamW(self.model.parameters(), lr=1e-4, weight_decay=0.05, **how)
         self.compile = part != "inference" and (mode.compile or mode.resident and device.type == "cuda")

@@ -20,20 +20,32 @@ def hardware(device):
     """Name of the GPU, or of the processor."""
     if device.type == "cuda":
         return torch.cuda.get_device_name(device)
-    lines = Path("/proc/cpuinfo").read_text().splitlines() if Path("/proc/cpuinfo").exists() else []
+    lines = _cpuinfo().splitlines()
     return next((line.split(":")[1].strip() for line in lines if line.startswith("model name")), "CPU")
+
+
+def lacks_bfloat16():
+    """Whether the processor's flags name no bfloat16 products (x86, ARM); False where there are no flags to be read."""
+    flags = [line.partition(":")[2].split() for line in _cpuinfo().splitlines() if line.startswith(("flags", "Features"))]
+    return bool(flags) and not {"avx512_bf16", "amx_bf16", "bf16"} & set(flags[0])
+
+
+def _cpuinfo():
+    path = Path("/proc/cpuinfo")
+    return path.read_text() if path.exists() else ""
 
 
 def peak_tflops(device, amp, tf32=False):
     """What the device can do, in TFLOP/s: from its data sheet, or else the speed of a large matrix product."""
     if hardware(device) in PEAKS:
         return PEAKS[hardware(device)][0 if amp else 1 if tf32 else 2]
-    a, times = torch.randn(2048, 2048, device=device, dtype=torch.bfloat16 if amp else torch.float32), []
+    size = 512 if amp and device.type == "cpu" and lacks_bfloat16() else 2048  # a hundred times slower there
+    a, times = torch.randn(size, size, device=device, dtype=torch.bfloat16 if amp else torch.float32), []
     for _ in range(10):
         begin = time.perf_counter()
         (a @ a)[0, 0].item()
         times.append(time.perf_counter() - begin)
-    return 2 * 2048**3 / min(times) / 1e12
+    return 2 * size**3 / min(times) / 1e12
 
 
 def flops(part, dim_feat, depth, decoder_depth, num_frames, num_joints, classes):

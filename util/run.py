@@ -12,7 +12,7 @@ from feeder.feeder_ntu import Feeder
 from util import checkpoint, config, display, distributed, methods, predictions, stopping
 from util.engine import allow_tf32
 from util.files import sha256, write_text
-from util.hardware import hardware
+from util.hardware import hardware, lacks_bfloat16
 from util.logging import say, tell, write_result
 from util.memory import keep_freed
 
@@ -46,6 +46,8 @@ def start(stage, argv=None):
     if late:
         steps = " ".join(map(str, late))
         tell(f"warning: lr_steps {steps}: not within {args.epochs} epochs, so the learning rate does not fall there")
+    if args.enable_amp and device.type == "cpu" and lacks_bfloat16():
+        tell("warning: enable_amp: this processor has no bfloat16 products; float32 (--no-enable_amp) is several times faster")
     say(f"{stage}: {distributed.world_size()} process(es) on {device.type}, output in {folder}")
     return args, device
 

@@ -5,7 +5,8 @@ all operations before it, and counts those for which the host would have to wait
 a value, results whose size depends on values, copies to the host, and copies to the GPU that do not say non_blocking.
 
 What this does not show: NCCL and several processes, kernels and what they compute, memory, speed, torch.compile, pinned memory,
-data loader workers, and backward: autograd's engine wants a driver, so every weight that the loss depends on gets an empty gradient.
+data loader workers, and backward: autograd's engine wants a driver, so every weight that the loss depends on gets an empty
+gradient.
 """
 
 import sys

@@ -21,7 +21,7 @@ BODIES = {"model/transformer.py forward_features": BATCHES}  # how many bodies d
     ("--enable_amp", BODIES),
     ("--input_stream bone --data_on_device", BODIES | {"feeder/feeder_ntu.py _stream": 1}),  # the joints' parents
     ("--method umurl", {}),
-])  # fmt: skip
+])
 def test_evaluation(rehearsal, arguments, words, more):
     args = arguments("finetune", *words.split())
     data = run.feeder(args, "test", augment=False)

@@ -43,7 +43,7 @@ def epoch(rehearsal, args, model, optimizer, loss_of, data):
     ("--skip_empty_bodies", {"model/mamp.py only_shown_once": STEPS}),  # how many bodies are left
     ("--skip_nonfinite --enable_amp", {"util/engine.py _update": STEPS}),  # may the update be made
     ("--method umurl", {}),
-])  # fmt: skip
+])
 def test_pretraining(rehearsal, arguments, words, more):
     args = arguments("pretrain", *words.split())
     data = run.feeder(args, "train", augment=True)
@@ -82,7 +82,7 @@ def test_an_optimizer_goes_on_from_a_checkpoint_on_the_host(rehearsal, arguments
     ("--enable_amp", {}),
     ("--skip_empty_bodies", {"model/transformer.py forward_features": STEPS}),  # how many bodies differ
     ("--method umurl", {}),
-])  # fmt: skip
+])
 def test_finetuning(rehearsal, arguments, words, more):
     args = arguments("finetune", *words.split())
     data = run.feeder(args, "train", augment=True)

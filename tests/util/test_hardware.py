@@ -7,7 +7,9 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from model.mamp import MAMP
 from model.transformer import Transformer
-from util.hardware import PEAKS, flops, hardware, peak_tflops
+from util import run
+from util.hardware import PEAKS, flops, hardware, lacks_bfloat16, peak_tflops
+from util.memory import keep_freed
 
 PAPER = dict(dim_feat=256, depth=8, decoder_depth=5, num_frames=120, num_joints=25, classes=60)
 SMALL = dict(dim_feat=32, depth=2, decoder_depth=3, num_frames=16, num_joints=5, classes=7)
@@ -39,3 +41,25 @@ def test_peaks(monkeypatch):
     assert [peak_tflops(torch.device("cuda"), amp) for amp in (True, False)] == [989, 67]
     assert peak_tflops(torch.device("cuda"), amp=False, tf32=True) == 495
     assert all(half > tf32 >= full for half, tf32, full in PEAKS.values())
+
+
+@pytest.mark.parametrize("text, lacks", [
+    ("processor\t: 0\nmodel name\t: AMD EPYC 7763\nflags\t\t: fpu avx2 fma\n", True),
+    ("processor\t: 0\nmodel name\t: AMD EPYC 9654\nflags\t\t: fpu avx512f avx512_bf16\n", False),
+    ("processor\t: 0\nmodel name\t: Xeon\nflags\t\t: fpu avx512f amx_bf16 amx_tile\n", False),
+    ("processor\t: 0\nmodel name\t: Xeon, bf16\nflags\t\t: fpu avx512f\n", True),
+    ("processor\t: 0\nFeatures\t: fp asimd svebf16 bf16\n", False),
+    ("processor\t: 0\nFeatures\t: fp asimd\n", True),
+    ("", False),
+])
+@pytest.mark.parametrize("words", ["mamp", "mamp --enable_amp", "umurl", "umurl --no-enable_amp"])
+def test_16_bits_that_cost_time_are_warned_of(monkeypatch, tmp_path, capsys, text, lacks, words):
+    """UmURL's configuration asks for 16 bits; they are warned of, and left as they are."""
+    monkeypatch.setattr("util.hardware._cpuinfo", lambda: text)
+    assert lacks_bfloat16() == lacks
+    line = ["--data_path", "x.npz", "--output_dir", str(tmp_path), "--device", "cpu", "--method", *words.split()]
+    args, _ = run.start("pretrain", line)
+    keep_freed(False)
+    asked = words in ("mamp --enable_amp", "umurl")
+    assert args.enable_amp == asked
+    assert ("warning: enable_amp: this processor has no bfloat16 products" in capsys.readouterr().out) == (asked and lacks)
