@@ -1,6 +1,6 @@
 """How fast the hardware is used: samples/s, share of time, FLOP/s and memory of every part, mode beside mode.
 
-    python scripts/bench.py                                  # paper size; batch 8 on a CPU, 128 on a GPU
+    python scripts/bench.py                                  # paper size; batch 8 on a CPU, 4 times 32 to an update on a GPU
     python scripts/bench.py --parts pretrain --modes release all --batch_size 4 --json bench.json
 
 release   attention whose scores and softmax are written to memory, float32, augmentation sample by sample, every body, a wait
@@ -134,8 +134,9 @@ def options(argv=None):
     p.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     p.add_argument("--tf32", action=argparse.BooleanOptionalAction, default=True, help="of all modes, see the mains")
     p.add_argument("--threads", type=int, default=cores(), help="CPU threads")
-    p.add_argument("--batch_size", type=int, help="default: 8 on a CPU, 128 on a GPU")
-    p.add_argument("--steps", type=int, help="steps per repeat; default: 2 on a CPU, 20 on a GPU")
+    p.add_argument("--batch_size", type=int, help="samples that pass together; default: 8 on a CPU, 32 on a GPU")
+    p.add_argument("--accum_iter", type=int, help="passes to an update; default: 1 on a CPU, 4 on a GPU, as in pre-training")
+    p.add_argument("--steps", type=int, help="passes per repeat; default: 2 on a CPU, 40 on a GPU")
     p.add_argument("--repeats", type=int, default=5)
     p.add_argument("--num_workers", type=int, help="loader processes (not of release); default: 0 on a CPU, 4 on a GPU")
     p.add_argument("--empty", type=float, default=0.5, help="share of the second bodies that are all zeros")
@@ -147,7 +148,7 @@ def options(argv=None):
     o = p.parse_args(argv)
     if o.quick:
         o.dim_feat, o.depth, o.decoder_depth, o.num_frames, o.num_joints, o.repeats = 32, 2, 1, 16, 5, 1
-    for key, values in {"batch_size": (8, 128), "steps": (2, 20), "num_workers": (0, 4)}.items():
+    for key, values in {"batch_size": (8, 32), "accum_iter": (1, 4), "steps": (2, 40), "num_workers": (0, 4)}.items():
         if getattr(o, key) is None:
             setattr(o, key, values[o.device.startswith("cuda")])
     return o
@@ -157,13 +158,13 @@ def main(argv=None):
     o = options(argv)
     device, results = torch.device(o.device), {}
     torch.set_num_threads(o.threads)
-    print(f"{date.today()}: {hardware(device)}, {o.threads} CPU threads, torch {torch.__version__}, batch {o.batch_size}, "
-          f"INVENTED data, {o.empty:.0%} of the second bodies empty\n")  # fmt: skip
+    print(f"{date.today()}: {hardware(device)}, {o.threads} CPU threads, torch {torch.__version__}, batch {o.batch_size} "
+          f"(x {o.accum_iter} to an update), INVENTED data, {o.empty:.0%} of the second bodies empty\n")  # fmt: skip
     allow_tf32(device, o.tf32)
     peaks = {amp: o.peak_tflops or peak_tflops(device, amp, o.tf32) for amp in {MODES[name].amp for name in o.modes}}
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "bench.npz")
-        invent(path, o, samples=max(64, 2 * o.batch_size))
+        invent(path, o, samples=max(64, min(o.steps * o.batch_size, 2048)))
         for part in o.parts:
             modes = [mode for mode in o.modes if (mode, part) != ("compile", "inference")]
             if not modes:

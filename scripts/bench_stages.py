@@ -89,7 +89,7 @@ class Stage:
     """One part in one mode: data, model and optimizer, ready to run steps."""
 
     def __init__(self, part, mode, feeder, o, device):
-        self.part, self.mode, self.o, self.device = part, mode, o, device
+        self.part, self.mode, self.o, self.device, self.steps = part, mode, o, device, 0
         self.names = ("data", "forward") if part == "inference" else ("data", "forward", "backward", "optimizer")
         torch.manual_seed(0)
         size = dict(dim_feat=o.dim_feat, depth=o.depth, num_frames=o.num_frames, num_joints=o.num_joints,
@@ -116,7 +116,7 @@ class Stage:
             self.loader.batches.epoch += 1
 
     def step(self, mark):
-        """One step; mark() is called after each of self.names."""
+        """A batch forward and backward, the o.accum_iter-th with an update; mark() is called after each of self.names."""
         x, label, _ = next(self.batches)
         mark()
         with autocast(self.device, self.mode.amp), torch.set_grad_enabled(self.part != "inference"):
@@ -130,10 +130,12 @@ class Stage:
             loss.item()
         mark()
         if self.part != "inference":
-            loss.backward()
+            (loss / self.o.accum_iter).backward()
             mark()
-            self.optimizer.step()
-            self.optimizer.zero_grad(set_to_none=True)
+            self.steps += 1
+            if self.steps % self.o.accum_iter == 0:
+                self.optimizer.step()
+                self.optimizer.zero_grad(set_to_none=True)
             mark()
 
     def run(self):

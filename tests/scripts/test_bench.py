@@ -8,6 +8,7 @@ import torch
 
 from feeder.feeder_ntu import Feeder
 from scripts import bench, bench_stages
+from util import config
 from util.memory import keep_freed
 
 
@@ -46,7 +47,7 @@ def test_modes_do_what_they_are_called():
 @pytest.mark.parametrize("part", ["pretrain", "finetune"])
 def test_release_and_default_compute_the_same(part, tmp_path):
     """The same batches, and up to rounding the same loss: what differs is how."""
-    o, losses, batches, backward = bench.options(["--quick", "--steps", "1"]), [], [], torch.Tensor.backward
+    o, losses, batches, backward = bench.options(["--quick", "--device", "cpu", "--steps", "1"]), [], [], torch.Tensor.backward
     bench_stages.invent(tmp_path / "bench.npz", o, 64)
     feeder = Feeder(tmp_path / "bench.npz", "train", (0.5, 1.0), o.num_frames, 16, random_rot=True)
     for name in ("release", "default"):
@@ -59,6 +60,28 @@ def test_release_and_default_compute_the_same(part, tmp_path):
             seconds = stage.run()
         assert set(seconds) == {"wall", "processor", "data", "forward", "backward", "optimizer"}
     assert torch.allclose(*batches, atol=1e-5) and losses[0] == pytest.approx(losses[1], rel=1e-4)
+
+
+def test_on_a_gpu_the_batches_are_those_of_the_main(tmp_path):
+    """The passes, accumulated to an update, and the workers of pre-training on one GPU."""
+    o = bench.options(["--device", "cuda"])
+    args = config.parse("pretrain", ["--data_path", "x.npz"])
+    config.set_batches(args)
+    assert all(getattr(o, key) == getattr(args, key) for key in ("batch_size", "accum_iter", "num_workers"))
+    assert o.steps % o.accum_iter == 0
+
+
+def test_passes_are_accumulated_to_an_update(tmp_path):
+    o = bench.options(["--quick", "--device", "cpu", "--steps", "4", "--accum_iter", "2"])
+    bench_stages.invent(tmp_path / "bench.npz", o, 64)
+    stage = bench_stages.Stage("pretrain", bench_stages.MODES["default"], bench_stages.feeder_of(tmp_path / "bench.npz", o), o,
+                               torch.device("cpu"))
+    weights, changed = stage.model.decoder_pred.bias, []
+    for _ in range(o.steps):
+        before = weights.detach().clone()
+        stage.step(lambda: None)
+        changed.append(not torch.equal(before, weights))
+    assert changed == [False, True, False, True]
 
 
 @pytest.mark.parametrize("empty", [0, 0.5, 1])
