@@ -58,7 +58,7 @@ def test_float16_where_bfloat16_lacks(monkeypatch, rehearsal, arguments, words):
     args = arguments("pretrain", "--enable_amp", *words.split())
     data, seen = run.feeder(args, "train", augment=True), set()
     model, optimizer, loss_of = methods.pretrainer(args, data, CUDA)
-    model.decoder_pred.register_forward_hook(lambda module, inputs, output: seen.add(output.dtype))
+    model.decoder_embed.register_forward_hook(lambda module, inputs, output: seen.add(output.dtype))
     assert epoch(rehearsal, args, model, optimizer, loss_of, data) == ALWAYS and seen == {torch.float16}
 
 
