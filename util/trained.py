@@ -12,6 +12,7 @@ from torch import nn
 
 from feeder import about, tools
 from feeder.feeder_ntu import Feeder
+from feeder.npz import open_npz
 from feeder.skeleton import LAYOUTS, joint_names, tree
 from feeder.skeleton import parents as parents_in
 from util import checkpoint, config, methods
@@ -111,7 +112,7 @@ def skeleton(content, path, made_with, data_path=None):
 
 
 def _of_npz(path):
-    data = Feeder(path, "test")
+    data = Feeder(path, "test" if "x_test" in open_npz(path) else "train", labelled=False)
     for complaint in data.complaints:
         print(f"warning: {complaint}", file=sys.stderr)
     return _told(data.about(), path)

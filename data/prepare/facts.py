@@ -63,8 +63,10 @@ def split_facts(feeder):
 
 
 def class_name(feeder, number):
-    """How to call a class of an npz."""
+    """How to call a class of an npz; -1 is none."""
     names = feeder.class_names
+    if number < 0:
+        return "no label"
     return f"class {number}" + ("" if names is None or number >= len(names) else f" ({names[number]})")
 
 
@@ -78,6 +80,8 @@ def rows(x, begin, end):
 
 
 def _classes(feeder):
+    if not feeder.num_classes:
+        return "  classes: it has no labels"
     count = np.bincount(feeder.label, minlength=feeder.num_classes)
     there = np.flatnonzero(count)
     few, many = there[count[there].argmin()], count.argmax()

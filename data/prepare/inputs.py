@@ -154,7 +154,7 @@ def _npz(file, preparation):
 
 def _dataset(file, preparation):
     """The test set of an npz that is prepared already."""
-    feeder = Feeder(file, "test")
+    feeder = Feeder(file, "test", labelled=False)
     if feeder.num_joints != preparation.num_joints or feeder.num_bodies > preparation.num_bodies:
         raise ValueError(f"{file}: {feeder.num_bodies} bodies of {feeder.num_joints} joints, the model knows "
                          f"{preparation.num_bodies} of {preparation.num_joints}")  # fmt: skip
