@@ -21,7 +21,7 @@ def read(arrays, key, path, told_names=None):
         raise ValueError(f"{path}: y_train and y_test are of different kinds: texts and numbers")
     if y.dtype.kind in "US":
         texts = {name: _texts(array, f"{path}: {name}") for name, array in there.items()}
-        names = told_names or _ordered({text for each in texts.values() for text in each})
+        names = told_names or ordered({text for each in texts.values() for text in each})
         number = {name: i for i, name in enumerate(names)}
         for name, each in texts.items():
             if wrong := [(row, text) for row, text in enumerate(each) if text not in number]:
@@ -61,6 +61,7 @@ def _texts(y, where):
     return texts
 
 
-def _ordered(texts):
+def ordered(texts):
+    """Different texts in the order of the classes: sorted, by value where all are whole numbers."""
     numbers = all(re.fullmatch(r"-?\d+", text) for text in texts)
     return sorted(texts, key=lambda text: (int(text), text) if numbers else text)
