@@ -58,8 +58,8 @@ def export(path, out, encoder=False, data_path=None):
     difference, spread, same, count = (compared[key] for key in ("difference", "spread", "same_class", "compared"))
     if not difference <= TOLERANCE * spread:
         agree = "" if encoder else f"; the likeliest class is the same for {same} of {count}"
-        raise ValueError(f"{out}: its outputs would differ from the model's by {difference:.2g}, more than {TOLERANCE:g} of their "
-                         f"standard deviation, {spread:.2g}{agree}")  # fmt: skip
+        raise ValueError(f"{out}: its outputs would differ from the model's by {difference:.2g}, more than {TOLERANCE:g} of "
+                         f"their standard deviation, {spread:.2g}{agree}")  # fmt: skip
     with written_aside(out) as file:
         file.write(program.getbuffer())
     return {"input": ("N", *shape), "output": ("N", model(recordings(1, shape)).shape[1])} | compared
@@ -145,8 +145,8 @@ def main(argv=None):
     what = export(args.checkpoint, args.out, args.encoder, args.data_path)
     x, y = (" x ".join(map(str, what[key])) for key in ("input", "output"))
     agree = "" if args.encoder else f", the same likeliest class for {what['same_class']} of {what['compared']}"
-    print(f"{args.out}: x {x} (N, C, T, V, M) -> y {y}; largest difference from the model {what['difference']:.2g}, outputs spread "
-          f"by {what['spread']:.2g} (standard deviation){agree}")  # fmt: skip
+    print(f"{args.out}: x {x} (N, C, T, V, M) -> y {y}; largest difference from the model {what['difference']:.2g}, standard "
+          f"deviation of the outputs {what['spread']:.2g}{agree}")  # fmt: skip
 
 
 if __name__ == "__main__":

@@ -36,6 +36,7 @@ class Skeleton:
     unit: float | None = None
     coordinates: int | None = None
     second_body: str | None = None
+    body_size: float | None = None
 
     def parents(self):
         """(V,) int64. Raises ValueError if they are not known."""
@@ -54,6 +55,11 @@ def options(content, path):
         raise ValueError(f"{path}: holds no classifier, only a pre-trained encoder; main_linprobe.py or main_finetune.py, with "
                          f"--finetune {path}, trains one on it")  # fmt: skip
     return _options(stage, content, path)
+
+
+def encoder_options(content, path):
+    """As `options`, of a checkpoint of any stage: those of the linear probe on its encoder, see `encoder`."""
+    return _options("linprobe", content, path)
 
 
 def _options(stage, content, path):
