@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 
+from data.prepare import known
 from util import display
 
 PIECE = 2**23  # bytes of an array in memory at a time
@@ -63,11 +64,13 @@ def split_facts(feeder):
 
 
 def class_name(feeder, number):
-    """How to call a class of an npz; -1 is none."""
-    names = feeder.class_names
+    """How to call a class of an npz, by the names in the file or else of the data set of this name; -1 is none."""
     if number < 0:
         return "no label"
-    return f"class {number}" + ("" if names is None or number >= len(names) else f" ({names[number]})")
+    names = feeder.class_names
+    if names is None:
+        names = known.class_names(known.recipe(feeder.data_path, feeder.num_joints, feeder.num_classes), feeder.num_classes)
+    return f"class {number}" + ("" if number >= len(names) else f" ({names[number]})")
 
 
 def rows(x, begin, end):
