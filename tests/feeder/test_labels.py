@@ -115,7 +115,7 @@ def test_pretraining_needs_x_train_alone(npz, arrays, options, tmp_path, more):
 
 
 @pytest.mark.parametrize("main, stage, absent, message", [
-    (main_linprobe, "linprobe", "y_train", "no array 'y_train'; it has .*; the labels to learn from; only main_pretrain"),
+    (main_linprobe, "linprobe", "y_train", "no array 'y_train'; it has .*the labels to learn from; only main_pretrain"),
     (main_finetune, "finetune", "y_test", "no array 'y_test'; it has .*; these are the labels that answers are compared with"),
     (main_finetune, "finetune", "x_test", "no array 'x_test'; .* judged by; only main_pretrain.py, and --val_groups, do without"),
     (main_retrieval, "retrieval", "y_train", "no array 'y_train'"),
