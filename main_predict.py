@@ -1,6 +1,7 @@
-"""Which action it is: class names and probabilities for recordings, by a trained classifier alone.
+"""Which action it is: class names and probabilities for recordings, by a trained classifier alone; or their features.
 
 python main_predict.py --checkpoint output/linprobe/checkpoint-99.pth S001C001P001R001A001.skeleton
+python main_predict.py --checkpoint output/pretrain/checkpoint-399.pth a_folder --features features.npz
 """
 
 import argparse
@@ -10,13 +11,15 @@ from functools import partial
 from itertools import islice
 from pathlib import Path
 
+import numpy as np
 import torch
 
-from data.prepare import inputs, known, sequences
+from data.prepare import inputs, known, sense, sequences
 from util import answers, checkpoint, display, distributed, run, trained
-from util.files import write_text
+from util.files import write_text, written_aside
 
 LONG = 300  # frames; no action of the project's data sets is longer
+PERSON = 1.7  # metres; how large a body is in the data sets that the project knows
 
 
 def build_parser():
@@ -24,7 +27,9 @@ def build_parser():
     parser.add_argument("inputs", nargs="+", metavar="INPUT", help="NTU .skeleton, PKU-MMD skeleton .txt, NW-UCLA .json, .npy "
                         "or .npz of (T, V, 3) or (M, T, V, 3), own .txt or .csv, x_test of a prepared .npz, PYSKL's .pkl; or a "
                         "folder of these")
-    parser.add_argument("--checkpoint", required=True, metavar="FILE", help="linear probe or fine-tuned model, ours or released")
+    parser.add_argument("--checkpoint", required=True, metavar="FILE", help="linear probe or fine-tuned model, ours or released; "
+                        "with --features a pre-training, too")
+    parser.add_argument("--features", type=Path, metavar="NPZ", help="write what the encoder makes of each recording or window")
     parser.add_argument("--top_k", type=int, default=5, help="classes that are named [5]")
     parser.add_argument("--format", choices=answers.FORMATS, default="text", help="[text]")
     parser.add_argument("--output", type=Path, metavar="FILE", help="where the answers go (default: printed)")
@@ -37,6 +42,8 @@ def build_parser():
                         "the checkpoint is one of before it kept bodies, bones, class names and origin")
     parser.add_argument("--center", metavar="JOINT", help="put the origin at this joint (name or number) of the first frame, as "
                         "in the training data, or 'none' (default: as the training data, or their name, say)")
+    parser.add_argument("--axes", choices=sense.AXES, help="order of an array's axes, where its shape does not tell: M bodies, T "
+                        "frames, V joints, C coordinates")
     sequences.add_unit(parser, default=None, what="of arrays and rows, if not that of the training data (else m)")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N [auto]")
     parser.add_argument("--batch_size", type=int, default=32, help="recordings or windows at a time [32]")
@@ -56,28 +63,39 @@ def main(argv=None):
         raise ValueError("--stride is from one window to the next; give --window, too")
     device = distributed.setup(args.device)
     content = checkpoint.load(args.checkpoint)
-    made_with = trained.options(content, args.checkpoint)
+    judges = not args.features or checkpoint.stage(content) in trained.CLASSIFIERS
+    made_with = (trained.options if judges else trained.encoder_options)(content, args.checkpoint)
     data = trained.skeleton(content, args.checkpoint, vars(made_with), args.data_path)
-    classes = checkpoint.num_classes(content)
+    classes = checkpoint.num_classes(content) if judges else None
     recipe = known.recipe(args.data_path or made_with.data_path, data.num_joints, classes)
-    names = class_names(args.names, recipe, data, classes)
-    model = trained.classifier(content, args.checkpoint, made_with, data).to(device)
+    names = class_names(args.names, recipe, data, classes) if judges else []
+    model = trained.classifier(content, args.checkpoint, made_with, data).to(device) if judges else None
+    encoder = trained.encoder(content, args.checkpoint, data).to(device) if args.features else None
     recipe = centred(recipe, args.center, data).with_copies(data.num_bodies, data.second_body)
-    unit = args.unit or data.unit or 1.0
-    preparation = inputs.Preparation(recipe, data.num_joints, data.num_bodies, unit, data.coordinates)
+    unit, ours = args.unit or data.unit or 1.0, recipe.num_joints is not None
+    flat = (False if ours else None) if data.coordinates is None else data.coordinates == 2
+    size = None if args.unit else data.body_size or (PERSON if ours else None)  # who gives a unit knows it
+    preparation = inputs.Preparation(recipe, data.num_joints, data.num_bodies, unit, data.coordinates, flat, size, args.axes)
     about, lines = describe(args.checkpoint, content, made_with, data, preparation, classes, bool(names))
     if not args.quiet:
         print(*lines, sep="\n", file=sys.stderr)
 
-    given, failed = [], []
+    given, failed, found = [], [], []
     pieces = cut(args, preparation, given, failed)
     with display.bar(title="recognised", unit="piece", delay=2, leave=False) as bar:
         while some := list(islice(pieces, args.batch_size)):
-            shares, order = look(model, [rows for *_, rows in some], made_with, data, device, args)
-            for (answer, start, end, _), p, c in zip(some, shares, order, strict=True):
-                answer.windows.append((start, end, c, p))
+            x = trained.batch([rows for *_, rows in some], made_with, data, device, 1.0 if args.window else None)
+            if model:
+                for (answer, start, end, _), p, c in zip(some, *look(model, x, args), strict=True):
+                    answer.windows.append((start, end, c, p))
+            if encoder:
+                with torch.inference_mode():
+                    features = encoder(x).float().cpu().numpy()
+                found += [(answer.name, start, end, own) for (answer, start, end, _), own in zip(some, features, strict=True)]
             bar.update(len(some))
-    if given:
+    if found:
+        save_features(args.features, found, trained.encoder_options(content, args.checkpoint), about)
+    if given and model:
         writer = answers.Writer(names, bool(args.window), args.fps, about | {"failed": failed})
         text = getattr(writer, args.format)(given)
         if args.output:
@@ -146,25 +164,35 @@ def cut(args, preparation, found, failed):
 
 
 @torch.inference_mode()
-def look(model, sequences, made_with, data, device, args):
-    """Of N sequences of rows, the top_k classes: probabilities and classes, two lists of N lists."""
-    x = trained.batch(sequences, made_with, data, device, 1.0 if args.window else None)
+def look(model, x, args):
+    """Of x (N, C, T, V, M), the top_k classes: probabilities and classes, two lists of N lists."""
     shares, order = model(x).float().softmax(1).sort(dim=1, descending=True, stable=True)
     if not shares.isfinite().all():
         raise ValueError(f"{args.checkpoint}: answers with values that are not finite")
     return shares[:, : args.top_k].tolist(), order[:, : args.top_k].tolist()
 
 
+def save_features(path, found, made_with, about):
+    """Write the npz of --features; found: [(name, start, end, features (D,)), ...]."""
+    names, start, end, features = zip(*found, strict=True)
+    readout = made_with.features if made_with.method == "umurl" else made_with.readout
+    with written_aside(path) as file:
+        np.savez(file, names=np.array(names), start=np.array(start), end=np.array(end), features=np.stack(features),
+                 readout=readout, checkpoint=about["checkpoint"]["path"], sha256=about["checkpoint"]["sha256"])  # fmt: skip
+    if not display.quiet():
+        print(f"{path}: features {len(features)} x {len(features[0])}, read-out {readout}", file=sys.stderr)
+
+
 def describe(path, content, made_with, data, preparation, classes, named):
     """What was used: a dict for a file, and lines for a reader."""
     recipe, unit = preparation.recipe, preparation.unit
-    about = {"checkpoint": run.identity(path), "stage": made_with.stage, "method": made_with.method, "classes": classes,
+    about = {"checkpoint": run.identity(path), "stage": checkpoint.stage(content), "method": made_with.method, "classes": classes,
              "epoch": content.get("epoch"), "trained_on": recipe.title, "preparation": recipe.about,
              "metres_per_unit": unit}  # fmt: skip
     epoch = "" if about["epoch"] is None else f", epoch {about['epoch'] + 1}"
     return about, [
-        f"{path}: {made_with.method} {made_with.stage}{epoch}, {classes} classes, trained on {recipe.title}"
-        + ("" if named else "; class names are not known, --names tells them"),
+        f"{path}: {made_with.method} {about['stage']}{epoch}, {classes or 'no'} classes, trained on {recipe.title}"
+        + ("" if named or not classes else "; class names are not known, --names tells them"),
         f"recordings: {data.num_bodies} bodies of {data.num_joints} joints, {recipe.about}, {made_with.num_frames} frames, "
         f"{made_with.input_stream} stream" + ("" if unit == 1 else f"; arrays are taken to be in units of {unit:g} m"),
     ]

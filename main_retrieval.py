@@ -11,7 +11,7 @@ from util.files import written_aside
 from util.loader import test_loader
 from util.logging import say, tell
 from util.metrics import accuracy, nearest, vote
-from util.predictions import Predictions, draw
+from util.predictions import Predictions, class_names, draw
 
 
 def main(argv=None):
@@ -29,6 +29,7 @@ def main(argv=None):
     )
     if args.save_features and distributed.is_main():
         arrays = {"x_train": gallery, "y_train": gallery_labels, "x_test": queries, "y_test": labels}
+        arrays["class_names"] = class_names(data)
         arrays |= {f"name_{split}": data.names[data.indices] for split, data in splits.items() if data.names is not None}
         with written_aside(args.save_features) as file:
             np.savez(file, **{key: np.asarray(value) for key, value in arrays.items()})

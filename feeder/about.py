@@ -18,6 +18,12 @@ def read(told, num_joints):
     return values, complaints
 
 
+def sizes(joints):
+    """(n,) of joints (..., V, 3): the longest side of the box around each body that is there, in their unit."""
+    bodies = joints[joints.any(axis=(-1, -2))]
+    return np.ptp(bodies, axis=-2).max(axis=-1)
+
+
 def _texts(value, _):
     """a list of names"""
     array = np.asarray(value)
@@ -76,5 +82,5 @@ def _second_body(value, _):
 
 KEYS = {
     "joint_names": _joint_names, "class_names": _texts, "center": _center, "unit": _unit, "coordinates": _coordinates,
-    "second_body": _second_body,
+    "second_body": _second_body, "body_size": _unit,
 }  # fmt: skip

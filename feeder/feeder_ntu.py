@@ -6,24 +6,34 @@ import numpy as np
 import torch
 from torch.utils.data import Dataset
 
-from feeder import about, tools
+from feeder import about, labels, tools
 from feeder.batch import Draws
 from feeder.npz import identity, open_npz
 from feeder.skeleton import LAYOUTS, parents_of
 
 SPLITS = ("train", "val", "test")
 _OPENED = ("x", "y", "names", "groups", "valid_frames", "above")  # what `_open` sets and a pickle leaves out
+SEQUENCES = {  # what an array is for, where it is missing
+    "train": "its sequences are what a model learns from",
+    "test": "its sequences are what a trained model is judged by; only main_pretrain.py, and --val_groups, do without",
+}
+LABELS = {
+    "train": "these are the labels to learn from; only main_pretrain.py does without",
+    "test": "these are the labels that answers are compared with",
+}
 
 
 class Feeder(Dataset):
     """Sequences of one split; item i is (x (C, window, V, M) float32, label, row in the split).
 
     data_path: npz with x_train, y_train, x_test, y_test (docs/data.md). The arrays stay in the file and are memory-mapped.
+    Only those of the split have to be there; labels may be texts, of which the sorted different ones become the classes.
     split: 'train', 'test', or 'val': what val_groups holds out of the training set.
     p_interval: [p] crops the central share p, [p0, p1] a random share (feeder.tools.crop_bounds).
     window_size: frames after resizing. min_frames: shortest random crop, in frames.
     random_rot: rotate by U(-rot_theta, rot_theta) radians about x, y, z (one number, or one per axis).
     bone, vel: give bones, or frame differences, instead of joints.
+    labelled: whether the labels have to be there, too; without any, all are -1, and there are 0 classes.
     val_groups: number of groups (performers) of the training set that are 'val' and not 'train', always the same ones.
     views: crops of every sample, drawn one by one; with more than one, batches are (N, views, C, window, V, M).
     data_ratio: share of the samples to use, int(N · ratio), drawn without replacement with subset_seed.
@@ -50,6 +60,7 @@ class Feeder(Dataset):
         data_ratio=1.0,
         subset_seed=0,
         val_groups=0,
+        labelled=True,
     ):
         if split not in SPLITS:
             raise ValueError(f"split {split!r}: use one of {', '.join(SPLITS)}")
@@ -64,9 +75,8 @@ class Feeder(Dataset):
         self.key = "test" if split == "test" else "train"  # of the arrays in the file
         self.p_interval, self.window_size, self.min_frames = p, window_size, min_frames
         self.random_rot, self.rot_theta, self.bone, self.vel, self.views = random_rot, rot_theta, bone, vel, views
-        self.identity = identity(data_path)
+        self.identity, self.labelled = identity(data_path), labelled
         self._open()
-        self.label = self._labels()
         self.indices = np.arange(len(self.x))
         if val_groups and split != "test":
             self.indices = self.indices[self._held_out(val_groups) == (split == "val")]
@@ -88,12 +98,11 @@ class Feeder(Dataset):
 
     def _open(self):
         arrays = open_npz(self.data_path)
-        for key in (f"x_{self.key}", f"y_{self.key}"):
+        for key, what in ((f"x_{self.key}", SEQUENCES), (f"y_{self.key}", LABELS))[: 1 + self.labelled]:
             if key not in arrays:
-                raise ValueError(f"{self.data_path}: no array {key!r}; it has {', '.join(sorted(arrays)) or 'none'}")
-        self.x, self.y = arrays[f"x_{self.key}"], arrays[f"y_{self.key}"]
-        y = arrays.get("y_train", self.y)  # the training labels say how many classes there are
-        self.num_classes = y.shape[1] if y.ndim == 2 else int(np.max(y, initial=-1)) + 1
+                there = ", ".join(sorted(arrays)) or "none"
+                raise ValueError(f"{self.data_path}: no array {key!r}; it has {there}; {what[self.key]}")
+        self.x = arrays[f"x_{self.key}"]
         self.num_joints, self.num_bodies = (self._count(arrays, k, d) for k, d in (("num_joints", 25), ("num_bodies", 2)))
         self.layout = str(arrays.get("layout", "kinect_v2"))
         self.names, self.groups = arrays.get(f"name_{self.key}"), arrays.get(f"group_{self.key}")
@@ -101,7 +110,6 @@ class Feeder(Dataset):
         self.skeleton = {key: np.array(arrays[key]) for key in ("parents", "layout") if key in arrays}
         self.told, complaints = about.read(arrays, self.num_joints)
         self.complaints = [f"{self.data_path}: {complaint}; left out" for complaint in complaints]
-        self.class_names = self.told.get("class_names")
         expected = 3 * self.num_joints * self.num_bodies
         if self.x.ndim != 3 or self.x.shape[2] != expected:
             raise ValueError(
@@ -112,8 +120,11 @@ class Feeder(Dataset):
             self.above = torch.from_numpy(self.parents())
         if len(self.x) == 0:
             raise ValueError(f"{self.data_path}: the split {self.key!r} has no samples")
-        if len(self.x) != len(self.y):
-            raise ValueError(f"{self.data_path}: {len(self.x)} sequences but {len(self.y)} labels in {self.key!r}")
+        told = self.told.get("class_names")
+        self.label, self.num_classes, self.class_names = labels.read(arrays, self.key, self.data_path, told)
+        self.text_labels = f"y_{self.key}" in arrays and arrays[f"y_{self.key}"].dtype.kind in "US"
+        if len(self.x) != len(self.label):
+            raise ValueError(f"{self.data_path}: {len(self.x)} sequences but {len(self.label)} labels in {self.key!r}")
         for what in ("name", "group", "valid_frames"):
             extra = arrays.get(f"{what}_{self.key}")
             if extra is not None and extra.shape != (len(self.x),):
@@ -127,20 +138,14 @@ class Feeder(Dataset):
             raise ValueError(f"{self.data_path}: {key} is {value.tolist()}; it has to be one positive whole number")
         return int(value)
 
-    def _labels(self):
-        """(N,) int64 classes; y is one-hot (N, K) or, in other people's files, (N,) class numbers."""
-        y, where = np.asarray(self.y), f"{self.data_path}: y_{self.key}"
-        if y.ndim == 2:
-            wrong = np.flatnonzero((y != 0).sum(1) != 1)
-            if len(wrong):
-                raise ValueError(f"{where}: row {wrong[0]} is not one-hot")
-            y = y.argmax(1)
-        elif y.ndim != 1 or not np.issubdtype(y.dtype, np.integer):
-            raise ValueError(f"{where}: shape {y.shape}, type {y.dtype}; use one-hot (N, classes) or class numbers (N,)")
-        wrong = np.flatnonzero((y < 0) | (y >= self.num_classes))
-        if len(wrong):
-            raise ValueError(f"{where}: row {wrong[0]} has the label {y[wrong[0]]}; the classes are 0..{self.num_classes - 1}")
-        return y.astype(np.int64)
+    def number_by(self, names):
+        """Give classes whose labels are texts the numbers that they have in another list of names, a model's. Raises ValueError
+        for one that is not in it."""
+        unknown = [name for name in self.class_names if name not in names]
+        if unknown:
+            raise ValueError(f"{self.data_path}: has the class {unknown[0]!r}, which is none of the {len(names)}")
+        number = np.array([names.index(name) for name in self.class_names])
+        self.label, self.class_names, self.num_classes = number[self.label], list(names), len(names)
 
     def __len__(self):
         return len(self.indices)
@@ -220,10 +225,18 @@ class Feeder(Dataset):
         """What a model has to know of its data to judge other recordings, as plain values: num_joints, num_bodies and, where they
         are known, parents and the KEYS of feeder.about. What cannot be is left out and stands in `complaints`."""
         sizes = {"num_joints": self.num_joints, "num_bodies": self.num_bodies}
-        known = {"joint_names": self.joint_names()}
+        known = {"joint_names": self.joint_names(), "class_names": self.class_names, "body_size": self.body_size()}
         with suppress(ValueError):  # a skeleton nobody has described
             known["parents"] = self.parents().tolist()
         return sizes | self.told | {key: value for key, value in known.items() if value is not None}
+
+    def body_size(self):
+        """Median size of a body (feeder.about.sizes) in 32 samples, metres; None if all of these are damaged."""
+        found = []
+        for index in np.unique(np.linspace(0, len(self) - 1, 32).astype(int)):
+            with suppress(ValueError):
+                found.append(about.sizes(self.frames(index).reshape(-1, self.num_joints, 3)))
+        return float(f"{np.median(np.concatenate(found)):.4g}") or None if found else None
 
     def count_frames(self):
         """(N,) int64: valid frames of every sample."""
@@ -276,3 +289,4 @@ class Feeder(Dataset):
         self.__dict__.update(state)
         with self._undisturbed():
             self._open()
+        self.__dict__.update(state)  # once more: numbers of classes may be those of a model

@@ -79,7 +79,7 @@ def _header(stream):
     read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
     shape, fortran_order, dtype = read(stream)
     if dtype.hasobject:
-        raise ValueError("it holds Python objects, which are never read; save plain numbers or strings")
+        raise ValueError("it holds Python objects, which are never read; save numbers, or texts by y.astype(str)")
     return shape, fortran_order, dtype
 
 

@@ -29,6 +29,7 @@ from util.engine import outputs  # noqa: E402
 from util.files import write_text, written_aside  # noqa: E402
 from util.loader import test_loader  # noqa: E402
 from util.logging import say  # noqa: E402
+from util.predictions import class_names  # noqa: E402
 
 # of Paul Tol's schemes for colour-blind people, and black; a form of its own for each class helps everybody
 COLOURS = ("#332288", "#cc6677", "#117733", "#ddaa33", "#88ccee", "#882255", "#44aa99", "#999933", "#aa4499", "#222222")
@@ -61,15 +62,16 @@ def main(argv=None):
     encoder = run.load_encoder(args, model)
     model.to(device).eval()
     features, labels = outputs(model.pooled, test_loader(data, args, device), device, args.enable_amp)
+    names_of = class_names(data)
     points = embed(features, own.perplexity, args.seed)
     title = f"t-SNE of {args.dataset}: {len(data)} {run.about(args)['evaluated_on']} sequences of {len(chosen)} classes"
     stream = "" if args.input_stream == "joint" else f", {args.input_stream} stream"
     how = f"{described(args, encoder)}{run.read_out(args)}{stream}, perplexity {own.perplexity:g}, seed {args.seed}"
-    figure = draw(points, labels.numpy(), {c: name_of(data, c) for c in chosen}, title, how)
+    figure = draw(points, labels.numpy(), {c: names_of[c] for c in chosen}, title, how)
     with written_aside(out) as file:
         figure.savefig(file, format="png", dpi=100)
     names = [data.name(row) for row in data.indices] if data.names is None else data.names[data.indices]
-    write_text(out.with_suffix(".csv"), table(names, labels.tolist(), points))
+    write_text(out.with_suffix(".csv"), table(names, labels.tolist(), points, names_of))
     say(f"{title}; {how}: {out} and {out.with_suffix('.csv')}")
 
 
@@ -104,12 +106,6 @@ def described(args, encoder):
     return f"{NAMES.get(method, method)}, {encoder['stage']}{epoch}, {Path(*path.parts[-4:])}"
 
 
-def name_of(data, label):
-    """A class as the data set calls it, else by its number."""
-    names = data.class_names
-    return f"class {label}" if names is None or label >= len(names) else str(names[label])
-
-
 def draw(points, labels, classes, title, how):
     """A Figure of points (N, 2) with labels (N,); classes: {label: its name in the legend}."""
     columns = -(-len(classes) // LEGEND_ROWS)
@@ -131,12 +127,13 @@ def draw(points, labels, classes, title, how):
     return figure
 
 
-def table(names, labels, points):
+def table(names, labels, points, names_of):
     """The points as CSV."""
     text = io.StringIO(newline="")
     writer = csv.writer(text)
-    writer.writerow(("name", "label", "x", "y"))
-    writer.writerows((name, label, *map(float, point)) for name, label, point in zip(names, labels, points, strict=True))
+    writer.writerow(("name", "label", "class_name", "x", "y"))
+    for name, label, point in zip(names, labels, points, strict=True):
+        writer.writerow((name, label, names_of[label], *map(float, point)))
     return text.getvalue()
 
 

@@ -19,7 +19,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from data.prepare.facts import class_name  # noqa: E402
 from util import checkpoint, config, methods, run  # noqa: E402
-from util.files import written_aside  # noqa: E402
+from util.files import bare_name, written_aside  # noqa: E402
 from util.logging import say  # noqa: E402
 from util.options import GROUPS, OPTIONS  # noqa: E402
 from visual import explain, pictures, plots  # noqa: E402
@@ -86,7 +86,8 @@ def classified(model, drawn, source, args, data, label):
     best, p = int(found.probability.argmax()), found.probability
     truth = f"true: {class_name(data, label)}" + (f", {100 * p[label]:.0f} %" if label != best and label < len(p) else "")
     verdict = f"Predicted: {class_name(data, best)}, {100 * p[best]:.0f} % · {'correct' if label == best else truth}"
-    return {"saliency": (pictures.saliency_figure(drawn, source, found, verdict), pictures.saliency_overlay(drawn, found))}
+    overlay = pictures.saliency_overlay(drawn, found, class_name(data, best))
+    return {"saliency": (pictures.saliency_figure(drawn, source, found, verdict), overlay)}
 
 
 def write(folder, drawn, source, drawings):
@@ -127,7 +128,7 @@ def main(argv=None):
         checkpoint.method(checkpoint.settings(content, o.checkpoint)) or args.method]  # fmt: skip
     stage = {"pretrain": "pre-training", "linprobe": "linear probe", "finetune": "fine-tuned"}[args.stage]
     source = f"{method}, {stage}: {o.checkpoint.resolve().parent.name}/{o.checkpoint.name}{epoch}"
-    out = o.out or o.checkpoint.with_name(f"{o.checkpoint.stem}-pictures")
+    out = o.out or o.checkpoint.with_name(f"{bare_name(o.checkpoint)}-pictures")
     if out.exists() and not out.is_dir():
         raise ValueError(f"--out {out}: is a file; give a folder")
     if model is None:

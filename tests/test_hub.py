@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 
+from feeder.feeder_ntu import Feeder
 from feeder.skeleton import parents
 from model.transformer import Transformer
 from model.umurl import UmURLClassifier
@@ -72,3 +73,35 @@ def test_mistakes_are_one_line(shared, tmp_path):
     ):
         with pytest.raises((ValueError, FileNotFoundError), match=message):
             hub(**arguments)
+
+
+@pytest.mark.parametrize("name, file", [("mamp", "released_pretrain_tiny25.pth"), ("umurl", "released_umurl_small.pth.tar")])
+def test_one_recording_is_made_into_what_the_feeder_gives(name, file, shared, tmp_path):
+    encoder = hub(name, checkpoint=shared(f"parity/{file}"))
+    frames, share = {"mamp": (24, 0.95), "umurl": (64, 1.0)}[name]
+    one, two = np.random.default_rng(0).normal(size=(2, 50, 25, 3)).astype(np.float32)
+    x = np.zeros((2, 50, 2, 25, 3), np.float32)
+    x[0, :, 0], x[1, :, 0], x[1, :, 1] = one, one, two
+    rows = {"x_test": x.reshape(2, 50, 150), "y_test": np.array([0, 1])}
+    np.savez(tmp_path / "a.npz", **rows)
+    data = Feeder(tmp_path / "a.npz", "test", [share], window_size=frames)
+    expected = encoder(torch.stack([data[0][0], data[1][0]]))
+    both = np.stack([one, two])
+    close(encoder(torch.from_numpy(one)), expected[:1])
+    close(encoder(both), expected[1:])
+    close(encoder(both.transpose(3, 1, 2, 0)), expected[1:])
+
+
+def test_without_weights_one_recording_is_taken_too():
+    assert hub("mamp", dim_feat=16, depth=2, num_heads=2, num_frames=8, num_joints=17)(torch.randn(30, 17, 3)).shape == (1, 16)
+    encoder = hub("umurl", hidden_size=8, num_frames=16, num_bodies=1, layout="kinect_v1")
+    assert encoder(torch.randn(30, 20, 3)).shape == (1, 16)
+
+
+@pytest.mark.parametrize("shape", [
+    (2, 3, 23, 25, 2), (2, 2, 24, 25, 3), (40, 20, 3), (40, 75), (3, 40, 25, 3, 1), (3, 40, 25, 3),
+])  # fmt: skip
+def test_other_shapes_are_told_what_is_wanted(shared, shape):
+    encoder = hub("mamp", checkpoint=shared("parity/released_pretrain_tiny25.pth"))
+    with pytest.raises(ValueError, match=r"x has shape .* \(N, 3, 24, 25, 2\), .* or one recording \(T, 25, 3\)"):
+        encoder(torch.ones(shape))

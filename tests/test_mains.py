@@ -3,6 +3,7 @@
 import csv
 import hashlib
 import json
+import re
 
 import numpy as np
 import pytest
@@ -345,3 +346,13 @@ def test_who_makes_the_motion_stream(invented, options, tmp_path, monkeypatch):
         line = options("pretrain", invented, tmp_path / method, "--input_stream", "motion", "--method", method)
         args, _ = run.start("pretrain", line)
         assert run.feeder(args, "train", augment=True).vel == by_feeder
+
+
+@pytest.mark.parametrize("main, stage", [(main_pretrain, "pretrain"), (main_finetune, "finetune")])
+def test_the_time_of_the_whole_run_is_said_before_the_first_epoch_ends(invented, options, tmp_path, capsys, main, stage):
+    main.main(options(stage, invented, tmp_path / "out", "--epochs", 3, "--save_freq", 1))
+    lines = capsys.readouterr().out.splitlines()
+    at = [i for i, line in enumerate(lines) if re.match(r"about \d+ s for 3 epochs, done around (... )?\d\d:\d\d$", line)]
+    assert len(at) == 1 and at[0] < next(i for i, line in enumerate(lines) if line.startswith("epoch 1/3"))
+    main.main(options(stage, invented, tmp_path / "out", "--epochs", 4, "--resume", tmp_path / "out/checkpoint-1.pth"))
+    assert "for the 2 epochs left, done around" in capsys.readouterr().out

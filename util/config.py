@@ -10,7 +10,7 @@ from pathlib import Path
 import yaml
 
 from util import checkpoint, distributed, published
-from util.files import write_text
+from util.files import bare_name, write_text
 from util.options import DEFAULT_METHOD, GROUPS, METHODS, OPTIONS, STAGES
 from util.values import check, convert, known
 
@@ -76,7 +76,7 @@ def parse(stage, argv=None):
     if values["data_path"] is None:
         raise ValueError("data_path: no data set given; use --dataset NAME (a file of config/dataset) or --data_path FILE.npz")
     if not resolved and not dataset:
-        stem = Path(values["data_path"]).stem.lower()
+        stem = bare_name(values["data_path"]).lower()
         values["dataset"] = npz_names().get(stem, stem)
     values["output_dir"] = values["output_dir"] or _output_dir(stage, values)
     if values.get("subset_seed", 0) is None:
@@ -114,7 +114,7 @@ def _sizes(content, path, stage, given, head):
 def _output_dir(stage, values):
     """One stage must not overwrite another's checkpoints, nor an evaluation the run it evaluates."""
     if values.get("eval"):
-        return str(Path(values["eval"]).with_suffix("")) + "-eval"
+        return str(Path(values["eval"]).with_name(f"{bare_name(values['eval'])}-eval"))
     return f"output/{stage}"
 
 

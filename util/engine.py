@@ -8,7 +8,7 @@ import warnings
 import torch
 
 from util import display, distributed, stopping
-from util.logging import tell
+from util.logging import say, tell
 from util.lr_sched import adjust_learning_rate
 
 
@@ -50,8 +50,8 @@ def compiled(model, device):
     return torch.compile(model, options={"fallback_random": True})
 
 
-def train_one_epoch(model, loader, optimizer, loss_of, epoch, args, device, scaler=None, progress=None):
-    """One epoch over `loader` with gradient accumulation; scaler: see grad_scaler.
+def train_one_epoch(model, loader, optimizer, loss_of, epoch, args, device, scaler=None, progress=None, outlook=None):
+    """One epoch over `loader` with gradient accumulation; scaler: see grad_scaler; outlook: a display.Outlook.
 
     loss_of(model, x, label) -> scalar, the mean over its samples; or (mean, share) of what counts in it, where that is not the
     same in all parts of an update: share, a tensor, is how much counts of all that is there. The update is then the mean over all
@@ -72,8 +72,10 @@ def train_one_epoch(model, loader, optimizer, loss_of, epoch, args, device, scal
     steps = len(loader) // args.accum_iter
     check_every = 1 if device.type == "cpu" else args.print_freq
     pending, start, batches = [], time.perf_counter() - state["seconds"], iter(loader)
+    if outlook:
+        outlook.start(state["step"])
     bar = display.bar(
-        range(state["step"], steps), f"epoch {epoch + 1}", steps, "step", initial=state["step"], leave=False,
+        range(state["step"], steps), f"epoch {epoch + 1}/{args.epochs}", steps, "step", initial=state["step"], leave=False,
         disable=not distributed.is_main(),
     )  # fmt: skip
     for step in bar:
@@ -110,10 +112,14 @@ def train_one_epoch(model, loader, optimizer, loss_of, epoch, args, device, scal
             del pending[-args.accum_iter :]
         state["step"] = step + 1
         stop = stopping.asked()
-        if (step + 1) % check_every == 0 or step + 1 == steps or stop:
+        early = outlook and not outlook.told and step + 2 == steps  # the last moment to look ahead
+        if (step + 1) % check_every == 0 or step + 1 == steps or stop or early:
             state["loss"] += _finite_sum(pending, epoch)
             pending.clear()
             state["seconds"] = time.perf_counter() - start
+            if outlook and (line := outlook.look(step + 1, steps)):
+                bar.clear()
+                say(line)
             if (step + 1) % args.print_freq == 0:
                 speed, counted = (step + 1) * args.effective_batch_size / state["seconds"], max(1, step + 1 - state["skipped"])
                 bar.set_postfix_str(f"loss {state['loss'] / counted / args.accum_iter:.4f}, {speed:.0f} samples/s", refresh=False)

@@ -19,16 +19,16 @@ import torch
 from util import checkpoint, run, trained
 from util.files import written_aside
 
-TOLERANCE = 1e-4
+TOLERANCE = 1e-4  # of the standard deviation of the outputs
 BATCHES = (1, 2, 5)
 EXAMPLE = 3  # another number than those that are checked
 
 
 def export(path, out, encoder=False, data_path=None):
-    """Write `out` from the checkpoint `path`; returns {what it is}, with 'difference', the largest from the model's outputs.
+    """Write `out` from the checkpoint `path`; returns {what it is}, with what `compare` says of its outputs and the model's.
 
     data_path: see trained.skeleton. Raises FileNotFoundError or ValueError in one line: no classifier, an unknown suffix, a
-    package that is missing, outputs that differ by more than TOLERANCE; nothing is written then.
+    package that is missing, outputs that differ by more than TOLERANCE of their spread; nothing is written then.
     """
     out = Path(out)
     if out.suffix not in FORMATS:
@@ -54,12 +54,15 @@ def export(path, out, encoder=False, data_path=None):
         write(model, recordings(EXAMPLE, shape), program)
         program.seek(0)
         loaded = read(program)
-    difference = compare(model, loaded, shape)
-    if not difference <= TOLERANCE:
-        raise ValueError(f"{out}: its outputs would differ from the model's by {difference:.2g}, more than {TOLERANCE:g}")
+    compared = compare(model, loaded, shape)
+    difference, spread, same, count = (compared[key] for key in ("difference", "spread", "same_class", "compared"))
+    if not difference <= TOLERANCE * spread:
+        agree = "" if encoder else f"; the likeliest class is the same for {same} of {count}"
+        raise ValueError(f"{out}: its outputs would differ from the model's by {difference:.2g}, more than {TOLERANCE:g} of "
+                         f"their standard deviation, {spread:.2g}{agree}")  # fmt: skip
     with written_aside(out) as file:
         file.write(program.getbuffer())
-    return {"input": ("N", *shape), "output": ("N", model(recordings(1, shape)).shape[1]), "difference": difference}
+    return {"input": ("N", *shape), "output": ("N", model(recordings(1, shape)).shape[1])} | compared
 
 
 @contextmanager
@@ -91,9 +94,13 @@ def recordings(count, shape):
 
 @torch.no_grad()
 def compare(model, program, shape):
-    """The largest difference of the outputs, for several numbers of samples."""
+    """Of the outputs for several numbers of samples: the largest 'difference', the 'spread' (standard deviation) of the model's,
+    and for how many of the 'compared' samples the largest output is the 'same_class'."""
     inputs = [recordings(count, shape) for count in BATCHES]
-    return torch.stack([(program(x) - model(x)).abs().max() for x in inputs]).max().item()
+    ours, theirs = (torch.cat([function(x) for x in inputs]).double() for function in (model, program))
+    same = (ours.argmax(1) == theirs.argmax(1)).sum().item()
+    return {"difference": (theirs - ours).abs().max().item(), "spread": ours.std().item(), "same_class": same,
+            "compared": len(ours)}  # fmt: skip
 
 
 def _samples():
@@ -143,7 +150,9 @@ def main(argv=None):
     args = parser.parse_args(argv)
     what = export(args.checkpoint, args.out, args.encoder, args.data_path)
     x, y = (" x ".join(map(str, what[key])) for key in ("input", "output"))
-    print(f"{args.out}: x {x} -> y {y}; largest difference from the model: {what['difference']:.2g}")
+    agree = "" if args.encoder else f", the same likeliest class for {what['same_class']} of {what['compared']}"
+    print(f"{args.out}: x {x} (N, C, T, V, M) -> y {y}; largest difference from the model {what['difference']:.2g}, standard "
+          f"deviation of the outputs {what['spread']:.2g}{agree}")  # fmt: skip
 
 
 if __name__ == "__main__":

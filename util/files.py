@@ -5,6 +5,8 @@ import os
 from contextlib import contextmanager
 from pathlib import Path
 
+SUFFIXES = (".npz", ".npy", ".pkl", ".pickle", ".gz", ".pth", ".pt", ".tar")
+
 
 @contextmanager
 def written_aside(path, previous=None):
@@ -40,6 +42,14 @@ def replace(source, path, previous=None):
             os.replace(aside, older)
             aside.unlink(missing_ok=True)  # a rename onto another name of the same file does nothing
     os.replace(source, path)
+
+
+def bare_name(path):
+    """The name of a file without .npz, .pth.tar and the like at its end, however many; any other dot is part of the name."""
+    name = Path(path).name
+    while (suffix := Path(name).suffix) in SUFFIXES:
+        name = name.removesuffix(suffix)
+    return name
 
 
 def write_text(path, text):

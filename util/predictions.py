@@ -20,12 +20,14 @@ COMPONENTS = 50  # ... and in how many dimensions
 
 @dataclass
 class Predictions:
-    """Of N samples of a Feeder, in its order: scores (N, K) and labels (N,); features (n, D) of those at `positions` (n,)."""
+    """Of N samples of a Feeder, in its order: scores (N, K) and labels (N,); features (n, D) of those at `positions` (n,);
+    class_names: K, None in older files."""
 
     scores: np.ndarray
     labels: np.ndarray
     features: np.ndarray
     positions: np.ndarray
+    class_names: list | None = None
 
     @property
     def predicted(self):
@@ -75,14 +77,15 @@ class Evaluation:
         return classification(scores, labels)
 
 
-def class_names(data):
-    """[name of class 0, ...] of a Feeder: those of its file or else of the data set of this name, else 'class 0', ..."""
+def class_names(data, count=None):
+    """[name of class 0, ...] of a Feeder, `count` or as many as it has: those of its file or else of the data set of this name,
+    else 'class 0', ..."""
     from data.prepare import known  # here, so that training starts without it
 
-    names = data.class_names
+    names, count = data.class_names, data.num_classes if count is None else count
     if names is None:
         names = known.class_names(known.recipe(data.data_path, data.num_joints, data.num_classes), data.num_classes)
-    return [str(names[k]) if k < len(names) else f"class {k}" for k in range(data.num_classes)]
+    return [str(names[k]) if k < len(names) else f"class {k}" for k in range(count)]
 
 
 def draw(count):
@@ -91,7 +94,8 @@ def draw(count):
 
 
 def save(folder, predictions, data, stream):
-    """Write scores.npz: scores, label, name and input_stream, for ensembles too, and what a report draws. Returns its path.
+    """Write scores.npz: scores, label, name, class_names and input_stream, for ensembles too, and what a report draws. Returns
+    its path.
 
     Of the features, the first COMPONENTS principal components are kept, as is usual in front of a t-SNE.
     """
@@ -101,6 +105,7 @@ def save(folder, predictions, data, stream):
     names = [data.name(row) for row in data.indices] if data.names is None else data.names[data.indices]
     with written_aside(path) as file:
         np.savez(file, scores=predictions.scores, label=predictions.labels, name=np.array(names), input_stream=stream,
+                 class_names=np.array(class_names(data, predictions.scores.shape[1])),
                  features=features @ directions.T, positions=predictions.positions)  # fmt: skip
     return path
 
@@ -115,4 +120,5 @@ def load(folder):
     scores, label, name, features, positions = (
         np.array(arrays[key]) for key in ("scores", "label", "name", "features", "positions")
     )
-    return Predictions(scores, label, features, positions), name
+    names = arrays["class_names"].tolist() if "class_names" in arrays else None
+    return Predictions(scores, label, features, positions, names), name

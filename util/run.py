@@ -1,5 +1,7 @@
 """What the mains share: starting a stage, its data and model, what a result says, and one-line errors."""
 
+import csv
+import io
 import os
 import shlex
 import sys
@@ -90,19 +92,28 @@ def feeder(args, split, augment):
         data_ratio=getattr(args, "data_ratio", 1.0) if train else 1.0,
         subset_seed=seed + distributed.rank() if getattr(args, "subset", "") == "released" else seed,
         val_groups=args.val_groups,
+        labelled=args.stage != "pretrain",
     )
 
 
 def labelled(args, data):
-    """Number of training samples used; a subset is written to subset.csv and named."""
+    """Number of training samples used; a subset is written to subset.csv and named. Says which class has which number, too."""
+    if data.class_names is not None and data.num_classes:
+        named = [f"{number} = {name!r}" for number, name in enumerate(predictions.class_names(data))]
+        say("classes: " + ", ".join(named if len(named) < 6 else [*named[:4], "...", named[-1]]))
     shares = distributed.gather(data.indices.tolist())
     rows = sorted(set().union(*shares))
     if len(rows) == len(data.label):
         return len(rows)
     path = Path(args.output_dir, "subset.csv")
     if distributed.is_main():
-        lines = [f"{row},{data.label[row]},{'' if data.names is None else data.names[row]}\n" for row in rows]
-        write_text(path, "row,label,name\n" + "".join(lines))
+        classes, text = predictions.class_names(data), io.StringIO()
+        table = csv.writer(text, lineterminator="\n")
+        table.writerow(("row", "label", "class_name", "name"))
+        for row in rows:
+            label = [data.label[row], classes[data.label[row]]] if classes else ["", ""]
+            table.writerow((row, *label, "" if data.names is None else data.names[row]))
+        write_text(path, text.getvalue())
     if args.subset == "released" and len(shares) > 1:
         how = f"released: {len(data)} drawn by each of {len(shares)} processes for itself"
     else:
@@ -190,6 +201,7 @@ def evaluate_checkpoint(args, device, test):
         raise ValueError(f"{args.eval}: " + ("holds no classifier; --eval wants a linear-probe or fine-tuning checkpoint"
                          if stage == "pretrain" else f"holds a classifier of main_{stage}.py"))  # fmt: skip
     data, classes = test.source, checkpoint.num_classes(content)
+    number_as_trained(data, content, args.eval)
     model = methods.classifier(args, data, classes)
     checkpoint.load_model(model, args.eval, content)
     if data.label.max() >= classes:
@@ -203,6 +215,19 @@ def evaluate_checkpoint(args, device, test):
         f"{metrics['test_samples']} {where} samples{read_out(args)}, {args.input_stream} stream; scores in {scores}")  # fmt: skip
     trained = {k: v for k, v in checkpoint.settings(content, args.eval).items() if k in ("seed", "epochs", *SUBSET)}
     finish(args, eval=True, encoder=content.get("encoder"), checkpoint=identity(args.eval), **trained, last=metrics)
+
+
+def number_as_trained(data, content, path):
+    """Where labels are texts, give the classes of a Feeder the numbers that they have in the checkpoint `content`, if that names
+    them. Raises ValueError for a class that it does not know."""
+    told = content.get("data") if "config" in content else None
+    names = told.get("class_names") if isinstance(told, dict) else None
+    if not data.text_labels or not isinstance(names, list):
+        return
+    try:
+        data.number_by(names)
+    except ValueError as error:
+        raise ValueError(f"{error} of {path}: {', '.join(map(repr, names))[:200]}") from error
 
 
 def main(function):

@@ -12,6 +12,7 @@ from torch import nn
 
 from feeder import about, tools
 from feeder.feeder_ntu import Feeder
+from feeder.npz import open_npz
 from feeder.skeleton import LAYOUTS, joint_names, tree
 from feeder.skeleton import parents as parents_in
 from util import checkpoint, config, methods
@@ -35,6 +36,7 @@ class Skeleton:
     unit: float | None = None
     coordinates: int | None = None
     second_body: str | None = None
+    body_size: float | None = None
 
     def parents(self):
         """(V,) int64. Raises ValueError if they are not known."""
@@ -53,6 +55,11 @@ def options(content, path):
         raise ValueError(f"{path}: holds no classifier, only a pre-trained encoder; main_linprobe.py or main_finetune.py, with "
                          f"--finetune {path}, trains one on it")  # fmt: skip
     return _options(stage, content, path)
+
+
+def encoder_options(content, path):
+    """As `options`, of a checkpoint of any stage: those of the linear probe on its encoder, see `encoder`."""
+    return _options("linprobe", content, path)
 
 
 def _options(stage, content, path):
@@ -111,7 +118,7 @@ def skeleton(content, path, made_with, data_path=None):
 
 
 def _of_npz(path):
-    data = Feeder(path, "test")
+    data = Feeder(path, "test" if "x_test" in open_npz(path) else "train", labelled=False)
     for complaint in data.complaints:
         print(f"warning: {complaint}", file=sys.stderr)
     return _told(data.about(), path)

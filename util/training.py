@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from util import checkpoint, config, distributed, stopping
+from util import checkpoint, config, display, distributed, stopping
 from util.engine import compiled, grad_scaler, train_one_epoch
 from util.logging import Log, say, tell, versions
 from util.options import OPTIONS
@@ -73,6 +73,7 @@ def fit(args, device, model, data, loader, optimizer, loss_of, evaluate=None, tr
 
     if not resumed:
         saver.last(state(-1))  # something to go back to if the first epoch fails
+    outlook = _outlook(args, first, evaluate)
     begin = time.time()
     for epoch in range(first, args.epochs):
         final, before = epoch + 1 == args.epochs, metrics
@@ -80,7 +81,7 @@ def fit(args, device, model, data, loader, optimizer, loss_of, evaluate=None, tr
             if progress and "metrics" in progress:  # stopped between training and evaluation
                 metrics = progress["metrics"]
             else:
-                metrics = train_one_epoch(ddp, loader, optimizer, loss_of, epoch, args, device, scaler, progress)
+                metrics = train_one_epoch(ddp, loader, optimizer, loss_of, epoch, args, device, scaler, progress, outlook)
             progress = {"metrics": metrics}
             if evaluate and ((epoch + 1) % args.eval_freq == 0 or final):
                 if stopping.asked():
@@ -111,7 +112,8 @@ def fit(args, device, model, data, loader, optimizer, loss_of, evaluate=None, tr
             log.picture("confusion", epoch, evaluate.picture, must=final)
         left = (time.time() - begin) / (epoch + 1 - first) * (args.epochs - 1 - epoch)
         numbers = "  ".join(f"{k} {v:.5g}" for k, v in metrics.items())
-        say(f"epoch {epoch + 1}/{args.epochs}  {numbers}  {left / 60:.1f} min left")
+        outlook.told = True  # from here on epochs that were measured say it
+        say(f"epoch {epoch + 1}/{args.epochs}  {numbers}  {display.duration(left) if left else '0 s'} left")
         if stop and not final:
             tell(f"stopped by {stopping.by_what()} after epoch {epoch + 1}; saved, --resume auto goes on there")
             raise stopping.Interrupted(saved=True)
@@ -120,6 +122,16 @@ def fit(args, device, model, data, loader, optimizer, loss_of, evaluate=None, tr
         metrics = evaluate() | metrics
         best = best or metrics | {"epoch": first - 1}
     return {"last": metrics, "best": best, "encoder": encoder}
+
+
+def _outlook(args, first, evaluate):
+    """The display.Outlook of a run. An evaluation passes forward only, which is about a third of a training step."""
+    count = args.epochs - first
+    steps = 0
+    if evaluate:
+        times = sum((epoch + 1) % args.eval_freq == 0 or epoch + 1 == args.epochs for epoch in range(first, args.epochs))
+        steps = times * len(evaluate.loader.batches) / args.accum_iter / 3
+    return display.Outlook(count, f"{count} epochs" if not first else f"the {count} epochs left", steps)
 
 
 class Saver:

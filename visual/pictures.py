@@ -198,13 +198,13 @@ def prediction_overlay(sample, found):
     return overlay
 
 
-def saliency_overlay(sample, found):
-    """For plots.moving: joints by what they add to the logit of the predicted class."""
+def saliency_overlay(sample, found, predicted):
+    """For plots.moving: joints by what they add to the logit of the class that is predicted, `predicted` by name."""
     values = sample.per_frame(found.contribution)
 
     def overlay(ax, bodies):
         page.grey(bodies)
-        decided = f"for class {found.probability.argmax()}, predicted"
+        decided = f"for {predicted}"
         page.legend(ax.figure, [(decided, dot(to_hex(DIVERGING(0.9)))), ("against it", dot(to_hex(DIVERGING(0.1))))])
         return (), lambda t: page.show_values(bodies, values[t], DIVERGING, _symmetric(found))
 

@@ -47,7 +47,8 @@ class Run:
     @property
     def class_names(self):
         count = self.predicted.scores.shape[1]
-        known = predictions.class_names(self.data)[:count] if self.data else []
+        known = self.predicted.class_names or (predictions.class_names(self.data) if self.data else [])
+        known = list(map(str, known[:count]))
         return known + [f"class {k}" for k in range(len(known), count)]
 
 
@@ -102,6 +103,8 @@ def read(folder, data_path=None):
 def _add_data(run):
     val_groups = run.options.get("val_groups", 0)
     data = Feeder(run.options["data_path"], "val" if val_groups else "test", val_groups=val_groups)
+    if data.text_labels and run.predicted.class_names:
+        data.number_by(run.predicted.class_names)
     if not np.array_equal(data.label[data.indices], run.predicted.labels):
         raise ValueError(f"{run.options['data_path']}: holds other samples than were predicted")
     run.data = data

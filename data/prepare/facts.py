@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 
+from data.prepare import known
 from util import display
 
 PIECE = 2**23  # bytes of an array in memory at a time
@@ -63,9 +64,13 @@ def split_facts(feeder):
 
 
 def class_name(feeder, number):
-    """How to call a class of an npz."""
+    """How to call a class of an npz, by the names in the file or else of the data set of this name; -1 is none."""
+    if number < 0:
+        return "no label"
     names = feeder.class_names
-    return f"class {number}" + ("" if names is None or number >= len(names) else f" ({names[number]})")
+    if names is None:
+        names = known.class_names(known.recipe(feeder.data_path, feeder.num_joints, feeder.num_classes), feeder.num_classes)
+    return f"class {number}" + ("" if number >= len(names) else f" ({names[number]})")
 
 
 def rows(x, begin, end):
@@ -78,6 +83,8 @@ def rows(x, begin, end):
 
 
 def _classes(feeder):
+    if not feeder.num_classes:
+        return "  classes: it has no labels"
     count = np.bincount(feeder.label, minlength=feeder.num_classes)
     there = np.flatnonzero(count)
     few, many = there[count[there].argmin()], count.argmax()

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from data.prepare import pku, recordings, sequences
+from data.prepare import pku, recordings, sense, sequences
 from data.prepare.known import Recipe
 from data.pyskl import pyskl_gendata as pyskl
 from data.ucla import ucla_gendata as ucla
@@ -26,13 +26,17 @@ class Clip:
 @dataclass(frozen=True)
 class Preparation:
     """What becomes of a recording. recipe: of the training data; V and M: of the model; unit: metres per unit of arrays and rows;
-    coordinates: of a row of a text file, None if data/own or data/pyskl did not make the training data: .txt is PKU-MMD's."""
+    coordinates: of a row of a text file, None if data/own or data/pyskl did not make the training data: .txt is PKU-MMD's.
+    flat, size, axes: see data.prepare.sense."""
 
     recipe: Recipe
     num_joints: int
     num_bodies: int
     unit: float = 1.0
     coordinates: int | None = None
+    flat: bool | None = None
+    size: float | None = None
+    axes: str | None = None
 
     def rows(self, persons):
         """Persons (M, T, V, 3) -> rows (T, num_bodies·V·3) float32 as in an npz; frames without anybody are left out.
@@ -53,7 +57,12 @@ class Preparation:
     def checked(self, persons):
         if persons.shape[2] != self.num_joints:
             raise ValueError(f"{persons.shape[2]} joints, the model knows {self.num_joints}")
+        sense.check(persons, self.flat, self.size, self.unit)
         return persons
+
+    def arranged(self, array):
+        """An array in any order of axes that can be told, as (M, T, V, C), see data.prepare.sense."""
+        return sense.arranged(array, self.num_joints, self.num_bodies, self.flat, self.axes)
 
     def windows(self, persons, window, stride):
         """(start, end, rows) of every `window` frames of persons (M, T, V, 3), `stride` apart; the last ends with the recording.
@@ -136,7 +145,7 @@ def _array(array, unit):
 
 
 def _npy(file, preparation):
-    return [_loose(str(file), lambda: _array(recordings.read_file(file), preparation.unit), preparation)]
+    return [_loose(str(file), lambda: _array(preparation.arranged(recordings.read_file(file)), preparation.unit), preparation)]
 
 
 def _npz(file, preparation):
@@ -145,7 +154,7 @@ def _npz(file, preparation):
         return _dataset(file, preparation)
 
     def read(array):
-        return lambda: _array(array, preparation.unit)
+        return lambda: _array(preparation.arranged(array), preparation.unit)
 
     if not arrays:
         raise ValueError(f"{file}: holds no array")
@@ -154,7 +163,7 @@ def _npz(file, preparation):
 
 def _dataset(file, preparation):
     """The test set of an npz that is prepared already."""
-    feeder = Feeder(file, "test")
+    feeder = Feeder(file, "test", labelled=False)
     if feeder.num_joints != preparation.num_joints or feeder.num_bodies > preparation.num_bodies:
         raise ValueError(f"{file}: {feeder.num_bodies} bodies of {feeder.num_joints} joints, the model knows "
                          f"{preparation.num_bodies} of {preparation.num_joints}")  # fmt: skip

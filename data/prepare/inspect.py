@@ -78,7 +78,7 @@ def inspect_npz(path, split=None, index=None, name=None):
         raise ValueError(f"{path}: neither x_train nor x_test in it; it has {', '.join(sorted(arrays)) or 'nothing'}")
     if split not in (None, *splits):
         raise ValueError(f"{path}: has no split {split!r}, only {' and '.join(splits)}")
-    feeders = {key: Feeder(path, key) for key in splits}
+    feeders = {key: Feeder(path, key, labelled=False) for key in splits}
     feeder, row = _choose(path, {split: feeders[split]} if split else feeders, index, name)
     joints = rows(feeder.x, row, row + 1)[0].reshape(-1, feeder.num_bodies, feeder.num_joints, 3)
     there = np.flatnonzero(joints.any(axis=(1, 2, 3)))

@@ -18,7 +18,7 @@ from data.prepare.denoise import denoise
 from data.prepare.npz import Split, write_dataset
 from data.prepare.ntu_release import FIELDS, NTU60, check_name, parse_names, shortfall
 from data.prepare.skeleton_file import Body, read_skeleton
-from util.files import write_text
+from util.files import bare_name, write_text
 
 NUM_JOINTS, NUM_BODIES, LAYOUT = 25, 2, "kinect_v2"
 ORIGIN = 1  # joint: middle of the spine
@@ -228,7 +228,7 @@ def write_protocols(out, name, dataset, names, sequence, num_frames, found, skip
     order: as the function. For the report, found: names of all raw files; skipped: lists of those left out; compare: whether to
     compare with the release. extras: as in write_dataset.
     """
-    fields = parse_names(map(str, names))
+    fields, name = parse_names(map(str, names)), bare_name(name)
 
     def split(rows):
         labels, performers = (fields[rows, FIELDS.index(field)] for field in ("action", "performer"))

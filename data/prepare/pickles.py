@@ -32,6 +32,9 @@ def load(path):
     if not path.is_file():
         raise FileNotFoundError(f"{path}: no such file")
     with open(path, "rb") as file:
+        if file.read(2) == b"\x1f\x8b":
+            raise ValueError(f"{path}: compressed by gzip; unpack it first (gunzip)")
+        file.seek(0)
         try:
             return _Unpickler(file, path.stat().st_size).load()
         except _Refused as error:

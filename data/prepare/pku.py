@@ -146,19 +146,19 @@ def training_names(path):
 
 
 def generate(raw, out, dataset, workers=None, strict=False):
-    """Write out/<prefix>_<protocol>.npz for both protocols from raw/{skeleton,label} and the split files; returns the paths.
+    """Write out/<prefix>_<protocol>.npz for each protocol with a split file, from raw/{skeleton,label}; returns the paths.
 
     Unusable videos and label rows are listed in out/raw_data/skipped.txt (with `strict` the first is a ValueError); what was
     found, used and left out is printed and written to out/<prefix>_report.txt. Raises FileNotFoundError for missing folders or
-    split files.
+    if there is no split file at all.
     """
     raw, out, skipped = Path(raw), Path(out), batch.Skipped(strict)
-    splits = {protocol: _split_file(raw, names) for protocol, names in dataset.splits.items()}
+    splits, absent = _split_files(raw, dataset)
     files, found = _find(raw / "skeleton", dataset, skipped)
     video, label, start, length, remarks = _read(files, raw / "label", out / RAW, skipped, workers)
     rows, _ = store.load(out / RAW, f"{dataset.prefix} preparation")
     first_row = np.cumsum(length) - length
-    report = [f"{found} videos of {dataset.title} found, {len(set(video))} used, with {len(video)} instances"]
+    report = [*absent, f"{found} videos of {dataset.title} found, {len(set(video))} used, with {len(video)} instances"]
     paths = []
     for protocol, split_file in splits.items():
         train = training_names(split_file)
@@ -215,11 +215,15 @@ def _compared(counts, published):
     return "; as published" if counts == published else "; published: {:,} and {:,}".format(*published)
 
 
-def _split_file(raw, names):
-    for name in names:
-        if (raw / name).is_file():
-            return raw / name
-    raise FileNotFoundError(f"{raw / names[0]}: no such split file (nor {', '.join(names[1:])}); name the folder with --raw")
+def _split_files(raw, dataset):
+    """({protocol: its split file}, lines about the protocols that have none). Raises FileNotFoundError if that is all of them."""
+    there = {protocol: [raw / name for name in names if (raw / name).is_file()] for protocol, names in dataset.splits.items()}
+    if not any(there.values()):
+        known = ", ".join(name for names in dataset.splits.values() for name in names)
+        raise FileNotFoundError(f"{raw}: no such split file as {known}; name the folder with --raw")
+    lines = [f"protocol {protocol} skipped: {raw} has none of its split files {', '.join(dataset.splits[protocol])}"
+             for protocol, files in there.items() if not files]  # fmt: skip
+    return {protocol: files[0] for protocol, files in there.items() if files}, lines
 
 
 def _read(files, labels, folder, skipped, workers):

@@ -1,7 +1,8 @@
 """PYSKL's pickles, such as ntu60_3danno.pkl: one npz for every pair of splits, such as xsub_train and xsub_val.
 
-A file is {'split': {name: [frame_dir, ...]}, 'annotations': [{frame_dir, label, total_frames, keypoint (M, T, V, C), ...}]}. It
-is read without unpickling anything but arrays and plain containers. Samples stand in the order of the split.
+A file is {'split': {name: [frame_dir, ...]}, 'annotations': [{frame_dir, label, total_frames, keypoint (M, T, V, C), ...}]}, or,
+in the older form, the list of annotations alone, and --split, --test or --test_pickle say which of them are for testing. It is
+read without unpickling anything but arrays and plain containers. Samples stand in the order of the split.
 """
 
 import re
@@ -13,9 +14,11 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from data.prepare import batch, cli, ntu_release, pickles, sequences
+from data.prepare import batch, cli, pickles, sequences, splits
 from data.prepare.npz import Split, write_dataset
+from feeder.labels import ordered
 from feeder.skeleton import LAYOUTS, joint_names
+from util.files import bare_name
 
 HERE = Path(__file__).resolve().parent
 LAYOUT_OF = {(25, 3): "kinect_v2", (20, 3): "kinect_v1", (17, 2): "coco17", (17, 3): "coco17"}  # (V, C)
@@ -47,11 +50,14 @@ def protocols(path, split):
 
 
 def read(path):
-    """(split, annotations) of a pickle. Raises ValueError naming the file if it is unsafe, damaged or of another form."""
+    """(split, annotations) of a pickle; split is {} where it is a list of annotations, or has none. Raises ValueError naming the
+    file if it is unsafe, damaged or of another form."""
     content = pickles.load(path)
-    if type(content) is not dict or not {"split", "annotations"} <= content.keys():
-        raise ValueError(f"{path}: not a dict with 'split' and 'annotations', so not one of PYSKL's files")
-    split, annotations = content["split"], content["annotations"]
+    if type(content) is list:
+        content = {"annotations": content}
+    if type(content) is not dict or "annotations" not in content:
+        raise ValueError(f"{path}: neither a dict with 'annotations' nor a list of them, so not one of PYSKL's files")
+    split, annotations = content.get("split", {}), content["annotations"]
     if type(split) is not dict or any(type(names) not in (list, tuple) for names in split.values()):
         raise ValueError(f"{path}: 'split' is not a dict of lists of names")
     if type(annotations) is not list:
@@ -59,14 +65,23 @@ def read(path):
     return split, annotations
 
 
+def names_of(annotations):
+    """The names of those that have one."""
+    return [each["frame_dir"] for each in annotations if type(each) is dict and isinstance(each.get("frame_dir"), str)]
+
+
 def check(annotation):
-    """(name, class, keypoint (M, T, V, C)) of an annotation. Raises ValueError that says what is wrong with it."""
+    """(name, class or its name, keypoint (M, T, V, C)) of an annotation. Raises ValueError that says what is wrong with it."""
     if type(annotation) is not dict or not {"frame_dir", "label", "keypoint"} <= annotation.keys():
         raise ValueError("needs the keys frame_dir, label and keypoint")
     name, label, keypoint = annotation["frame_dir"], annotation["label"], annotation["keypoint"]
     if not isinstance(name, str) or not 0 < len(name) <= sequences.MAX_NAME or not name.isprintable():
         raise ValueError(f"frame_dir is not a name of 1 to {sequences.MAX_NAME} printable characters")
-    if type(label) is bool or not isinstance(label, int | np.integer) or not 0 <= label < MAX_CLASSES:
+    if isinstance(label, str):
+        if not label.strip() or not label.isprintable() or len(label) > sequences.MAX_NAME:
+            raise ValueError(f"{name!r}: the label is not a text of 1 to {sequences.MAX_NAME} printable characters")
+        label = label.strip()
+    elif type(label) is bool or not isinstance(label, int | np.integer) or not 0 <= label < MAX_CLASSES:
         raise ValueError(f"{name!r}: the label is not a whole number from 0 (to {MAX_CLASSES - 1})")
     if not isinstance(keypoint, np.ndarray) or keypoint.ndim != 4:
         raise ValueError(f"{name!r}: keypoint is not an array of persons x frames x joints x coordinates")
@@ -74,7 +89,7 @@ def check(annotation):
     if not isinstance(frames, int | np.integer) or frames != keypoint.shape[1]:
         raise ValueError(f"{name!r}: total_frames is not the {keypoint.shape[1]} frames of keypoint")
     try:
-        return name, int(label), sequences.seen(keypoint)
+        return name, label if isinstance(label, str) else int(label), sequences.seen(keypoint)
     except ValueError as error:
         raise ValueError(f"{name!r}: {error}") from error
 
@@ -96,31 +111,33 @@ class Samples:
         if not facts:
             raise ValueError(f"{path}: none of the {len(annotations)} annotations can be used"
                              + (f"; the first: {skipped.reasons[0]}" if annotations else ""))  # fmt: skip
+        kind = Counter(type(fact[0]) for fact in facts.values()).most_common(1)[0][0]
+        for name in [name for name, fact in facts.items() if type(fact[0]) is not kind]:
+            skipped.add(f"{path}: {name!r}: the label is not a {'text' if kind is str else 'whole number'}, as most are")
+            del self.by_name[name], facts[name]
         self.num_joints, self.dims = most = Counter(fact[3:] for fact in facts.values()).most_common(1)[0][0]
         for name, (_, _, _, *shape) in facts.items():
             if tuple(shape) != most:
                 skipped.add(f"{path}: {name!r}: {shape[0]} joints x {shape[1]} coordinates, most have {most[0]} x {most[1]}")
                 del self.by_name[name]
-        self.label = {name: facts[name][0] for name in self.by_name}
+        self.label, self.class_names = {name: facts[name][0] for name in self.by_name}, None
+        if kind is str:
+            self.class_names = ordered(set(self.label.values()))
+            self.label = {name: self.class_names.index(label) for name, label in self.label.items()}
         self.num_bodies = {name: facts[name][1] for name in self.by_name}
         self.num_frames = max(facts[name][2] for name in self.by_name)
         self.num_classes = max(self.label.values()) + 1
 
 
-def group(name):
-    """Performer of a sample with an NTU name, such as 'P001'; the name itself of any other."""
-    try:
-        return f"P{ntu_release.parse_name(name)['performer']:03}"
-    except ValueError:
-        return name
-
-
-def generate(path, out, name=None, layout=None, num_bodies=2, second_body="zeros", center=None, unit=1.0, strict=False):
+def generate(path, out, name=None, layout=None, num_bodies=2, second_body="zeros", center=None, unit=1.0, strict=False,
+             split_file=None, test=(), test_pickle=None):  # fmt: skip
     """Write out/<name>_<protocol>.npz for every pair of splits of the pickle `path`; returns their paths.
 
-    name: default the pickle's name without .pkl. layout: of feeder.skeleton; default by the number of joints. num_bodies: M; of
-    more persons those that move most are kept. second_body: 'zeros', or 'copy' of the first, where there is but one person.
-    center: joint (name or number) that becomes the origin in the first frame; default: coordinates as they are in the file.
+    split_file, test, test_pickle: instead of the pickle's own splits those of a file (data.prepare.splits.read); names, or
+    performers such as P003, of the test part; another pickle, which is the test part. name: default the pickle's name without
+    .pkl. layout: of feeder.skeleton; default by the number of joints. num_bodies: M; of more persons those that move most are
+    kept. second_body: 'zeros', or 'copy' of the first, where there is but one person. center: joint (name or number) that becomes
+    the origin in the first frame; default: coordinates as they are in the file.
     unit: metres per unit. Unusable annotations and names without one are listed in out/raw_data/skipped.txt; with `strict` the
     first is a ValueError.
     """
@@ -128,7 +145,18 @@ def generate(path, out, name=None, layout=None, num_bodies=2, second_body="zeros
     if num_bodies < 1:
         raise ValueError(f"--num_bodies {num_bodies}: at least 1")
     split, annotations = read(path)
-    pairs, samples = protocols(path, split), Samples(path, annotations, skipped)
+    if split_file:
+        split = splits.read(split_file, names_of(annotations))
+    elif test:
+        split = splits.tested(test, names_of(annotations))
+    elif test_pickle:
+        others = read(test_pickle)[1]
+        split = {"train": names_of(annotations), "test": names_of(others)}
+        annotations = annotations + others
+    elif not split:
+        raise ValueError(f"{path}: {len(annotations)} annotations without a split; --split FILE, --test NAME ... or "
+                         "--test_pickle FILE says which are for testing")  # fmt: skip
+    pairs, samples = protocols(split_file or path, split), Samples(path, annotations, skipped)
     if layout is None:
         layout = LAYOUT_OF.get((samples.num_joints, samples.dims), "")
     names = joint_names(layout) if layout else None
@@ -145,14 +173,15 @@ def generate(path, out, name=None, layout=None, num_bodies=2, second_body="zeros
     paths = []
     for protocol, sides in pairs.items():
         chosen = _choose(path, protocol, sides, samples, skipped)
-        splits = {
-            key: Split(rows, np.array([samples.label[row] for row in rows], int), map(sequence, rows), list(map(group, rows)))
-            for key, rows in chosen.items()
-        }
-        paths.append(out / f"{'_'.join(filter(None, (name or path.stem, protocol)))}.npz")
-        write_dataset(paths[-1], splits, samples.num_frames, samples.num_classes, samples.num_joints, num_bodies, layout,
+        sides = {}
+        for key, rows in chosen.items():
+            labels, groups = np.array([samples.label[row] for row in rows], int), [splits.group(row) for row in rows]
+            sides[key] = Split(rows, labels, map(sequence, rows), groups)
+        paths.append(out / f"{'_'.join(filter(None, (bare_name(name or path), protocol)))}.npz")
+        write_dataset(paths[-1], sides, samples.num_frames, samples.num_classes, samples.num_joints, num_bodies, layout,
                       center=-1 if origin is None else origin, unit=unit, coordinates=samples.dims,
-                      second_body=second_body)  # fmt: skip
+                      second_body=second_body,
+                      class_names=samples.class_names and np.array(samples.class_names))  # fmt: skip
         counts = ", ".join(f"{len(rows):,} {key}" for key, rows in chosen.items())
         print(f"{paths[-1]}: {counts}, {samples.num_classes} classes, {samples.num_frames} frames, {samples.num_joints} joints"
               + (", z is 0" if samples.dims == 2 else ""))  # fmt: skip
@@ -184,6 +213,12 @@ def _choose(path, protocol, sides, samples, skipped):
 def main():
     parser = cli.parser("PYSKL's pickles: write one npz for every pair of splits.", out=HERE)
     parser.add_argument("pickle", type=Path, help="such as ntu60_3danno.pkl")
+    which = parser.add_mutually_exclusive_group()
+    which.add_argument("--split", type=Path, dest="split_file", metavar="FILE",
+                       help="instead of the pickle's own: .json, .pkl or .txt of splits as there, or of names of the test part")
+    which.add_argument("--test", nargs="+", default=(), metavar="NAME",
+                       help="names, or performers such as P003, that are for testing")  # fmt: skip
+    which.add_argument("--test_pickle", type=Path, metavar="FILE", help="another pickle, which is the test part")
     parser.add_argument("--name", help="what the npz files are called; default: as the pickle")
     parser.add_argument("--layout", choices=LAYOUTS, help="default: by the number of joints")
     parser.add_argument("--num_bodies", type=int, default=2, help="persons; of more, those that move most are kept")

@@ -164,10 +164,20 @@ def test_videos_without_usable_labels(raw, tmp_path):
     assert len(arrays["x_train"]) == 2 and len(arrays["x_test"]) == 1
 
 
+@pytest.mark.parametrize("absent, left", [("cross_subject.txt", "XView"), ("cross-view.txt", "XSub")])
+def test_one_split_file_makes_one_protocol(raw, tmp_path, capsys, absent, left):
+    both = {path.name: path.read_bytes() for path in pku.generate(raw[0], tmp_path / "both", pku.PKU1, workers=1)}
+    (raw[0] / absent).unlink()
+    (path,) = pku.generate(raw[0], tmp_path / "one", pku.PKU1, workers=1)
+    assert path.name == f"PKUv1_{left}.npz" and path.read_bytes() == both[path.name]
+    line = f"protocol {'XSub' if left == 'XView' else 'XView'} skipped: {raw[0]} has none of its split files cross_"
+    assert line in capsys.readouterr().out and line in (tmp_path / "one/PKUv1_report.txt").read_text()
+
+
 @pytest.mark.parametrize(
     "change, message",
     [
-        (lambda raw: (raw / "cross_subject.txt").unlink(), "cross_subject.txt: no such split file"),
+        (lambda raw: [file.unlink() for file in raw.glob("*.txt")], "raw: no such split file as cross_subject.txt, .*--raw"),
         (lambda raw: (raw / "cross_subject.txt").write_text("Training videos:\n"), "its second line has to name the training"),
         (lambda raw: shutil.rmtree(raw / "skeleton"), "skeleton: holds no .txt file; unpack PKU-MMD I"),
         (lambda raw: shutil.rmtree(raw / "label"), "none of the 2 videos can be used; the first: .*has no label file"),

@@ -1,6 +1,8 @@
 """PYSKL's pickles, made here as PYSKL makes them, against plain arithmetic on the same arrays."""
 
+import gzip
 import importlib.util
+import json
 import os
 import pickle
 import subprocess
@@ -176,8 +178,10 @@ def test_unusable_samples_are_one_line_each(written, content, tmp_path):
 @pytest.mark.parametrize(
     "change, reason",
     [
-        (lambda c: [1], "not a dict with 'split' and 'annotations'"),
-        (lambda c: {"split": c["split"]}, "not a dict with"),
+        (lambda c: [], "0 annotations without a split; --split FILE, --test NAME"),
+        (lambda c: c["annotations"], "12 annotations without a split"),
+        (lambda c: {"annotations": c["annotations"]}, "12 annotations without a split"),
+        (lambda c: {"split": c["split"]}, "neither a dict with 'annotations' nor a list of them"),
         (lambda c: c | {"split": [1]}, "'split' is not a dict of lists"),
         (lambda c: c | {"split": {"xsub_train": "abc", "xsub_val": "d"}}, "'split' is not a dict of lists"),
         (lambda c: c | {"split": {"xsub_train": [1], "xsub_val": [2]}}, "holds something that is not a name"),
@@ -239,3 +243,72 @@ def test_command_line(written, content, tmp_path):
         done = run(*args, "--out", tmp_path / "wrong")
         assert done.returncode == 2 and len(done.stderr.splitlines()) == 1 and reason in done.stderr, done.stderr
     assert not (tmp_path / "wrong").exists() and not (tmp_path / "HACKED").exists()
+
+
+def splits_of(path):
+    arrays = load(path)
+    return {key: arrays[f"name_{key}"].tolist() for key in ("train", "test")}
+
+
+TEST = [name for name in NAMES if "P003" in name]
+TRAIN = [name for name in NAMES if "P003" not in name]
+
+
+@pytest.mark.parametrize("name, text", [
+    ("s.txt", "\n".join(TEST)),
+    ("s.txt", "\ufeffname,split\r\n" + "\r\n".join(f"{n},{'test' if n in TEST else 'train'}" for n in NAMES)),
+    ("s.csv", "\n".join(f"{n} {'val' if n in TEST else 'train'}" for n in NAMES)),
+    ("s.txt", "P003\n"),
+    ("s.json", TEST), ("s.json", {"train": TRAIN, "val": TEST}), ("s.json", {"split": {"train": TRAIN, "test": TEST}}),
+    ("s.json", {n: "test" if n in TEST else "train" for n in NAMES}), ("s.json", {"test": TEST}), ("s.json", {"train": TRAIN}),
+    ("s.pkl", {"train": TRAIN, "test": TEST}), ("s.pkl", TEST),
+])  # fmt: skip
+def test_a_list_of_annotations_with_a_split_file(written, content, tmp_path, name, text):
+    file = tmp_path / name
+    file.write_bytes(pickle.dumps(text) if name == "s.pkl" else (text if isinstance(text, str) else json.dumps(text)).encode())
+    (path,) = pyskl.generate(written(content["annotations"], "old.list.pkl"), tmp_path, split_file=file)
+    assert path.name == "old.list.npz" and splits_of(path) == {"train": TRAIN, "test": TEST}
+    assert pyskl.generate(written(content), tmp_path, split_file=file, name="NTU60.npz")[0].name == "NTU60.npz"
+
+
+def test_a_list_of_annotations_with_names_or_another_pickle(written, content, tmp_path):
+    path = written(content["annotations"])
+    assert splits_of(pyskl.generate(path, tmp_path, test=["P003"])[0]) == {"train": TRAIN, "test": TEST}
+    chosen = splits_of(pyskl.generate(path, tmp_path, test=[NAMES[3], "nobody", NAMES[1]])[0])
+    assert chosen["test"] == [NAMES[1], NAMES[3]] and len(chosen["train"]) == 10
+    assert len(skipped(tmp_path)) == 1 and "'nobody': has no usable annotation" in skipped(tmp_path)[0]
+    first, second = (written([a for a in content["annotations"] if a["frame_dir"] in part], name)
+                     for part, name in ((TRAIN, "xsub_train.pkl"), (TEST, "xsub_val.pkl")))  # fmt: skip
+    assert splits_of(pyskl.generate(first, tmp_path, name="a", test_pickle=second)[0]) == {"train": TRAIN, "test": TEST}
+
+
+@pytest.mark.parametrize("name, text, reason", [
+    ("s.txt", "", "no usable sample in test"), ("s.txt", "\n".join(NAMES), "no usable sample in train"),
+    ("s.json", "{", "no split file"), ("s.json", "[1, 2]", "no split file; it holds splits as"), 
+    ("s.json", '{"a": ["b"], "c": ["d"]}', "no two splits of the form"), ("s.txt", "a train\nb", "'b' has no part"),
+    ("s.json", "{}", "no split file"), ("s.pkl", "no pickle", "the pickle uses opcodes"), ("s.none", None, "no such split file"),
+])  # fmt: skip
+def test_bad_split_files_are_one_line(written, content, tmp_path, name, text, reason):
+    if text is not None:
+        (tmp_path / name).write_text(text)
+    with pytest.raises((ValueError, FileNotFoundError), match=reason) as error:
+        pyskl.generate(written(content["annotations"]), tmp_path, split_file=tmp_path / name)
+    assert "\n" not in str(error.value) and not list(tmp_path.rglob("*.npz*"))
+
+
+def test_labels_as_texts(written, tmp_path):
+    annotations = [annotation(name, label=("wave", " bow", "clap")[i % 3]) for i, name in enumerate(NAMES)]
+    annotations += [annotation("a", label=1), annotation("b", label=" ")]
+    path = pyskl.generate(written(annotations), tmp_path, test=["P003"])[0]
+    data = Feeder(path, "test")
+    assert data.class_names == ["bow", "clap", "wave"]
+    expected = [annotations[NAMES.index(name)]["label"].strip() for name in data.names.tolist()]
+    assert [data.class_names[label] for label in data.label] == expected
+    assert "'a': the label is not a text, as most are" in "".join(skipped(tmp_path)) and len(skipped(tmp_path)) == 4
+
+
+def test_what_gzip_compressed_is_named(written, content, tmp_path):
+    path = written(content, "ntu60_3danno.pkl.gz")
+    path.write_bytes(gzip.compress(path.read_bytes()))
+    with pytest.raises(ValueError, match="danno.pkl.gz: compressed by gzip; unpack it first"):
+        pyskl.generate(path, tmp_path)

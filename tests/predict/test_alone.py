@@ -101,6 +101,9 @@ def test_one_person_is_copied_where_the_training_data_did(predict, tmp_path):
 def test_a_checkpoint_tells_what_its_npz_does(millimetres):
     _, path, npz = millimetres
     content, data = checkpoint.load(path), Feeder(npz)
+    bodies = [body for row in Feeder(npz, "test").x for body in row.reshape(-1, 4, 3) if body.any()]
+    sides = [max(body[:, axis].max() - body[:, axis].min() for axis in range(3)) for body in bodies]
+    assert content["data"].pop("body_size") == pytest.approx(np.median(sides), rel=1e-3)
     assert content["data"] == {
         "num_joints": 4, "num_bodies": 1, "parents": [0, 0, 1, 1], "joint_names": ["hip", "chest", "head", "hand"],
         "class_names": ["fast", "slow"], "center": 0, "unit": 0.001, "coordinates": 3,

@@ -47,6 +47,7 @@ def train(main, data, folder, *words):
 
 def test_the_points_are_the_chosen_test_sequences(plot, data, tmp_path):
     rows, printed = plot("--class_ids", 2, 0, *SIZES)
+    assert {(row["label"], row["class_name"]) for row in rows} == {("0", "fall"), ("2", "sit")}
     with np.load(data) as file:
         labels = file["y_test"].argmax(1)
         kept = np.flatnonzero(labels != 1)
@@ -105,8 +106,8 @@ def test_neighbours_of_a_kind_stay_neighbours():
 
 def test_legend(data):
     """The data set's names where it has some, every class with its own colour and form, up to NTU-120's number of classes."""
-    feeder = type("Data", (), {"class_names": np.array(["a$b_c"])})
-    assert [tsne.name_of(feeder, label) for label in (0, 7)] == ["a$b_c", "class 7"]
+    feeder = type("Data", (), {"class_names": np.array(["a$b_c"]), "num_classes": 8})
+    assert [tsne.class_names(feeder)[label] for label in (0, 7)] == ["a$b_c", "class 7"]
     labels = np.arange(240) % 120
     figure = tsne.draw(np.random.default_rng(0).normal(size=(240, 2)), labels, {c: f"$c_{c}" for c in range(120)}, "t", "h" * 300)
     figure.canvas.draw()

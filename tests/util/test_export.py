@@ -90,16 +90,37 @@ def test_a_program_that_says_something_else_is_not_written(shared, tmp_path, mon
     path, out = shared("parity/released_linprobe_tiny25.pth"), tmp_path / "model.ts"
     out.write_text("the one before")
     write, read, packages = export.FORMATS[".ts"]
-    for wrong in (2e-4, torch.nan):
+    for wrong in (2e-4, torch.nan):  # of the logits' standard deviation
 
         def spoilt(file, wrong=wrong):
             program = read(file)
-            return lambda x: program(x) + wrong
+            return lambda x: program(x) + wrong * program(x).std()
 
         monkeypatch.setitem(export.FORMATS, ".ts", (write, spoilt, packages))
         with pytest.raises(ValueError, match="model.ts: its outputs would differ from the model's by"):
             export.export(path, out)
     assert [file.name for file in tmp_path.iterdir()] == ["model.ts"] and out.read_text() == "the one before"
+
+
+@pytest.mark.parametrize("size", [1e-3, 1, 1e3])
+def test_what_a_difference_means_depends_on_the_spread_of_the_outputs(shared, tmp_path, monkeypatch, capsys, size):
+    """A probe whose logits are a thousand times larger or smaller is as good, and rounding that is as much larger no mistake."""
+    content = checkpoint.load(shared("parity/released_linprobe_tiny25.pth"))
+    content["model"] = {key: value * size if "head.fc" in key else value for key, value in content["model"].items()}
+    path, out = tmp_path / "scaled.pth", tmp_path / "model.ts"
+    checkpoint.save(path, content)
+    write, read, packages = export.FORMATS[".ts"]
+
+    def rounded(file, part=0.0):
+        program = read(file)
+        return lambda x: program(x) * (1 + part)
+
+    monkeypatch.setitem(export.FORMATS, ".ts", (write, lambda file: rounded(file, 1e-5), packages))
+    export.main([str(path), str(out)])
+    assert "the same likeliest class for 8 of 8" in capsys.readouterr().out
+    monkeypatch.setitem(export.FORMATS, ".ts", (write, lambda file: rounded(file, 1e-3), packages))
+    with pytest.raises(ValueError, match="more than 0.0001 of their standard deviation, .* the same for 8 of 8"):
+        export.export(path, out)
 
 
 def test_mistakes_are_one_line(shared, tmp_path, monkeypatch):

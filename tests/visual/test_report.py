@@ -143,7 +143,7 @@ def test_without_the_data_set_everything_else_is_there(finished, tmp_path, page)
     (tmp_path / "run/config.yaml").write_text(yaml.safe_dump(config))
     report.write(tmp_path / "run")
     words = page(tmp_path / "run").words
-    assert "No skeletons to show: elsewhere.npz: no such npz file" in words and "class 2" in words and "t-SNE" in words
+    assert "No skeletons to show: elsewhere.npz: no such npz file" in words and "walk" in words and "t-SNE" in words
 
 
 def test_other_data_than_were_predicted_are_not_drawn(finished, npz, tmp_path, page):

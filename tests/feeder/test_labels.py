@@ -1,0 +1,133 @@
+"""Labels as texts, and files without labels or without a test set."""
+
+import json
+import pickle
+
+import numpy as np
+import pytest
+import torch
+
+import main_finetune
+import main_linprobe
+import main_pretrain
+import main_retrieval
+from data.prepare.inspect import inspect_npz
+from feeder.feeder_ntu import Feeder
+from util import checkpoint
+
+WORDS = np.array(["wave", "bow", "jump high"])
+
+
+def texts(arrays, words=WORDS, kind=str):
+    return arrays | {f"y_{split}": words[arrays[f"y_{split}"].argmax(1)].astype(kind) for split in ("train", "test")}
+
+
+@pytest.mark.parametrize("kind", ["U", "S", ">U20"])
+def test_the_sorted_texts_are_the_classes(npz, arrays, kind):
+    for split in ("train", "test"):
+        data = Feeder(npz(texts(arrays, kind=kind)), split, window_size=8)
+        assert data.class_names == ["bow", "jump high", "wave"] and data.num_classes == 3
+        expected = WORDS[arrays[f"y_{split}"].argmax(1)]
+        assert [data.class_names[data[i][1]] for i in range(len(data))] == expected.tolist()
+        assert data.about()["class_names"] == data.class_names
+
+
+def test_both_splits_make_the_classes_and_a_column_is_no_one_hot(npz, arrays):
+    path = npz(arrays | {"y_train": np.repeat(["b", "c"], 12)[:, None], "y_test": np.array(["a"] * 6 + [" c "] * 7)})
+    assert Feeder(path).label.tolist() == [1] * 12 + [2] * 12
+    assert Feeder(path, "test").label.tolist() == [0] * 6 + [2] * 7
+    numbers = npz(arrays | {f"y_{k}": arrays[f"y_{k}"].argmax(1)[:, None] + 1 for k in ("train", "test")})
+    assert Feeder(numbers).label.tolist() == (arrays["y_train"].argmax(1) + 1).tolist()
+
+
+def test_numbers_as_texts_and_the_file_s_own_order(npz, arrays):
+    data = Feeder(npz(texts(arrays, np.array(["10", "9", "-1"]))))
+    assert data.class_names == ["-1", "9", "10"]
+    data = Feeder(npz(texts(arrays) | {"class_names": np.array(["wave", "sit", "bow", "jump high"])}))
+    assert data.class_names == ["wave", "sit", "bow", "jump high"] and data.num_classes == 4 and set(data.label) == {0, 2, 3}
+
+
+@pytest.mark.parametrize("change, message", [
+    ({"class_names": np.array(["wave", "bow"])}, "y_train: row 2 has the label 'jump high', which is not in class_names"),
+    ({"y_test": np.arange(13) % 3}, "y_train and y_test are of different kinds: texts and numbers"),
+    ({"y_train": np.array(["a", " "] * 12)}, "y_train: row 1 has the label ' ', which is empty"),
+    ({"y_train": np.array(["a", "b\x1bc"] * 12)}, "y_train: row 1 has the label .* no text"),
+    ({"y_train": np.array([["a", "b"]] * 24)}, r"y_train: shape \(24, 2\), type <U1; texts are \(N,\)"),
+    ({"y_train": np.array(["a", None] * 12, object)}, r"'y_train.npy' .*never read; save .* y.astype\(str\)"),
+])  # fmt: skip
+def test_texts_that_are_no_labels(npz, arrays, change, message):
+    with pytest.raises(ValueError, match=f"data.npz: .*{message}") as error:
+        Feeder(npz(texts(arrays) | change))
+    assert "\n" not in str(error.value)
+
+
+def test_texts_reach_every_result(npz, arrays, options, tmp_path, capsys):
+    path = npz(texts(arrays))
+    main_finetune.main(options("finetune", path, tmp_path / "tuned", "--epochs", 1, "--data_ratio", 0.5))
+    assert "classes: 0 = 'bow', 1 = 'jump high', 2 = 'wave'" in capsys.readouterr().out
+    with np.load(tmp_path / "tuned/scores.npz") as file:
+        assert file["class_names"].tolist() == ["bow", "jump high", "wave"]
+    rows = (tmp_path / "tuned/subset.csv").read_text().splitlines()
+    assert rows[0] == "row,label,class_name,name" and rows[1].split(",")[2] == ["bow", "jump high", "wave"][int(rows[1][2])]
+    assert checkpoint.load(tmp_path / "tuned/checkpoint-0.pth")["data"]["class_names"] == ["bow", "jump high", "wave"]
+    main_retrieval.main(options("retrieval", path, tmp_path / "near", "--save_features", tmp_path / "features.npz"))
+    with np.load(tmp_path / "features.npz") as file:
+        assert file["class_names"].tolist() == ["bow", "jump high", "wave"]
+
+
+def test_eval_finds_classes_by_text(npz, arrays, options, tmp_path):
+    """Two of three classes in another file: the numbers are those of the model, in a loader's workers and the report, too."""
+    main_finetune.main(options("finetune", npz(texts(arrays)), tmp_path / "tuned", "--epochs", 1))
+    kept = arrays["y_test"].argmax(1) != 1  # without "bow", which is the model's class 0
+    less = texts(arrays)
+    less |= {key: value[kept] for key, value in less.items() if key.endswith("_test")}
+    less["y_train"] = np.where(less["y_train"] == "bow", "wave", less["y_train"])
+    line = ["--eval", tmp_path / "tuned/checkpoint-0.pth", "--data_path", npz(less, "less.npz"), "--device", "cpu",
+            "--output_dir", tmp_path / "eval", "--num_workers", 1]  # fmt: skip
+    main_finetune.main(list(map(str, line)))
+    with np.load(tmp_path / "tuned/scores.npz") as whole, np.load(tmp_path / "eval/scores.npz") as part:
+        np.testing.assert_allclose(part["scores"], whole["scores"][kept], atol=1e-6)
+        assert part["label"].tolist() == whole["label"][kept].tolist() and 0 not in part["label"]
+        assert part["class_names"].tolist() == whole["class_names"].tolist()
+    assert json.loads((tmp_path / "eval/result.json").read_text())["last"]["test_samples"] == kept.sum()
+    assert "No skeletons to show" not in (tmp_path / "eval/report.html").read_text()
+    line[3] = npz(less | {"y_test": np.array(["run"] * kept.sum())}, "other.npz")
+    with pytest.raises(ValueError, match="other.npz: has the class 'run', which is none of the 3 of .*checkpoint-0.pth: 'bow'"):
+        main_finetune.main(list(map(str, line)))
+
+
+def test_renumbered_classes_go_along_to_a_worker(npz, arrays):
+    data = Feeder(npz(texts(arrays)))
+    data.number_by(["wave", "jump high", "bow", "sit"])
+    again = pickle.loads(pickle.dumps(data))
+    assert again.label.tolist() == data.label.tolist() == [(0, 2, 1)[i] for i in arrays["y_train"].argmax(1)]
+
+
+@pytest.mark.parametrize("more", [(), ("--val_groups", 2), ("--data_ratio", 0.5)])
+def test_pretraining_needs_x_train_alone(npz, arrays, options, tmp_path, more):
+    groups = {"group_train": arrays["y_train"].argmax(1)} if "--val_groups" in more else {}
+    path = npz({"x_train": arrays["x_train"], "num_joints": 5, "num_bodies": 1} | groups)
+    main_pretrain.main(options("pretrain", path, tmp_path / "out", "--epochs", 1, "--num_workers", 1, *more))
+    main_pretrain.main(options("pretrain", npz(arrays | groups, "all.npz"), tmp_path / "all", "--epochs", 1, *more))
+    ours, whole = (checkpoint.load(tmp_path / name / "checkpoint-0.pth")["model"] for name in ("out", "all"))
+    assert all(torch.equal(ours[key], whole[key]) for key in whole)
+    assert any("no labels" in line for line in inspect_npz(path)[0])
+
+
+@pytest.mark.parametrize("main, stage, absent, message", [
+    (main_linprobe, "linprobe", "y_train", "no array 'y_train'; it has .*the labels to learn from; only main_pretrain"),
+    (main_finetune, "finetune", "y_test", "no array 'y_test'; it has .*; these are the labels that answers are compared with"),
+    (main_finetune, "finetune", "x_test", "no array 'x_test'; .* judged by; only main_pretrain.py, and --val_groups, do without"),
+    (main_retrieval, "retrieval", "y_train", "no array 'y_train'"),
+])  # fmt: skip
+def test_other_stages_say_what_they_lack(npz, arrays, options, tmp_path, main, stage, absent, message):
+    arrays.pop(absent)
+    with pytest.raises(ValueError, match=f"data.npz: {message}") as error:
+        main.main(options(stage, npz(arrays), tmp_path / "out"))
+    assert "\n" not in str(error.value)
+
+
+def test_held_out_groups_do_without_a_test_set(npz, arrays, options, tmp_path):
+    arrays = {key: value for key, value in arrays.items() if not key.endswith("_test")} | {"group_train": np.arange(24) // 3}
+    main_linprobe.main(options("linprobe", npz(arrays), tmp_path / "out", "--epochs", 1, "--val_groups", 2))
+    assert json.loads((tmp_path / "out/result.json").read_text())["evaluated_on"] == "validation"
