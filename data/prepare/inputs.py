@@ -9,6 +9,7 @@ import numpy as np
 
 from data.prepare import pku, recordings, sequences
 from data.prepare.known import Recipe
+from data.prepare.reading import Reading
 from data.pyskl import pyskl_gendata as pyskl
 from data.ucla import ucla_gendata as ucla
 from feeder.feeder_ntu import Feeder
@@ -33,6 +34,16 @@ class Preparation:
     num_bodies: int
     unit: float = 1.0
     coordinates: int | None = None
+    how: dict | None = None
+
+    @property
+    def reading(self):
+        """The `Reading` of arrays and rows. Raises ValueError if `how` is none."""
+        how = dict(self.how or {})
+        known = {} if "joint_order" in how or "form" in how else {"num_joints": self.num_joints}
+        if self.coordinates == 2 and not how.get("columns"):
+            known["form"] = (1, self.num_joints, 2)
+        return Reading(**{**known, **how})
 
     def rows(self, persons):
         """Persons (M, T, V, 3) -> rows (T, num_bodies·V·3) float32 as in an npz; frames without anybody are left out.
@@ -116,8 +127,7 @@ def _loose(name, read, preparation):
 def _text(file, preparation):
     def read():
         if preparation.coordinates or file.suffix == ".csv":
-            rows = recordings.read_rows(file, preparation.num_joints, preparation.coordinates or 3)
-            return _array(rows, preparation.unit)
+            return _array(preparation.reading.read(file), preparation.unit)
         return pku.read_frames(file).reshape(-1, pku.NUM_BODIES, pku.NUM_JOINTS, 3).swapaxes(0, 1)
 
     return [_loose(str(file), read, preparation)]
@@ -128,15 +138,13 @@ def _ucla(file, preparation):
 
 
 def _array(array, unit):
-    """(T, V, C) or (M, T, V, C) of any unit -> (M, T, V, 3) float32 metres. Raises ValueError, without a file name."""
+    """(M, T, V, C) of any unit -> (M, T, V, 3) float32 metres. Raises ValueError, without a file name."""
     sequences.seen(array)
-    array = np.asarray(array)
-    array = array if array.ndim == 4 else array[None]
     return sequences.row(array, unit).reshape(array.shape[1], len(array), -1, 3).swapaxes(0, 1)
 
 
 def _npy(file, preparation):
-    return [_loose(str(file), lambda: _array(recordings.read_file(file), preparation.unit), preparation)]
+    return [_loose(str(file), lambda: _array(preparation.reading.read(file), preparation.unit), preparation)]
 
 
 def _npz(file, preparation):
@@ -144,12 +152,12 @@ def _npz(file, preparation):
     if "x_test" in arrays:
         return _dataset(file, preparation)
 
-    def read(array):
-        return lambda: _array(array, preparation.unit)
+    def read(array, where):
+        return lambda: _array(preparation.reading.understood(array, where), preparation.unit)
 
     if not arrays:
         raise ValueError(f"{file}: holds no array")
-    return [_loose(f"{file}: {key}", read(array), preparation) for key, array in arrays.items()]
+    return [_loose(f"{file}: {key}", read(array, f"{file}: {key}"), preparation) for key, array in arrays.items()]
 
 
 def _dataset(file, preparation):
@@ -181,6 +189,6 @@ def _pickle(file, preparation):
 
 
 KINDS = {
-    ".skeleton": _skeleton, ".txt": _text, ".csv": _text, ".json": _ucla, ".npy": _npy, ".npz": _npz,
+    ".skeleton": _skeleton, ".txt": _text, ".csv": _text, ".json": _ucla, ".npy": _npy, ".mat": _npy, ".npz": _npz,
     ".pkl": _pickle, ".pickle": _pickle,
 }  # fmt: skip
