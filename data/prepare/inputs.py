@@ -42,7 +42,7 @@ class Preparation:
         how = dict(self.how or {})
         known = {} if "joint_order" in how or "form" in how else {"num_joints": self.num_joints}
         if self.coordinates == 2 and not how.get("columns"):
-            known["form"] = (1, self.num_joints, 2)
+            known["form"] = (None, self.num_joints, 2)
         return Reading(**{**known, **how})
 
     def rows(self, persons):

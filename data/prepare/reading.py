@@ -173,7 +173,7 @@ class Reading:
             return f"{where}: {shape[0]} rows of a joint each are no whole number of frames of {sizes['M']} x {sizes['V']} joints"
         joints = sizes["V"] or shape[1] // self.numbers
         hint = doubts.columns_that_fit(shape[1], sizes["V"], self.columns)
-        if sizes["V"] and not self.form:
+        if sizes["V"] and not (self.form and self.form[0]):
             return f"{where}: {shape[1]} numbers a row; {joints} joints have {joints * self.numbers} for each body{hint}"
         return (
             f"{where}: {shape[1]} numbers a row instead of bodies x joints x coordinates = {sizes['M']} x {joints} x "
@@ -271,34 +271,18 @@ def numbers(path):
 # ---- options ------------------------------------------------------------------------------------------------------------
 
 
-def add_options(parser):
-    """The options that make a `Reading`, for `from_options`."""
-    parser.add_argument(
-        "--row",
-        type=int,
-        nargs=3,
-        dest="form",
-        metavar=("BODIES", "JOINTS", "COORDINATES"),
-        help="of a frame in text files, whether it is one row or a row per joint",
-    )
-    parser.add_argument(
-        "--axes",
-        help="order of an array's axes: M bodies, T frames, V joints, C coordinates; default: TVC and "
-        "MTVC, of a .mat VCT; of a text file: rows, then columns",
-    )
-    parser.add_argument("--columns", help="what the numbers of a joint are, such as xyz_ where a confidence follows")
-    parser.add_argument(
-        "--skip_columns",
-        type=int,
-        nargs="+",
-        default=(),
-        metavar="COLUMN",
-        help="columns of text files that are no coordinates (time, frame number), from 0; -1 is the last",
-    )
-    parser.add_argument("--joint_order", type=_numbers, metavar="3,2,1,...", help="which joint of the file each joint is, from 0")
-    parser.add_argument("--fps", type=float, help="frames per second of the recordings, if more than --target_fps")
-    parser.add_argument("--target_fps", type=float, default=30.0, help="frames per second they are brought to")
-    parser.add_argument("--no_checks", dest="checks", action="store_false", help="do not refuse what looks misread")
+def add_options(parser, whole=True):
+    """The options that make a `Reading`; whole: also those that are not about the form of a file."""
+    add = parser.add_argument
+    add("--row", type=int, nargs=3, dest="form", metavar=("BODIES", "JOINTS", "COORDINATES"), help="of a frame in text files")
+    add("--axes", help="order of axes: M bodies, T frames, V joints, C coordinates [TVC and MTVC, of a .mat VCT; of text TMVC]")
+    add("--columns", help="what the numbers of a joint are, such as xyz_ where a confidence follows")
+    add("--skip_columns", type=int, nargs="+", default=(), help="columns of text files that are no coordinates, from 0; -1: last")
+    add("--joint_order", type=_numbers, metavar="3,2,1,...", help="which joint of the file each joint is, from 0")
+    if whole:
+        add("--fps", type=float, help="frames per second of the recordings, if more than --target_fps")
+        add("--target_fps", type=float, default=30.0, help="frames per second they are brought to")
+        add("--no_checks", dest="checks", action="store_false", help="do not refuse what looks misread")
 
 
 def _numbers(text):

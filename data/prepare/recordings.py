@@ -195,9 +195,9 @@ def _of_npz(path, reading):
 def from_flat(path, joints_key="joints", offset_key="offset", reading=None):
     """(recordings, `Skeleton`) of a flat npz: all frames of all sequences one after the other, and what stands where.
 
-    <joints_key>: (F, V, C), or (M, F, V, C) for several bodies, or as the axes of `reading` say; (F, M, V, C) where only
-    the first axis is as long as <offset_key> says. <offset_key> (N + 1,): sequence i is frames offset[i] to offset[i + 1]; every
-    other (N,) array of numbers or strings is a field, 'name' names the sequences; joint_names (V,) and parents (V,) are optional, and not
+    <joints_key>: (F, V, C), or (M, F, V, C) for several bodies, or as `reading.axes` says; (F, M, V, C) where only the first axis
+    is as long as <offset_key> says. <offset_key> (N + 1,): sequence i is frames offset[i] to offset[i + 1]; every other (N,)
+    array of numbers or strings is a field, 'name' names the sequences; joint_names (V,) and parents (V,) are optional, and not
     used if `reading` changes the order of joints. Raises ValueError naming file and key.
     """
     reading = reading or Reading()
