@@ -64,7 +64,7 @@ def main(argv=None):
     model = trained.classifier(content, args.checkpoint, made_with, data).to(device)
     recipe = centred(recipe, args.center, data).with_copies(data.num_bodies, data.second_body)
     unit = args.unit or data.unit or 1.0
-    preparation = inputs.Preparation(recipe, data.num_joints, data.num_bodies, unit, data.coordinates)
+    preparation = inputs.Preparation(recipe, data.num_joints, data.num_bodies, unit, data.coordinates, data.how)
     about, lines = describe(args.checkpoint, content, made_with, data, preparation, classes, bool(names))
     if not args.quiet:
         print(*lines, sep="\n", file=sys.stderr)

@@ -35,6 +35,7 @@ class Skeleton:
     unit: float | None = None
     coordinates: int | None = None
     second_body: str | None = None
+    how: dict | None = None
 
     def parents(self):
         """(V,) int64. Raises ValueError if they are not known."""

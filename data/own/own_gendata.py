@@ -1,5 +1,6 @@
 """One's own recordings: from a folder or npz of sequences with a table, or from flat npz files, to one npz (docs/data.md)."""
 
+import json
 import re
 import sys
 from collections import Counter
@@ -200,7 +201,8 @@ def _write(source, path, found, skeleton, label_keys, group_key, test_groups, un
                   class_names=np.array([" ".join(label) for label in number]),
                   joint_names=None if skeleton.layout else skeleton.joint_names,
                   parents=None if skeleton.layout else skeleton.parents,
-                  center=-1 if origin is None else origin, unit=unit, coordinates=facts[0][1][6])  # fmt: skip
+                  center=-1 if origin is None else origin, unit=unit, coordinates=facts[0][1][6],
+                  how=json.dumps(reading.plain()) if reading.plain() else None)  # fmt: skip
     counts = ", ".join(f"{len(splits[key].names):,} {key}" for key in SIDES)
     notes = [", z is 0"] * (facts[0][1][6] == 2) + ["; no bones: see --layout and --joints"] * (skeleton.parents is None)
     print(f"{path}: {counts}, {len(number)} classes, up to {num_frames} frames, {num_bodies} bodies, {num_joints} joints",

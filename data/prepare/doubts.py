@@ -68,6 +68,8 @@ def refuse_columns(rows, numbers, where):
 
 def columns_that_fit(width, joints, columns):
     """'; ...' naming options by which rows of `width` numbers are whole, for that many joints or usual ones, or ''."""
+    if width == 4 and not columns:
+        return "; a joint a row, perhaps: --columns xyz_, and --row 1 JOINTS 4 or a skeleton"
     for letters in (columns,) if columns else ("xyz", "xyz_"):
         for extra in range(4):
             count, rest = divmod(width - extra, len(letters))

@@ -27,7 +27,8 @@ class Clip:
 @dataclass(frozen=True)
 class Preparation:
     """What becomes of a recording. recipe: of the training data; V and M: of the model; unit: metres per unit of arrays and rows;
-    coordinates: of a row of a text file, None if data/own or data/pyskl did not make the training data: .txt is PKU-MMD's."""
+    coordinates: of a row of a text file, None if data/own or data/pyskl did not make the training data: .txt is PKU-MMD's; how:
+    the training data's files were read, fields of data.prepare.reading.Reading."""
 
     recipe: Recipe
     num_joints: int
@@ -38,12 +39,16 @@ class Preparation:
 
     @property
     def reading(self):
-        """The `Reading` of arrays and rows. Raises ValueError if `how` is none."""
-        how = dict(self.how or {})
-        known = {} if "joint_order" in how or "form" in how else {"num_joints": self.num_joints}
-        if self.coordinates == 2 and not how.get("columns"):
-            known["form"] = (None, self.num_joints, 2)
-        return Reading(**{**known, **how})
+        """The `Reading` of arrays and rows. Raises ValueError if `how` is not one."""
+        how = {key: tuple(value) if isinstance(value, list) else value for key, value in (self.how or {}).items()}
+        if "joint_order" not in how and self.coordinates == 2 and "columns" not in how:
+            how["form"] = (None, self.num_joints, 2)
+        elif "joint_order" not in how:
+            how["num_joints"] = self.num_joints
+        try:
+            return Reading(**how | ({"form": (None, *how["form"][1:])} if "form" in how else {}))
+        except (TypeError, AttributeError, IndexError) as error:
+            raise ValueError(f"how the training data's files were read is not known here: {self.how}") from error
 
     def rows(self, persons):
         """Persons (M, T, V, 3) -> rows (T, num_bodies·V·3) float32 as in an npz; frames without anybody are left out.

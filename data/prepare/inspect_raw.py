@@ -60,14 +60,15 @@ def _seen(bodies, layout):
             raise ValueError(f"--layout {layout} has {len(above)} joints, this recording {num_joints}")
         tree, change = doubts.bones(bodies, above)
         fits = tree <= doubts.WRONG_TREE
-        lines.append(f"  layout {likely}: bones {'fit' if fits else 'do not fit, the joints have another order'} ({tree:.2f} times "
+        verdict = "fit" if fits else "do not fit, the joints have another order"
+        lines.append(f"  layout {likely}: bones {verdict} ({tree:.2f} times "
                      f"the shortest that join them) and change their length {change:.2f} times")  # fmt: skip
         layout = layout or (likely if fits else "")
     return lines, joints, layout or ""
 
 
 def pickle(path, layout=None, index=None):
-    """As `recording`, for a pickle, of which nothing is executed: PYSKL's annotations, with or without splits, or what else it is.
+    """As `recording`, for a pickle, of which nothing is executed: PYSKL's annotations, with or without splits, or anything.
 
     index: which annotation. Also gives its name and label.
     """

@@ -69,8 +69,9 @@ class Reading:
         return len(self.columns.replace("_", "")) if self.columns else self.numbers
 
     def plain(self):
-        """What differs from the defaults, as a dict of plain values."""
-        found = {key: value for key, value in asdict(self).items() if value != getattr(Reading(), key)}
+        """What was said of the form of the files, as a dict of plain values: what a later recording has to be read with."""
+        found = {key: value for key, value in asdict(self).items() if key not in ("key", "num_joints", "checks")}
+        found = {key: value for key, value in found.items() if value and value != getattr(Reading(), key)}
         return {key: list(value) if isinstance(value, tuple) else value for key, value in found.items()}
 
     def read(self, path):

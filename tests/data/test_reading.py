@@ -1,20 +1,19 @@
 """Real recordings, written out in the forms in which they are found, are read right, and misread in no other."""
 
 import importlib.util
-import json
-import pickle
 import subprocess
 import sys
-import zipfile
 from pathlib import Path
 
 import numpy as np
 import pytest
 from scipy.io import savemat
 
-from data.prepare import doubts, inspect
+from data.prepare import doubts, inputs, known
 from data.prepare.reading import Reading, resampled
+from feeder.feeder_ntu import Feeder
 from feeder.skeleton import parents
+from util import trained
 
 SCRIPT = Path(__file__).resolve().parents[2] / "data" / "own" / "own_gendata.py"
 spec = importlib.util.spec_from_file_location("own_gendata", SCRIPT)
@@ -23,27 +22,6 @@ spec.loader.exec_module(own)
 
 # where the joints of UTD-MHAD are in Kinect v1's order, and the other way round: its first four are the torso, from the head down
 UTD = [3, 2, 1, 0, *range(4, 20)]
-
-
-@pytest.fixture(scope="session")
-def real(shared):
-    """{data set: [(T, V, 3) metres, ...]} of genuine recordings, every fifth to tenth."""
-
-    def flat(name, step):
-        with np.load(shared(f"realdata/{name}.npz")) as npz:
-            joints, offset = npz["joints_tenth_mm"] / 1e4, npz["offset"]
-        return [joints[a:b] for a, b in zip(offset, offset[1:], strict=False)][::step]
-
-    with zipfile.ZipFile(shared("realdata/nw_ucla_all_sqe.zip")) as archive:
-        names = sorted(name for name in archive.namelist() if name.endswith(".json"))[::10]
-        ucla = [np.array(json.loads(archive.read(name))["skeletons"]) for name in names]
-    return {"irds": flat("irds_kinect25_subset", 4), "uiprmd": flat("ui_prmd_kinect22_correct", 10), "ucla": ucla}
-
-
-@pytest.fixture
-def kinect(real):
-    """52 frames of 20 joints in the order of Kinect v1, metres."""
-    return next(x for x in real["irds"] if len(x) >= 52)[:52, :20]
 
 
 def rows(path, array, **options):
@@ -117,6 +95,8 @@ def test_what_would_be_misread_is_refused_with_its_remedy(kinect, tmp_path):
         np.save(tmp_path / "a.npy", array)
         with pytest.raises(ValueError, match=reason):
             read(tmp_path / "a.npy")
+    with pytest.raises(ValueError, match="4 numbers a row .*a joint a row, perhaps: --columns xyz_"):
+        read(rows(tmp_path / "sure.txt", four.reshape(-1, 4)))
     with pytest.raises(ValueError, match="61 numbers a row; 20 joints have 60 .* with --skip_columns 0"):
         read(rows(tmp_path / "known.csv", np.hstack([sure[:, 0], kinect.reshape(52, 60)])), num_joints=20)
     assert read(tmp_path / "0.csv", checks=False).shape == (52, 27, 3)
@@ -250,74 +230,14 @@ def test_command_lines_that_contradict_themselves(tmp_path):
         assert done.returncode == 2 and reason in done.stderr.splitlines()[-1], done.stderr
 
 
-def test_inspect_says_what_a_file_is_taken_for(kinect, real, tmp_path):
-    x = real["irds"][0]
-    note = {"frame_dir": "a", "label": 3, "total_frames": len(x), "keypoint": x[None]}
-    (tmp_path / "list.pkl").write_bytes(pickle.dumps([note, note | {"label": -1}]))
-    (tmp_path / "labels.pkl").write_bytes(pickle.dumps((["a", "b"], [0, 1])))
-    np.save(tmp_path / "mm.npy", x * 1000)
-    np.save(tmp_path / "five.npy", x.transpose(2, 0, 1)[None, ..., None])
-    np.save(tmp_path / "labels.npy", np.arange(4))
-    rows(tmp_path / "own.txt", x.reshape(len(x), 75))
-    rows(tmp_path / "turned.csv", kinect.swapaxes(0, 1).reshape(20, 156))
-    savemat(tmp_path / "utd.mat", {"d_skel": kinect[:, UTD].transpose(1, 2, 0)})
-    for name, words in {
-        "list.pkl": ["2 annotations as PYSKL has them, without splits", "cannot be used: 1", "drawn: --index 0, a, class 3"],
-        "labels.pkl": ["a tuple of 2: list of 2, list of 2; no annotations"],
-        "mm.npy": ["25 joints, 3 coordinates", "--unit mm would fit", "layout kinect_v2: bones fit"],
-        "five.npy": ["samples x coordinates x frames x joints x bodies", "metres, as the size"],
-        "labels.npy": ["no recording; labels or counts"],
-        "own.txt": [f"bodies: 1, {len(x)} frames"],
-        "turned.csv": ["doubtful: as 20 frames of 52 joints"],
-        "utd.mat": ["52 frames", "20 joints", "layout kinect_v1: bones do not fit"],
-    }.items():
-        lines, sequence = inspect.inspect(tmp_path / name)
-        for word in words:
-            assert word in "\n".join(lines), lines
-        assert (sequence is None) == ("labels" in name)
-    lines, sequence = inspect.inspect(tmp_path / "turned.csv", axes="VTC")
-    assert np.allclose(sequence.joints[:, 0], kinect, atol=1e-6) and "doubtful" not in "\n".join(lines)
-
-
-def test_the_recipes_of_the_documentation(real, tmp_path):
-    """Recordings written as the sets are described, by the commands as they stand."""
-    text = (SCRIPT.parents[2] / "docs/data.md").read_text().split("## Recipes for public sets", 1)[1]
-    blocks = {part.split("\n")[0]: part for part in text.split("\n### ")[1:]}
-    takes = [real["irds"][i % 8][:60, :20] for i in range(20)]  # of 10 people
-    msr = np.argsort([6, 3, 2, 19, 0, 7, 9, 11, 1, 8, 10, 12, 4, 13, 15, 17, 5, 14, 16, 18])
-    sbu = [3, 2, 1, 4, 5, 7, 8, 9, 11, 12, 13, 15, 16, 17, 19]  # of Kinect v1
-    for name in ("Skeleton", "MSRAction3D", "joints", "HDM05"):
-        (tmp_path / name).mkdir()
-    labels = ""
-    for i, x in enumerate(takes):
-        action, subject, count = i % 2 + 1, i // 2 + 1, np.arange(len(x))[:, None]
-        if subject <= 8:
-            savemat(tmp_path / f"Skeleton/a{action}_s{subject}_t1_skeleton.mat", {"d_skel": x[:, UTD].transpose(1, 2, 0)})
-        four = np.dstack([x[:, msr], np.ones((len(x), 20))])
-        np.savetxt(tmp_path / f"MSRAction3D/a0{action}_s{subject:02}_e01_skeleton3D.txt", four.reshape(-1, 4))
-        take = f"s{subject:02}_e0{action}"
-        np.savetxt(tmp_path / f"joints/joints_{take}.txt", np.hstack([count + 7, x.reshape(len(x), 60)]))
-        labels += f"{take}\nwalk: 7 20\nsitDown: 21 {len(x) + 6}\npush: NaN NaN\n"
-        folder = tmp_path / f"SBU/{('s01s02', 's03s04', 's05s02', 's06s04', 's02s03')[i // 2 % 5]}/0{action}/00{i}"
-        folder.mkdir(parents=True)
-        two = np.stack([x[:, sbu], x[:, sbu] + 1], axis=1).reshape(len(x), -1)
-        np.savetxt(folder / "skeleton_pos.txt", np.hstack([count + 1, two]), delimiter=",")
-        array = real["irds"][0][:40]
-        np.save(
-            tmp_path / f"HDM05/HDM_{('bd', 'bk', 'dg', 'mm', 'tr')[i // 2 % 5]}_clap{action}Reps_00{i}_120.npy",
-            array[:, [*range(25), *range(6)]],
-        )
-    (tmp_path / "actionLabel.txt").write_text(labels)
-    (tmp_path / "data").symlink_to(SCRIPT.parents[2] / "data")
-    code = text.split("```python\n")[1].split("```")[0]
-    subprocess.run([sys.executable, "-c", code], cwd=tmp_path, check=True)
-    shapes = {"UTD-MHAD": 20, "MSR-Action3D": 20, "UTKinect-Action3D": 20, "SBU Kinect Interaction": 15, "HDM05": 31}
-    for name, joints in shapes.items():
-        command = blocks[name].split("```bash\n")[1].split("```")[0].replace("python data", f"{sys.executable} data")
-        done = subprocess.run(["bash", "-c", command.rstrip() + " --out out"], cwd=tmp_path, capture_output=True, text=True)
-        assert done.returncode == 0, (name, done.stderr)
-        with np.load(tmp_path / "out" / f"{command.split('--name ')[1].split()[0]}.npz") as npz:
-            assert npz["num_joints"] == joints and len(npz["class_names"]) == 2 and len(npz["x_train"]) and len(npz["x_test"])
-            if name == "UTD-MHAD":
-                x = takes[0] - takes[0][0, 1]
-                assert np.allclose(npz["x_train"][0, : len(x)], x.reshape(len(x), 60), atol=1e-6)
+def test_predict_reads_as_the_training_data_were_read(utd, tmp_path):
+    """Axes, order of joints and frame rate go from the npz into a checkpoint and to the next recording."""
+    how = {"joint_order": (*UTD, 2), "fps": 60.0, "axes": "VCT"}
+    path = own.generate([utd], tmp_path, label_pattern=PATTERN, test_groups=["s2", "s4"], **how)
+    about = Feeder(path, "test").about()
+    recipe = known.recipe(path, 21, 2)
+    preparation = inputs.Preparation(recipe, 21, 1, 1.0, 3, trained._told(about, path).how)
+    for name, i in (("a1_s2_t1_skeleton", 0), ("a2_s4_t1_skeleton", 3)):
+        ((_, load),) = inputs.find(utd / f"{name}.mat", preparation)
+        feeder = Feeder(path, "test")
+        assert feeder.name(i).endswith(f"({name})") and np.array_equal(load().whole(), feeder.frames(i))
