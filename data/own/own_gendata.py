@@ -73,7 +73,7 @@ def examine(source, found, label_keys, group_key, test_groups, skeleton, skipped
 
     remarks go to `skipped` after what is wrong with recordings. Raises ValueError naming `source` if there are none.
     """
-    facts, names, looks = [], {}, Looks(skeleton)
+    facts, names, looks, doubtful = [], {}, Looks(skeleton), []
     expected = skeleton.num_joints()
 
     def fact(recording):
@@ -85,7 +85,11 @@ def examine(source, found, label_keys, group_key, test_groups, skeleton, skipped
         if not all(label):
             raise ValueError(f"{recording.where}: {recording.name!r}: has no label")
         which, group = side(recording, group_key, test_groups), recording.fields.get(group_key) or recording.name
-        bodies = load(recording)
+        try:
+            bodies = load(recording)
+        except doubts.Doubt as error:
+            doubtful.append(error)
+            raise
         if expected and bodies.shape[2] != expected:
             raise ValueError(f"{recording.where}: {bodies.shape[2]} joints, the skeleton has {expected}")
         names[recording.name] = recording.where
@@ -100,6 +104,9 @@ def examine(source, found, label_keys, group_key, test_groups, skeleton, skipped
     if not facts:
         reason = f"; the first: {skipped.reasons[0]}" if skipped.reasons else ""
         raise ValueError(f"{source}: no recording can be used{reason}")
+    if len(doubtful) > len(facts):
+        share = f"{len(doubtful)} of {len(found)} recordings look misread, so the others may be, too"
+        raise ValueError(f"{source}: {share}; the first: {doubtful[0]}")
     most = Counter(result[5:] for _, result in facts).most_common(1)[0][0]
     for recording, result in facts:
         if result[5:] != most:
@@ -142,6 +149,8 @@ def load(recording):
     """(M, T, V, C) of a recording, what is empty left out. Raises ValueError naming it."""
     try:
         return sequences.seen(recording.load())
+    except doubts.Doubt:
+        raise
     except ValueError as error:
         known = str(error).startswith(recording.where)
         raise ValueError(str(error) if known else f"{recording.where}: {error}") from error

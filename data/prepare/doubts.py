@@ -1,6 +1,6 @@
 """What a file would look like if it had been understood wrongly. Each rule says what to give instead; real recordings pass.
 
-Recordings here are (M, T, V, C) in whatever unit; a `ValueError` begins with `where`, the file.
+Recordings here are (M, T, V, C) in whatever unit; a `Doubt` begins with `where`, the file.
 """
 
 import numpy as np
@@ -14,30 +14,34 @@ CHANGE = 1.75  # longest by shortest of the middle one of the bones; real record
 SMALL, LARGE = 0.1, 10.0  # metres that a body extends over
 
 
+class Doubt(ValueError):
+    """A file that seems to be misread."""
+
+
 def refuse(bodies, shape, where):
-    """Raise ValueError if `bodies`, from an array of this shape, cannot be persons in time."""
+    """Raise Doubt if `bodies`, from an array of this shape, cannot be persons in time."""
     count, frames, joints, dims = bodies.shape
     given = " x ".join(map(str, shape))
     # nobody records so many persons, or more persons than frames: frames come first
     if count > MOST_BODIES or count > max(2, frames):
-        raise ValueError(f"{where}: {given} would be {count} bodies in {frames} frames; --axes TMVC says that frames come first")
+        raise Doubt(f"{where}: {given} would be {count} bodies in {frames} frames; --axes TMVC says that frames come first")
     # a body hardly moves from frame to frame, and its joints are apart: else joints have been taken for frames
     x = np.asarray(bodies[bodies.any(axis=(1, 2, 3)).argmax()], np.float64)
     x = x[x.any(axis=(1, 2))]
     if min(x.shape[:2], default=0) > 1 and np.isfinite(x).all():
         in_time, in_space = (np.median(np.linalg.norm(np.diff(x, axis=axis), axis=-1)) for axis in (0, 1))
         if in_time > SWAPPED * in_space:
-            raise ValueError(
+            raise Doubt(
                 f"{where}: as {frames} frames of {joints} joints, neighbouring joints are more alike than neighbouring frames; "
                 "--axes VTC says that joints come first"
             )
     # keypoints of a picture, and how sure they are
     if dims == 3 and 0 <= x[..., 2].min(initial=0) and x[..., 2].max(initial=0) <= 1 and np.median(x[..., :2]) > 10:
-        raise ValueError(f"{where}: the third number of every joint is from 0 to 1, as a score is; --columns xy_ leaves it out")
+        raise Doubt(f"{where}: the third number of every joint is from 0 to 1, as a score is; --columns xy_ leaves it out")
 
 
 def refuse_columns(rows, numbers, where):
-    """Raise ValueError if rows (R, K) have columns that are no coordinates; `numbers` are those of a joint."""
+    """Raise Doubt if rows (R, K) have columns that are no coordinates; `numbers` are those of a joint."""
     count, width = rows.shape
     if count < LONG or not np.isfinite(rows).all():
         return
@@ -52,7 +56,7 @@ def refuse_columns(rows, numbers, where):
         follow = np.abs(np.corrcoef(rows[:, column], moving, rowvar=False)[0, 1:]) > 0.9 if moving.size else np.zeros(1)
         if even or count >= 2 * LONG and follow.mean() < 0.25:
             number = column if column < 2 else column - width
-            raise ValueError(
+            raise Doubt(
                 f"{where}: column {number} of {width} (from 0) rises from row to row, as time stamps and frame numbers do; "
                 f"--skip_columns {number} leaves it out"
             )
@@ -61,7 +65,7 @@ def refuse_columns(rows, numbers, where):
         few = [len(np.unique(rows[:, begin::4])) <= 4 for begin in range(4)]
         if few.count(True) == 1 and few.index(True) in (0, 3):
             letters = "_xyz" if few[0] else "xyz_"
-            raise ValueError(
+            raise Doubt(
                 f"{where}: one of every 4 columns has hardly any values, as a confidence has; --columns {letters} leaves it out"
             )
 

@@ -218,6 +218,16 @@ def test_the_reason_of_real_files_comes_first(kinect, tmp_path):
     assert len((tmp_path / "out/raw_data/skipped.txt").read_text().splitlines()) == 3
 
 
+def test_what_most_files_are_doubted_for_stops_the_others(kinect, tmp_path):
+    time = np.cumsum(np.random.default_rng(0).integers(30, 40, 52))[:, None]
+    for i, frames in enumerate((52, 52, 52, 5, 5)):  # a rising column says nothing in five frames
+        wide = np.hstack([time, kinect.reshape(52, 60), kinect[:, 0, :2]])[:frames]
+        rows(tmp_path / f"a{i % 2}_{('train', 'test')[i // 3]}{i}.csv", wide)
+    with pytest.raises(ValueError, match=r"3 of 5 recordings look misread.*the first: .*a0_train0.csv: column 0"):
+        own.generate([tmp_path], tmp_path / "out", label_pattern=r"(?P<label>a\d)_(?P<split>train|test)")
+    assert not (tmp_path / "out/own.npz").exists()
+
+
 def test_command_lines_that_contradict_themselves(tmp_path):
     for words, reason in (
         ([tmp_path, "--raw", tmp_path], "is named already"),
