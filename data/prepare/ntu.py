@@ -1,8 +1,8 @@
 """NTU RGB+D 60 and 120: raw `.skeleton` files -> bodies -> actors -> one npz per protocol, in three steps.
 
-read_raw     raw folders         -> out/raw_data/       every body id of every file
-denoise_raw  out/raw_data/       -> out/denoised_data/  one or two actors per file
-write_npz    out/denoised_data/  -> out/<name>_<protocol>.npz
+    read_raw     raw folders         -> out/raw_data/       every body id of every file
+    denoise_raw  out/raw_data/       -> out/denoised_data/  one or two actors per file
+    write_npz    out/denoised_data/  -> out/<name>_<protocol>.npz
 """
 
 import os
