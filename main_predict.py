@@ -75,7 +75,8 @@ def main(argv=None):
     unit, ours = args.unit or data.unit or 1.0, recipe.num_joints is not None
     flat = (False if ours else None) if data.coordinates is None else data.coordinates == 2
     size = None if args.unit else data.body_size or (PERSON if ours else None)  # who gives a unit knows it
-    preparation = inputs.Preparation(recipe, data.num_joints, data.num_bodies, unit, data.coordinates, flat, size, args.axes)
+    preparation = inputs.Preparation(recipe, data.num_joints, data.num_bodies, unit, data.coordinates, flat, size, args.axes,
+                                     data.how)  # fmt: skip
     about, lines = describe(args.checkpoint, content, made_with, data, preparation, classes, bool(names))
     if not args.quiet:
         print(*lines, sep="\n", file=sys.stderr)

@@ -1,6 +1,7 @@
 """What the npz of a data set, and after it every checkpoint, tells beside samples and sizes: names, and how raw recordings became
 its arrays (docs/data.md)."""
 
+import json
 from reprlib import repr as shown
 
 import numpy as np
@@ -80,7 +81,16 @@ def _second_body(value, _):
     return word
 
 
+def _how(value, _):
+    """JSON of how the files of recordings were read"""
+    text = str(np.asarray(value)) if not isinstance(value, dict) else json.dumps(value)
+    told = json.loads(text)
+    if not isinstance(told, dict) or any(type(part) not in (int, float, str, list) for part in told.values()):
+        raise ValueError
+    return told
+
+
 KEYS = {
     "joint_names": _joint_names, "class_names": _texts, "center": _center, "unit": _unit, "coordinates": _coordinates,
-    "second_body": _second_body, "body_size": _unit,
+    "second_body": _second_body, "body_size": _unit, "how": _how,
 }  # fmt: skip

@@ -37,6 +37,7 @@ class Skeleton:
     coordinates: int | None = None
     second_body: str | None = None
     body_size: float | None = None
+    how: dict | None = None
 
     def parents(self):
         """(V,) int64. Raises ValueError if they are not known."""

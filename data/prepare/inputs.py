@@ -7,8 +7,9 @@ from pathlib import Path
 
 import numpy as np
 
-from data.prepare import pku, recordings, sense, sequences
+from data.prepare import pku, reading, recordings, sense, sequences
 from data.prepare.known import Recipe
+from data.prepare.reading import Reading
 from data.pyskl import pyskl_gendata as pyskl
 from data.ucla import ucla_gendata as ucla
 from feeder.feeder_ntu import Feeder
@@ -26,8 +27,8 @@ class Clip:
 @dataclass(frozen=True)
 class Preparation:
     """What becomes of a recording. recipe: of the training data; V and M: of the model; unit: metres per unit of arrays and rows;
-    coordinates: of a row of a text file, None if data/own or data/pyskl did not make the training data: .txt is PKU-MMD's.
-    flat, size, axes: see data.prepare.sense."""
+    coordinates: of a row of a text file, None if data/own or data/pyskl did not make the training data: .txt is PKU-MMD's; flat,
+    size, axes: see data.prepare.sense; how: the training data's files were read, fields of data.prepare.reading.Reading."""
 
     recipe: Recipe
     num_joints: int
@@ -37,6 +38,22 @@ class Preparation:
     flat: bool | None = None
     size: float | None = None
     axes: str | None = None
+    how: dict | None = None
+
+    @property
+    def reading(self):
+        """The `Reading` of arrays and rows. Raises ValueError if `how` is not one."""
+        how = {key: tuple(value) if isinstance(value, list) else value for key, value in (self.how or {}).items()}
+        if self.axes is not None:
+            how["axes"] = self.axes
+        if "joint_order" not in how and self.coordinates == 2 and "columns" not in how:
+            how["form"] = (None, self.num_joints, 2)
+        elif "joint_order" not in how:
+            how["num_joints"] = self.num_joints
+        try:
+            return Reading(**how | ({"form": (None, *how["form"][1:])} if "form" in how else {}))
+        except (TypeError, AttributeError, IndexError) as error:
+            raise ValueError(f"how the training data's files were read is not known here: {self.how}") from error
 
     def rows(self, persons):
         """Persons (M, T, V, 3) -> rows (T, num_bodies·V·3) float32 as in an npz; frames without anybody are left out.
@@ -60,8 +77,12 @@ class Preparation:
         sense.check(persons, self.flat, self.size, self.unit)
         return persons
 
-    def arranged(self, array):
-        """An array in any order of axes that can be told, as (M, T, V, C), see data.prepare.sense."""
+    def arranged(self, array, where, mat=False):
+        """(M, T, V, C) of an array: as the training data's files were read, where these say how, else in any order of axes that
+        can be told (data.prepare.sense). where: what to call it in messages; mat: out of a MATLAB file.
+        """
+        if self.how or mat or array.ndim == 2:
+            return self.reading.understood(array, where, mat)
         return sense.arranged(array, self.num_joints, self.num_bodies, self.flat, self.axes)
 
     def windows(self, persons, window, stride):
@@ -125,8 +146,7 @@ def _loose(name, read, preparation):
 def _text(file, preparation):
     def read():
         if preparation.coordinates or file.suffix == ".csv":
-            rows = recordings.read_rows(file, preparation.num_joints, preparation.coordinates or 3)
-            return _array(rows, preparation.unit)
+            return _array(preparation.reading.read(file), preparation.unit)
         return pku.read_frames(file).reshape(-1, pku.NUM_BODIES, pku.NUM_JOINTS, 3).swapaxes(0, 1)
 
     return [_loose(str(file), read, preparation)]
@@ -137,15 +157,17 @@ def _ucla(file, preparation):
 
 
 def _array(array, unit):
-    """(T, V, C) or (M, T, V, C) of any unit -> (M, T, V, 3) float32 metres. Raises ValueError, without a file name."""
+    """(M, T, V, C) of any unit -> (M, T, V, 3) float32 metres. Raises ValueError, without a file name."""
     sequences.seen(array)
-    array = np.asarray(array)
-    array = array if array.ndim == 4 else array[None]
     return sequences.row(array, unit).reshape(array.shape[1], len(array), -1, 3).swapaxes(0, 1)
 
 
 def _npy(file, preparation):
-    return [_loose(str(file), lambda: _array(preparation.arranged(recordings.read_file(file)), preparation.unit), preparation)]
+    def read():
+        array = reading.arrays(file, preparation.reading.key)
+        return _array(preparation.arranged(array, file, mat=file.suffix == ".mat"), preparation.unit)
+
+    return [_loose(str(file), read, preparation)]
 
 
 def _npz(file, preparation):
@@ -153,12 +175,12 @@ def _npz(file, preparation):
     if "x_test" in arrays:
         return _dataset(file, preparation)
 
-    def read(array):
-        return lambda: _array(preparation.arranged(array), preparation.unit)
+    def read(array, where):
+        return lambda: _array(preparation.arranged(array, where), preparation.unit)
 
     if not arrays:
         raise ValueError(f"{file}: holds no array")
-    return [_loose(f"{file}: {key}", read(array), preparation) for key, array in arrays.items()]
+    return [_loose(f"{file}: {key}", read(array, f"{file}: {key}"), preparation) for key, array in arrays.items()]
 
 
 def _dataset(file, preparation):
@@ -190,6 +212,6 @@ def _pickle(file, preparation):
 
 
 KINDS = {
-    ".skeleton": _skeleton, ".txt": _text, ".csv": _text, ".json": _ucla, ".npy": _npy, ".npz": _npz,
+    ".skeleton": _skeleton, ".txt": _text, ".csv": _text, ".json": _ucla, ".npy": _npy, ".mat": _npy, ".npz": _npz,
     ".pkl": _pickle, ".pickle": _pickle,
 }  # fmt: skip

@@ -2,8 +2,9 @@
 
     python -m data.prepare.inspect FILE
 
-FILE is an npz (docs/data.md), or raw data: an NTU .skeleton file, a PKU-MMD skeleton text file, a NW-UCLA json file. One sequence
-is drawn as a moving stick figure (GIF) and as a sheet of frames side by side (PNG).
+FILE is an npz (docs/data.md), or raw data: an NTU .skeleton file, a PKU-MMD skeleton text file, a NW-UCLA json file, a recording
+of one's own (.npy, .mat, .csv, .txt; read as data/own/own_gendata.py does), or a pickle, as PYSKL's. One sequence is drawn as
+a moving stick figure (GIF) and as a sheet of frames side by side (PNG).
 """
 
 import argparse
@@ -14,9 +15,10 @@ from pathlib import Path
 
 import numpy as np
 
-from data.prepare import cli, pku
+from data.prepare import cli, inspect_raw, pku
 from data.prepare.denoise import denoise, motion, noisy_frames
 from data.prepare.facts import Values, class_name, rows, split_facts
+from data.prepare.reading import Reading, add_options
 from data.prepare.skeleton_file import read_skeleton
 from data.ucla import ucla_gendata as ucla
 from feeder import skeleton
@@ -43,10 +45,11 @@ class Sequence:
     up: str = "y"
 
 
-def inspect(path, split=None, index=None, name=None):
-    """(lines that say what is in a file, the chosen `Sequence`).
+def inspect(path, split=None, index=None, name=None, layout=None, **how):
+    """(lines that say what is in a file, the chosen `Sequence` or None if there is none).
 
-    split, index, name: which sequence of an npz, by default the first with a frame; index alone: which action of a PKU-MMD video.
+    split, index, name: which sequence of an npz, by default the first with a frame; index alone: which action of a PKU-MMD video,
+    which annotation of a pickle. layout, how: of a recording of one's own, see data.prepare.reading.Reading.
     Raises FileNotFoundError or ValueError in one line: no such file, split or sequence, a file of another kind, or a damaged one.
     """
     path = Path(path)
@@ -55,14 +58,21 @@ def inspect(path, split=None, index=None, name=None):
     if not path.is_file():
         raise FileNotFoundError(f"{path}: no such file")
     if path.suffix not in KINDS:
-        raise ValueError(f"{path}: unknown kind of file {path.suffix!r}; known are .npz, .skeleton (NTU), "
-                         ".txt (PKU-MMD skeletons) and .json (NW-UCLA)")  # fmt: skip
+        raise ValueError(f"{path}: unknown kind of file {path.suffix!r}; known are .npz, .skeleton (NTU), .txt (PKU-MMD "
+                         "skeletons or your own), .json (NW-UCLA), .npy, .mat, .csv and .pkl")  # fmt: skip
     if path.suffix == ".npz":
         return inspect_npz(path, split, index, name)
     if split is not None or name is not None:
         raise ValueError(f"{path}: holds one recording; --split and --name choose a sequence of an npz")
-    if path.suffix == ".txt":
+    if path.suffix == ".txt" and not any(how.values()) and _is_pku(path):
         return inspect_pku(path, index)
+    if path.suffix in OWN:
+        known = len(skeleton.parents(layout)) if layout and not how.get("joint_order") else None
+        lines, joints, layout = inspect_raw.recording(path, Reading(num_joints=known, **how), layout, index)
+        return lines, _own(path.stem, "", joints, layout)
+    if path.suffix in PICKLES:
+        lines, joints, layout, names = inspect_raw.pickle(path, layout, index)
+        return lines, _own(*names, joints, layout)
     if index not in (None, 0):
         raise ValueError(f"{path}: holds one recording, --index {index} chooses nothing in it")
     return KINDS[path.suffix](path)
@@ -199,7 +209,21 @@ def _kinect(name, label, joints, layout, first=0):
     return Sequence(name, label, joints, skeleton.parents(layout), skeleton.joint_names(layout), first)
 
 
-KINDS = {".npz": inspect_npz, ".skeleton": inspect_skeleton, ".txt": inspect_pku, ".json": inspect_ucla}
+def _own(name, label, joints, layout):
+    if joints is None:
+        return None
+    above, names = (skeleton.parents(layout), skeleton.joint_names(layout)) if layout else (None, None)
+    return Sequence(name, label, joints[:MOST_FRAMES], above, names)
+
+
+def _is_pku(path):
+    """Whether the first line of a text file is one of PKU-MMD's, or none at all."""
+    with open(path, encoding="utf-8", errors="replace") as file:
+        return len(file.readline(100_000).split()) in (0, 2 * 3 * pku.NUM_JOINTS)
+
+
+OWN, PICKLES = (".npy", ".mat", ".csv", ".txt"), (".pkl", ".pickle")
+KINDS = {".npz": inspect_npz, ".skeleton": inspect_skeleton, ".json": inspect_ucla} | dict.fromkeys((*OWN, *PICKLES))
 
 
 def draw(sequence, gif=None, sheet=None, fps=30, view="front", up=None):
@@ -244,7 +268,8 @@ def _file(suffix):
 
 def main():
     parser = argparse.ArgumentParser("python -m data.prepare.inspect", description="What is in a file, and how a sequence looks.")
-    parser.add_argument("file", type=Path, help="npz, .skeleton (NTU), skeleton .txt (PKU-MMD) or .json (NW-UCLA)")
+    parser.add_argument("file", type=Path, help="npz, .skeleton (NTU), skeleton .txt (PKU-MMD), .json (NW-UCLA), .pkl (PYSKL) or "
+                        "a recording of your own: .npy, .mat, .csv, .txt")  # fmt: skip
     parser.add_argument("--split", choices=("train", "test"), help="of an npz (default: train, or where the name is)")
     parser.add_argument("--index", type=int, help="which sequence is drawn, counted from 0; of a PKU-MMD video: which action")
     parser.add_argument("--name", help="which sequence of an npz is drawn, by name")
@@ -253,12 +278,16 @@ def main():
     parser.add_argument("--fps", type=float, default=30, help="frames per second of the recording (default: 30)")
     parser.add_argument("--view", choices=plots.VIEWS, default="front", help="along z, or along x (default: front)")
     parser.add_argument("--up", choices=plots.UP, help="axis that points upwards (default: y; --up=-y for keypoints of pictures)")
-    args = parser.parse_args()
-    if not 1 <= args.fps <= 1000:
-        parser.error(f"--fps {args.fps:g}: frames per second, 1 to 1000")
-    lines, sequence = inspect(args.file, args.split, args.index, args.name)
+    parser.add_argument("--layout", choices=skeleton.LAYOUTS, help="of a recording of your own; default: by the number of joints")
+    add_options(parser, whole=False)
+    args = vars(parser.parse_args())
+    file, gif, sheet, fps, view, up = (args.pop(key) for key in ("file", "gif", "sheet", "fps", "view", "up"))
+    if not 1 <= fps <= 1000:
+        parser.error(f"--fps {fps:g}: frames per second, 1 to 1000")
+    lines, sequence = inspect(file, **args)
     print(*lines, sep="\n")
-    print(*draw(sequence, args.gif, args.sheet, args.fps, args.view, args.up), sep="\n")
+    if sequence is not None:
+        print(*draw(sequence, gif, sheet, fps, view, up), sep="\n")
 
 
 if __name__ == "__main__":

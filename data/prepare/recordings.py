@@ -5,8 +5,7 @@ Whatever they come from, a recording is an array of joints and fields: texts suc
 
 import csv
 import json
-import tokenize
-import warnings
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -15,11 +14,10 @@ from pathlib import Path
 import numpy as np
 import yaml
 
+from data.prepare.reading import SUFFIXES, Reading, read_npz
 from data.prepare.sequences import MAX_NAME
-from feeder.npz import open_npz
 from feeder.skeleton import joint_names, parents, tree
 
-SUFFIXES = (".npy", ".npz", ".csv", ".txt")
 TABLE = "labels.csv"
 
 
@@ -96,14 +94,13 @@ def read_skeleton_file(path):
 # ---- a folder, or an npz of sequences, with a table ----------------------------------------------------------------------
 
 
-def from_table(raw, table, form, skipped):
-    """Recordings of the folder or npz `raw`, in the order of the rows of the CSV file `table` (columns name, label, ...).
+def from_table(raw, table, reading, skipped):
+    """(recordings, remarks) of the folder or npz `raw`, in the order of the rows of the CSV file `table` (name, label, ...).
 
-    form: (M, V, C) of the rows of text files, or None: one body, three coordinates. Rows without a sequence, sequences without a
-    row, ambiguous and repeated names go to `skipped`.
+    Rows without a sequence, ambiguous and repeated names go to `skipped`; remarks name sequences without a row.
     """
     raw, table = Path(raw), _existing(table)
-    sources = _of_folder(raw, table, form) if raw.is_dir() else _of_npz(raw)
+    sources = _of_folder(raw, table, reading) if raw.is_dir() else _of_npz(raw, reading)
     used, recordings = {}, []
     for line, fields in read_table(table, skipped):
         name, where = fields["name"], f"{table}: line {line}"
@@ -120,9 +117,37 @@ def from_table(raw, table, form, skipped):
         else:
             used[found[0][0]] = line
             recordings.append(Recording(found[0][0], name, fields, found[0][1]))
-    for label in sorted({label for found in sources.values() for label, _ in found} - used.keys()):
-        skipped.add(f"{label}: has no row in {table} that can be used")
-    return recordings
+    unused = sorted({label for found in sources.values() for label, _ in found} - used.keys())
+    return recordings, [f"{label}: has no row in {table} that can be used" for label in unused]
+
+
+def from_pattern(raw, pattern, reading):
+    """(recordings, remarks) of the folder `raw`: the named groups of a regular expression, found in a file's path below the
+    folder, are its fields. Remarks name the files in which it is not found.
+
+    Raises ValueError if it is no regular expression with a group 'label', or if nothing fits.
+    """
+    try:
+        compiled = re.compile(pattern)
+    except re.error as error:
+        raise ValueError(f"--label_pattern {pattern}: no regular expression ({error})") from error
+    if "label" not in compiled.groupindex:
+        raise ValueError(f"--label_pattern {pattern}: needs a group (?P<label>...), and may have others, such as (?P<group>...)")
+    files = [file for file in sorted(raw.rglob("*")) if file.suffix in SUFFIXES and file.is_file()]
+    paths = [file.relative_to(raw).as_posix() for file in files]
+    stems = [str(Path(path).with_suffix("")) for path in paths]
+    recordings, remarks = [], []
+    for file, path, stem in zip(files, paths, stems, strict=True):
+        if found := compiled.search(path):
+            name = stem if stems.count(stem) == 1 else path
+            recordings.append(Recording(str(file), name, found.groupdict(""), partial(reading.read, file)))
+        else:
+            remarks.append(f"{file}: --label_pattern {pattern} is not found in {path!r}")
+    if not recordings:
+        first = f"; the first is {paths[0]!r}" if paths else ""
+        kinds = ", ".join(SUFFIXES)
+        raise ValueError(f"{raw}: --label_pattern {pattern} fits none of {len(paths)} files that end in {kinds}{first}")
+    return recordings, remarks
 
 
 def read_table(path, skipped):
@@ -148,99 +173,49 @@ def read_table(path, skipped):
     return rows
 
 
-def _of_folder(folder, table, form):
+def _of_folder(folder, table, reading):
     """{name with or without suffix: [(file, loader), ...]}"""
     sources = {}
     for file in sorted(folder.rglob("*")):
         if file.suffix in SUFFIXES and file.is_file() and file.resolve() != table.resolve():
-            name, source = file.relative_to(folder), (str(file), partial(read_file, file, form))
+            name, source = file.relative_to(folder), (str(file), partial(reading.read, file))
             for key in (name.as_posix(), name.with_suffix("").as_posix()):
                 sources.setdefault(key, []).append(source)
     return sources
 
 
-def _of_npz(path):
-    return {key: [(f"{path}: {key}", partial(np.asarray, array))] for key, array in _open(path).items()}
-
-
-def read_file(path, form=None):
-    """The array of a .npy or .npz (one array in it), or of a text file with a row of M·V·C numbers per frame: (M, T, V, C).
-
-    form: (M, V, C) of text files; None: one body, three coordinates. Raises ValueError naming the file.
-    """
-    if path.suffix == ".npz":
-        arrays = _open(path)
-        if len(arrays) != 1:
-            raise ValueError(f"{path}: holds {len(arrays)} arrays ({', '.join(sorted(arrays)[:5])}) instead of one")
-        return next(iter(arrays.values()))
-    if path.suffix == ".npy":
-        try:
-            return np.lib.format.open_memmap(path, mode="r")  # a map cannot ask for more than the file holds
-        except (ValueError, EOFError, OverflowError, SyntaxError, TypeError, tokenize.TokenError) as error:
-            raise ValueError(f"{path}: not a complete npy file of numbers ({' '.join(str(error).split())[:100]})") from error
-    rows = _numbers(path)
-    bodies, joints, dims = form or (1, rows.shape[1] // 3, 3)
-    if rows.shape[1] != bodies * joints * dims:
-        raise ValueError(f"{path}: {rows.shape[1]} numbers a row instead of bodies x joints x coordinates = "
-                         f"{bodies} x {joints} x {dims}; --row says how many of each")  # fmt: skip
-    return rows.reshape(len(rows), bodies, joints, dims).swapaxes(0, 1)
-
-
-def read_rows(path, num_joints, dims):
-    """As `read_file` of a text file of any number of bodies of V joints of C coordinates. Raises ValueError naming it."""
-    rows = _numbers(path)
-    bodies, rest = divmod(rows.shape[1], num_joints * dims)
-    if rest:
-        raise ValueError(f"{path}: {rows.shape[1]} numbers a row; {num_joints} joints have {dims * num_joints} for each body")
-    return rows.reshape(len(rows), bodies, num_joints, dims).swapaxes(0, 1)
-
-
-def _numbers(path):
-    """(T, numbers) float64 of a text file: separated by commas, semicolons or blanks, with or without a line of titles."""
-    text = path.read_text(encoding="utf-8-sig", errors="replace")
-    lines = [(i, line.replace(",", " ").replace(";", " ").split()) for i, line in enumerate(text.splitlines(), 1)]
-    lines = [(i, words) for i, words in lines if words]
-    if lines and not any(map(_is_number, lines[0][1])):
-        del lines[0]
-    if not lines:
-        raise ValueError(f"{path}: has no row of numbers")
-    for i, words in lines:
-        if len(words) != len(lines[0][1]):
-            raise ValueError(f"{path}: line {i}: {len(words)} numbers instead of {len(lines[0][1])} as above")
-        if not all(map(_is_number, words)):
-            word = next(word for word in words if not _is_number(word))
-            raise ValueError(f"{path}: line {i}: {word[:40]!r} is not a number")
-    return np.array([words for _, words in lines], dtype=np.float64)
-
-
-def _is_number(word):
-    try:
-        float(word)
-    except ValueError:
-        return False
-    return True
+def _of_npz(path, reading):
+    found = read_npz(_existing(path)).items()
+    return {key: [(f"{path}: {key}", partial(reading.understood, array, f"{path}: {key}"))] for key, array in found}
 
 
 # ---- flat npz files -----------------------------------------------------------------------------------------------------
 
 
-def from_flat(path, joints_key="joints", offset_key="offset"):
-    """(recordings, `Skeleton`) of a flat npz: all frames of all sequences one below the other, and what stands where.
+def from_flat(path, joints_key="joints", offset_key="offset", reading=None):
+    """(recordings, `Skeleton`) of a flat npz: all frames of all sequences one after the other, and what stands where.
 
-    <joints_key>: (F, V, C), or (F, M, V, C) for several bodies; <offset_key> (N + 1,): sequence i is frames offset[i] to
-    offset[i + 1]; every other (N,) array of numbers or strings is a field, 'name' names the sequences; joint_names (V,) and
-    parents (V,) are optional. Raises ValueError naming file and key.
+    <joints_key>: (F, V, C), or (M, F, V, C) for several bodies, or as `reading.axes` says; (F, M, V, C) where only the first axis
+    is as long as <offset_key> says. <offset_key> (N + 1,): sequence i is frames offset[i] to offset[i + 1]; every other (N,)
+    array of numbers or strings is a field, 'name' names the sequences; joint_names (V,) and parents (V,) are optional, and not
+    used if `reading` changes the order of joints. Raises ValueError naming file and key.
     """
-    arrays = _open(path)
+    reading = reading or Reading()
+    arrays = read_npz(_existing(path))
     for key in (joints_key, offset_key):
         if key not in arrays:
             raise ValueError(f"{path}: no array {key!r}; it has {', '.join(sorted(arrays))}")
     joints, offset = arrays[joints_key], arrays[offset_key]
     if joints.ndim not in (3, 4):
         raise ValueError(f"{path}: {joints_key} is {' x '.join(map(str, joints.shape))} instead of frames x joints x coordinates "
-                         "(or frames x bodies x joints x coordinates)")  # fmt: skip
-    if offset.ndim != 1 or offset.dtype.kind not in "iu" or len(offset) < 2 or offset[0] != 0 or offset[-1] != len(joints):
-        raise ValueError(f"{path}: {offset_key} has to be whole numbers that begin with 0 and end with the {len(joints)} frames")
+                         "(or bodies x frames x joints x coordinates)")  # fmt: skip
+    if offset.ndim != 1 or offset.dtype.kind not in "iu" or len(offset) < 2:
+        raise ValueError(f"{path}: {offset_key} has to be whole numbers: where sequences begin, and where the last one ends")
+    first = joints.ndim == 4 and not reading.axes and len(joints) == offset[-1] != joints.shape[1]
+    joints = reading.turned(joints, f"{path}: {joints_key}", "TMVC" if first else None)
+    if offset[0] != 0 or offset[-1] != joints.shape[1]:
+        frames = joints.shape[1]
+        raise ValueError(f"{path}: {offset_key} has to be whole numbers that begin with 0 and end with the {frames} frames")
     if (offset[1:] < offset[:-1]).any():
         raise ValueError(f"{path}: {offset_key} falls after sequence {np.flatnonzero(offset[1:] < offset[:-1])[0]}")
     count = len(offset) - 1
@@ -252,31 +227,23 @@ def from_flat(path, joints_key="joints", offset_key="offset"):
             raise ValueError(f"{path}: {key} has shape {arrays[key].shape}, type {arrays[key].dtype}; it needs a whole number or "
                              f"string for each of the {count} sequences")  # fmt: skip
     for key, kinds, what in (("joint_names", "U", "a string"), ("parents", "iuU", "a whole number or string")):
-        if key in arrays and (arrays[key].shape != joints.shape[-2:-1] or arrays[key].dtype.kind not in kinds):
+        if key in arrays and (arrays[key].shape != joints.shape[2:3] or arrays[key].dtype.kind not in kinds):
             raise ValueError(f"{path}: {key} has shape {arrays[key].shape}, type {arrays[key].dtype}; it needs {what} for each "
-                             f"of the {joints.shape[-2]} joints")  # fmt: skip
+                             f"of the {joints.shape[2]} joints")  # fmt: skip
     recordings = []
     for i in range(count):
         fields = {key: str(column[i]) for key, column in columns.items()}
         name = fields.get("name", f"{Path(path).stem}_{i:0{len(str(count - 1))}}")
-        recordings.append(Recording(f"{path}: sequence {i}", name, fields, partial(_frames, joints, offset[i], offset[i + 1])))
+        where, frames = f"{path}: sequence {i}", joints[:, offset[i] : offset[i + 1]]
+        recordings.append(Recording(where, name, fields, partial(reading.understood, frames, where, axes="MTVC")))
+    if reading.joint_order:
+        return recordings, Skeleton()
     return recordings, own_skeleton(arrays.get("joint_names"), arrays.get("parents"), path)
-
-
-def _frames(joints, begin, end):
-    frames = np.asarray(joints[begin:end])
-    return frames.swapaxes(0, 1) if frames.ndim == 4 else frames
 
 
 def is_flat(path, offset_key="offset"):
     """Whether `path` is an npz with an array of this name."""
-    return Path(path).is_file() and offset_key in _open(path)
-
-
-def _open(path):
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # that a compressed file is loaded: here it is read once
-        return open_npz(_existing(path))
+    return Path(path).is_file() and offset_key in read_npz(path)
 
 
 def _existing(path):

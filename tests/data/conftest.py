@@ -1,3 +1,6 @@
+import json
+import zipfile
+
 import numpy as np
 import pytest
 
@@ -32,3 +35,24 @@ def walk():
         return (pose + sway * rng.normal(size=(n, 1, 3)) * (1, 0.1, 1)).astype(np.float32)
 
     return frames
+
+
+@pytest.fixture(scope="session")
+def real(shared):
+    """{data set: [(T, V, 3) metres, ...]} of genuine recordings, every fifth to tenth."""
+
+    def flat(name, step):
+        with np.load(shared(f"realdata/{name}.npz")) as npz:
+            joints, offset = npz["joints_tenth_mm"] / 1e4, npz["offset"]
+        return [joints[a:b] for a, b in zip(offset, offset[1:], strict=False)][::step]
+
+    with zipfile.ZipFile(shared("realdata/nw_ucla_all_sqe.zip")) as archive:
+        names = sorted(name for name in archive.namelist() if name.endswith(".json"))[::10]
+        ucla = [np.array(json.loads(archive.read(name))["skeletons"]) for name in names]
+    return {"irds": flat("irds_kinect25_subset", 4), "uiprmd": flat("ui_prmd_kinect22_correct", 10), "ucla": ucla}
+
+
+@pytest.fixture
+def kinect(real):
+    """52 frames of 20 joints in the order of Kinect v1, metres."""
+    return next(x for x in real["irds"] if len(x) >= 52)[:52, :20]

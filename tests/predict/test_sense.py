@@ -78,7 +78,7 @@ def test_the_order_by_what_the_model_knows(shape, flat, bodies, expected):
         assert (found == np.einsum(f"{expected.lower()}->mtvc", array)).all()
 
 
-@pytest.mark.parametrize("shape", [(40, 75), (25, 40, 3), (2, 40, 3, 25), (4, 3, 40, 25, 2), (40, 26, 3), (7,), ()])
+@pytest.mark.parametrize("shape", [(25, 40, 3), (2, 40, 3, 25), (4, 3, 40, 25, 2), (40, 26, 3), (7,), ()])
 def test_other_shapes_are_told_what_is_wanted(mamp, predict, tmp_path, shape):
     np.save(tmp_path / "a.npy", np.ones(shape))
     _, code, messages = predict(mamp, tmp_path / "a.npy")

@@ -1,0 +1,253 @@
+"""Real recordings, written out in the forms in which they are found, are read right, and misread in no other."""
+
+import importlib.util
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from scipy.io import savemat
+
+from data.prepare import doubts, inputs, known
+from data.prepare.reading import Reading, resampled
+from feeder.feeder_ntu import Feeder
+from feeder.skeleton import parents
+from util import trained
+
+SCRIPT = Path(__file__).resolve().parents[2] / "data" / "own" / "own_gendata.py"
+spec = importlib.util.spec_from_file_location("own_gendata", SCRIPT)
+own = importlib.util.module_from_spec(spec)
+spec.loader.exec_module(own)
+
+# where the joints of UTD-MHAD are in Kinect v1's order, and the other way round: its first four are the torso, from the head down
+UTD = [3, 2, 1, 0, *range(4, 20)]
+
+
+def rows(path, array, **options):
+    np.savetxt(path, array, delimiter=",", **options)
+    return path
+
+
+def read(path, **how):
+    bodies = Reading(**how).read(path)
+    assert len(bodies) == 1
+    return bodies[0]
+
+
+def test_every_form_gives_the_same_joints(kinect, tmp_path):
+    time, sure = np.arange(52)[:, None] / 30 + 3, np.ones((52, 20, 1)) * 2
+    four = np.concatenate([kinect, sure], axis=2)
+    np.save(tmp_path / "a.npy", kinect)
+    np.save(tmp_path / "t.npy", kinect[:, None])
+    np.save(tmp_path / "four.npy", four)
+    np.save(tmp_path / "flat.npy", kinect.reshape(52, 60))
+    np.save(tmp_path / "c.npy", kinect.transpose(2, 0, 1)[..., None])
+    np.savez(tmp_path / "b.npz", joints=kinect, time=time)
+    savemat(tmp_path / "utd.mat", {"d_skel": kinect.transpose(1, 2, 0)})
+    savemat(tmp_path / "plain.mat", {"x": kinect}, do_compression=True)
+    header = ",".join(["time", *(f"{j}_{a}" for j in range(20) for a in "xyzc")])
+    rows(tmp_path / "time.csv", np.hstack([time, four.reshape(52, 80)]), header=header, comments="", encoding="utf-8-sig")
+    rows(tmp_path / "last.csv", np.hstack([kinect.reshape(52, 60), time]))
+    rows(tmp_path / "joints.txt", kinect.reshape(-1, 3))
+    rows(tmp_path / "sure.txt", four.reshape(-1, 4))
+    rows(tmp_path / "turned.csv", kinect.swapaxes(0, 1).reshape(20, 156))
+    rows(tmp_path / "planes.csv", kinect.swapaxes(1, 2).reshape(52, 60))
+    forms = {
+        "a.npy": {}, "t.npy": {"axes": "TMVC"}, "four.npy": {"columns": "xyz_"}, "flat.npy": {"num_joints": 20}, "b.npz": {},
+        "c.npy": {"axes": "CTVM"}, "utd.mat": {}, "plain.mat": {}, "time.csv": {"columns": "xyz_", "skip_columns": [0]},
+        "last.csv": {"skip_columns": [-1]}, "joints.txt": {"num_joints": 20}, "sure.txt": {"form": (1, 20, 4), "columns": "xyz_"},
+        "turned.csv": {"axes": "VTC"}, "planes.csv": {"axes": "TCV"},
+    }  # fmt: skip
+    for name, how in forms.items():
+        np.testing.assert_allclose(read(tmp_path / name, **how), kinect, atol=1e-12, err_msg=name)
+    two = np.stack([kinect, kinect[::-1]])
+    np.save(tmp_path / "two.npy", two)
+    rows(tmp_path / "two.csv", two.swapaxes(0, 1).reshape(52, 120))
+    rows(tmp_path / "two.txt", two.swapaxes(0, 1).reshape(-1, 3))
+    for name, how in (("two.npy", {}), ("two.csv", {"num_joints": 20}), ("two.txt", {"form": (2, 20, 3)})):
+        np.testing.assert_allclose(Reading(**how).read(tmp_path / name), two, err_msg=name)
+    assert np.array_equal(read(tmp_path / "a.npy", columns="xzy"), kinect[..., [0, 2, 1]])
+    assert np.array_equal(read(tmp_path / "a.npy", columns="xy_"), kinect[..., :2])
+
+
+def test_what_would_be_misread_is_refused_with_its_remedy(kinect, tmp_path):
+    time, sure = np.arange(52)[:, None] / 30 + 3, np.ones((52, 20, 1)) * 2
+    four = np.concatenate([kinect, sure], axis=2)
+    wide = [np.hstack([time, four.reshape(52, 80)]), np.hstack([kinect.reshape(52, 60), time, time * 2, sure[:, 0]])]
+    wide += [four[:, :15].reshape(52, 60), kinect.swapaxes(0, 1).reshape(20, 156), kinect.reshape(-1, 3), four.reshape(52, 80)]
+    reasons = ["column 0 .* time stamps .*--skip_columns 0", "column -2 .*--skip_columns -2", "hardly any values.*--columns xyz_"]
+    reasons += ["--axes VTC says", "one joint; --row BODIES JOINTS 3", "--columns xyz_"]
+    for i, (array, reason) in enumerate(zip(wide, reasons, strict=True)):
+        with pytest.raises(ValueError, match=reason) as error:
+            read(rows(tmp_path / f"{i}.csv", array))
+        assert str(error.value).startswith(f"{tmp_path / f'{i}.csv'}: ") and "\n" not in str(error.value)
+    picture = np.dstack([kinect[..., :2] * 100 + 300, np.random.default_rng(0).uniform(0.5, 1, (52, 20))])
+    for array, reason in (
+        (kinect[:, None], "52 bodies in 1 frames; --axes TMVC"),
+        (kinect.swapaxes(0, 1), "--axes VTC says"),
+        (kinect.transpose(1, 2, 0), "20 x 3 x 52 instead of .*--axes VCT"),
+        (four, "--columns xyz_"),
+        (np.stack([kinect] * 2, -1).transpose(2, 0, 1, 3), "3 bodies in 2 dimensions or 2 in 3; --axes MTVC or --axes CTVM"),
+        (picture, "--columns xy_"),
+        (kinect.reshape(52, 60), "52 x 60 .*--row says"),
+    ):
+        np.save(tmp_path / "a.npy", array)
+        with pytest.raises(ValueError, match=reason):
+            read(tmp_path / "a.npy")
+    with pytest.raises(ValueError, match="4 numbers a row .*a joint a row, perhaps: --columns xyz_"):
+        read(rows(tmp_path / "sure.txt", four.reshape(-1, 4)))
+    with pytest.raises(ValueError, match="61 numbers a row; 20 joints have 60 .* with --skip_columns 0"):
+        read(rows(tmp_path / "known.csv", np.hstack([sure[:, 0], kinect.reshape(52, 60)])), num_joints=20)
+    assert read(tmp_path / "0.csv", checks=False).shape == (52, 27, 3)
+
+
+def test_real_recordings_are_not_doubted(real, tmp_path):
+    above = {"irds": parents("kinect_v2"), "ucla": parents("kinect_v1")}
+    for name, sequences in real.items():
+        for x in sequences:
+            for array in (x, x * 1000, x[:, :15]):
+                doubts.refuse(array[None], array.shape, name)
+                doubts.refuse_columns(array.reshape(len(x), -1), 3, name)
+        assert doubts.unit(np.median([doubts.extent(x[None]) for x in sequences]), 1.0) == ""
+        assert "--unit mm" in doubts.unit(np.median([doubts.extent(x[None]) * 1000 for x in sequences]), 1.0)
+        if name in above:
+            tree, change = np.median([doubts.bones(x[None], above[name]) for x in sequences], axis=0)
+            assert tree < 1.25 and change < doubts.CHANGE
+            for order in (UTD + [*range(20, 25)], [*range(5, x.shape[1]), *range(5)], [*range(x.shape[1])][::-1]):
+                wrong = [doubts.bones(x[None][:, :, order[: x.shape[1]]], above[name])[0] for x in sequences]
+                assert np.median(wrong) > doubts.WRONG_TREE
+
+
+def test_frames_are_reduced(kinect):
+    t = np.arange(121)[None, :, None, None] * np.ones((1, 1, 2, 3)) + 1.0
+    assert (resampled(t, 4.0)[0, :, 0, 0] == np.arange(1, 122, 4)).all()
+    assert np.allclose(resampled(t, 2.5)[0, :, 0, 0], np.arange(1, 122, 2.5))
+    t[:, 3] = 0  # not seen: what lies beside it is not drawn towards zero
+    assert np.allclose(resampled(t, 2.5)[0, 1, 0, 0], t[0, 2, 0, 0])
+    out = Reading(fps=60).understood(kinect, "x")
+    assert np.array_equal(out[0], kinect[::2])
+
+
+@pytest.mark.parametrize(
+    ("how", "reason"),
+    [
+        ({"columns": "xyy"}, "--columns xyy: a letter for every number"),
+        ({"columns": "abc"}, "--columns abc"),
+        ({"axes": "TVX"}, "--axes TVX: T, V, C"),
+        ({"fps": 15}, "--fps 15: at least --target_fps 30"),
+        ({"joint_order": (1, -1)}, "--joint_order: numbers of joints"),
+        ({"form": (1, 20, 5), "columns": "xyz_"}, "--row 1 20 5: 5 numbers a joint, --columns xyz_ has 4"),
+    ],
+)
+def test_readings_that_cannot_be(how, reason):
+    with pytest.raises(ValueError, match=reason):
+        Reading(**how)
+
+
+def test_matlab_files_that_cannot_be_used(tmp_path, kinect):
+    head = b"MATLAB 7.3 MAT-file, Platform: GLNXA64".ljust(124) + b"\0\2IM"
+    (tmp_path / "new.mat").write_bytes(head + bytes(384) + b"\x89HDF\r\n\x1a\n")
+    (tmp_path / "junk.mat").write_bytes(b"MATLAB 5.0 and no more")
+    savemat(tmp_path / "words.mat", {"a": "text"})
+    savemat(tmp_path / "two.mat", {"a": kinect, "b": kinect})
+    for name, reason in (
+        ("new", "MATLAB 7.3 file .*'-v7'"),
+        ("junk", "not a complete MATLAB file"),
+        ("words", "holds no array of numbers; it has a"),
+        ("two", r"holds 2 arrays \(a, b\) instead of one; --joints_key"),
+    ):
+        with pytest.raises(ValueError, match=f"{name}.mat: .*{reason}"):
+            read(tmp_path / f"{name}.mat")
+    assert read(tmp_path / "two.mat", key="a").shape == kinect.shape
+
+
+@pytest.fixture
+def utd(real, tmp_path):
+    """A folder as UTD-MHAD's: aA_sS_tT_skeleton.mat, 20 x 3 x T, its joint order; and what is no recording."""
+    folder = tmp_path / "Skeleton"
+    folder.mkdir()
+    for i, x in enumerate(real["irds"][:8]):
+        savemat(folder / f"a{i % 2 + 1}_s{i // 2 + 1}_t1_skeleton.mat", {"d_skel": x[:, UTD].transpose(1, 2, 0)})
+    (folder / "README.txt").write_text("about 20 joints\n")
+    (folder / ".DS_Store").write_bytes(b"\0\0")
+    return folder
+
+
+PATTERN = r"(?P<label>a\d+)_(?P<group>s\d+)_t\d+"
+
+
+def run(*words):
+    return subprocess.run([sys.executable, SCRIPT, *map(str, words)], capture_output=True, text=True)
+
+
+def test_a_folder_with_labels_in_the_file_names(utd, real, tmp_path):
+    words = [utd, "--label_pattern", PATTERN, "--test_groups", "s2", "s4", "--layout", "kinect_v1", "--out", tmp_path]
+    done = run(*words)
+    assert done.returncode == 2 and "error: --layout kinect_v1: bones are" in done.stderr and "--joint_order" in done.stderr
+    done = run(*words, "--joint_order", ",".join(map(str, UTD)))
+    assert done.returncode == 0, done.stderr
+    assert "warning" not in done.stdout and "README.txt: --label_pattern" in (tmp_path / "raw_data/skipped.txt").read_text()
+    with np.load(tmp_path / "own.npz") as npz:
+        assert npz["class_names"].tolist() == ["a1", "a2"] and npz["group_test"].tolist() == ["s2", "s4"] * 2
+        x = real["irds"][0][:, :20]
+        assert npz["name_train"][0] == "a1_s1_t1_skeleton"
+        assert np.allclose(npz["x_train"][0, : len(x)], x.reshape(len(x), 60), atol=1e-6)
+
+
+def test_millimetres_and_changing_bones_are_warned_of(kinect, tmp_path, capsys):
+    for i in range(4):
+        np.save(tmp_path / f"a{i % 2}_{('train', 'test')[i // 2]}.npy", kinect * 1000)
+    how = {"label_pattern": r"(?P<label>a\d)_(?P<split>\w+)", "layout": "kinect_v1"}
+    own.generate([tmp_path], tmp_path / "out", **how)
+    assert "warning: a body extends over" in (out := capsys.readouterr().out) and "--unit mm would fit" in out
+    own.generate([tmp_path], tmp_path / "out", unit=0.001, **how)
+    assert "warning" not in capsys.readouterr().out
+    grow = kinect * np.linspace(1, 3, 52)[:, None, None]
+    np.save(tmp_path / "a0_train.npy", grow * 1000)
+    own.generate([tmp_path], tmp_path / "out", unit=0.001, **how)
+    assert "warning: 1 of 4 recordings have bones that change their length" in capsys.readouterr().out
+
+
+def test_the_reason_of_real_files_comes_first(kinect, tmp_path):
+    (tmp_path / "AAA.txt").write_text("no recording\n")
+    for name in ("a1_train", "a1_test"):
+        rows(tmp_path / f"{name}.csv", np.hstack([np.arange(52)[:, None], kinect.reshape(52, 60), kinect[:, 0, :2]]))
+    with pytest.raises(ValueError, match=r"no recording can be used; the first: .*a1_test.csv: column 0"):
+        own.generate([tmp_path], tmp_path / "out", label_pattern=r"(?P<label>a\d)_(?P<split>\w+)")
+    assert len((tmp_path / "out/raw_data/skipped.txt").read_text().splitlines()) == 3
+
+
+def test_what_most_files_are_doubted_for_stops_the_others(kinect, tmp_path):
+    time = np.cumsum(np.random.default_rng(0).integers(30, 40, 52))[:, None]
+    for i, frames in enumerate((52, 52, 52, 5, 5)):  # a rising column says nothing in five frames
+        wide = np.hstack([time, kinect.reshape(52, 60), kinect[:, 0, :2]])[:frames]
+        rows(tmp_path / f"a{i % 2}_{('train', 'test')[i // 3]}{i}.csv", wide)
+    with pytest.raises(ValueError, match=r"3 of 5 recordings look misread.*the first: .*a0_train0.csv: column 0"):
+        own.generate([tmp_path], tmp_path / "out", label_pattern=r"(?P<label>a\d)_(?P<split>train|test)")
+    assert not (tmp_path / "out/own.npz").exists()
+
+
+def test_command_lines_that_contradict_themselves(tmp_path):
+    for words, reason in (
+        ([tmp_path, "--raw", tmp_path], "is named already"),
+        ([tmp_path, "--label_pattern", "("], "--label_pattern (: no regular expression"),
+        ([tmp_path, "--label_pattern", "a"], "--label_pattern a: needs a group (?P<label>...)"),
+        ([tmp_path, "--label_pattern", "(?P<label>a)"], "fits none of 0 files"),
+        ([tmp_path, "--joint_order", "a"], "'a' is not a list of whole numbers"),
+    ):
+        done = run(*words, "--out", tmp_path / "out")
+        assert done.returncode == 2 and reason in done.stderr.splitlines()[-1], done.stderr
+
+
+def test_predict_reads_as_the_training_data_were_read(utd, tmp_path):
+    """Axes, order of joints and frame rate go from the npz into a checkpoint and to the next recording."""
+    how = {"joint_order": (*UTD, 2), "fps": 60.0, "axes": "VCT"}
+    path = own.generate([utd], tmp_path, label_pattern=PATTERN, test_groups=["s2", "s4"], **how)
+    about = Feeder(path, "test").about()
+    recipe = known.recipe(path, 21, 2)
+    preparation = inputs.Preparation(recipe, 21, 1, 1.0, 3, trained._told(about, path).how)
+    for name, i in (("a1_s2_t1_skeleton", 0), ("a2_s4_t1_skeleton", 3)):
+        ((_, load),) = inputs.find(utd / f"{name}.mat", preparation)
+        feeder = Feeder(path, "test")
+        assert feeder.name(i).endswith(f"({name})") and np.array_equal(load().whole(), feeder.frames(i))
