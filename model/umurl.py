@@ -166,8 +166,9 @@ def gathered(x):
     if not dist.is_initialized() or dist.get_world_size() == 1:
         return x
     world = dist.get_world_size()
+    x = x.contiguous()  # NCCL wants it of what it sends and of what it fills
     parts = [torch.empty_like(x) for _ in range(world)]
-    dist.all_gather(parts, x.detach().contiguous())
+    dist.all_gather(parts, x.detach())
     parts[dist.get_rank()] = own = x.clone()
     if own.requires_grad:
         own.register_hook(lambda gradient: gradient * world)

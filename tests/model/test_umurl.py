@@ -191,6 +191,25 @@ def test_covariance_is_float32_under_autocast():
     assert loss.dtype == torch.float32 and torch.equal(loss, expected)
 
 
+def test_gathering_sends_and_fills_contiguous_memory_alone(monkeypatch):
+    """As NCCL wants it, with a stand-in for two processes of which this is the second."""
+    other = torch.randn(4, 3, 5)
+
+    def all_gather(parts, own):
+        assert own.is_contiguous() and all(part.is_contiguous() for part in parts)
+        for part, rows in zip(parts, (other, own), strict=True):
+            part.copy_(rows)
+
+    for name, function in (("is_initialized", lambda: True), ("get_world_size", lambda: 2), ("get_rank", lambda: 1)):
+        monkeypatch.setattr(umurl.dist, name, function)
+    monkeypatch.setattr(umurl.dist, "all_gather", all_gather)
+    features = torch.randn(3, 4, 5, requires_grad=True)
+    rows = umurl.gathered(features.transpose(0, 1))
+    assert torch.equal(rows, torch.cat([other, features.detach().transpose(0, 1)]))
+    rows.sum().backward()
+    assert torch.equal(features.grad, torch.full((3, 4, 5), 2.0))  # DistributedDataParallel halves it
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
