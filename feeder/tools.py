@@ -4,6 +4,8 @@ Skeletons are (..., C, T, V, M): coordinates, frames, joints, bodies, with any l
 device. `rng` is numpy's global generator, a `numpy.random.RandomState`, or feeder.batch's `Draws`, for N samples at once.
 """
 
+import functools
+
 import numpy as np
 import torch
 
@@ -82,7 +84,16 @@ def _matrix(rows):
 
 def turn(data, rotation):
     """x' = R·x for whole sequences: data (..., C, T, V, M), rotation (3, 3) or one for each, (..., 3, 3)."""
-    return torch.einsum("...ij,...jtvm->...itvm", rotation, data)
+    return mapped(data, rotation[..., None, None, None])
+
+
+def mapped(data, maps):
+    """x' = A·x of points of data (..., C, T, V, M), with maps A (..., C, C, T, V, M), of which T, V and M may be 1.
+
+    Written out as a sum: autocast and TF32 round what goes into a matrix product, coordinates by millimetres.
+    """
+    terms = (maps[..., j, :, :, :] * data[..., j : j + 1, :, :, :] for j in range(data.shape[-4]))
+    return functools.reduce(torch.add, terms)
 
 
 def rotate(data, angles):

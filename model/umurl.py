@@ -14,7 +14,7 @@ import torch.distributed as dist
 import torch.nn.functional as F
 from torch import nn
 
-from feeder.tools import bone, velocity
+from feeder.tools import bone, mapped, velocity
 from model.freezable import Freezable
 
 MODALITIES = ("joint", "bone", "motion")
@@ -219,7 +219,7 @@ def augment(x):
     corrupted = torch.where(hit[..., None, None], corrupt[:, None], eye)
     sheared = torch.where(eye.bool(), 1.0, random[1])
     maps = torch.where(coin()[:, None, None, None], corrupted, sheared[:, None])
-    return torch.einsum("nvij,njtvm->nitvm", maps, x)
+    return mapped(x, maps.movedim(1, -1)[..., None, :, None])
 
 
 class UmURLClassifier(Freezable, nn.Module):

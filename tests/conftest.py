@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from torch.utils._python_dispatch import TorchDispatchMode
 
 import main_finetune
 import main_linprobe
@@ -56,6 +57,29 @@ def parity(shared):
             return {key: value(file[key]) for key in file.files}
 
     return load
+
+
+@pytest.fixture(scope="session")
+def products():
+    """products(function) -> the (operation, types of what is multiplied) of every matrix product or convolution in it."""
+
+    class Watch(TorchDispatchMode):
+        def __init__(self):
+            super().__init__()
+            self.seen = []
+
+        def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+            name = func.overloadpacket.__name__
+            if name.endswith("mm") or name.startswith(("convolution", "mkldnn", "linear", "einsum")):
+                self.seen.append((name, {a.dtype for a in args if isinstance(a, torch.Tensor)}))
+            return func(*args, **kwargs or {})
+
+    def watch(function):
+        with Watch() as mode:
+            function()
+        return mode.seen
+
+    return watch
 
 
 @pytest.fixture(scope="session")

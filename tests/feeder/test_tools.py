@@ -110,6 +110,14 @@ def test_rotation_keeps_lengths_and_handedness():
     assert torch.det(tools.rotation_matrix(np.array([0.5, 1.0, -2.0]))).item() == pytest.approx(1, abs=1e-5)
 
 
+def test_neither_16_bits_nor_tf32_touch_a_rotation(products):
+    x, angles = torch.randn(4, 3, 10, 5, 2), [0.1, 0.2, 0.3]
+    expected = np.einsum("ij,njtvm->nitvm", tools.rotation_matrix(np.array(angles)).double(), x.double())
+    with torch.autocast("cpu", torch.bfloat16):
+        assert np.allclose(tools.rotate(x, angles), expected, atol=1e-6)
+    assert not products(lambda: tools.rotate(x, angles)), "TF32 rounds what goes into a product"
+
+
 def test_random_rotation_draws_uniform_angles_within_theta(monkeypatch):
     drawn = []
     monkeypatch.setattr(tools, "rotate", lambda data, angles: drawn.append(angles))

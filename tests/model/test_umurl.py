@@ -135,6 +135,19 @@ def test_augmentation():
     assert drawn.abs().max() <= 1.001 and drawn.abs().mean().item() == pytest.approx(0.5, abs=0.03)
 
 
+def test_neither_16_bits_nor_tf32_touch_the_augmentation(products):
+    """Frame differences of somebody who moves a millimetre at a time, three metres from the origin."""
+    x = 3 + 1e-3 * torch.arange(6.0).view(1, 1, 6, 1, 1).expand(40, 3, 6, 25, 2)
+    torch.manual_seed(0)
+    expected = augment(x.double()).diff(dim=2)
+    for enabled in (False, True):
+        torch.manual_seed(0)
+        with torch.autocast("cpu", torch.bfloat16, enabled=enabled):
+            moved = augment(x)
+        assert moved.dtype == torch.float32 and torch.allclose(moved.diff(dim=2).double(), expected, atol=2e-6)
+    assert not products(lambda: augment(x)), "TF32 rounds what goes into a product"
+
+
 def test_views_are_augmented_in_training_only():
     model = UmURL(PARENTS, num_frames=8, hidden_size=8, projector_dim=16)
     views = torch.randn(6, 4, 3, 8, 25, 2)
