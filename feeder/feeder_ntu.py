@@ -12,6 +12,7 @@ from feeder.npz import identity, open_npz
 from feeder.skeleton import LAYOUTS, parents_of
 
 SPLITS = ("train", "val", "test")
+_OPENED = ("x", "y", "names", "groups", "valid_frames", "above")  # what `_open` sets and a pickle leaves out
 
 
 class Feeder(Dataset):
@@ -108,7 +109,7 @@ class Feeder(Dataset):
                 f"{self.num_joints} joints need (N, T, {expected})"
             )
         if self.bone:
-            self.above = self.parents()
+            self.above = torch.from_numpy(self.parents())
         if len(self.x) == 0:
             raise ValueError(f"{self.data_path}: the split {self.key!r} has no samples")
         if len(self.x) != len(self.y):
@@ -195,6 +196,7 @@ class Feeder(Dataset):
 
     def _stream(self, data):
         if self.bone:
+            self.above = self.above.to(data.device)  # copied once, not in every step
             data = tools.bone(data, self.above)
         return tools.velocity(data) if self.vel else data
 
@@ -266,9 +268,9 @@ class Feeder(Dataset):
         """How to call the sequence in row `row` of the split in a message."""
         return f"{self.key} sample {row}" + ("" if self.names is None else f" ({self.names[row]})")
 
-    # a worker process opens the file itself: pickling a memory map would copy the whole split
+    # a worker process opens the file itself: pickling a memory map would copy the whole split, and `above` may lie on a GPU
     def __getstate__(self):
-        return {k: v for k, v in self.__dict__.items() if k not in ("x", "y", "names", "groups", "valid_frames")}
+        return {k: v for k, v in self.__dict__.items() if k not in _OPENED}
 
     def __setstate__(self, state):
         self.__dict__.update(state)

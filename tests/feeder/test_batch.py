@@ -1,9 +1,12 @@
 """Batches made at once against the same samples made one by one, and their distribution against numpy's generator."""
 
+import pickle
+
 import numpy as np
 import pytest
 import torch
 
+from feeder import tools
 from feeder.batch import Draws, Resident, uniforms
 from feeder.feeder_ntu import Feeder
 
@@ -42,6 +45,22 @@ def test_a_batch_is_its_samples(skeletons, name, window):
             item, its_label, its_row = feeder.get(index, Draws(table[index]))
             assert torch.allclose(x[i], item, atol=1e-5)
             assert (label[i], rows[i]) == (its_label, its_row)
+
+
+@pytest.mark.parametrize("resident", [False, True])
+def test_bones_are_made_without_a_copy_to_the_device_in_every_step(skeletons, resident, monkeypatch):
+    """`meta` takes a GPU's place; an index that is not there already would be copied, and the host would wait for it."""
+    feeder, table, seen, bone = Feeder(skeletons, "train", window_size=8, bone=True), uniforms(3, 1, 30), [], tools.bone
+    data = Resident(feeder, "cpu") if resident else feeder
+    tensors = [t.to("meta") for t in data.collect(np.array([7, 0, 29]), table[:3])[0]]
+    if resident:
+        data.flat = data.flat.to("meta")
+    monkeypatch.setattr(tools, "bone", lambda x, above: seen.append((x.device, above)) or bone(x, above))
+    assert [tuple(data.make(*tensors).shape) for _ in range(2)] == [(3, 3, 8, 20, 2)] * 2
+    (device, above), (_, again) = seen
+    assert device.type == "meta" and isinstance(above, torch.Tensor) and above.device == device and above is again
+    copy = pickle.loads(pickle.dumps(feeder))  # for a worker process
+    assert copy.above.tolist() == feeder.parents().tolist()
 
 
 def test_a_subset_keeps_its_rows(skeletons):
