@@ -122,7 +122,9 @@ class MAMP(Encoder):
         tokens = tokens + (self.decoder_temp_embed + self.decoder_pos_embed).flatten(1, 2)
         for block in self.decoder_blocks:
             tokens = block(tokens)
-        return self.decoder_pred(self.decoder_norm(tokens))
+        tokens = self.decoder_norm(tokens)
+        with torch.autocast(tokens.device.type, enabled=False):  # from here on they are metres
+            return self.decoder_pred(tokens.float())
 
     def forward_loss(self, target, pred, mask):
         """Mean squared error over the hidden tokens of the batch. target, pred: (N·M, L, l·C), mask: (N·M, L) -> scalar."""

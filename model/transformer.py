@@ -10,6 +10,7 @@ from timm.models import vision_transformer
 from torch import nn
 
 from model.attention import attention
+from model.coordinates import SkeleEmbed
 from model.freezable import Freezable
 
 LayerNorm = partial(nn.LayerNorm, eps=1e-5)
@@ -54,17 +55,6 @@ def build_blocks(dim, depth, num_heads, mlp_ratio, qkv_bias, qk_scale, drop_rate
         for block in blocks:
             block.attn.scale, block.attn.fused_attn = qk_scale, False
     return blocks
-
-
-class SkeleEmbed(nn.Module):
-    """One linear map per (segment, joint): (B, T, V, C) -> (B, T', V, D)."""
-
-    def __init__(self, dim_in, dim_feat, t_patch_size):
-        super().__init__()
-        self.proj = nn.Conv2d(dim_in, dim_feat, kernel_size=(t_patch_size, 1), stride=(t_patch_size, 1))
-
-    def forward(self, x):
-        return self.proj(x.permute(0, 3, 1, 2)).permute(0, 2, 3, 1)
 
 
 class Encoder(nn.Module):

@@ -15,6 +15,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from feeder.tools import bone, mapped, velocity
+from model.coordinates import Linear
 from model.freezable import Freezable
 
 MODALITIES = ("joint", "bone", "motion")
@@ -39,7 +40,7 @@ class Embedding(nn.Module):
 
     @staticmethod
     def _layers(size, hidden):
-        return nn.Sequential(nn.Linear(size, hidden), nn.LayerNorm(hidden), nn.ReLU(), nn.Linear(hidden, hidden))
+        return nn.Sequential(Linear(size, hidden), nn.LayerNorm(hidden), nn.ReLU(), nn.Linear(hidden, hidden))
 
     def forward(self, x):
         frames, joints = x.permute(0, 2, 4, 3, 1).flatten(2), x.permute(0, 4, 3, 2, 1).flatten(3).flatten(1, 2)

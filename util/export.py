@@ -64,14 +64,20 @@ def export(path, out, encoder=False, data_path=None):
 
 @contextmanager
 def single_path(model):
-    """In this block the model encodes every body for itself, and torch's layers take no shortcuts, whatever is in x."""
+    """In this block the model encodes every body for itself, and torch's layers take no shortcuts, whatever is in x; float32 is
+    the only type."""
     fast = torch.backends.mha.get_fastpath_enabled()
     torch.backends.mha.set_fastpath_enabled(False)
+    maps = [module for module in model.modules() if hasattr(module, "exact")]
     model.shares = False
+    for module in maps:
+        module.exact = False
     try:
         yield
     finally:
         model.shares = True
+        for module in maps:
+            module.exact = True
         torch.backends.mha.set_fastpath_enabled(fast)
 
 

@@ -58,6 +58,15 @@ def test_programs_give_what_the_model_gives(name, encoder, suffix, shared, recor
         np.testing.assert_allclose(ours, theirs, atol=1e-5 * theirs.abs().max().item())
 
 
+@pytest.mark.parametrize("name", ["finetune", "umurl"])
+def test_programs_know_float32_alone(name, shared, tmp_path):
+    export.export(shared(f"parity/{MODELS[name]}"), tmp_path / "model.pt2", encoder=True)
+    values = [node.meta.get("val") for node in torch.export.load(tmp_path / "model.pt2").graph.nodes]
+    assert {v.dtype for v in values if isinstance(v, torch.Tensor) and v.is_floating_point()} == {torch.float32}
+    if name == "umurl":
+        assert not [v for v in values if isinstance(v, torch.Tensor) and v.dtype == torch.int32], "bits are cut"
+
+
 def test_an_encoder_gives_the_features_of_the_parity_numbers(shared, parity, assert_close):
     """What a linear probe sees, times the published weights, is the published logits."""
     numbers = parity("classifier_linprobe_tiny25")
