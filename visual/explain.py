@@ -63,7 +63,7 @@ def hidden_at_random(model, x, seed=0, mask_ratio=0.9):
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         scores = model.masking_scores(model.bodies(x[None]).float(), 0)
-    return _segments(model, model.random_masking(scores[..., None], scores, mask_ratio)[1]).astype(bool)
+    return _segments(model, model.random_masking(scores, mask_ratio)[1]).astype(bool)
 
 
 @dataclass
