@@ -126,6 +126,8 @@ def main(argv=None):
     epoch = f", epoch {content['epoch'] + 1}" if "epoch" in content else ""
     method = {"mamp": "MAMP", "umurl": "UmURL", "skeletonmae": "SkeletonMAE*"}[
         checkpoint.method(checkpoint.settings(content, o.checkpoint)) or args.method]  # fmt: skip
+    if getattr(args, "decoder", "self") != "self":
+        method += f", {args.decoder} decoder"
     stage = {"pretrain": "pre-training", "linprobe": "linear probe", "finetune": "fine-tuned"}[args.stage]
     source = f"{method}, {stage}: {o.checkpoint.resolve().parent.name}/{o.checkpoint.name}{epoch}"
     out = o.out or o.checkpoint.with_name(f"{o.checkpoint.stem}-pictures")
