@@ -58,7 +58,7 @@ class MAMP(Encoder):
         for key, value, known in (
             ("target", target, TARGETS), ("input_stream", input_stream, INPUT_STREAMS), ("decoder", decoder, DECODERS),
             ("loss_weight", loss_weight, LOSS_WEIGHTS),
-        ):  # fmt: skip
+        ):
             if value not in known:
                 raise ValueError(f"{key} {value!r}: use one of {', '.join(known)}")
         if decoder == "query" and self.num_frames % query_frames:

@@ -65,7 +65,7 @@ def test_the_weights_tell_the_decoder(decoder, invented, options, tmp_path, caps
     sizes = checkpoint.sizes(content, "file")
     own = {"query_frames": 4} if decoder == "query" else {}
     assert {k: sizes.get(k) for k in ("decoder", "decoder_dim_feat", "decoder_depth", "query_frames", "num_frames")} == {
-        "decoder": decoder, "decoder_dim_feat": 8, "decoder_depth": 2, "query_frames": None, "num_frames": 8} | own  # fmt: skip
+        "decoder": decoder, "decoder_dim_feat": 8, "decoder_depth": 2, "query_frames": None, "num_frames": 8} | own
     checkpoint.main([tmp_path / "checkpoint-last.pth"])
     assert f"decoder                      {decoder}\n" in capsys.readouterr().out
     line = options("pretrain", invented, tmp_path, "--epochs", 2, "--resume", "auto", decoder_depth=2)
@@ -105,7 +105,7 @@ def test_resuming_in_16_bits_continues_bit_for_bit(decoder, invented, options, t
     ({"loss_weight": "motion", "loss_weight_k": -1}, "loss_weight_k -1.0: not below 0"),
     ({"method": "umurl", "decoder": "query", "mlp_ratio": None, "decoder_dim_feat": None, "decoder_depth": None,
       "mask_ratio": None}, "option decoder: is not one of the method umurl"),
-])  # fmt: skip
+])
 def test_what_cannot_be_is_one_line(words, message, invented, options, tmp_path):
     with pytest.raises(ValueError, match=message) as error:
         main_pretrain.main(options("pretrain", invented, tmp_path, "--epochs", 1, **words))
