@@ -17,12 +17,14 @@ READOUTS = ("mean", "per_joint")
 PROTOCOLS = ("linprobe", "finetune")
 
 
-def build_blocks(dim, depth, num_heads, mlp_ratio, qkv_bias, qk_scale, drop_rate, attn_drop_rate, drop_path_rate):
-    """`depth` pre-norm ViT blocks; stochastic depth grows linearly from 0 to drop_path_rate."""
+def build_blocks(
+    dim, depth, num_heads, mlp_ratio, qkv_bias, qk_scale, drop_rate, attn_drop_rate, drop_path_rate, kind=Block
+):
+    """`depth` pre-norm ViT blocks of a kind; stochastic depth grows linearly from 0 to drop_path_rate."""
     if dim % num_heads:
         raise ValueError(f"width {dim} is not a multiple of num_heads {num_heads}")
     blocks = nn.ModuleList(
-        Block(
+        kind(
             dim,
             num_heads,
             mlp_ratio=mlp_ratio,

@@ -2,6 +2,7 @@
 
     python scripts/bench.py                                  # paper size; batch 8 on a CPU, 4 times 32 to an update on a GPU
     python scripts/bench.py --parts pretrain --modes release all --batch_size 4 --json bench.json
+    python scripts/bench.py --parts pretrain --decoder query # pre-training with MAMP's other decoders (release always has self)
 
 release   attention whose scores and softmax are written to memory, float32, augmentation sample by sample, every body, a wait
           for the device at every step, AdamW tensor by tensor: the published code's ways, written from their description
@@ -28,7 +29,8 @@ from pathlib import Path
 import torch
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-from scripts.bench_stages import CLASSES, MODES, PerSample, Stage, feeder_of, invent, loader  # noqa: E402
+from model.mamp import DECODERS  # noqa: E402
+from scripts.bench_stages import CLASSES, MODES, PerSample, Stage, decoder, feeder_of, invent, loader  # noqa: E402
 from util import display  # noqa: E402
 from util.engine import allow_tf32  # noqa: E402
 from util.hardware import flops, hardware, peak_tflops  # noqa: E402
@@ -79,7 +81,8 @@ def measure(part, modes, peaks, path, o):
         names = own[0]["names"]
         middle = {k: statistics.median(each[k] for each in own) for k in ("wall", *names)}
         speed, peak = o.steps * o.batch_size / middle["wall"], peaks[MODES[name].amp]
-        tflops = speed * flops(part, classes=CLASSES, **{k: getattr(o, k) for k in SIZES}) / 1e12
+        sizes = {k: getattr(o, k) for k in SIZES} | decoder(MODES[name], o)
+        tflops = speed * flops(part, classes=CLASSES, **sizes) / 1e12
         rows[name] = {
             "samples_per_s": speed,
             "share": {k: middle[k] / sum(middle[n] for n in names) for k in names},
@@ -143,10 +146,14 @@ def options(argv=None):
     p.add_argument("--peak_tflops", type=float, help="of the device; default: its data sheet, or a matrix product's speed")
     for name, size in SIZES.items():
         p.add_argument(f"--{name}", type=int, default=size)
+    p.add_argument("--decoder", choices=DECODERS, default="self", help="of pre-training")
+    p.add_argument("--query_frames", type=int, default=24)
+    p.add_argument("--predict_ratio", type=float, default=0.25)
     p.add_argument("--json", help="file for all numbers")
     p.add_argument("--quick", action="store_true", help="tiny sizes, to see that everything runs; the numbers mean nothing")
     o = p.parse_args(argv)
     if o.quick:
+        o.query_frames = 8
         o.dim_feat, o.depth, o.decoder_depth, o.num_frames, o.num_joints, o.repeats = 32, 2, 1, 16, 5, 1
     for key, values in {"batch_size": (8, 32), "accum_iter": (1, 4), "steps": (2, 40), "num_workers": (0, 4)}.items():
         if getattr(o, key) is None:

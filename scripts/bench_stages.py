@@ -85,6 +85,11 @@ def materialised(attn, x, **mask):
     return attn.proj((weights @ v).transpose(1, 2).reshape(b, length, dim))
 
 
+def decoder(mode, o):
+    """Of pre-training: the published code has self-attention alone."""
+    return {"decoder": "self" if mode.release else o.decoder, "query_frames": o.query_frames, "predict_ratio": o.predict_ratio}
+
+
 class Stage:
     """One part in one mode: data, model and optimizer, ready to run steps."""
 
@@ -95,7 +100,8 @@ class Stage:
         size = dict(dim_feat=o.dim_feat, depth=o.depth, num_frames=o.num_frames, num_joints=o.num_joints,
                     skip_empty_bodies=mode.skip)  # fmt: skip
         if part == "pretrain":
-            self.model = MAMP(**size, decoder_dim_feat=o.dim_feat, decoder_depth=o.decoder_depth, norm_skes_loss=True)
+            size |= {"decoder_dim_feat": o.dim_feat, "decoder_depth": o.decoder_depth, "norm_skes_loss": True}
+            self.model = MAMP(**size, **decoder(mode, o))
         else:
             self.model = Transformer(**size, num_classes=CLASSES, drop_path_rate=0.3 if part == "finetune" else 0)
         self.model.to(device).train(part != "inference" or mode.release)  # in eval mode equal bodies are encoded once

@@ -41,7 +41,8 @@ def options(path, more=()):
     told = checkpoint.settings(content, path) | checkpoint.sizes(content, path, head=True) | {"method": method}
     words = [] if stage == "pretrain" else ["--eval", str(path)]
     for name, value in told.items():
-        if name in kept and OPTIONS[name].belongs(stage, method) and value is not None:
+        other, wanted = OPTIONS[name].only_with if name in kept and OPTIONS[name].only_with else (None, None)
+        if name in kept and OPTIONS[name].belongs(stage, method) and value is not None and told.get(other) == wanted:
             value = config.convert(OPTIONS[name], list(value) if isinstance(value, tuple) else value, path)
             if isinstance(value, bool):
                 words.append(f"--{name}" if value else f"--no-{name}")
@@ -126,6 +127,8 @@ def main(argv=None):
     epoch = f", epoch {content['epoch'] + 1}" if "epoch" in content else ""
     method = {"mamp": "MAMP", "umurl": "UmURL", "skeletonmae": "SkeletonMAE*"}[
         checkpoint.method(checkpoint.settings(content, o.checkpoint)) or args.method]  # fmt: skip
+    if getattr(args, "decoder", "self") != "self":
+        method += f", {args.decoder} decoder"
     stage = {"pretrain": "pre-training", "linprobe": "linear probe", "finetune": "fine-tuned"}[args.stage]
     source = f"{method}, {stage}: {o.checkpoint.resolve().parent.name}/{o.checkpoint.name}{epoch}"
     out = o.out or o.checkpoint.with_name(f"{bare_name(o.checkpoint)}-pictures")

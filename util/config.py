@@ -73,6 +73,10 @@ def parse(stage, argv=None):
     if source:
         values |= _sizes(content, source, stage, given, head=bool(stated.get("eval")))
     values = of_method | values | given | {"method": method}
+    for name in given:
+        other, wanted = OPTIONS[name].only_with or (None, None)
+        if other and values[other] != wanted:
+            raise ValueError(f"option {name}: belongs to --{other} {wanted}, this is {values[other]}")
     if values["data_path"] is None:
         raise ValueError("data_path: no data set given; use --dataset NAME (a file of config/dataset) or --data_path FILE.npz")
     if not resolved and not dataset:

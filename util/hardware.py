@@ -48,20 +48,28 @@ def peak_tflops(device, amp, tf32=False):
     return 2 * size**3 / min(times) / 1e12
 
 
-def flops(part, dim_feat, depth, decoder_depth, num_frames, num_joints, classes):
+def flops(
+    part, dim_feat, depth, decoder_depth, num_frames, num_joints, classes, decoder="self", query_frames=24, predict_ratio=0.25
+):
     """Operations of one sample of two bodies in 'pretrain' (90 % masked), 'finetune' (two-layer head) or 'inference' (features).
 
     Matrix products alone, l = 4 frames to a token, decoder as wide as the encoder; backward is twice forward, recomputation and
-    what `skip_empty_bodies` saves are not counted.
+    what `skip_empty_bodies` saves are not counted. Pre-training embeds only visible tokens; decoder, query_frames and
+    predict_ratio are MAMP's.
     """
     d, tokens = dim_feat, num_frames // 4 * num_joints
 
     def blocks(depth, n):
         return depth * (24 * n * d**2 + 4 * n**2 * d)
 
-    embed = 2 * tokens * 12 * d
     if part == "pretrain":
         seen = int(tokens * (1 - 0.9))
-        return 6 * (embed + blocks(depth, seen) + 2 * seen * d**2 + blocks(decoder_depth, tokens) + 2 * tokens * d * 12)
-    features = 2 * (embed + blocks(depth, tokens))
+        encoder = 2 * seen * 12 * d + blocks(depth, seen) + 2 * seen * d**2
+        if decoder == "self":
+            return 6 * (encoder + blocks(decoder_depth, tokens) + 2 * tokens * d * 12)
+        frames = query_frames if decoder == "query" else 4
+        asked = num_frames // frames * num_joints if decoder == "query" else max(1, int(predict_ratio * (tokens - seen)))
+        asking = decoder_depth * (20 * asked * d**2 + 4 * seen * d**2 + 4 * asked * seen * d)
+        return 6 * (encoder + asking + 2 * asked * d * frames * 3)
+    features = 2 * (2 * tokens * 12 * d + blocks(depth, tokens))
     return features if part == "inference" else 3 * (features + 2 * 2048 * (num_joints * d + classes))

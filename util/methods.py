@@ -15,6 +15,10 @@ _KEYS = {
     ),
     "umurl": ("dim_in", "depth", "num_heads", "num_frames"),
 }  # fmt: skip
+_DECODER_KEYS = (
+    "decoder", "decoder_dim_feat", "decoder_depth", "query_frames", "predict_ratio", "target", "norm_skes_loss", "loss_weight",
+    "loss_weight_k", "loss_weight_windows",
+)
 
 
 def views(args):
@@ -30,10 +34,7 @@ def pretrainer(args, data, device):
 def _mamp(args, data, device):
     model = MAMP(
         **encoder_options(args, data),
-        decoder_dim_feat=args.decoder_dim_feat,
-        decoder_depth=args.decoder_depth,
-        norm_skes_loss=args.norm_skes_loss,
-        target=args.target,
+        **{key: getattr(args, key) for key in _DECODER_KEYS},
         skip_empty_bodies=args.skip_empty_bodies,
         input_stream="motion" if args.input_stream == "motion" else "joint",  # bones come from the feeder
     ).to(device)

@@ -19,6 +19,7 @@ class Option:
     many: bool = False  # a list of `kind`
     choices: tuple = ()
     stages: tuple = STAGES
+    only_with: tuple = ()  # (option, value) without which this one says nothing
 
     def belongs(self, stage, method):
         """Whether the option exists in a stage of a method; the groups named like an encoder are that encoder's."""
@@ -90,9 +91,22 @@ GROUPS = {
         Option("drop_rate", 0.0, "dropout", float),
         Option("attn_drop_rate", 0.0, "dropout of attention weights", float),
         Option("drop_path_rate", 0.0, "stochastic depth of the last block", float),
+        Option("decoder", "self", "self-attention over all tokens (self, the paper's), or queries that read the visible ones: "
+               "one for each joint and query_frames frames (query, as in AMR), or a mask token for each of a random share of the "
+               "hidden tokens (cross, as in CrossMAE)", choices=("self", "query", "cross"), stages=("pretrain",)),
+        Option("query_frames", 24, "decoder query: frames that a query predicts, a divisor of num_frames", int,
+               stages=("pretrain",), only_with=("decoder", "query")),
+        Option("predict_ratio", 0.25, "decoder cross: share of the hidden tokens that is predicted in a step", float,
+               stages=("pretrain",), only_with=("decoder", "cross")),
         Option("decoder_dim_feat", 256, "width of the decoder", int, stages=("pretrain",)),
         Option("decoder_depth", 5, "decoder blocks", int, stages=("pretrain",)),
-        Option("norm_skes_loss", True, "normalise every token's target", bool, stages=("pretrain",)),
+        Option("norm_skes_loss", True, "normalise every token's (every query's) target", bool, stages=("pretrain",)),
+        Option("loss_weight", "none", "motion: errors count less where a joint rests while its body moves, none in empty ones",
+               choices=("none", "motion"), stages=("pretrain",)),
+        Option("loss_weight_k", 0.01, "loss_weight motion: the k of its formula; more counts resting joints less", float,
+               stages=("pretrain",), only_with=("loss_weight", "motion")),
+        Option("loss_weight_windows", (4, 8, 12), "loss_weight motion: frames of a window, a divisor of num_frames", int,
+               many=True, stages=("pretrain",), only_with=("loss_weight", "motion")),
         Option("target", "motion", "what is predicted: motion (MAMP) or joint (SkeletonMAE*)",
                choices=("motion", "joint"), stages=("pretrain",)),
         Option("mask_ratio", 0.9, "share of tokens that are hidden", float, stages=("pretrain",)),

@@ -9,11 +9,12 @@ shown = _repr.repr
 AT_LEAST_ONE = (
     "epochs", "batch_size", "effective_batch_size", "accum_iter", "num_frames", "min_frames", "motion_stride", "dim_in",
     "dim_feat", "depth", "num_heads", "t_patch_size", "decoder_dim_feat", "decoder_depth", "head_dim", "eval_freq", "save_freq",
-    "print_freq", "k", "projector_dim",
+    "print_freq", "k", "projector_dim", "query_frames",
 )  # fmt: skip
 
 NOT_NEGATIVE = (
     "lr", "min_lr", "weight_decay", "warmup_epochs", "num_workers", "save_minutes", "layer_decay", "momentum", "val_groups",
+    "loss_weight_k",
 )  # fmt: skip
 SHARES = ("drop_rate", "attn_drop_rate", "drop_path_rate", "head_dropout", "smoothing")
 
@@ -88,6 +89,10 @@ def check(values):
         raise ValueError("compile: does not work with UmURL; leave it out")
     if any(step < 0 for step in values.get("lr_steps", ())):
         raise ValueError(f"lr_steps {' '.join(map(str, values['lr_steps']))}: epochs, not below 0")
+    if not 0 < values.get("predict_ratio", 1) <= 1:
+        raise ValueError(f"predict_ratio {values['predict_ratio']}: a share of the hidden tokens, above 0 and at most 1")
+    if any(window < 1 for window in values.get("loss_weight_windows", ())):
+        raise ValueError(f"loss_weight_windows {' '.join(map(str, values['loss_weight_windows']))}: frames, at least 1")
     if not 0 < values.get("mask_ratio", 0.5) < 1:
         raise ValueError(f"mask_ratio {values['mask_ratio']}: a share of the tokens between 0 and 1")
     for name, lengths in (("betas", (2,)), ("rot_theta", (1, 3)), ("train_p_interval", (1, 2)), ("test_p_interval", (1,))):

@@ -61,11 +61,21 @@ def sizes(state, head=False):
     if "decoder_embed.weight" in state:
         found["decoder_dim_feat"] = len(state["decoder_embed.weight"])
         found["decoder_depth"] = len({key.split(".")[1] for key in state if key.startswith("decoder_blocks.")})
+        found["decoder"] = _decoder(state)
+        if found["decoder"] == "query":
+            found["query_frames"] = len(state["decoder_pred.weight"]) // dim_in
     if head and stage(state) == "linprobe":
         found["readout"] = "mean" if state["head.fc.1.weight"].shape[1] == dim_feat else "per_joint"
     if head and stage(state) == "finetune":
         found["head_dim"] = len(state["head.fc1.weight"])
     return found
+
+
+def _decoder(state):
+    """'self', 'query' or 'cross'."""
+    if "decoder_blocks.0.attn.kv.weight" not in state:
+        return "self"
+    return "cross" if "mask_token" in state else "query"
 
 
 def other_skeleton(state, own):

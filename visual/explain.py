@@ -17,8 +17,10 @@ class Prediction:
     """What a masked pre-training hid of a sample and predicted of it.
 
     motion: whether targets are motions, else positions. hidden: (T', M, V) bool. true, predicted: (T, M, V, C) metres, of visible
-    tokens, too. given: the same shape, the true mean of each token if the prediction was un-normalised with it, else None. loss:
-    over the hidden tokens of the bodies that are there, as in training; mean_loss: what predicting each token's mean would cost.
+    tokens, too (decoder cross: 0 there, it predicts none). given: the same shape, the true mean of each token, or query, if the
+    prediction was un-normalised with it, else None. loss: over the hidden tokens (of queries, which cover visible ones, too: over
+    all) of the bodies that are there, as in training but for its weights; mean_loss: what predicting each one's mean would cost.
+    queries: frames of a query, or None.
     """
 
     motion: bool
@@ -28,29 +30,33 @@ class Prediction:
     given: np.ndarray | None
     loss: float
     mean_loss: float
+    queries: int | None = None
 
 
 def predict(model, x, seed=0, mask_ratio=0.9, motion_stride=1, motion_aware_tau=0.75):
     """The `Prediction` of a MAMP with the mask that `seed` draws; global random numbers stay as they are.
 
-    With norm_skes_loss a model predicts targets normalised per token (mean 0, variance 1); they are turned into metres with each
-    token's true mean and variance, which the model does not know.
+    With norm_skes_loss a model predicts targets normalised per token or query (mean 0, variance 1); they are turned into metres
+    with the true mean and variance of each, which the model does not know.
     """
     with torch.no_grad(), torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         _, pred, mask = model(x[None], mask_ratio, motion_stride, motion_aware_tau)
     bodies = model.bodies(x[None]).float()
-    target = model.patchify(model.extract_motion(bodies, motion_stride) if model.target == "motion" else bodies)
+    target = model.extract_motion(bodies, motion_stride) if model.target == "motion" else bodies
+    target = model.patchify(target, model.predict_frames)
+    counts = torch.ones_like(target[..., 0]) if model.decoder == "query" else mask
     mean = target.mean(-1, keepdim=True).expand_as(target)
     there = bodies.flatten(1).any(1)
     costs = [
-        model.forward_loss(target[there], guess[there], mask[there]).item()
+        model.forward_loss(target[there], guess[there], counts[there]).item()
         for guess in (pred, torch.zeros_like(pred) if model.norm_skes_loss else mean)
     ]
     metres = pred * (target.var(-1, keepdim=True) + 1e-6).sqrt() + mean if model.norm_skes_loss else pred
-    frames = [_frames(model, values) for values in (target, metres, mean)]
+    frames = [model.unpatchify(values).transpose(0, 1).numpy() for values in (target, metres, mean)]
     given = frames.pop() if model.norm_skes_loss else None
-    return Prediction(model.target == "motion", _segments(model, mask).astype(bool), *frames[:2], given, *costs)
+    queries = model.predict_frames if model.decoder == "query" else None
+    return Prediction(model.target == "motion", _segments(model, mask).astype(bool), *frames[:2], given, *costs, queries)
 
 
 def intensity(model, x):
@@ -63,7 +69,7 @@ def hidden_at_random(model, x, seed=0, mask_ratio=0.9):
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         scores = model.masking_scores(model.bodies(x[None]).float(), 0)
-    return _segments(model, model.random_masking(scores[..., None], scores, mask_ratio)[1]).astype(bool)
+    return _segments(model, model.random_masking(scores, mask_ratio)[1]).astype(bool)
 
 
 @dataclass
@@ -104,9 +110,3 @@ def saliency(model, x, segment=1, moving=False, steps=STEPS):
 def _segments(model, tokens):
     """(M, L) -> (T', M, V) numpy."""
     return tokens.unflatten(1, (model.num_segments, model.num_joints)).transpose(0, 1).numpy()
-
-
-def _frames(model, tokens):
-    """(M, L, l·C) -> (T, M, V, C) numpy: patchify undone."""
-    tokens = tokens.unflatten(2, (model.t_patch_size, -1)).unflatten(1, (model.num_segments, model.num_joints))
-    return tokens.permute(1, 3, 0, 2, 4).flatten(0, 1).numpy()

@@ -64,13 +64,15 @@ def prediction_figure(sample, source, found, note=""):
     found: an explain.Prediction.
     """
     hidden, unit = sample.per_frame(found.hidden), 100 if found.motion else 1  # centimetres, or metres
-    joints = most_moving(sample, found)
+    joints, one = most_moving(sample, found), "query" if found.queries else "token"
     said = [
         note,
-        "Predictions are UN-NORMALISED WITH THE TRUE mean and deviation of every token (norm_skes_loss), which the model does "
-        "not know: only what differs from the dotted mean (over a token's frames and axes) is its own."
+        f"Each query predicts {found.queries} frames of a joint, of which a few may be visible." if found.queries else "",
+        f"Predictions are UN-NORMALISED WITH THE TRUE mean and deviation of every {one} (norm_skes_loss), which the model does "
+        f"not know: only what differs from the dotted mean (over a {one}'s frames and axes) is its own."
         if found.given is not None else "",
-        f"Loss on the hidden tokens {found.loss:.3f}; predicting each token's mean would cost {found.mean_loss:.3f}.",
+        f"Loss on {'all queries' if found.queries else 'the hidden tokens'} {found.loss:.3f}; predicting each {one}'s mean would "
+        f"cost {found.mean_loss:.3f}.",
         f"Arrows are {arrow_scale(sample, found)} times as long as the {sample.of}s' motion." if found.motion else "",
     ]  # fmt: skip
     rows = [page.body_height(sample), 0.35, *[1.25] * (len(joints) - 1), 1.5]

@@ -281,16 +281,19 @@ def test_with_the_motion_stream_the_encoder_sees_the_motion_while_masking_and_ta
     on_joints, on_motion = (tiny(target=target, input_stream=stream) for stream in ("joint", "motion"))
     seen, targets = [], []
     for model, inputs in ((on_joints, motion), (on_motion, x)):  # the same tokens, once handed over and once made by the model
-        model.joints_embed.register_forward_hook(lambda module, args, out: seen.append(args[0]))
+        embed = model.joints_embed.embed_patches
+        model.joints_embed.embed_patches = lambda patches, embed=embed: seen.append(patches) or embed(patches)
         model.forward_loss = lambda target, pred, mask: targets.append(target) or pred.sum()
         torch.manual_seed(1)
-        mask = model(inputs, 0.5, 2, 0.8)[2]
+        model(inputs, 0.5, 2, 0.0)
     assert torch.equal(*seen)
+    torch.manual_seed(1)
+    mask = on_motion(x, 0.5, 2, 0.8)[2]
     reference = tiny(target=target)
     torch.manual_seed(1)
     reference.forward_loss = lambda target, pred, mask: targets.append(target) or pred.sum()
     assert torch.equal(mask, reference(x, 0.5, 2, 0.8)[2])
-    assert torch.equal(targets[1], targets[2])
+    assert torch.equal(targets[2], targets[3])
 
 
 def test_unknown_input_stream_is_refused():

@@ -37,6 +37,15 @@ def test_quick(tmp_path, capsys):
     assert content["options"]["batch_size"] == 8 and content["versions"]["torch"] == str(torch.__version__)
 
 
+@pytest.mark.parametrize("decoder", ["query", "cross"])
+def test_other_decoders(decoder, tmp_path):
+    line = ["--quick", "--device", "cpu", "--threads", "1", "--steps", "1", "--json", str(tmp_path / "bench.json")]
+    bench.main([*line, "--parts", "pretrain", "--modes", "release", "default", "--decoder", decoder])
+    rows = json.loads((tmp_path / "bench.json").read_text())["parts"]["pretrain"]
+    work = {name: row["tflops"] / row["samples_per_s"] for name, row in rows.items()}
+    assert work["default"] < 0.8 * work["release"]
+
+
 def test_modes_do_what_they_are_called():
     modes = {name: bench_stages.MODES[name] for name in ("release", "default", "amp", "all")}
     assert [m.release for m in modes.values()] == [True, False, False, False]

@@ -4,6 +4,8 @@ import itertools
 
 import pytest
 
+from util import config
+
 DATA = ["ntu60_xsub", "ntu60_xview", "ntu120_xsub", "ntu120_xset", "pku1_xsub", "pku1_xview", "pku2_xsub", "pku2_xview"]
 
 # the paper and the published scripts, written down once more
@@ -160,6 +162,36 @@ def test_ablations_have_every_row_once(table, data, planned, monkeypatch):
     for folder, run in runs.items():
         probe = probes[f"{folder}/checkpoint-{run['epochs'] - 1}.pth"]
         check(probe, **LINPROBE | {"num_frames": run["num_frames"]}, input_stream=run["input_stream"])
+
+
+OF_BOTH = [{}, {"decoder_depth": 1}, {"decoder_depth": 3}, {"motion_aware_tau": 0}, {"target": "joint"}]
+OF_BOTH += [{"loss_weight": "motion"}]
+DECODER_ROWS = [{}, *({"decoder": decoder} | own for decoder in ("query", "cross") for own in OF_BOTH)]
+LENGTHS = {"ntu120_xsub": (4, 8, 12, 20, 24, 40, 60, 120), "ucla_large": (4, 8, 20, 40)}
+
+
+@pytest.mark.parametrize("data", LENGTHS)
+def test_ablation_of_the_decoders(data, planned, monkeypatch):
+    usual = vars(config.parse("pretrain", ["--dataset", data]))
+    rows = DECODER_ROWS + [{"decoder": "query", "query_frames": n} for n in LENGTHS[data] if n != usual["query_frames"]]
+    rows += [{"decoder": "cross", "predict_ratio": share} for share in (0.1, 0.5, 1)]
+    commands = planned("ablation", DATA=data, TABLE="decoder")
+    runs = {c.output: vars(c.options(monkeypatch)) for c in commands if c.stage == "pretrain"}
+    where = {"output_dir", "accum_iter", "resume", "batch_size"}
+    made = [{k: v for k, v in run.items() if k not in where and v != usual[k]} for run in runs.values()]
+    assert len(made) == len(rows) and all(row in made for row in rows)
+    probes = [c.value("finetune").rpartition("/")[0] for c in commands if c.stage == "linprobe"]
+    assert sorted(probes) == sorted(runs)
+
+
+@pytest.mark.parametrize("method", ["mamp_query", "mamp_cross"])
+def test_methods_with_another_decoder(method, planned, monkeypatch):
+    (command,) = planned("pretrain", DATA="ucla", METHOD=method)
+    args = command.options(monkeypatch)
+    assert (args.method, args.decoder, command.output) == ("mamp", method[5:], f"output/ucla/{method}/pretrain/seed0")
+    judged = planned("compare", DATA="ucla", METHOD=f"mamp {method}", EPOCHS=2)
+    made = {c.output for c in judged if c.stage == "pretrain"}
+    assert len(made) == 2 and all(c.value("finetune").rpartition("/")[0] in made for c in judged if c.stage != "pretrain")
 
 
 def test_reproduce_runs_what_it_judges(planned, script):

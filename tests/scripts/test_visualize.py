@@ -9,6 +9,7 @@ import torch
 from matplotlib.colors import to_hex
 from PIL import Image
 
+from model.mamp import take
 from scripts import visualize
 from tests.conftest import invent
 from util import checkpoint, config, methods, run
@@ -101,6 +102,33 @@ def test_a_perfect_prediction_is_drawn_on_the_truth(target, stride, made, opened
         np.testing.assert_allclose(guess[hidden], truth[hidden], atol=1e-3)
         assert np.isnan(guess[~hidden]).all() and (np.isnan(given) == ~hidden).all()
         assert ax.get_title(loc="left") == f"{sample.names[v]}, body {m + 1}, along {'xyz'[c]}"
+
+
+@pytest.mark.parametrize("decoder, frames", [("query", 8), ("query", 2), ("cross", 4)])
+@pytest.mark.parametrize("target", ["motion", "joint"])
+def test_a_perfect_answer_to_queries_is_drawn_on_the_truth(target, decoder, frames, made, opened, monkeypatch):
+    """Of hidden tokens; queries are over several tokens, or parts of them, and cover visible ones."""
+    words = {"query_frames": frames} if decoder == "query" else {}
+    args, model, sample = opened(made("pretrain", decoder=decoder, target=target, **words))
+    true = sample.joints.astype(np.float64)
+    if target == "motion":
+        true = np.concatenate([true[1:] - true[:-1], np.zeros_like(true[:1])])
+    answers = torch.stack([
+        torch.stack([torch.from_numpy((values - values.mean()) / np.sqrt(values.var(ddof=1) + 1e-6)).float()
+                     for (body, _), values in tokens(true, frames).items() if body == m]) for m in range(2)
+    ])  # fmt: skip
+    monkeypatch.setattr(model, "forward_queries", lambda latent, asked: take(answers, asked))
+    found = explain.predict(model, sample.x, 0, **masking(args))
+    hidden = np.repeat(found.hidden, 4, axis=0)
+    np.testing.assert_allclose(found.true, true, atol=1e-6)
+    seen = np.ones_like(hidden) if decoder == "query" else hidden
+    np.testing.assert_allclose(found.predicted[seen], true[seen], atol=1e-5)
+    for place, values in tokens(found.given, frames).items():
+        np.testing.assert_allclose(values, tokens(true, frames)[place].mean(), atol=1e-6)
+    assert found.loss < 1e-5 and 0.7 < found.mean_loss <= 1 and 0 < hidden.mean() < 1
+    said = "".join(text.get_text() for text in pictures.prediction_figure(sample, "a model", found).figure.texts)
+    said = " ".join(said.split())
+    assert ("Loss on all queries" in said) == (f"predicts {frames} frames" in said) == (decoder == "query")
 
 
 def test_without_normalised_targets_predictions_are_drawn_as_they_are(made, opened):
@@ -245,10 +273,13 @@ def pixels(path):
     return np.asarray(Image.open(path).convert("RGB")).astype(int)
 
 
-@pytest.mark.parametrize("stage", ["pretrain", "linprobe"])
-def test_the_script(stage, made, two_people, tmp_path, capsys):
+QUERY = {"decoder": "query", "query_frames": 8}
+
+
+@pytest.mark.parametrize("stage, own", [("pretrain", {}), ("pretrain", QUERY), ("linprobe", {})])
+def test_the_script(stage, own, made, two_people, tmp_path, capsys):
     out = tmp_path / "out"
-    words = ["--checkpoint", made(stage), "--data_path", two_people, "--samples", 1, "--out", out]
+    words = ["--checkpoint", made(stage, **own), "--data_path", two_people, "--samples", 1, "--out", out]
     visualize.main([str(word) for word in words])
     (folder,) = out.iterdir()
     assert folder.name == "test-1-test001"

@@ -15,6 +15,19 @@ PAPER = dict(dim_feat=256, depth=8, decoder_depth=5, num_frames=120, num_joints=
 SMALL = dict(dim_feat=32, depth=2, decoder_depth=3, num_frames=16, num_joints=5, classes=7)
 
 
+@pytest.mark.parametrize("decoder, own, gflop", [
+    ("self", {}, 58.6), ("query", {}, 11.75), ("query", {"query_frames": 4}, 37.7), ("cross", {}, 13.6),
+    ("cross", {"predict_ratio": 1.0}, 34.6),
+])
+def test_forward_operations_of_the_decoders(decoder, own, gflop):
+    model, x = MAMP(**{k: v for k, v in PAPER.items() if k != "classes"}, decoder=decoder, **own), torch.randn(1, 3, 120, 25, 2)
+    with torch.no_grad(), FlopCounterMode(display=False) as counter, sdpa_kernel(SDPBackend.MATH):
+        model(x)
+    found = flops("pretrain", **PAPER, decoder=decoder, **own)
+    assert 3 * counter.get_total_flops() == pytest.approx(found, rel=1e-3)
+    assert found / 1e9 == pytest.approx(gflop, rel=0.01)
+
+
 def test_cost_at_paper_size():
     assert flops("pretrain", **PAPER) / 1e9 == pytest.approx(58.6, abs=0.1)
     assert flops("finetune", **PAPER) / 1e9 == pytest.approx(84.4, abs=0.1)
