@@ -246,7 +246,7 @@ def test_predict_reads_as_the_training_data_were_read(utd, tmp_path):
     path = own.generate([utd], tmp_path, label_pattern=PATTERN, test_groups=["s2", "s4"], **how)
     about = Feeder(path, "test").about()
     recipe = known.recipe(path, 21, 2)
-    preparation = inputs.Preparation(recipe, 21, 1, 1.0, 3, trained._told(about, path).how)
+    preparation = inputs.Preparation(recipe, 21, 1, 1.0, 3, how=trained._told(about, path).how)
     for name, i in (("a1_s2_t1_skeleton", 0), ("a2_s4_t1_skeleton", 3)):
         ((_, load),) = inputs.find(utd / f"{name}.mat", preparation)
         feeder = Feeder(path, "test")

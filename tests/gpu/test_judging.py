@@ -5,7 +5,7 @@ import pytest
 
 import main_predict
 from tests.gpu.rehearsal import CUDA
-from util import methods, run
+from util import methods, run, trained
 from util.engine import outputs
 from util.loader import test_loader
 from util.predictions import Evaluation
@@ -56,7 +56,8 @@ def test_prediction(rehearsal, arguments, stream, more):
     asked = main_predict.build_parser().parse_args(["x.npy", "--checkpoint", "x.pth", "--top_k", "3"])
     rehearsal.waits.clear()
     with rehearsal:
-        shares, order = main_predict.look(model, sequences, args, data, CUDA, asked)
+        x = trained.batch(sequences, args, data, CUDA)
+        shares, order = main_predict.look(model, x, asked)
     assert [len(row) for row in (*shares, *order)] == [3] * 4
     assert rehearsal.waits == more | {
         "util/trained.py batch": 2,  # the recordings' way to the GPU

@@ -262,7 +262,13 @@ def test_every_row_is_filled_by_what_the_scripts_run(write, table, planned):
     for data in ("ntu60_xsub", "ntu60_xview", "ntu120_xsub", "ntu120_xset", "pku1_xsub", "pku2_xsub", "ucla", "ucla_large"):
         extra = {"ABLATION": "all"} if data in ("ntu60_xsub", "ntu120_xsub") else {}
         commands |= {c.output: c for c in planned("reproduce", DATA=data, **extra)}
-    commands |= {c.output: c for c in planned("reproduce", DATA="ucla", METHOD="umurl umurl_none")}
+    commands |= {c.output: c for c in planned("reproduce", DATA="ucla", METHOD="umurl umurl_none mamp_query mamp_cross")}
+    for data in ("ntu60_xsub", "ntu120_xsub"):
+        for script in ("pretrain", "linprobe"):
+            commands |= {c.output: c for c in planned(script, DATA=data, METHOD="mamp_query mamp_cross")}
+        recipe = {"DATA": data, "METHOD": "mamp_query", "VARIANT": "amr"}  # config/mamp_query.yaml
+        words = "--loss_weight motion --motion_aware_tau 0 --decoder_depth 5".split()
+        commands |= {c.output: c for c in (*planned("pretrain", *words, **recipe), *planned("linprobe", **recipe))}
     for data in ("ucla", "demo"):
         commands |= {c.output: c for c in planned("compare", DATA=data)}
     for data in ("ntu60_xsub_umurl", "ntu60_xview_umurl", "ntu120_xsub_umurl", "ntu120_xset_umurl"):
