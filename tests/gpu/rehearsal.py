@@ -93,10 +93,15 @@ class Rehearsal(TorchDispatchMode):
         frame = sys._getframe(1)
         while frame:
             path = Path(frame.f_code.co_filename)
-            if path.is_relative_to(ROOT) and path.relative_to(ROOT).parts[0] != "tests" and frame.f_code.co_name[0] != "<":
+            if is_ours(path) and frame.f_code.co_name[0] != "<":
                 break
             frame = frame.f_back
         self.waits[f"{path.relative_to(ROOT)} {frame.f_code.co_name}" if frame else "elsewhere"] += 1
+
+
+def is_ours(path):
+    """Whether a source file is the project's own: no test, and no library, though scripts/environment.sh installs these in .venv."""
+    return path.is_relative_to(ROOT) and path.relative_to(ROOT).parts[0] != "tests" and "site-packages" not in path.parts
 
 
 def waits(func, args, kwargs):
