@@ -11,6 +11,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from data.prepare.reading import resampled
+
 MOST_JOINTS = 1000
 FRAME_TIMES = 1e-4, 1.0  # seconds
 _CHANNEL = re.compile(r"([xyz])(position|rotation)", re.IGNORECASE)
@@ -50,6 +52,14 @@ def read(path):
     lines = _lines(path)
     skeleton = _hierarchy(path, lines)
     return Motion(positions(skeleton, _values(path, lines, skeleton)), skeleton)
+
+
+def frames(motion, target_fps):
+    """The joints (T, V, 3) of a `Motion` at another rate: frames are taken where they are, else between two of them, linearly."""
+    factor = 1 / (motion.skeleton.frame_time * target_fps)
+    if round(factor) and abs(factor / round(factor) - 1) < 1e-3:
+        factor = round(factor)  # a Frame Time is rounded: 0.0333333 is 30 a second
+    return resampled(motion.joints[None], factor)[0]
 
 
 def header(path):

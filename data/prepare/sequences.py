@@ -88,6 +88,12 @@ def row(bodies, unit=1.0, origin=None):
     return out.reshape(num_frames, -1).astype(np.float32)
 
 
+def pieces(num_frames, most):
+    """[(start, end), ...]: the fewest pieces of at most `most` frames, equally long; one of all frames if `most` is 0."""
+    count = -(-num_frames // most) if most else 1
+    return [(i * num_frames // count, (i + 1) * num_frames // count) for i in range(count)]
+
+
 def joint_index(joint, names, num_joints):
     """Index of a joint given as its name in `names` (or None) or as a number in text, from 0. Raises ValueError."""
     names = [str(name) for name in names] if names is not None else []
