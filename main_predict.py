@@ -71,7 +71,7 @@ def main(argv=None):
     names = class_names(args.names, recipe, data, classes) if judges else []
     model = trained.classifier(content, args.checkpoint, made_with, data).to(device) if judges else None
     encoder = trained.encoder(content, args.checkpoint, data).to(device) if args.features else None
-    recipe = centred(recipe, args.center, data).with_copies(data.num_bodies, data.second_body)
+    recipe = placed(recipe, args.center, data).with_copies(data.num_bodies, data.second_body)
     unit, ours = args.unit or data.unit or 1.0, recipe.num_joints is not None
     flat = (False if ours else None) if data.coordinates is None else data.coordinates == 2
     size = None if args.unit else data.body_size or (PERSON if ours else None)  # who gives a unit knows it
@@ -122,17 +122,18 @@ def class_names(path, recipe, data, classes):
     return known.class_names(recipe, classes) if data.class_names is None else data.class_names
 
 
-def centred(recipe, center, data):
-    """The recipe, with the origin that --center says or else the training data say, if they do."""
+def placed(recipe, center, data):
+    """The recipe, with the origin that --center says or else the training data say, and with their axes, if they do."""
     joint = data.center if center is None else -1
     if center not in (None, "none"):
         joint = sequences.joint_index(center, data.joint_names, data.num_joints)
-    if joint is None:
+    if joint is None and data.body_frame is None and not data.min_max:
         return recipe
-    if joint < 0:
-        return replace(recipe, place=known.place_as_is, about=known.AS_IS)
-    name = data.joint_names[joint] if data.joint_names else joint
-    return replace(recipe, place=partial(known.place_around, joint), about=f"origin at joint {name} of the first frame")
+    origin = None if joint is None or joint < 0 else joint
+    about = [known.AS_IS if origin is None else f"origin at joint {data.joint_names[origin] if data.joint_names else origin} of the "
+             "first frame"]  # fmt: skip
+    about += ["axes of the body's mean pose"] * (data.body_frame is not None) + ["every axis from -1 to 1"] * bool(data.min_max)
+    return replace(recipe, place=partial(known.place_told, origin, data.body_frame, data.min_max), about=", ".join(about))
 
 
 def cut(args, preparation, found, failed):

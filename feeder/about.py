@@ -44,7 +44,7 @@ def _joint_names(value, num_joints):
 
 def _number(value):
     array = np.asarray(value)
-    if array.size != 1 or array.dtype.kind not in "iuf":
+    if array.size != 1 or array.dtype.kind not in "biuf":
         raise ValueError
     return float(array.item())
 
@@ -53,6 +53,22 @@ def _center(value, num_joints):
     """the number of a joint, or -1"""
     number = _number(value)
     if not number.is_integer() or not -1 <= number < num_joints:
+        raise ValueError
+    return int(number)
+
+
+def _body_frame(value, num_joints):
+    """the numbers of four joints"""
+    array = np.asarray(value)
+    if array.shape != (4,) or array.dtype.kind not in "iu" or array.min() < 0 or array.max() >= num_joints:
+        raise ValueError
+    return array.tolist()
+
+
+def _yes_or_no(value, _):
+    """0 or 1"""
+    number = _number(value)
+    if number not in (0, 1):
         raise ValueError
     return int(number)
 
@@ -91,6 +107,6 @@ def _how(value, _):
 
 
 KEYS = {
-    "joint_names": _joint_names, "class_names": _texts, "center": _center, "unit": _unit, "coordinates": _coordinates,
-    "second_body": _second_body, "body_size": _unit, "how": _how,
+    "joint_names": _joint_names, "class_names": _texts, "center": _center, "body_frame": _body_frame, "min_max": _yes_or_no,
+    "unit": _unit, "coordinates": _coordinates, "second_body": _second_body, "body_size": _unit, "how": _how,
 }  # fmt: skip

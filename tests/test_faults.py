@@ -111,8 +111,11 @@ def assert_same_end(one, two, epochs=EPOCHS):
     assert not list(two.glob("*.part"))
 
 
-@pytest.mark.parametrize("stage", STAGES)
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGKILL], ids=["SIGTERM", "SIGINT", "SIGKILL"])
+@pytest.mark.parametrize("number, stage", [
+    pytest.param(number, stage, id=f"{number.name}-{stage}", marks=() if number.name == usual else pytest.mark.slow)
+    for stage, usual in zip(STAGES, ("SIGKILL", "SIGTERM", "SIGINT"), strict=True)
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGKILL)
+])
 def test_ended_at_random_moments_and_resumed(number, stage, whole, start, line, tmp_path):
     """Ten times each; the weights and the log are bit for bit those of an undisturbed run. Asked to stop, not a step is lost."""
     folder, seconds = whole(stage)

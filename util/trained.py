@@ -33,6 +33,8 @@ class Skeleton:
     joint_names: list | None = None
     class_names: list | None = None
     center: int | None = None
+    body_frame: list | None = None
+    min_max: int | None = None
     unit: float | None = None
     coordinates: int | None = None
     second_body: str | None = None

@@ -127,9 +127,12 @@ class Looks:
             self.trees.append(tree)
             self.changing += [where] * bool(change > doubts.CHANGE)
 
+    def size(self):
+        return float(np.median(self.sizes))
+
     def lines(self, unit, dims):
         """Warnings. Raises ValueError if the bones are not those of the layout."""
-        lines = [doubts.unit(np.median(self.sizes), unit)] if dims == 3 else []
+        lines = [doubts.unit(self.size(), unit)] if dims == 3 else []
         if self.trees and (tree := np.median(self.trees)) > doubts.WRONG_TREE:
             layout = self.skeleton.layout
             line = f"bones are {tree:.1f} times as long as the shortest that join these joints, so the joints have another order"
@@ -157,8 +160,8 @@ def load(recording):
 
 
 def generate(raws, out, name="own", table=None, label_pattern=None, offset_key="offset", label_keys=("label",), group_key=None,
-             test_groups=(), layout=None, joints_file=None, unit=1.0, center=None, strict=False, joints_key="joints",
-             **how):  # fmt: skip
+             test_groups=(), layout=None, joints_file=None, unit=1.0, center=None, body_frame=None, min_max=False, strict=False,
+             joints_key="joints", **how):  # fmt: skip
     """Write out/<name>.npz from folders or files `raws`; returns its path. The options are those of the command line; how: of
     data.prepare.reading.Reading.
 
@@ -174,7 +177,8 @@ def generate(raws, out, name="own", table=None, label_pattern=None, offset_key="
     try:
         found, theirs, remarks = collect(raws, table, label_pattern, offset_key, reading, skipped)
         path, skeleton = Path(out) / f"{name}.npz", skeleton or theirs
-        _write(raws[0], path, found, skeleton, label_keys, group_key, test_groups, unit, center, reading, skipped, remarks)
+        _write(raws[0], path, found, skeleton, label_keys, group_key, test_groups, unit,
+               (center, body_frame, min_max), reading, skipped, remarks)
         skipped.write(Path(out) / "raw_data" / "skipped.txt")
         return path
     except ValueError:
@@ -183,7 +187,7 @@ def generate(raws, out, name="own", table=None, label_pattern=None, offset_key="
         raise
 
 
-def _write(source, path, found, skeleton, label_keys, group_key, test_groups, unit, center, reading, skipped, remarks):
+def _write(source, path, found, skeleton, label_keys, group_key, test_groups, unit, pose, reading, skipped, remarks):
     """Write the npz `path` of recordings."""
     fields = set.intersection(*(set(recording.fields) for recording in found)) if found else set()
     group_key = group_key or next((key for key in ("group", "subject") if key in fields), None)
@@ -193,24 +197,38 @@ def _write(source, path, found, skeleton, label_keys, group_key, test_groups, un
     if absent := set(test_groups) - {recording.fields[group_key] for recording in found if group_key}:
         raise ValueError(f"--test_groups {sorted(absent)[0]}: no recording is of this group")
     facts, looks = examine(source, found, label_keys, group_key, test_groups, skeleton, skipped, remarks)
-    num_joints, number = facts[0][1][5], classes([result[0] for _, result in facts])
+    center, body_frame, min_max = pose
+    num_joints = facts[0][1][5]
+    origin, axes = sequences.pose(center, body_frame, skeleton.joint_names, num_joints)
+
+    def row(recording):
+        try:
+            return sequences.row(load(recording), unit, origin, axes, min_max)
+        except ValueError as error:
+            raise ValueError(f"{recording.where}: {error}") from error
+
+    if axes is not None:  # not every body has them
+        facts = [fact for fact, _ in batch.each(lambda fact: row(fact[0]), facts, "turning", skipped)]
+        if not facts:
+            raise ValueError(f"{source}: no recording can be turned; the first: {skipped.reasons[-1]}")
+    number = classes([result[0] for _, result in facts])
     num_bodies, num_frames = max(result[4] for _, result in facts), max(result[3] for _, result in facts)
     warnings = looks.lines(unit, facts[0][1][6]) if reading.checks else []
-    origin = None if center is None else sequences.joint_index(center, skeleton.joint_names, num_joints)
     splits, absent = {}, {}
     for key in SIDES:
         here = [(recording, result) for recording, result in facts if result[1] == key]
         if not here:
             raise ValueError(f"{source}: no recording that can be used is for {key}")
         labels = np.array([number[result[0]] for _, result in here])
-        arrays = (sequences.row(load(recording), unit, origin) for recording, _ in here)
+        arrays = (row(recording) for recording, _ in here)
         splits[key] = Split([recording.name for recording, _ in here], labels, arrays, [result[2] for _, result in here])
         absent[key] = [" ".join(label) for label, i in number.items() if i not in labels]
     write_dataset(path, splits, num_frames, len(number), num_joints, num_bodies, skeleton.layout,
                   class_names=np.array([" ".join(label) for label in number]),
                   joint_names=None if skeleton.layout else skeleton.joint_names,
                   parents=None if skeleton.layout else skeleton.parents,
-                  center=-1 if origin is None else origin, unit=unit, coordinates=facts[0][1][6],
+                  center=-1 if origin is None else origin, body_frame=axes, min_max=int(min_max) or None,
+                  body_size=looks.size() * unit if min_max else None, unit=unit, coordinates=facts[0][1][6],
                   how=json.dumps(reading.plain()) if reading.plain() else None)  # fmt: skip
     counts = ", ".join(f"{len(splits[key].names):,} {key}" for key in SIDES)
     notes = [", z is 0"] * (facts[0][1][6] == 2) + ["; no bones: see --layout and --joints"] * (skeleton.parents is None)
@@ -247,6 +265,7 @@ def main():
     add_options(parser)
     sequences.add_unit(parser)
     parser.add_argument("--center", metavar="JOINT", help="move the origin to this joint (name or number) of the first frame")
+    sequences.add_pose(parser)
     args = vars(parser.parse_args())
     named = args.pop("raw")
     if named and args["raws"]:

@@ -86,9 +86,9 @@ def place_as_is(persons):
     return persons.swapaxes(0, 1).reshape(persons.shape[1], -1)
 
 
-def place_around(joint, persons):
-    """With the joint (a number) of the first frame as the origin, as own_gendata.py and pyskl_gendata.py do it."""
-    return sequences.row(persons, origin=joint)
+def place_told(origin, axes, min_max, persons):
+    """As the npz tells, see `sequences.row`."""
+    return sequences.row(persons, origin=origin, axes=axes, min_max=bool(min_max))
 
 
 def place_copies(place, num_bodies, persons):

@@ -7,6 +7,8 @@ import numpy as np
 MAX_NAME = 255  # characters; an npz gives every name the room of the longest
 UNITS = {"m": 1.0, "cm": 0.01, "mm": 0.001}
 SECOND_BODY = ("zeros", "copy")
+BODY_FRAME = ("spine base", "neck", "shoulder left", "shoulder right")  # the joints that --body_frame looks for
+SPINE = "spine mid"  # and where it puts the origin
 
 
 def add_unit(parser, default=1.0, what="of the coordinates"):
@@ -30,6 +32,32 @@ def _scale(text):
     if not 0 < value < np.inf:
         raise argparse.ArgumentTypeError(f"{text!r} is no number of metres above 0")
     return value
+
+
+def add_pose(parser):
+    """Options --body_frame and --min_max of an argument parser."""
+    parser.add_argument("--body_frame", nargs="*", metavar="JOINT", help="turn every recording so that x runs across the shoulders "
+                        "and y up the spine of its mean pose; the origin is the first spine, unless --center says another. Four "
+                        "joints, hip, neck, left and right shoulder (names or numbers), where the layout does not name them")
+    parser.add_argument("--min_max", action="store_true", help="stretch every axis of every recording to -1 .. 1, as supervised "
+                        "methods do on NW-UCLA; the size of the body is lost")
+
+
+def pose(center, body_frame, names, num_joints):
+    """(origin, axes) for `row` from --center and --body_frame, joints by names in `names` (or None) or numbers. Raises ValueError."""
+    origin = None if center is None else joint_index(center, names, num_joints)
+    if body_frame is None:
+        return origin, None
+    words = body_frame or BODY_FRAME
+    if len(words) != len(BODY_FRAME):
+        raise ValueError(f"--body_frame {' '.join(words)}: {len(words)} joints instead of four: hip, neck, left and right shoulder")
+    if not body_frame and not set(BODY_FRAME) <= set(names if names is not None else ()):
+        raise ValueError("--body_frame: name the four joints hip, neck, left and right shoulder; this skeleton has none that are "
+                         f"called {', '.join(BODY_FRAME)}")  # fmt: skip
+    axes = tuple(joint_index(word, names, num_joints, "--body_frame") for word in words)
+    if origin is None:
+        origin = list(names).index(SPINE) if names is not None and SPINE in names else axes[0]
+    return origin, axes
 
 
 def seen(array):
@@ -69,22 +97,29 @@ def most_moving(bodies, number):
     return bodies[np.sort(np.argsort(moved, kind="stable")[::-1][:number])]
 
 
-def row(bodies, unit=1.0, origin=None):
+def row(bodies, unit=1.0, origin=None, axes=None, min_max=False):
     """(M, T, V, C) -> (T, M·V·3) float32 in metres; z is 0 where C is 2.
 
     unit: metres per unit. origin: index of the joint whose position in the first frame of the first body in which that one is
-    seen becomes the origin; a body stays all zero where it is absent.
+    seen becomes the origin. axes: four joints, see `body_axes`, of the first body; their directions become those of x, y and z.
+    min_max: every axis, over all bodies and frames, is stretched to -1 .. 1, and no longer metres. A body stays all zero where
+    it is absent. Raises ValueError, without a file name, if the body has no such axes.
     """
     _, num_frames, _, dims = bodies.shape
     bodies = bodies.transpose(1, 0, 2, 3)
-    if bodies.dtype.kind != "f" or unit != 1:
+    if bodies.dtype.kind != "f" or unit != 1 or axes is not None or min_max:
         bodies = bodies.astype(np.float64) * unit
     out = np.zeros((*bodies.shape[:3], 3), np.float32 if bodies.dtype.itemsize <= 4 else np.float64)
     out[..., :dims] = bodies
+    present = out.any(axis=(2, 3))
     if origin is not None:
-        present = out.any(axis=(2, 3))
         out -= out[present[:, 0].argmax(), 0, origin].copy()
-        out[~present] = 0
+    if axes is not None:
+        out = out @ body_axes(out[present[:, 0], 0], axes).T
+    if min_max:
+        low, high = (edge(out[present], axis=(0, 1)) for edge in (np.min, np.max))
+        out = np.where(high > low, 2 * (out - low) / np.where(high > low, high - low, 1) - 1, 0)
+    out[~present] = 0
     return out.reshape(num_frames, -1).astype(np.float32)
 
 
@@ -94,7 +129,23 @@ def pieces(num_frames, most):
     return [(i * num_frames // count, (i + 1) * num_frames // count) for i in range(count)]
 
 
-def joint_index(joint, names, num_joints):
+def body_axes(joints, axes):
+    """Directions of a body (T, V, 3): (3, 3), a row each for x, y and z, right-handed.
+
+    axes: joints hip, neck, left and right shoulder. In the mean pose x points from the left shoulder to the right one, y from hip
+    to neck as far as that is perpendicular to x, and z is their cross product. Raises ValueError if the four joints do not span
+    a plane.
+    """
+    hip, neck, left, right = joints[:, list(axes)].mean(axis=0, dtype=np.float64)
+    x, y = right - left, neck - hip
+    z = np.cross(x, y)
+    if not np.linalg.norm(z) > 1e-6 * max(np.linalg.norm(x), np.linalg.norm(y)) ** 2:
+        raise ValueError("the body has no axes: in its mean pose hip, neck and shoulders lie on one line")
+    x, z = x / np.linalg.norm(x), z / np.linalg.norm(z)
+    return np.stack([x, np.cross(z, x), z])
+
+
+def joint_index(joint, names, num_joints, option="--center"):
     """Index of a joint given as its name in `names` (or None) or as a number in text, from 0. Raises ValueError."""
     names = [str(name) for name in names] if names is not None else []
     if joint in names:
@@ -102,4 +153,4 @@ def joint_index(joint, names, num_joints):
     if joint.isdecimal() and int(joint) < num_joints:
         return int(joint)
     known = f" or one of {', '.join(names)}" if names else ""
-    raise ValueError(f"--center {joint}: use a number 0..{num_joints - 1}{known}")
+    raise ValueError(f"{option} {joint}: use a number 0..{num_joints - 1}{known}")

@@ -2,9 +2,10 @@
 
 One body of 20 joints (Kinect v1), 10 classes. Train on views 1 and 2 (1,020 sequences), test on view 3 (464), sorted by
 name. The origin is the middle of the spine in the first frame; with --align every sequence is also turned about the
-vertical so that in the first frame the shoulders lie along x, left to right. Sequences of one frame (two in the
-release, a02_s09_e04_v02 and _v03) are kept as still poses: the published counts include them, and resizing in time
-turns one frame into a motionless sequence.
+vertical so that in the first frame the shoulders lie along x, left to right; with --body_frame, instead, x, y and z are
+the directions of the mean pose; --min_max then stretches every axis to -1 .. 1, as supervised methods do on these data.
+Sequences of one frame (two in the release, a02_s09_e04_v02 and _v03) are kept as still poses: the published counts
+include them, and resizing in time turns one frame into a motionless sequence.
 """
 
 import json
@@ -17,8 +18,10 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from data.prepare import batch, cli
+from data.prepare import batch, cli, sequences
 from data.prepare.npz import Split, write_dataset
+from feeder import about
+from feeder.skeleton import joint_names
 
 HERE = Path(__file__).resolve().parent
 DEFAULT_RAW = tuple(HERE.parent / "ucla_raw" / name for name in ("all_sqe", "nw_ucla_all_sqe.zip", "all_sqe.zip"))
@@ -82,18 +85,34 @@ def face_front(joints):
     return joints @ np.array([[cos, 0, -sin], [0, 1, 0], [sin, 0, cos]])
 
 
-def generate(raw, out, align=False, strict=False):
-    """Write out/UCLA_XView.npz, or UCLA_XView_align.npz with `align`; returns its path.
+def generate(raw, out, align=False, strict=False, body_frame=False, min_max=False):
+    """Write out/UCLA_XView.npz, with what was done to the coordinates in its name; returns its path.
 
-    raw: folder all_sqe or a zip of it. Unusable files are left out and listed in out/raw_data/skipped.txt; with
-    `strict` the first one is a ValueError.
+    raw: folder all_sqe or a zip of it. align: `face_front`; body_frame, min_max: see data.prepare.sequences.row. Unusable files
+    are left out and listed in out/raw_data/skipped.txt; with `strict` the first one is a ValueError. So is `align` together with
+    one of the others.
     """
-    files, skipped = find_files(raw), batch.Skipped(strict)
+    if align and (body_frame or min_max):
+        raise ValueError("--align: --body_frame turns the sequences, too, and better; give --align alone")
+    files, skipped, sizes = find_files(raw), batch.Skipped(strict), []
+    names = joint_names(LAYOUT)
+    axes = sequences.pose(None, [], names, NUM_JOINTS)[1] if body_frame else None
     rows = {key: [] for key in VIEWS}
-    for file, (joints, label, view) in batch.each(read_sequence, files, "reading", skipped):
-        joints = face_front(center(joints)) if align else center(joints)
+
+    def prepared(file):
+        joints, label, view = read_sequence(file)
+        if align:
+            return face_front(center(joints)).reshape(len(joints), -1).astype(np.float32), label, view
+        try:
+            row = sequences.row(joints[None], origin=ORIGIN, axes=axes, min_max=min_max)
+        except ValueError as error:
+            raise ValueError(f"{file}: {error}") from error
+        sizes.append(np.median(about.sizes(joints)))
+        return row, label, view
+
+    for file, (row, label, view) in batch.each(prepared, files, "reading", skipped):
         key = next(key for key, views in VIEWS.items() if view in views)
-        rows[key].append((file.name.removesuffix(".json"), label, joints.reshape(len(joints), -1).astype(np.float32)))
+        rows[key].append((file.name.removesuffix(".json"), label, row))
     if not any(rows.values()):
         raise ValueError(f"{raw}: none of the {len(files)} files can be used; the first: {skipped.reasons[0]}")
     num_frames = max(len(sequence) for split in rows.values() for _, _, sequence in split)
@@ -102,8 +121,10 @@ def generate(raw, out, align=False, strict=False):
                    [_NAME.fullmatch(f"{row[0]}.json")[1] for row in split])
         for key, split in rows.items()
     }
-    path = Path(out) / ("UCLA_XView_align.npz" if align else "UCLA_XView.npz")
-    write_dataset(path, splits, num_frames, NUM_CLASSES, NUM_JOINTS, NUM_BODIES, LAYOUT)
+    path = Path(out) / f"UCLA_XView{'_align' * align}{'_body' * body_frame}{'_minmax' * min_max}.npz"
+    told = {"center": ORIGIN, "body_frame": axes, "min_max": int(min_max), "unit": 1.0}
+    told["body_size"] = float(np.median(sizes)) if min_max else None
+    write_dataset(path, splits, num_frames, NUM_CLASSES, NUM_JOINTS, NUM_BODIES, LAYOUT, **told if body_frame or min_max else {})
     counts = ", ".join(f"{len(rows[key])} {key} (published: {PUBLISHED[key]:,})" for key in rows)
     print(f"{len(files)} files found, {len(skipped.reasons)} unusable; {path}: {counts}, {num_frames} frames")
     skipped.write(Path(out) / "raw_data" / "skipped.txt")
@@ -114,9 +135,11 @@ def main():
     parser = cli.parser("NW-UCLA: write UCLA_XView.npz from the JSON files.", out=HERE)
     parser.add_argument("--raw", type=Path, default=next((raw for raw in DEFAULT_RAW if raw.exists()), DEFAULT_RAW[0]),
                         help="folder all_sqe, or a zip of it")  # fmt: skip
-    parser.add_argument("--align", action="store_true", help="turn every sequence to the front: UCLA_XView_align.npz")
-    args = parser.parse_args()
-    generate(args.raw, args.out, args.align, args.strict)
+    parser.add_argument("--align", action="store_true", help="turn every sequence to the front by its first frame: ..._align")
+    parser.add_argument("--body_frame", action="store_true", help="turn every sequence so that x runs across the shoulders and y "
+                        "up the spine of its mean pose: ..._body")  # fmt: skip
+    parser.add_argument("--min_max", action="store_true", help="stretch every axis of every sequence to -1 .. 1: ..._minmax")
+    generate(**vars(parser.parse_args()))
 
 
 if __name__ == "__main__":
