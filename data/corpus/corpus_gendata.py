@@ -20,6 +20,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 from data.prepare import batch, bvh, cli, kinect, recordings, sequences
 from data.prepare.npz import Split, write_dataset
 from data.ucla import ucla_gendata as ucla
+from feeder import about as told
 from feeder.skeleton import joint_names
 from util.files import write_text
 
@@ -105,31 +106,43 @@ SOURCES = {
 }  # fmt: skip
 
 
-def generate(out, paths, name="corpus", window=WINDOW, strict=False):
-    """Write out/<name>.npz of {key of SOURCES: paths}; returns its path.
+def generate(out, paths, name="corpus", window=WINDOW, body_frame=False, min_max=False, strict=False):
+    """Write out/<name>.npz of {key of SOURCES: paths}, with what was done to the coordinates in its name; returns its path.
 
-    window: longer sequences are cut into pieces of at most so many frames; 0: they stay whole. Unusable files are left out and
-    listed in out/raw_data/skipped.txt; with `strict` the first one is a ValueError.
+    window: longer sequences are cut into pieces of at most so many frames; 0: they stay whole. body_frame, min_max: of every
+    piece, see data.prepare.sequences.row. Unusable files are left out and listed in out/raw_data/skipped.txt; with `strict` the
+    first one is a ValueError.
     """
-    skipped, names, groups, rows, used = batch.Skipped(strict), [], [], [], {}
+    skipped, names, groups, rows, sizes, used = batch.Skipped(strict), [], [], [], [], {}
+    joints_of = joint_names(kinect.LAYOUT)
+    axes = sequences.pose(None, [], joints_of, len(joints_of))[1] if body_frame else None
     for key, given in paths.items():
         for own, group, joints in SOURCES[key].read(given, skipped):
             parts = sequences.pieces(len(joints), window)
             for begin, end in parts:
-                names.append(f"{key}/{own}" + f"_{begin}_{end}" * (len(parts) > 1))
+                name_of = f"{key}/{own}" + f"_{begin}_{end}" * (len(parts) > 1)
+                try:
+                    row = sequences.row(joints[None, begin:end], origin=ORIGIN, axes=axes, min_max=min_max)
+                except ValueError as error:
+                    skipped.add(f"{name_of}: {error}")
+                    continue
+                names.append(name_of)
                 groups.append(f"{key}/{group}")
-                rows.append(sequences.row(joints[None, begin:end], origin=ORIGIN))
+                rows.append(row)
+                sizes.append(np.median(told.sizes(joints[begin:end])))
         used[key] = SOURCES[key]
     counts = Counter(name.split("/")[0] for name in names)
     if absent := [key for key in used if not counts[key]]:
         raise ValueError(f"{paths[absent[0]][0]}: nothing of {SOURCES[absent[0]].title} can be used"
                          + (f"; the first: {skipped.reasons[0]}" if skipped.reasons else ""))  # fmt: skip
-    path, num_frames = Path(out) / f"{name}.npz", max(map(len, rows))
-    about = {"sources": np.array([f"{each.title}: {each.paper}" for each in used.values()]),
+    path, num_frames = Path(out) / f"{name}{'_body' * body_frame}{'_minmax' * min_max}.npz", max(map(len, rows))
+    about = {"center": ORIGIN, "body_frame": axes, "min_max": int(min_max) or None, "unit": 1.0, "coordinates": 3,
+             "body_size": float(np.median(sizes)) if min_max else None,
+             "sources": np.array([f"{each.title}: {each.paper}" for each in used.values()]),
              "licences": np.array([each.licence for each in used.values()]),
              "counts": np.array([counts[key] for key in used])}  # fmt: skip
-    write_dataset(path, {"train": Split(names, None, rows, groups)}, num_frames, 0, len(joint_names(kinect.LAYOUT)), 1,
-                  kinect.LAYOUT, center=ORIGIN, unit=1.0, coordinates=3, **about)  # fmt: skip
+    write_dataset(path, {"train": Split(names, None, rows, groups)}, num_frames, 0, len(joints_of), 1, kinect.LAYOUT,
+                  **about)  # fmt: skip
     lines = [f"{key}: {counts[key]:,} sequences of {each.title} without {each.without}; licence: {each.licence}; {each.paper}"
              for key, each in used.items()]  # fmt: skip
     write_text(path.with_suffix(".txt"), "".join(f"{line}\n" for line in lines))
@@ -147,6 +160,9 @@ def main():
     parser.add_argument("--name", default="corpus", help="what the npz is called")
     parser.add_argument("--window", type=int, default=WINDOW, metavar="FRAMES",
                         help="cut what is longer into pieces of at most so many; 0: do not")  # fmt: skip
+    parser.add_argument("--body_frame", action="store_true", help="turn every sequence so that x runs across the shoulders and y "
+                        "up the spine of its mean pose: ..._body")  # fmt: skip
+    parser.add_argument("--min_max", action="store_true", help="stretch every axis of every sequence to -1 .. 1: ..._minmax")
     args = vars(parser.parse_args())
     paths = {key: paths for key in SOURCES if (paths := args.pop(key))}
     if not paths:
