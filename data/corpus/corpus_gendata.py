@@ -51,7 +51,7 @@ class Source:
 
 def read_ucla(paths, skipped):
     """NW-UCLA's training views."""
-    files = [file for file in batch.find(paths[0], ".json") if not re.search(r"_v03\.json$", file.name)]
+    files = [file for file in ucla.find_files(paths[0]) if not re.search(r"_v03\.json$", file.name)]
     for file, (joints, _, view) in batch.each(ucla.read_sequence, files, "NW-UCLA", skipped):
         if view in ucla.VIEWS["train"]:
             yield file.name.removesuffix(".json"), re.search(r"s\d+", file.name)[0], joints
@@ -71,9 +71,7 @@ def read_bandai(paths, skipped):
 
 
 def _bandai(item):
-    motion = bvh.read(item[0])
-    joints = bvh.frames(motion, FPS) * sequences.UNITS["cm"]
-    return kinect.kinect_v1(joints, motion.skeleton.names, motion.skeleton.parents, item[0])
+    return bvh.load(item[0], joint_names(kinect.LAYOUT), FPS) * sequences.UNITS["cm"]
 
 
 def read_flat(renamed, test, paths, skipped):

@@ -11,7 +11,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from data.prepare.reading import resampled
+from data.prepare import kinect
+from data.prepare.reading import resampled, upright
+from feeder.skeleton import joint_names
 
 MOST_JOINTS = 1000
 FRAME_TIMES = 1e-4, 1.0  # seconds
@@ -34,9 +36,11 @@ class Hierarchy:
     frame_time: float
     begin: int
 
-    def key(self):
-        """What has to be equal for files to be of one skeleton."""
-        return tuple(self.names), tuple(self.parents.tolist())
+    def step(self, target_fps):
+        """Frames of the file from one to the next at `target_fps`. A Frame Time is rounded: 0.0333333 s are 30 a second."""
+        step = 1 / (self.frame_time * target_fps)
+        whole = max(1, round(step))
+        return whole if abs(step / whole - 1) < 1e-3 else step
 
 
 @dataclass
@@ -54,12 +58,36 @@ def read(path):
     return Motion(positions(skeleton, _values(path, lines, skeleton)), skeleton)
 
 
-def frames(motion, target_fps):
-    """The joints (T, V, 3) of a `Motion` at another rate: frames are taken where they are, else between two of them, linearly."""
-    factor = 1 / (motion.skeleton.frame_time * target_fps)
-    if round(factor) and abs(factor / round(factor) - 1) < 1e-3:
-        factor = round(factor)  # a Frame Time is rounded: 0.0333333 is 30 a second
-    return resampled(motion.joints[None], factor)[0]
+def load(path, names, target_fps=30.0, up="y"):
+    """Joints (T, V, 3) of a file in its unit, those with `names` (V,); those of Kinect v1 are found, see data.prepare.kinect.
+
+    target_fps: frames are taken where they are, else between two of them, linearly. up: axis that points up in the file; it
+    becomes y. Raises ValueError as `read`, or if a joint is missing.
+    """
+    motion = read(path)
+    own = motion.skeleton.names
+    if set(names) <= set(own):
+        joints = motion.joints[:, [own.index(name) for name in names]]
+    elif list(names) == list(joint_names(kinect.LAYOUT)):
+        joints = kinect.kinect_v1(motion.joints, own, motion.skeleton.parents, path)
+    else:
+        missing = next(name for name in names if name not in own)
+        raise ValueError(f"{path}: has no joint {missing!r}; it has {', '.join(own)[:300]}")
+    return resampled(upright(joints, up)[None], motion.skeleton.step(target_fps))[0]
+
+
+def parents_among(skeleton, names):
+    """(len(names),) int64: of the joints with `names`, the nearest above that is one of them, else the joint itself."""
+    chosen = [skeleton.names.index(name) for name in names]
+    above = []
+    for joint in chosen:
+        at = joint
+        while skeleton.parents[at] != at:
+            at = skeleton.parents[at]
+            if at in chosen:
+                break
+        above.append(chosen.index(at if at in chosen else joint))
+    return np.array(above)
 
 
 def header(path):
