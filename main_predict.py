@@ -130,8 +130,8 @@ def placed(recipe, center, data):
     if joint is None and data.body_frame is None and not data.min_max:
         return recipe
     origin = None if joint is None or joint < 0 else joint
-    about = [known.AS_IS if origin is None else f"origin at joint {data.joint_names[origin] if data.joint_names else origin} of the "
-             "first frame"]  # fmt: skip
+    name = data.joint_names[origin] if data.joint_names and origin is not None else origin
+    about = [known.AS_IS if origin is None else f"origin at joint {name} of the first frame"]
     about += ["axes of the body's mean pose"] * (data.body_frame is not None) + ["every axis from -1 to 1"] * bool(data.min_max)
     return replace(recipe, place=partial(known.place_told, origin, data.body_frame, data.min_max), about=", ".join(about))
 

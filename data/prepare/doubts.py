@@ -129,7 +129,10 @@ def unit(size, metres, between=(SMALL, LARGE)):
     """What to say of bodies that extend over `size` in units of `metres`, or ''; between: metres that are not doubted."""
     if not size or between[0] <= size * metres <= between[1]:
         return ""
-    fits = [f"--unit {name}" for name, factor in UNITS.items() if 0.5 <= size * factor <= 3]
+    units = {name: factor for name, factor in UNITS.items() if 0.5 <= size * factor <= 3}
+    if metres in units.values():
+        return ""
+    fits = [f"--unit {name}" for name in units]
     if STANDING[0] <= size * CMU <= STANDING[1]:
         fits.append(f"--scale {CMU:.5f}, CMU's unit,")
     return f"a body extends over {size * metres:.3g} m; {fits[0] if fits else '--unit or --scale (metres per unit)'} would fit"
@@ -139,6 +142,6 @@ def standing(sizes, metres):
     """Lines about people with the extents (3,) along x, y and z, most of whom stand: which way is up, and their unit."""
     lines = []
     if sizes[2] > 1.5 * sizes[1]:
-        x, y, z = sizes * metres
-        lines = [f"bodies extend over {z:.2g} m along z and {y:.2g} m along y, so z may point up: --up z"]
+        _, y, z = sizes * metres
+        lines = [f"bodies extend over {z:.2g} m along z and {y:.2g} m along y: which axis points up, --up says"]
     return [*lines, unit(sizes.max(), metres, STANDING)]

@@ -36,8 +36,8 @@ def write_dataset(path, splits, num_frames, num_classes, num_joints, num_bodies,
     splits: {'train': Split, 'test': Split}, or one of them. num_frames: T, to which all sequences are padded with zeros.
     Arrays per split: x (N, T, M·V·3) float32, y (N, K) uint8 one-hot if there are labels, name (N,), group (N,),
     valid_frames (N,) int32; and num_joints, num_bodies, layout. extras: class_names (K,); joint_names (V,) and parents (V,) of a
-    skeleton that is in no table; center, unit, coordinates, second_body and how: how raw coordinates became these (docs/data.md).
-    None is left out.
+    skeleton that is in no table; center, body_frame, min_max, body_size, unit, coordinates, second_body and how: how raw
+    coordinates became these (docs/data.md). None is left out.
     """
     path = Path(path)
     with written_aside(path) as file, zipfile.ZipFile(file, "w") as archive:

@@ -36,21 +36,23 @@ def _scale(text):
 
 def add_pose(parser):
     """Options --body_frame and --min_max of an argument parser."""
-    parser.add_argument("--body_frame", nargs="*", metavar="JOINT", help="turn every recording so that x runs across the shoulders "
-                        "and y up the spine of its mean pose; the origin is the first spine, unless --center says another. Four "
-                        "joints, hip, neck, left and right shoulder (names or numbers), where the layout does not name them")
+    parser.add_argument("--body_frame", nargs="*", metavar="JOINT", help="turn every recording so that x runs across the "
+                        "shoulders and y up the spine of its mean pose; the origin is the first spine, unless --center says "
+                        "another. Four joints, if the layout does not name them: hip, neck, left and right shoulder")
     parser.add_argument("--min_max", action="store_true", help="stretch every axis of every recording to -1 .. 1, as supervised "
                         "methods do on NW-UCLA; the size of the body is lost")
 
 
 def pose(center, body_frame, names, num_joints):
-    """(origin, axes) for `row` from --center and --body_frame, joints by names in `names` (or None) or numbers. Raises ValueError."""
+    """(origin, axes) for `row` from --center and --body_frame: joints as names of `names` (or None), or as numbers.
+
+    Raises ValueError."""
     origin = None if center is None else joint_index(center, names, num_joints)
     if body_frame is None:
         return origin, None
     words = body_frame or BODY_FRAME
     if len(words) != len(BODY_FRAME):
-        raise ValueError(f"--body_frame {' '.join(words)}: {len(words)} joints instead of four: hip, neck, left and right shoulder")
+        raise ValueError(f"--body_frame {' '.join(words)}: {len(words)} joints instead of hip, neck, left and right shoulder")
     if not body_frame and not set(BODY_FRAME) <= set(names if names is not None else ()):
         raise ValueError("--body_frame: name the four joints hip, neck, left and right shoulder; this skeleton has none that are "
                          f"called {', '.join(BODY_FRAME)}")  # fmt: skip
