@@ -43,7 +43,7 @@ def windows(recording, num_frames, window):
 
 
 def generate(raw, out, name="bvh", label_pattern=None, table=None, test_groups=(), joints=ALL, end_sites=False, window=WINDOW,
-             target_fps=30.0, up="y", unit=sequences.UNITS["cm"], center=None, body_frame=None, min_max=False,
+             target_fps=30.0, up="y", unit=bvh.UNIT, center=None, body_frame=None, min_max=False,
              strict=False):  # fmt: skip
     """Write out/<name>.npz of the BVH files of a folder or zip; returns its path. The options are those of the command line.
 
@@ -106,7 +106,7 @@ def main():
                         help="cut longer files into equal pieces of at most so many frames; 0: do not")  # fmt: skip
     parser.add_argument("--target_fps", type=float, default=30.0, help="frames per second they are brought to")
     add_up(parser)
-    sequences.add_unit(parser, default=sequences.UNITS["cm"], what="of the files, which do not tell: metres per unit, or")
+    sequences.add_unit(parser, default=bvh.UNIT, what="of the files, which do not tell: metres per unit, or")
     parser.add_argument("--center", metavar="JOINT", help="origin at this joint (name or number) of the first frame, or none; "
                         "default: the middle of the spine of Kinect v1, else the first joint")  # fmt: skip
     sequences.add_pose(parser)

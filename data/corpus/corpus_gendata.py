@@ -71,7 +71,7 @@ def read_bandai(paths, skipped):
 
 
 def _bandai(item):
-    return bvh.load(item[0], joint_names(kinect.LAYOUT), FPS) * sequences.UNITS["cm"]
+    return bvh.load(item[0], joint_names(kinect.LAYOUT), FPS) * bvh.UNIT
 
 
 def read_flat(renamed, test, paths, skipped):

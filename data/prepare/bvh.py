@@ -12,10 +12,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from data.prepare import kinect
-from data.prepare.reading import resampled, upright
+from data.prepare.sequences import UNITS, resampled, upright
 from feeder.skeleton import joint_names
 
 MOST_JOINTS = 1000
+UNIT = UNITS["cm"]  # metres; what most files are in, though none says so
 FRAME_TIMES = 1e-4, 1.0  # seconds
 _CHANNEL = re.compile(r"([xyz])(position|rotation)", re.IGNORECASE)
 

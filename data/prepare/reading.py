@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from data.prepare import doubts
+from data.prepare import doubts, sequences
 from feeder.npz import open_npz
 
 SUFFIXES = (".npy", ".npz", ".mat", ".csv", ".txt")
@@ -106,8 +106,8 @@ class Reading:
             if max(self.joint_order) >= bodies.shape[2]:
                 raise ValueError(f"{where}: {bodies.shape[2]} joints, --joint_order names joint {max(self.joint_order)}, from 0")
             bodies = bodies[:, :, list(self.joint_order)]
-        bodies = upright(bodies, self.up)
-        return bodies if self.fps is None else resampled(bodies, self.fps / self.target_fps)
+        bodies = sequences.upright(bodies, self.up)
+        return bodies if self.fps is None else sequences.resampled(bodies, self.fps / self.target_fps)
 
     def _axes(self, shape, where, mat):
         """Letters of the axes of an array. Raises ValueError if they are not what the rule says."""
@@ -183,30 +183,6 @@ class Reading:
             f"{where}: {shape[1]} numbers a row instead of bodies x joints x coordinates = {sizes['M']} x {joints} x "
             f"{self.numbers}; --row says how many of each{hint}"
         )
-
-
-def upright(bodies, up):
-    """(..., 3) with the axis `up`, 'y' or 'z', along y: as it is, or turned about x. Two coordinates stay as they are."""
-    if up == "y" or bodies.shape[-1] != 3:
-        return bodies
-    x, y, z = np.moveaxis(bodies if bodies.dtype.kind == "f" else bodies.astype(np.float64), -1, 0)
-    return np.stack([x, z, -y], axis=-1)
-
-
-def resampled(bodies, factor):
-    """(M, T, V, C) -> every `factor`-th frame: taken where that is a frame, else between its two neighbours, linearly.
-
-    Where a joint is missing (all zero) in one of the two, the nearer frame counts.
-    """
-    at = np.arange(0, bodies.shape[1] - 1 + 1e-6, factor)
-    before = np.minimum(at.astype(int), bodies.shape[1] - 1)
-    after = np.minimum(before + 1, bodies.shape[1] - 1)
-    share = (at - before)[:, None, None]
-    if np.abs(share - np.round(share)).max(initial=0) < 1e-6:
-        return bodies[:, np.round(at).astype(int)]
-    low, high = bodies[:, before].astype(np.float64), bodies[:, after].astype(np.float64)
-    gone = ~(low.any(axis=-1, keepdims=True) & high.any(axis=-1, keepdims=True))
-    return np.where(gone, np.where(share <= 0.5, low, high), low + share * (high - low))
 
 
 # ---- files --------------------------------------------------------------------------------------------------------------
