@@ -223,7 +223,7 @@ def _own(name, label, joints, layout):
 
 
 def _is_pku(path):
-    """Whether the first line of a text file is one of PKU-MMD's, or none at all."""
+    """Whether the first line of a text file is PKU-MMD's, or none at all."""
     with open(path, encoding="utf-8", errors="replace") as file:
         return len(file.readline(100_000).split()) in (0, 2 * 3 * pku.NUM_JOINTS)
 
