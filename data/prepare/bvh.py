@@ -192,7 +192,7 @@ def _hierarchy(path, lines):
             while keyword == "END" and name in names:
                 name += "_"
             if not name or not name.isprintable() or name in names:
-                raise statements.error(f"the joint's name {name[:40]!r} is " + ("there already" if name in names else "empty"))
+                raise statements.error(f"the joint's name {name[:40]!r} is " + ("there already" if name in names else "no text"))
             if statements.next() != ["{"]:
                 raise statements.error(f"no {{ after {name[:40]!r}")
             if len(names) == MOST_JOINTS:
@@ -223,7 +223,7 @@ def _channels(statements, words):
     """[(kind, axis), ...] of the words after CHANNELS: their number, and as many names."""
     found = [_CHANNEL.fullmatch(word) for word in words[1:]]
     if not words or not words[0].isdecimal() or int(words[0]) != len(found):
-        raise statements.error(f"CHANNELS {' '.join(words)[:60]}: not a number and as many channels")
+        raise statements.error(f"{' '.join(words)[:60]!r} instead of the number of CHANNELS and as many names")
     for word, match in zip(words[1:], found, strict=True):
         if not match:
             raise statements.error(f"unknown channel {word[:40]!r}; known are Xposition to Zrotation")
