@@ -15,7 +15,7 @@ import torch
 import torch.nn.functional as F
 
 from util import distributed, published, weights
-from util.files import replace, sha256, written_aside
+from util.files import bare_name, replace, sha256, written_aside
 from util.options import DEFAULT_METHOD, GROUPS, OPTIONS
 from util.values import convert, shown
 
@@ -218,7 +218,7 @@ def describe(content, path):
     """
     made_with, known = settings(content, path), content.get("encoder") or {}
     if stage(content) == "pretrain":
-        dataset = Path(made_with.get("data_path") or "").stem.lower() or None
+        dataset = bare_name(made_with.get("data_path") or "").lower() or None
         known = recipe({"dataset": dataset, "method": architecture(content)} | made_with | sizes(content, path))
     identity = {"path": str(path), "sha256": sha256(path), "format": "ours" if "config" in content else "released"}
     identity |= {"stage": stage(content), "epoch": content.get("epoch")}
