@@ -43,7 +43,7 @@ def main(argv=None):
 
     def evaluation_of(model, heads):
         features = fixed(model.eval(), test)
-        return Evaluation(heads.to(device), test_loader(features, args, device), device, args.enable_amp, test.source)
+        return Evaluation(heads, test_loader(features, args, device), device, args.enable_amp, test.source)
 
     if args.eval:
         return run.evaluate_checkpoint(args, device, test, lambda model, *source: evaluation_of(

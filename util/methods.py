@@ -93,7 +93,8 @@ def classifier(args, data, num_classes):
 
 
 def heads(args, data, num_classes, model, path=None, content=None):
-    """The Heads of a linear probe's model: its own and, for every other read-out, one with the weights it would begin with alone.
+    """The Heads of a linear probe's model: its own and, for every other read-out, one with the weights it would begin with alone,
+    on the model's device.
 
     content: the checkpoint at `path`, from which the others are taken; one of a release, or of before there were any, has none.
     Raises ValueError naming it for others that are not of this model.
@@ -109,6 +110,7 @@ def heads(args, data, num_classes, model, path=None, content=None):
                 made[name].load_state_dict(told[name])
             except (RuntimeError, TypeError, AttributeError) as error:
                 raise ValueError(f"{path}: heads: {name}: {' '.join(str(error).split())}") from error
+        made[name].to(next(model.parameters()).device)
     return Heads(made)
 
 
