@@ -77,8 +77,8 @@ def load(path):
             content["epoch"] = convert(OPTIONS["epochs"], content["epoch"], path)
         except ValueError:
             _warn(f"warning: {path}: epoch: {shown(content.pop('epoch'))} is not a whole number; left out")
-    for key, kind in (("config", dict), ("data", dict), ("epoch", int)):
-        if (key != "data" or "config" in content) and not isinstance(content.get(key, kind()), kind):
+    for key, kind in (("config", dict), ("data", dict), ("heads", dict), ("epoch", int)):
+        if (key not in ("data", "heads") or "config" in content) and not isinstance(content.get(key, kind()), kind):
             raise ValueError(f"{path}: {key} is not what a checkpoint has there")
     content["model"] = {k.removeprefix("module."): v for k, v in content["model"].items()}
     return content
