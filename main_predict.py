@@ -6,7 +6,6 @@ python main_predict.py --checkpoint output/pretrain/checkpoint-399.pth a_folder 
 
 import argparse
 import sys
-from dataclasses import replace
 from functools import partial
 from itertools import islice
 from pathlib import Path
@@ -19,14 +18,13 @@ from util import answers, checkpoint, display, distributed, run, trained
 from util.files import write_text, written_aside
 
 LONG = 300  # frames; no action of the project's data sets is longer
-PERSON = 1.7  # metres; how large a body is in the data sets that the project knows
 
 
 def build_parser():
     parser = argparse.ArgumentParser(description="Which action it is: class names and probabilities for recordings.")
     parser.add_argument("inputs", nargs="+", metavar="INPUT", help="NTU .skeleton, PKU-MMD skeleton .txt, NW-UCLA .json, .npy "
-                        "or .npz of (T, V, 3) or (M, T, V, 3), own .txt or .csv, x_test of a prepared .npz, PYSKL's .pkl; or a "
-                        "folder of these")
+                        "or .npz of (T, V, 3) or (M, T, V, 3), own .txt or .csv, x_test of a prepared .npz, PYSKL's .pkl, "
+                        ".bvh; or a folder of these")
     parser.add_argument("--checkpoint", required=True, metavar="FILE", help="linear probe or fine-tuned model, ours or released; "
                         "with --features a pre-training, too")
     parser.add_argument("--features", type=Path, metavar="NPZ", help="write what the encoder makes of each recording or window")
@@ -44,7 +42,8 @@ def build_parser():
                         "in the training data, or 'none' (default: as the training data, or their name, say)")
     parser.add_argument("--axes", choices=sense.AXES, help="order of an array's axes, where its shape does not tell: M bodies, T "
                         "frames, V joints, C coordinates")
-    sequences.add_unit(parser, default=None, what="of arrays and rows, if not that of the training data (else m)")
+    sequences.add_unit(parser, default=None, what="of arrays and rows, if not that of the training data (else m); of "
+                        ".bvh, if neither that nor cm")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N [auto]")
     parser.add_argument("--batch_size", type=int, default=32, help="recordings or windows at a time [32]")
     parser.add_argument("--quiet", action="store_true", help="answers and errors alone")
@@ -71,12 +70,7 @@ def main(argv=None):
     names = class_names(args.names, recipe, data, classes) if judges else []
     model = trained.classifier(content, args.checkpoint, made_with, data).to(device) if judges else None
     encoder = trained.encoder(content, args.checkpoint, data).to(device) if args.features else None
-    recipe = placed(recipe, args.center, data).with_copies(data.num_bodies, data.second_body)
-    unit, ours = args.unit or data.unit or 1.0, recipe.num_joints is not None
-    flat = (False if ours else None) if data.coordinates is None else data.coordinates == 2
-    size = None if args.unit else data.body_size or (PERSON if ours else None)  # who gives a unit knows it
-    preparation = inputs.Preparation(recipe, data.num_joints, data.num_bodies, unit, data.coordinates, flat, size, args.axes,
-                                     data.how)  # fmt: skip
+    preparation = inputs.as_trained(data, recipe, args.center, args.unit, args.axes)
     about, lines = describe(args.checkpoint, content, made_with, data, preparation, classes, bool(names))
     if not args.quiet:
         print(*lines, sep="\n", file=sys.stderr)
@@ -120,20 +114,6 @@ def class_names(path, recipe, data, classes):
             raise ValueError(f"{path}: {len(names)} class names, the classifier knows {classes} classes")
         return names
     return known.class_names(recipe, classes) if data.class_names is None else data.class_names
-
-
-def placed(recipe, center, data):
-    """The recipe, with the origin that --center says or else the training data say, and with their axes, if they do."""
-    joint = data.center if center is None else -1
-    if center not in (None, "none"):
-        joint = sequences.joint_index(center, data.joint_names, data.num_joints)
-    if joint is None and data.body_frame is None and not data.min_max:
-        return recipe
-    origin = None if joint is None or joint < 0 else joint
-    name = data.joint_names[origin] if data.joint_names and origin is not None else origin
-    about = [known.AS_IS if origin is None else f"origin at joint {name} of the first frame"]
-    about += ["axes of the body's mean pose"] * (data.body_frame is not None) + ["every axis from -1 to 1"] * bool(data.min_max)
-    return replace(recipe, place=partial(known.place_told, origin, data.body_frame, data.min_max), about=", ".join(about))
 
 
 def cut(args, preparation, found, failed):

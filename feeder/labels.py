@@ -6,7 +6,8 @@ import numpy as np
 
 
 def read(arrays, key, path, told_names=None):
-    """(classes (N,) int64, how many classes there are, class names or None) of y_<key> in `arrays`; without labels -1, 0, None.
+    """(classes (N,) int64, how many classes there are, class names or None) of y_<key> in `arrays`; without labels -1, 0 and
+    told_names.
 
     One-hot (N, K) and numbers (N,) say nothing of names: these are `told_names`, the file's class_names. Texts (N,) are names
     themselves; their order is that of told_names, else that of the different texts of both splits, sorted (as numbers where all
@@ -14,7 +15,7 @@ def read(arrays, key, path, told_names=None):
     """
     own = f"y_{key}"
     if own not in arrays:
-        return np.full(len(arrays[f"x_{key}"]), -1), 0, None
+        return np.full(len(arrays[f"x_{key}"]), -1), 0, told_names
     there = {name: _column(arrays[name]) for name in ("y_train", "y_test") if name in arrays}
     where, y = f"{path}: {own}", there[own]
     if len({array.dtype.kind in "US" for array in there.values()}) > 1:

@@ -2,6 +2,7 @@
 
     python scripts/visualize.py --checkpoint output/pretrain/checkpoint-399.pth --dataset ntu60_xsub
         [--split test] [--samples 0 5 17 | --names NAME ...] [--out FOLDER] [--seed 0]
+    python scripts/visualize.py --checkpoint output/finetune/checkpoint-99.pth --recording walk.bvh
 
 Of a pre-training: the moving body, what the mask hides, what is predicted, motion intensity. Of a linear probe or a fine-tuned
 model: the moving body, and which joints decided. Other options are those of the checkpoint's main_*.py, for example --data_path
@@ -11,14 +12,17 @@ or --mask_ratio; what is not said is as in the checkpoint. See docs/visualize.md
 import argparse
 import re
 import sys
+import tempfile
 from pathlib import Path
 
 import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from data.prepare import inputs, known  # noqa: E402
 from data.prepare.facts import class_name  # noqa: E402
-from util import checkpoint, config, methods, run  # noqa: E402
+from data.prepare.npz import Split, write_dataset  # noqa: E402
+from util import checkpoint, config, methods, run, trained  # noqa: E402
 from util.files import bare_name, written_aside  # noqa: E402
 from util.logging import say  # noqa: E402
 from util.options import GROUPS, OPTIONS  # noqa: E402
@@ -49,6 +53,28 @@ def options(path, more=()):
             else:
                 words += [f"--{name}", *map(str, value if isinstance(value, list) else [value])]
     return config.parse(stage, [*words, *more]), content
+
+
+def prepared(recording, path, folder):
+    """Path of an npz in `folder` whose test set is what a file of any kind holds, prepared as the training data of a checkpoint.
+
+    Raises what inputs.expand, inputs.find and trained.skeleton raise.
+    """
+    content = checkpoint.load(path)
+    told = checkpoint.settings(content, path)
+    data, classes = trained.skeleton(content, path, told), checkpoint.num_classes(content)
+    recipe = known.recipe(told.get("data_path"), data.num_joints, classes)
+    preparation = inputs.as_trained(data, recipe)
+    names, rows = [], []
+    for file in inputs.expand(recording):
+        for name, load in inputs.find(file, preparation):
+            rows.append(load().whole())
+            names.append(Path(name).name.removesuffix(file.suffix))
+    class_names = data.class_names or (known.class_names(recipe, classes) if classes else None)
+    npz = Path(folder) / "recording.npz"
+    write_dataset(npz, {"test": Split(names, None, rows, names)}, max(map(len, rows)), 0, data.num_joints, data.num_bodies, "",
+                  joint_names=data.joint_names, parents=data.above, class_names=class_names or None)  # fmt: skip
+    return npz
 
 
 def load(args, content, path, data):
@@ -86,7 +112,9 @@ def classified(model, drawn, source, args, data, label):
     found = explain.saliency(model, drawn.x, getattr(args, "t_patch_size", 1), moving=args.input_stream == "motion")
     best, p = int(found.probability.argmax()), found.probability
     truth = f"true: {class_name(data, label)}" + (f", {100 * p[label]:.0f} %" if label != best and label < len(p) else "")
-    verdict = f"Predicted: {class_name(data, best)}, {100 * p[best]:.0f} % · {'correct' if label == best else truth}"
+    verdict = f"Predicted: {class_name(data, best)}, {100 * p[best]:.0f} %"
+    if label >= 0:
+        verdict += f" · {'correct' if label == best else truth}"
     overlay = pictures.saliency_overlay(drawn, found, class_name(data, best))
     return {"saliency": (pictures.saliency_figure(drawn, source, found, verdict), overlay)}
 
@@ -117,12 +145,23 @@ def main(argv=None):
     which = parser.add_mutually_exclusive_group()
     which.add_argument("--samples", nargs="+", type=int, metavar="ROW", help="rows of the split (default: three, spread evenly)")
     which.add_argument("--names", nargs="+", help="names of sequences")
+    parser.add_argument("--recording", metavar="FILE", help="instead of a prepared data set: a recording of any kind that "
+                        "main_predict.py takes, such as .bvh or .skeleton, prepared as the training data were")
     parser.add_argument("--out", type=Path, help="folder for the pictures (default: beside the checkpoint, NAME-pictures)")
     parser.add_argument("--seed", type=int, default=0, help="of the mask (default: 0)")
     o, more = parser.parse_known_args(argv)
+    if o.recording and o.split != "test":
+        parser.error("--split chooses in a prepared data set, --recording is a file of its own")
+    with tempfile.TemporaryDirectory() as folder:
+        if o.recording:
+            more = [*more, "--data_path", str(prepared(o.recording, o.checkpoint, folder))]
+        show(o, more)
 
+
+def show(o, more):
+    """Draw what the options `o` of the command line say; more: those of the checkpoint's main."""
     args, content = options(o.checkpoint, [*more, "--seed", str(o.seed)])
-    data, shown = feeders(args, o.split)
+    data, shown = feeders(args, o.split, False if o.recording else None)
     model = load(args, content, o.checkpoint, data)
     epoch = f", epoch {content['epoch'] + 1}" if "epoch" in content else ""
     method = {"mamp": "MAMP", "umurl": "UmURL", "skeletonmae": "SkeletonMAE*"}[
@@ -147,7 +186,7 @@ def main(argv=None):
         elif model is not None:
             drawings |= classified(model, drawn, source, args, data, label)
         name = re.sub(r"[^\w.+-]+", "_", drawn.title.split(" · ")[0])[:100].lstrip(".")
-        folder = out / f"{o.split}-{row}-{name}"
+        folder = out / (f"recording-{name}" if o.recording else f"{o.split}-{row}-{name}")
         say(f"{drawn.title}: {folder}: {', '.join(write(folder, drawn, source, drawings))}")
 
 

@@ -71,10 +71,11 @@ def _has_run(folder):
     return log.is_file() and log.stat().st_size > 0
 
 
-def feeder(args, split, augment):
+def feeder(args, split, augment, labelled=None):
     """Feeder of 'train' or 'test' with the options' crop; `augment` means random crops and rotations.
 
-    With val_groups, 'test' is what they hold out of the training set.
+    With val_groups, 'test' is what they hold out of the training set. labelled: whether labels are wanted; default: in every
+    stage but the pre-training.
     """
     train = split == "train"
     seed = getattr(args, "subset_seed", 0)
@@ -92,7 +93,7 @@ def feeder(args, split, augment):
         data_ratio=getattr(args, "data_ratio", 1.0) if train else 1.0,
         subset_seed=seed + distributed.rank() if getattr(args, "subset", "") == "released" else seed,
         val_groups=args.val_groups,
-        labelled=args.stage != "pretrain",
+        labelled=args.stage != "pretrain" if labelled is None else labelled,
     )
 
 

@@ -41,10 +41,10 @@ class Sample:
         return np.repeat(values, len(self.joints) // len(values), axis=0)
 
 
-def feeders(args, split):
-    """Feeders of what the model sees, and of the joints, which are drawn."""
+def feeders(args, split, labelled=None):
+    """Feeders of what the model sees, and of the joints, which are drawn. labelled: see run.feeder."""
     joints = argparse.Namespace(**{**vars(args), "input_stream": "joint"})
-    return tuple(run.feeder(o, split, augment=False) for o in (args, joints))
+    return tuple(run.feeder(o, split, False, labelled) for o in (args, joints))
 
 
 def rows(data, samples=None, names=None):

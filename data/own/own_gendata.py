@@ -1,22 +1,17 @@
 """One's own recordings: from a folder or npz of sequences with a table, or from flat npz files, to one npz (docs/data.md)."""
 
-import json
-import re
 import sys
-from collections import Counter
 from pathlib import Path
 
 import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from data.prepare import batch, cli, doubts, recordings, sequences
-from data.prepare.npz import Split, write_dataset
+from data.prepare import batch, cli, dataset, recordings, sequences
 from data.prepare.reading import Reading, add_options
 from feeder.skeleton import LAYOUTS
 
 HERE = Path(__file__).resolve().parent
-SIDES = ("train", "test")
 
 
 def collect(raws, table, pattern, offset_key, reading, skipped):
@@ -37,126 +32,19 @@ def collect(raws, table, pattern, offset_key, reading, skipped):
     if pattern is not None:
         if table is not None or not raw.is_dir():
             raise ValueError(f"{raw}: --label_pattern is for the files of a folder, instead of a table")
-        found, remarks = recordings.from_pattern(raw, pattern, reading)
+        found, remarks = recordings.from_pattern(raw, pattern, recordings.files_in(raw), reading.read)
         return found, recordings.Skeleton(), remarks
     table = table or (raw if raw.is_dir() else raw.parent) / recordings.TABLE
     if not table.is_file():
         raise FileNotFoundError(f"{table}: no such table (columns name,label,split,group); write it, name it with --labels, or "
                                 "take labels from file names with --label_pattern")  # fmt: skip
-    found, remarks = recordings.from_table(raw, table, reading, skipped)
+    if raw.is_dir():
+        files = [file for file in recordings.files_in(raw) if file.resolve() != table.resolve()]
+        sources = recordings.of_files(raw, files, reading.read)
+    else:
+        sources = recordings.of_npz(raw, reading)
+    found, remarks = recordings.from_table(raw, table, sources, skipped)
     return found, recordings.Skeleton(), remarks
-
-
-def side(recording, group_key, test_groups):
-    """'train' or 'test'. Raises ValueError if the recording does not say which."""
-    if test_groups:
-        if group_key is None:
-            raise ValueError(f"{recording.where}: has no field group or subject for --test_groups; name one with --group_key")
-        return "test" if recording.fields[group_key] in test_groups else "train"
-    word = recording.fields.get("split")
-    if word not in SIDES:
-        raise ValueError(f"{recording.where}: {recording.name!r}: split " + (f"{word!r} is neither train nor test" if word else
-                         "is missing; it is train or test, or --test_groups says which groups are test"))  # fmt: skip
-    return word
-
-
-def classes(labels):
-    """[(label, ...)] -> {label: class from 0}: the different labels in order, as numbers where all of them are numbers."""
-    different = set(labels)
-    numeric = [all(re.fullmatch(r"-?\d+", label[i]) for label in different) for i in range(len(labels[0]))]
-    ordered = sorted(different, key=lambda label: [int(x) if n else x for x, n in zip(label, numeric, strict=True)])
-    return {label: i for i, label in enumerate(ordered)}
-
-
-def examine(source, found, label_keys, group_key, test_groups, skeleton, skipped, remarks=()):
-    """Read every recording once: [(recording, (label, side, group, T, M, V, C)), ...] of those that can be used, and `Looks`.
-
-    remarks go to `skipped` after what is wrong with recordings. Raises ValueError naming `source` if there are none.
-    """
-    facts, names, looks, doubtful = [], {}, Looks(skeleton), []
-    expected = skeleton.num_joints()
-
-    def fact(recording):
-        if recording.name in names:
-            raise ValueError(f"{recording.where}: {recording.name!r} is the name of {names[recording.name]}, too")
-        if len(recording.name) > sequences.MAX_NAME:
-            raise ValueError(f"{recording.where}: its name is longer than {sequences.MAX_NAME} characters")
-        label = tuple(recording.fields[key] for key in label_keys)
-        if not all(label):
-            raise ValueError(f"{recording.where}: {recording.name!r}: has no label")
-        which, group = side(recording, group_key, test_groups), recording.fields.get(group_key) or recording.name
-        try:
-            bodies = load(recording)
-        except doubts.Doubt as error:
-            doubtful.append(error)
-            raise
-        if expected and bodies.shape[2] != expected:
-            raise ValueError(f"{recording.where}: {bodies.shape[2]} joints, the skeleton has {expected}")
-        names[recording.name] = recording.where
-        looks.add(recording.where, bodies)
-        num_bodies, num_frames, *shape = bodies.shape
-        return label, which, group, num_frames, num_bodies, *shape
-
-    for recording, result in batch.each(fact, found, "reading", skipped):
-        facts.append((recording, result))
-    for remark in remarks:
-        skipped.add(remark)
-    if not facts:
-        reason = f"; the first: {skipped.reasons[0]}" if skipped.reasons else ""
-        raise ValueError(f"{source}: no recording can be used{reason}")
-    if len(doubtful) > len(facts):
-        share = f"{len(doubtful)} of {len(found)} recordings look misread, so the others may be, too"
-        raise ValueError(f"{source}: {share}; the first: {doubtful[0]}")
-    most = Counter(result[5:] for _, result in facts).most_common(1)[0][0]
-    for recording, result in facts:
-        if result[5:] != most:
-            skipped.add(f"{recording.where}: {result[5]} joints x {result[6]} coordinates, most have {most[0]} x {most[1]}")
-    return [(recording, result) for recording, result in facts if result[5:] == most], looks
-
-
-class Looks:
-    """How large the bodies of all recordings are and how their bones are, of which the whole data set is doubted."""
-
-    def __init__(self, skeleton):
-        self.skeleton, self.sizes, self.trees, self.changing = skeleton, [], [], []
-
-    def add(self, where, bodies):
-        self.sizes.append(doubts.extent(bodies))
-        if self.skeleton.parents is not None and bodies.shape[3] == 3:
-            tree, change = doubts.bones(bodies, self.skeleton.parents)
-            self.trees.append(tree)
-            self.changing += [where] * bool(change > doubts.CHANGE)
-
-    def size(self):
-        return float(np.median(self.sizes))
-
-    def lines(self, unit, dims):
-        """Warnings. Raises ValueError if the bones are not those of the layout."""
-        lines = [doubts.unit(self.size(), unit)] if dims == 3 else []
-        if self.trees and (tree := np.median(self.trees)) > doubts.WRONG_TREE:
-            layout = self.skeleton.layout
-            line = f"bones are {tree:.1f} times as long as the shortest that join these joints, so the joints have another order"
-            if layout:
-                raise ValueError(f"--layout {layout}: {line}; --joint_order puts them right, --no_checks takes them as they are")
-            lines.append(f"{line} than 'parents' says")
-        if self.changing:
-            count, all_of_them = len(self.changing), len(self.sizes)
-            lines.append(
-                f"{count} of {all_of_them} recordings have bones that change their length {doubts.CHANGE} times or more: "
-                f"perhaps misread; the first: {self.changing[0]}"
-            )
-        return list(filter(None, lines))
-
-
-def load(recording):
-    """(M, T, V, C) of a recording, what is empty left out. Raises ValueError naming it."""
-    try:
-        return sequences.seen(recording.load())
-    except doubts.Doubt:
-        raise
-    except ValueError as error:
-        known = str(error).startswith(recording.where)
-        raise ValueError(str(error) if known else f"{recording.where}: {error}") from error
 
 
 def generate(raws, out, name="own", table=None, label_pattern=None, offset_key="offset", label_keys=("label",), group_key=None,
@@ -177,7 +65,7 @@ def generate(raws, out, name="own", table=None, label_pattern=None, offset_key="
     try:
         found, theirs, remarks = collect(raws, table, label_pattern, offset_key, reading, skipped)
         path, skeleton = Path(out) / f"{name}.npz", skeleton or theirs
-        _write(raws[0], path, found, skeleton, label_keys, group_key, test_groups, unit,
+        dataset.write(raws[0], path, found, skeleton, label_keys, group_key, test_groups, unit,
                (center, body_frame, min_max), reading, skipped, remarks)
         skipped.write(Path(out) / "raw_data" / "skipped.txt")
         return path
@@ -185,63 +73,6 @@ def generate(raws, out, name="own", table=None, label_pattern=None, offset_key="
         if skipped.reasons:
             skipped.write(Path(out) / "raw_data" / "skipped.txt")
         raise
-
-
-def _write(source, path, found, skeleton, label_keys, group_key, test_groups, unit, pose, reading, skipped, remarks):
-    """Write the npz `path` of recordings."""
-    fields = set.intersection(*(set(recording.fields) for recording in found)) if found else set()
-    group_key = group_key or next((key for key in ("group", "subject") if key in fields), None)
-    for key in (*label_keys, *filter(None, [group_key])):
-        if found and key not in fields:
-            raise ValueError(f"{source}: no field {key!r}; there are {', '.join(sorted(fields))}")
-    if absent := set(test_groups) - {recording.fields[group_key] for recording in found if group_key}:
-        raise ValueError(f"--test_groups {sorted(absent)[0]}: no recording is of this group")
-    facts, looks = examine(source, found, label_keys, group_key, test_groups, skeleton, skipped, remarks)
-    center, body_frame, min_max = pose
-    num_joints = facts[0][1][5]
-    origin, axes = sequences.pose(center, body_frame, skeleton.joint_names, num_joints)
-
-    def row(recording):
-        try:
-            return sequences.row(load(recording), unit, origin, axes, min_max)
-        except ValueError as error:
-            raise ValueError(f"{recording.where}: {error}") from error
-
-    if axes is not None:  # not every body has them
-        facts = [fact for fact, _ in batch.each(lambda fact: row(fact[0]), facts, "turning", skipped)]
-        if not facts:
-            raise ValueError(f"{source}: no recording can be turned; the first: {skipped.reasons[-1]}")
-    number = classes([result[0] for _, result in facts])
-    num_bodies, num_frames = max(result[4] for _, result in facts), max(result[3] for _, result in facts)
-    warnings = looks.lines(unit, facts[0][1][6]) if reading.checks else []
-    splits, absent = {}, {}
-    for key in SIDES:
-        here = [(recording, result) for recording, result in facts if result[1] == key]
-        if not here:
-            raise ValueError(f"{source}: no recording that can be used is for {key}")
-        labels = np.array([number[result[0]] for _, result in here])
-        arrays = (row(recording) for recording, _ in here)
-        splits[key] = Split([recording.name for recording, _ in here], labels, arrays, [result[2] for _, result in here])
-        absent[key] = [" ".join(label) for label, i in number.items() if i not in labels]
-    write_dataset(path, splits, num_frames, len(number), num_joints, num_bodies, skeleton.layout,
-                  class_names=np.array([" ".join(label) for label in number]),
-                  joint_names=None if skeleton.layout else skeleton.joint_names,
-                  parents=None if skeleton.layout else skeleton.parents,
-                  center=-1 if origin is None else origin, body_frame=axes, min_max=int(min_max) or None,
-                  body_size=looks.size() * unit if min_max else None, unit=unit, coordinates=facts[0][1][6],
-                  how=json.dumps(reading.plain()) if reading.plain() else None)  # fmt: skip
-    counts = ", ".join(f"{len(splits[key].names):,} {key}" for key in SIDES)
-    notes = [", z is 0"] * (facts[0][1][6] == 2) + ["; no bones: see --layout and --joints"] * (skeleton.parents is None)
-    print(f"{path}: {counts}, {len(number)} classes, up to {num_frames} frames, {num_bodies} bodies, {num_joints} joints",
-          *notes, sep="")  # fmt: skip
-    if list(number) != [(str(i),) for i in range(len(number))]:
-        shown = [f"{i} = {' '.join(label)!r}" for label, i in number.items()]
-        print("  classes:", ", ".join(shown[:4]) + (f", ... {shown[-1]}" if len(shown) > 4 else ""))
-    for key in SIDES:
-        if absent[key]:
-            print(f"  {key} has no sample of {len(absent[key])} classes: {', '.join(absent[key][:10])}")
-    for warning in warnings:
-        print(f"  warning: {warning}")
 
 
 def main():

@@ -5,6 +5,8 @@ Recordings here are (M, T, V, C) in whatever unit; a `Doubt` begins with `where`
 
 import numpy as np
 
+from data.prepare.sequences import UNITS
+
 MOST_BODIES = 10
 USUAL = (15, 20, 25)  # joints of the Kinects and their kin
 LONG = 8  # rows from which on an order in them is no accident
@@ -12,6 +14,8 @@ SWAPPED = 3  # frames are so many times less alike than neighbouring joints; rea
 WRONG_TREE = 1.35  # all bones by the shortest tree; real data sets: 1.03 to 1.15; joints in another order: from 1.5
 CHANGE = 1.75  # longest by shortest of the middle one of the bones; real recordings: up to 1.4
 SMALL, LARGE = 0.1, 10.0  # metres that a body extends over
+STANDING = 0.8, 3.0  # metres that a person extends over who stands, perhaps with raised hands
+CMU = 0.0254 / 0.45  # metres per unit of the BVH files of CMU's motions
 
 
 class Doubt(ValueError):
@@ -107,14 +111,37 @@ def bones(bodies, parents):
 
 def extent(bodies):
     """Largest extent of the first body along an axis, in the median frame, in the unit of the file."""
+    return float(np.median(_boxes(bodies).max(axis=-1)))
+
+
+def extents(bodies):
+    """(C,) extents of the first body along the axes, in the median frame, in the unit of the file."""
+    return np.median(_boxes(bodies), axis=0)
+
+
+def _boxes(bodies):
     x = np.asarray(bodies[0], np.float64)
     x = x[x.any(axis=(1, 2))]
-    return float(np.median((x.max(axis=1) - x.min(axis=1)).max(axis=-1)))
+    return x.max(axis=1) - x.min(axis=1)
 
 
-def unit(size, metres):
-    """What to say of bodies that extend over `size` in units of `metres`, or ''."""
-    if not size or SMALL <= size * metres <= LARGE:
+def unit(size, metres, between=(SMALL, LARGE)):
+    """What to say of bodies that extend over `size` in units of `metres`, or ''; between: metres that are not doubted."""
+    if not size or between[0] <= size * metres <= between[1]:
         return ""
-    fits = [f"--unit {name}" for name, factor in (("mm", 1e-3), ("cm", 1e-2), ("m", 1.0)) if 0.5 <= size * factor <= 3]
+    units = {name: factor for name, factor in UNITS.items() if 0.5 <= size * factor <= 3}
+    if metres in units.values():
+        return ""
+    fits = [f"--unit {name}" for name in units]
+    if STANDING[0] <= size * CMU <= STANDING[1]:
+        fits.append(f"--scale {CMU:.5f}, CMU's unit,")
     return f"a body extends over {size * metres:.3g} m; {fits[0] if fits else '--unit or --scale (metres per unit)'} would fit"
+
+
+def standing(sizes, metres):
+    """Lines about people with the extents (3,) along x, y and z, most of whom stand: which way is up, and their unit."""
+    lines = []
+    if sizes[2] > 1.5 * sizes[1]:
+        _, y, z = sizes * metres
+        lines = [f"bodies extend over {z:.2g} m along z and {y:.2g} m along y: which axis points up, --up says"]
+    return [*lines, unit(sizes.max(), metres, STANDING)]

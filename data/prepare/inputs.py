@@ -1,14 +1,14 @@
 """Recordings to be recognised, out of every kind of file that the project reads, as clips prepared like the training data."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
 import numpy as np
 
-from data.prepare import pku, reading, recordings, sense, sequences
-from data.prepare.known import Recipe
+from data.prepare import bvh, pku, reading, recordings, sense, sequences
+from data.prepare.known import AS_IS, Recipe, place_told
 from data.prepare.reading import Reading
 from data.pyskl import pyskl_gendata as pyskl
 from data.ucla import ucla_gendata as ucla
@@ -28,7 +28,8 @@ class Clip:
 class Preparation:
     """What becomes of a recording. recipe: of the training data; V and M: of the model; unit: metres per unit of arrays and rows;
     coordinates: of a row of a text file, None if data/own or data/pyskl did not make the training data: .txt is PKU-MMD's; flat,
-    size, axes: see data.prepare.sense; how: the training data's files were read, fields of data.prepare.reading.Reading."""
+    size, axes: see data.prepare.sense; how: the training data's files were read, fields of data.prepare.reading.Reading;
+    joint_names: (V,) or None."""
 
     recipe: Recipe
     num_joints: int
@@ -39,6 +40,7 @@ class Preparation:
     size: float | None = None
     axes: str | None = None
     how: dict | None = None
+    joint_names: list | None = None
 
     @property
     def reading(self):
@@ -96,6 +98,33 @@ class Preparation:
             part = persons[:, start : start + window]
             if part.any():
                 yield start, start + part.shape[1], self.rows(part)
+
+
+def as_trained(data, recipe, center=None, unit=None, axes=None):
+    """The `Preparation` of recordings for a model. data: what it knows of its training data, as util.trained.skeleton gives it;
+    recipe: of their name; center, unit, axes: what the user says instead, see main_predict.py. Raises ValueError for a joint
+    that is not one.
+    """
+    recipe = _placed(recipe, center, data).with_copies(data.num_bodies, data.second_body)
+    ours = recipe.num_joints is not None
+    flat = (False if ours else None) if data.coordinates is None else data.coordinates == 2
+    size = None if unit else data.body_size or (sense.PERSON if ours else None)  # who gives a unit knows it
+    return Preparation(recipe, data.num_joints, data.num_bodies, unit or data.unit or 1.0, data.coordinates, flat, size, axes,
+                       data.how, data.joint_names)  # fmt: skip
+
+
+def _placed(recipe, center, data):
+    """The recipe, with the origin that --center says or else the training data say, and with their axes, if they do."""
+    joint = data.center if center is None else -1
+    if center not in (None, "none"):
+        joint = sequences.joint_index(center, data.joint_names, data.num_joints)
+    if joint is None and data.body_frame is None and not data.min_max:
+        return recipe
+    origin = None if joint is None or joint < 0 else joint
+    name = data.joint_names[origin] if data.joint_names and origin is not None else origin
+    about = [AS_IS if origin is None else f"origin at joint {name} of the first frame"]
+    about += ["axes of the body's mean pose"] * (data.body_frame is not None) + ["every axis from -1 to 1"] * bool(data.min_max)
+    return replace(recipe, place=partial(place_told, origin, data.body_frame, data.min_max), about=", ".join(about))
 
 
 def expand(path):
@@ -156,6 +185,17 @@ def _ucla(file, preparation):
     return [_loose(str(file), lambda: ucla.read_sequence(file)[0][None], preparation)]
 
 
+def _bvh(file, preparation):
+    def read():
+        if preparation.joint_names is None:
+            raise ValueError(f"{file}: the model's joints have no names, by which those of a BVH file could be found")
+        how = preparation.reading
+        joints = bvh.load(file, preparation.joint_names, how.target_fps, how.up)[None]
+        return _array(joints, sense.likely_unit(joints, preparation.size, preparation.unit, bvh.UNIT))
+
+    return [_loose(str(file), read, preparation)]
+
+
 def _array(array, unit):
     """(M, T, V, C) of any unit -> (M, T, V, 3) float32 metres. Raises ValueError, without a file name."""
     sequences.seen(array)
@@ -213,5 +253,5 @@ def _pickle(file, preparation):
 
 KINDS = {
     ".skeleton": _skeleton, ".txt": _text, ".csv": _text, ".json": _ucla, ".npy": _npy, ".mat": _npy, ".npz": _npz,
-    ".pkl": _pickle, ".pickle": _pickle,
+    ".pkl": _pickle, ".pickle": _pickle, ".bvh": _bvh,
 }  # fmt: skip

@@ -3,8 +3,8 @@
     python -m data.prepare.inspect FILE
 
 FILE is an npz (docs/data.md), or raw data: an NTU .skeleton file, a PKU-MMD skeleton text file, a NW-UCLA json file, a recording
-of one's own (.npy, .mat, .csv, .txt; read as data/own/own_gendata.py does), or a pickle, as PYSKL's. One sequence is drawn as
-a moving stick figure (GIF) and as a sheet of frames side by side (PNG).
+of one's own (.npy, .mat, .csv, .txt; read as data/own/own_gendata.py does), a .bvh, or a pickle, as PYSKL's. One sequence is
+drawn as a moving stick figure (GIF) and as a sheet of frames side by side (PNG).
 """
 
 import argparse
@@ -59,7 +59,7 @@ def inspect(path, split=None, index=None, name=None, layout=None, **how):
         raise FileNotFoundError(f"{path}: no such file")
     if path.suffix not in KINDS:
         raise ValueError(f"{path}: unknown kind of file {path.suffix!r}; known are .npz, .skeleton (NTU), .txt (PKU-MMD "
-                         "skeletons or your own), .json (NW-UCLA), .npy, .mat, .csv and .pkl")  # fmt: skip
+                         "skeletons or your own), .json (NW-UCLA), .bvh, .npy, .mat, .csv and .pkl")  # fmt: skip
     if path.suffix == ".npz":
         return inspect_npz(path, split, index, name)
     if split is not None or name is not None:
@@ -205,6 +205,12 @@ def inspect_ucla(path):
     return lines, _kinect(path.stem, f"class {label}", joints[:, None], ucla.LAYOUT)
 
 
+def inspect_bvh(path):
+    """As `inspect`, for a BVH file; drawn with its End Sites."""
+    lines, *drawn = inspect_raw.motion(path, MOST_FRAMES)
+    return lines, Sequence(path.stem, "", *drawn)
+
+
 def _kinect(name, label, joints, layout, first=0):
     return Sequence(name, label, joints, skeleton.parents(layout), skeleton.joint_names(layout), first)
 
@@ -217,13 +223,14 @@ def _own(name, label, joints, layout):
 
 
 def _is_pku(path):
-    """Whether the first line of a text file is one of PKU-MMD's, or none at all."""
+    """Whether the first line of a text file is PKU-MMD's, or none at all."""
     with open(path, encoding="utf-8", errors="replace") as file:
         return len(file.readline(100_000).split()) in (0, 2 * 3 * pku.NUM_JOINTS)
 
 
 OWN, PICKLES = (".npy", ".mat", ".csv", ".txt"), (".pkl", ".pickle")
-KINDS = {".npz": inspect_npz, ".skeleton": inspect_skeleton, ".json": inspect_ucla} | dict.fromkeys((*OWN, *PICKLES))
+KINDS = {".npz": inspect_npz, ".skeleton": inspect_skeleton, ".json": inspect_ucla, ".bvh": inspect_bvh}
+KINDS |= dict.fromkeys((*OWN, *PICKLES))
 
 
 def draw(sequence, gif=None, sheet=None, fps=30, view="front", up=None):
@@ -268,8 +275,8 @@ def _file(suffix):
 
 def main():
     parser = argparse.ArgumentParser("python -m data.prepare.inspect", description="What is in a file, and how a sequence looks.")
-    parser.add_argument("file", type=Path, help="npz, .skeleton (NTU), skeleton .txt (PKU-MMD), .json (NW-UCLA), .pkl (PYSKL) or "
-                        "a recording of your own: .npy, .mat, .csv, .txt")  # fmt: skip
+    parser.add_argument("file", type=Path, help="npz, .skeleton (NTU), skeleton .txt (PKU-MMD), .json (NW-UCLA), .bvh, .pkl "
+                        "(PYSKL) or a recording of your own: .npy, .mat, .csv, .txt")  # fmt: skip
     parser.add_argument("--split", choices=("train", "test"), help="of an npz (default: train, or where the name is)")
     parser.add_argument("--index", type=int, help="which sequence is drawn, counted from 0; of a PKU-MMD video: which action")
     parser.add_argument("--name", help="which sequence of an npz is drawn, by name")

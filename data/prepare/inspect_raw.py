@@ -1,11 +1,11 @@
-"""What is in raw files of others: arrays, MATLAB and text files of a recording, and pickles. See data.prepare.inspect."""
+"""What is in raw files of others: arrays, MATLAB, text and BVH files of a recording, and pickles. See data.prepare.inspect."""
 
 from collections import Counter
 from dataclasses import replace
 
 import numpy as np
 
-from data.prepare import doubts, pickles, sequences
+from data.prepare import bvh, doubts, kinect, pickles, sense, sequences
 from data.prepare.facts import Values
 from data.prepare.reading import arrays
 from data.pyskl.pyskl_gendata import check
@@ -65,6 +65,29 @@ def _seen(bodies, layout):
                      f"the shortest that join them) and change their length {change:.2f} times")  # fmt: skip
         layout = layout or (likely if fits else "")
     return lines, joints, layout or ""
+
+
+def motion(path, most):
+    """(lines, the first `most` frames (T, 1, V, 3) in metres, parents, joint names) of a BVH file, End Sites among the joints.
+
+    Its unit is that in which it is most like a person. Raises ValueError naming the file if it cannot be read.
+    """
+    found = bvh.read(path)
+    skeleton, bodies = found.skeleton, found.joints[None]
+    unit = sense.likely_unit(bodies, sense.PERSON, bvh.UNIT, *sequences.UNITS.values(), doubts.CMU)
+    word = next((name for name, metres in sequences.UNITS.items() if metres == unit), f"{unit:.5g} m")
+    joints = (found.joints * unit)[:, None]
+    lines = [f"{path}: BVH recording, {len(joints)} frames, {1 / skeleton.frame_time:.5g} a second, "
+             f"{np.count_nonzero(~skeleton.ends)} joints and {np.count_nonzero(skeleton.ends)} End Sites",
+             f"  joints: {', '.join(name for name, end in zip(skeleton.names, skeleton.ends, strict=True) if not end)}",
+             *Values().add(joints).lines(), f"  unit: {word}, as the size of the body suggests",
+             *(f"  {line}" for line in filter(None, doubts.standing(doubts.extents(bodies), unit)))]  # fmt: skip
+    try:
+        kinect.kinect_v1(found.joints[:1], skeleton.names, skeleton.parents, path)
+        lines.append(f"  --joints {kinect.LAYOUT}: all 20 joints are found or derived")
+    except ValueError as error:
+        lines.append(f"  --joints {kinect.LAYOUT}: {str(error).removeprefix(f'{path}: ')}")
+    return lines, joints[:most], skeleton.parents, tuple(skeleton.names)
 
 
 def pickle(path, layout=None, index=None):

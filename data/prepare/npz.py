@@ -17,7 +17,7 @@ _PADDING_ID = 0xD935  # the extra field that zip tools use for alignment
 
 @dataclass
 class Split:
-    """names: N sample names; labels: (N,) int classes from 0; sequences: N arrays in metres, taken once.
+    """names: N sample names; labels: (N,) int classes from 0, or None; sequences: N arrays in metres, taken once.
 
     A sequence is (T_i, M_i·V·3); bodies it lacks are written as zeros. groups: N names; what is of one group (a performer) stays
     together when samples are held out for validation. valid_frames: (N,) frames that count; None: those whose sum is not 0.
@@ -33,11 +33,11 @@ class Split:
 def write_dataset(path, splits, num_frames, num_classes, num_joints, num_bodies, layout, **extras):
     """Write the npz of one protocol: uncompressed, one sequence in memory at a time.
 
-    splits: {'train': Split, 'test': Split}. num_frames: T, to which all sequences are padded with zeros.
-    Arrays per split: x (N, T, M·V·3) float32, y (N, K) uint8 one-hot, name (N,), group (N,), valid_frames (N,) int32; and
-    num_joints, num_bodies, layout. extras: class_names (K,); joint_names (V,) and parents (V,) of a skeleton that is in no table;
-    center, body_frame, min_max, body_size, unit, coordinates, second_body and how: how raw coordinates became these (docs/data.md).
-    None is left out.
+    splits: {'train': Split, 'test': Split}, or one of them. num_frames: T, to which all sequences are padded with zeros.
+    Arrays per split: x (N, T, M·V·3) float32, y (N, K) uint8 one-hot if there are labels, name (N,), group (N,),
+    valid_frames (N,) int32; and num_joints, num_bodies, layout. extras: class_names (K,); joint_names (V,) and parents (V,) of a
+    skeleton that is in no table; center, body_frame, min_max, body_size, unit, coordinates, second_body and how: how raw
+    coordinates became these (docs/data.md). None is left out.
     """
     path = Path(path)
     with written_aside(path) as file, zipfile.ZipFile(file, "w") as archive:
@@ -48,8 +48,10 @@ def write_dataset(path, splits, num_frames, num_classes, num_joints, num_bodies,
             valid = np.zeros(len(split.names), np.int32)
             pieces = _padded(display.bar(split.sequences, f"{path.name} {key}", len(valid), "seq"), shape, valid)
             _write(file, archive, f"x_{key}", shape, np.float32, pieces)
-            one_hot = np.eye(num_classes, dtype=np.uint8)
-            _write(file, archive, f"y_{key}", (len(valid), num_classes), np.uint8, (one_hot[label] for label in split.labels))
+            if split.labels is not None:
+                one_hot = np.eye(num_classes, dtype=np.uint8)
+                rows = (one_hot[label] for label in split.labels)
+                _write(file, archive, f"y_{key}", (len(valid), num_classes), np.uint8, rows)
             about |= {f"name_{key}": np.array(split.names, dtype=np.str_), f"group_{key}": np.array(split.groups, dtype=np.str_),
                       f"valid_frames_{key}": valid if split.valid_frames is None else np.int32(split.valid_frames)}  # fmt: skip
         for key, value in about.items():

@@ -9,11 +9,11 @@ from pathlib import Path
 
 import numpy as np
 
-from data.prepare import doubts
+from data.prepare import doubts, sequences
 from feeder.npz import open_npz
 
 SUFFIXES = (".npy", ".npz", ".mat", ".csv", ".txt")
-XYZ = "xyz"
+XYZ, UP = "xyz", ("y", "z")
 
 
 @dataclass(frozen=True)
@@ -23,7 +23,8 @@ class Reading:
     form: (M, V, C) of a frame. axes: letters of an array's axes, or of a text file's rows and columns; by default TVC and MTVC,
     of a .mat VCT. columns: letters of the numbers of a joint, such as xyz_ (_ is left out). skip_columns: numbers of the columns
     left out of a row before that. joint_order: joint of the file for every joint. fps, target_fps: frames per second of the
-    file, and after. key: array of a file with several. num_joints: V of the file, if known. checks: refuse what is not plausible.
+    file, and after. up: axis of the file that points up; it becomes y. key: array of a file with several. num_joints: V of the
+    file, if known. checks: refuse what is not plausible.
     """
 
     form: tuple | None = None
@@ -33,6 +34,7 @@ class Reading:
     joint_order: tuple | None = None
     fps: float | None = None
     target_fps: float = 30.0
+    up: str = "y"
     key: str = "joints"
     num_joints: int | None = None
     checks: bool = True
@@ -104,7 +106,8 @@ class Reading:
             if max(self.joint_order) >= bodies.shape[2]:
                 raise ValueError(f"{where}: {bodies.shape[2]} joints, --joint_order names joint {max(self.joint_order)}, from 0")
             bodies = bodies[:, :, list(self.joint_order)]
-        return bodies if self.fps is None else resampled(bodies, self.fps / self.target_fps)
+        bodies = sequences.upright(bodies, self.up)
+        return bodies if self.fps is None else sequences.resampled(bodies, self.fps / self.target_fps)
 
     def _axes(self, shape, where, mat):
         """Letters of the axes of an array. Raises ValueError if they are not what the rule says."""
@@ -180,22 +183,6 @@ class Reading:
             f"{where}: {shape[1]} numbers a row instead of bodies x joints x coordinates = {sizes['M']} x {joints} x "
             f"{self.numbers}; --row says how many of each{hint}"
         )
-
-
-def resampled(bodies, factor):
-    """(M, T, V, C) -> every `factor`-th frame: taken where that is a frame, else between its two neighbours, linearly.
-
-    Where a joint is missing (all zero) in one of the two, the nearer frame counts.
-    """
-    at = np.arange(0, bodies.shape[1] - 1 + 1e-6, factor)
-    before = np.minimum(at.astype(int), bodies.shape[1] - 1)
-    after = np.minimum(before + 1, bodies.shape[1] - 1)
-    share = (at - before)[:, None, None]
-    if np.abs(share - np.round(share)).max(initial=0) < 1e-6:
-        return bodies[:, np.round(at).astype(int)]
-    low, high = bodies[:, before].astype(np.float64), bodies[:, after].astype(np.float64)
-    gone = ~(low.any(axis=-1, keepdims=True) & high.any(axis=-1, keepdims=True))
-    return np.where(gone, np.where(share <= 0.5, low, high), low + share * (high - low))
 
 
 # ---- files --------------------------------------------------------------------------------------------------------------
@@ -283,7 +270,13 @@ def add_options(parser, whole=True):
     if whole:
         add("--fps", type=float, help="frames per second of the recordings, if more than --target_fps")
         add("--target_fps", type=float, default=30.0, help="frames per second they are brought to")
+        add_up(parser)
         add("--no_checks", dest="checks", action="store_false", help="do not refuse what looks misread")
+
+
+def add_up(parser):
+    """Option --up of an argument parser."""
+    parser.add_argument("--up", choices=UP, default=UP[0], help="axis of the recordings that points upwards; it becomes y")
 
 
 def _numbers(text):

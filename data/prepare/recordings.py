@@ -94,13 +94,13 @@ def read_skeleton_file(path):
 # ---- a folder, or an npz of sequences, with a table ----------------------------------------------------------------------
 
 
-def from_table(raw, table, reading, skipped):
-    """(recordings, remarks) of the folder or npz `raw`, in the order of the rows of the CSV file `table` (name, label, ...).
+def from_table(raw, table, sources, skipped):
+    """(recordings, remarks) of the folder, zip or npz `raw`, in the order of the rows of the CSV file `table` (name, label, ...).
 
-    Rows without a sequence, ambiguous and repeated names go to `skipped`; remarks name sequences without a row.
+    sources: of `of_files` or `of_npz`. Rows without a sequence, ambiguous and repeated names go to `skipped`; remarks name
+    sequences without a row.
     """
     raw, table = Path(raw), _existing(table)
-    sources = _of_folder(raw, table, reading) if raw.is_dir() else _of_npz(raw, reading)
     used, recordings = {}, []
     for line, fields in read_table(table, skipped):
         name, where = fields["name"], f"{table}: line {line}"
@@ -121,11 +121,11 @@ def from_table(raw, table, reading, skipped):
     return recordings, [f"{label}: has no row in {table} that can be used" for label in unused]
 
 
-def from_pattern(raw, pattern, reading):
-    """(recordings, remarks) of the folder `raw`: the named groups of a regular expression, found in a file's path below the
-    folder, are its fields. Remarks name the files in which it is not found.
+def from_pattern(raw, pattern, files, read):
+    """(recordings, remarks) of `files` in the folder or zip `raw`: the named groups of a regular expression, found in a file's
+    path below that, are its fields. Remarks name the files in which it is not found.
 
-    Raises ValueError if it is no regular expression with a group 'label', or if nothing fits.
+    read: file -> (M, T, V, C). Raises ValueError if it is no regular expression with a group 'label', or if nothing fits.
     """
     try:
         compiled = re.compile(pattern)
@@ -133,20 +133,19 @@ def from_pattern(raw, pattern, reading):
         raise ValueError(f"--label_pattern {pattern}: no regular expression ({error})") from error
     if "label" not in compiled.groupindex:
         raise ValueError(f"--label_pattern {pattern}: needs a group (?P<label>...), and may have others, such as (?P<group>...)")
-    files = [file for file in sorted(raw.rglob("*")) if file.suffix in SUFFIXES and file.is_file()]
-    paths = [file.relative_to(raw).as_posix() for file in files]
+    paths = [below(file, raw) for file in files]
     stems = [str(Path(path).with_suffix("")) for path in paths]
     recordings, remarks = [], []
     for file, path, stem in zip(files, paths, stems, strict=True):
         if found := compiled.search(path):
             name = stem if stems.count(stem) == 1 else path
-            recordings.append(Recording(str(file), name, found.groupdict(""), partial(reading.read, file)))
+            recordings.append(Recording(str(file), name, found.groupdict(""), partial(read, file)))
         else:
             remarks.append(f"{file}: --label_pattern {pattern} is not found in {path!r}")
     if not recordings:
         first = f"; the first is {paths[0]!r}" if paths else ""
-        kinds = ", ".join(SUFFIXES)
-        raise ValueError(f"{raw}: --label_pattern {pattern} fits none of {len(paths)} files that end in {kinds}{first}")
+        kinds = f" that end in {', '.join(SUFFIXES)}" if not paths else ""
+        raise ValueError(f"{raw}: --label_pattern {pattern} fits none of {len(paths)} files{kinds}{first}")
     return recordings, remarks
 
 
@@ -173,18 +172,28 @@ def read_table(path, skipped):
     return rows
 
 
-def _of_folder(folder, table, reading):
-    """{name with or without suffix: [(file, loader), ...]}"""
+def files_in(folder):
+    """The files below a folder that can be recordings, sorted."""
+    return [file for file in sorted(folder.rglob("*")) if file.suffix in SUFFIXES and file.is_file()]
+
+
+def below(file, raw):
+    """The path of a file, perhaps inside a zip, below the folder or zip `raw`."""
+    return Path(str(file)).relative_to(raw).as_posix()
+
+
+def of_files(raw, files, read):
+    """{name with or without suffix: [(file, loader), ...]} of `files` in the folder or zip `raw`; read: file -> (M, T, V, C)."""
     sources = {}
-    for file in sorted(folder.rglob("*")):
-        if file.suffix in SUFFIXES and file.is_file() and file.resolve() != table.resolve():
-            name, source = file.relative_to(folder), (str(file), partial(reading.read, file))
-            for key in (name.as_posix(), name.with_suffix("").as_posix()):
-                sources.setdefault(key, []).append(source)
+    for file in files:
+        name, source = Path(below(file, raw)), (str(file), partial(read, file))
+        for key in (name.as_posix(), name.with_suffix("").as_posix()):
+            sources.setdefault(key, []).append(source)
     return sources
 
 
-def _of_npz(path, reading):
+def of_npz(path, reading):
+    """As `of_files`, of the arrays of an npz."""
     found = read_npz(_existing(path)).items()
     return {key: [(f"{path}: {key}", partial(reading.understood, array, f"{path}: {key}"))] for key, array in found}
 

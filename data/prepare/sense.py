@@ -8,6 +8,7 @@ from feeder import about
 AXES = ("TVC", "CTV", "MTVC", "CTVM", "TMVC")  # M bodies, T frames, V joints, C coordinates
 WANTED = "wanted is (T, {0}, 3), frames x joints x xyz, or (M, T, {0}, 3) with bodies in front, or (3, T, {0}, M)"
 CROWD = 10  # bodies; no recording has more
+PERSON = 1.7  # metres; how large a body is in the data sets that the project knows
 OTHER_UNIT = 20  # times larger or smaller is no other person but another unit
 
 
@@ -47,6 +48,17 @@ def arranged(array, num_joints, num_bodies, flat=None, axes=None):
 
 def _size(form, array, axis):
     return array.shape[form.index(axis)] if axis in form else 1
+
+
+def likely_unit(persons, size, *units):
+    """Which of the `units`, metres per unit, makes persons (M, T, V, 3) most like those of the training data.
+
+    size: of these in metres; if that is None, the first.
+    """
+    own = np.median(about.sizes(persons)) if persons.any() else 0
+    if size is None or not own:
+        return units[0]
+    return min(units, key=lambda unit: abs(np.log(unit * own / size)))
 
 
 def check(persons, flat=None, size=None, unit=1.0):

@@ -125,6 +125,36 @@ def row(bodies, unit=1.0, origin=None, axes=None, min_max=False):
     return out.reshape(num_frames, -1).astype(np.float32)
 
 
+def upright(bodies, up):
+    """(..., 3) with the axis `up`, 'y' or 'z', along y: as it is, or turned about x. Two coordinates stay as they are."""
+    if up == "y" or bodies.shape[-1] != 3:
+        return bodies
+    x, y, z = np.moveaxis(bodies if bodies.dtype.kind == "f" else bodies.astype(np.float64), -1, 0)
+    return np.stack([x, z, -y], axis=-1)
+
+
+def resampled(bodies, factor):
+    """(M, T, V, C) -> every `factor`-th frame: taken where that is a frame, else between its two neighbours, linearly.
+
+    Where a joint is missing (all zero) in one of the two, the nearer frame counts.
+    """
+    at = np.arange(0, bodies.shape[1] - 1 + 1e-6, factor)
+    before = np.minimum(at.astype(int), bodies.shape[1] - 1)
+    after = np.minimum(before + 1, bodies.shape[1] - 1)
+    share = (at - before)[:, None, None]
+    if np.abs(share - np.round(share)).max(initial=0) < 1e-6:
+        return bodies[:, np.round(at).astype(int)]
+    low, high = bodies[:, before].astype(np.float64), bodies[:, after].astype(np.float64)
+    gone = ~(low.any(axis=-1, keepdims=True) & high.any(axis=-1, keepdims=True))
+    return np.where(gone, np.where(share <= 0.5, low, high), low + share * (high - low))
+
+
+def pieces(num_frames, most):
+    """[(start, end), ...]: the fewest pieces of at most `most` frames, equally long; one of all frames if `most` is 0."""
+    count = -(-num_frames // most) if most else 1
+    return [(i * num_frames // count, (i + 1) * num_frames // count) for i in range(count)]
+
+
 def body_axes(joints, axes):
     """Directions of a body (T, V, 3): (3, 3), a row each for x, y and z, right-handed.
 

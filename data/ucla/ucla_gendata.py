@@ -35,20 +35,7 @@ _NAME = re.compile(r"a\d\d_(s\d\d)_e\d\d_v(\d\d)\.json")
 
 def find_files(raw):
     """The JSON files, sorted by name, of the folder `raw` or inside the zip `raw`: paths with name and read_bytes()."""
-    raw = Path(raw)
-    if raw.is_dir():
-        files = list(raw.glob("*.json"))
-    elif raw.is_file():
-        try:
-            root = zipfile.Path(raw)
-        except zipfile.BadZipFile as error:
-            raise ValueError(f"{raw}: neither a folder nor a complete zip file ({error})") from error
-        names = [name for name in root.root.namelist() if not name.startswith("__MACOSX")]
-        files = [root / name for name in names if name.endswith(".json")]
-    else:
-        raise FileNotFoundError(f"{raw}: no such folder or zip file; give the folder all_sqe or its zip with --raw")
-    if not files:
-        raise FileNotFoundError(f"{raw}: holds no .json file")
+    files = batch.find(raw, ".json", "; give the folder all_sqe or its zip with --raw", deep=False)
     return sorted(files, key=lambda file: file.name)
 
 

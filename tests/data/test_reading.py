@@ -10,7 +10,8 @@ import pytest
 from scipy.io import savemat
 
 from data.prepare import doubts, inputs, known
-from data.prepare.reading import Reading, resampled
+from data.prepare.reading import Reading
+from data.prepare.sequences import resampled
 from feeder.feeder_ntu import Feeder
 from feeder.skeleton import parents
 from util import trained

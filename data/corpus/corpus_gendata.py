@@ -1,0 +1,174 @@
+"""An open corpus for pre-training: NW-UCLA, Bandai-Namco, UI-PRMD and IntelliRehabDS, as far as they are at hand, as one npz of
+single bodies with the 20 joints of Kinect v1, in metres, 30 frames a second, without labels.
+
+What these sets are tested on is left out (`Source.without`). What was used, how much of it and under which licence stands in the
+npz (sources, licences, counts) and in a text beside it.
+"""
+
+import re
+import sys
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+
+from data.prepare import batch, bvh, cli, kinect, recordings, sequences
+from data.prepare.npz import Split, write_dataset
+from data.ucla import ucla_gendata as ucla
+from feeder import about as told
+from feeder.skeleton import joint_names
+from util.files import write_text
+
+HERE = Path(__file__).resolve().parent
+FPS, WINDOW = 30, 300
+ORIGIN = joint_names(kinect.LAYOUT).index("spine mid")
+
+BANDAI_NAMES = re.compile(r"dataset-\d_(?P<label>.+)_(?P<group>.+)_\d+\.bvh")
+BANDAI_TEST = ("childish", "elderly", "exhausted", "old", "tired", "youthful")  # the styles of age and of tiredness
+UI_PRMD_TEST = ("2", "4", "6", "8", "10")  # subjects
+IRDS_TEST = ("217",)  # subjects
+# UI-PRMD calls Kinect v2's joints otherwise. By its bones "neck" is 0.03 m above the shoulders, "head" 0.10 m, "head_tip" 0.25 m;
+# in IntelliRehabDS the spine between the shoulders is 0.03 m above them, the neck 0.09 m, the head 0.23 m.
+UI_PRMD_JOINTS = {"spine": "spine mid", "neck": "spine shoulder", "head": "neck", "head_tip": "head"}
+
+
+@dataclass(frozen=True)
+class Source:
+    """A set that the corpus may have. read: (paths, skipped) -> [(name, group, joints (T, 20, 3) metres), ...]; without: what is
+    left out, since it is tested on."""
+
+    title: str
+    licence: str
+    paper: str
+    without: str
+    read: Callable
+
+
+def read_ucla(paths, skipped):
+    """NW-UCLA's training views."""
+    files = [file for file in ucla.find_files(paths[0]) if not re.search(r"_v03\.json$", file.name)]
+    for file, (joints, _, view) in batch.each(ucla.read_sequence, files, "NW-UCLA", skipped):
+        if view in ucla.VIEWS["train"]:
+            yield file.name.removesuffix(".json"), re.search(r"s\d+", file.name)[0], joints
+
+
+def read_bandai(paths, skipped):
+    """Bandai-Namco's training styles; the group is the style, since nobody says who acts."""
+    files = []
+    for file in (file for path in paths for file in batch.find(path, ".bvh")):
+        match = BANDAI_NAMES.fullmatch(file.name)
+        if not match:
+            skipped.add(f"{file}: not a name of the form dataset-1_CONTENT_STYLE_001.bvh")
+        elif match["group"] not in BANDAI_TEST:
+            files.append((file, match["group"]))
+    for (file, group), joints in batch.each(_bandai, files, "Bandai-Namco", skipped):
+        yield file.name.removesuffix(".bvh"), group, joints
+
+
+def _bandai(item):
+    return bvh.load(item[0], joint_names(kinect.LAYOUT), FPS) * bvh.UNIT
+
+
+def read_flat(renamed, test, paths, skipped):
+    """Flat npz files of Kinect v2's joints, in 0.1 mm, but for the subjects `test`."""
+    for path in paths:
+        found, skeleton = recordings.from_flat(path, "joints_tenth_mm")
+        names = [renamed.get(str(name), str(name)) for name in skeleton.joint_names]
+        found = [recording for recording in found if recording.fields["subject"] not in test]
+
+        def load(recording, names=names, skeleton=skeleton):
+            joints = sequences.seen(recording.load())[0] * 1e-4
+            return kinect.kinect_v1(joints, names, skeleton.parents, recording.where)
+
+        for recording, joints in batch.each(load, found, Path(path).stem, skipped):
+            yield recording.name, recording.fields["subject"], joints
+
+
+SOURCES = {
+    "ucla": Source("NW-UCLA Multiview Action3D", "for research, no grant to pass it on",
+                   "Wang et al., Cross-view Action Modeling, Learning and Recognition, CVPR 2014", "view 3", read_ucla),
+    "bandai": Source("Bandai-Namco Research Motiondataset 1 and 2", "CC BY-NC 4.0",
+                     "Kobayashi et al., Motion Capture Dataset for Practical Use of AI-based Motion Editing and Stylization",
+                     f"styles {', '.join(BANDAI_TEST)}", read_bandai),
+    "ui_prmd": Source("UI-PRMD, Kinect", "PDDL (public domain)",
+                      "Vakanski et al., A Data Set of Human Body Movements for Physical Rehabilitation Exercises, Data 2018",
+                      f"subjects {', '.join(UI_PRMD_TEST)}", partial(read_flat, UI_PRMD_JOINTS, UI_PRMD_TEST)),
+    "irds": Source("IntelliRehabDS", "CC BY 4.0",
+                   "Miron et al., IntelliRehabDS (IRDS), A Dataset of Physical Rehabilitation Movements, Data 2021",
+                   f"subject {', '.join(IRDS_TEST)}", partial(read_flat, {}, IRDS_TEST)),
+}  # fmt: skip
+
+
+def generate(out, paths, name="corpus", window=WINDOW, body_frame=False, min_max=False, strict=False):
+    """Write out/<name>.npz of {key of SOURCES: paths}, with what was done to the coordinates in its name; returns its path.
+
+    window: longer sequences are cut into pieces of at most so many frames; 0: they stay whole. body_frame, min_max: of every
+    piece, see data.prepare.sequences.row. Unusable files are left out and listed in out/raw_data/skipped.txt; with `strict` the
+    first one is a ValueError.
+    """
+    skipped, names, groups, rows, sizes, used = batch.Skipped(strict), [], [], [], [], {}
+    joints_of = joint_names(kinect.LAYOUT)
+    axes = sequences.pose(None, [], joints_of, len(joints_of))[1] if body_frame else None
+    for key, given in paths.items():
+        for own, group, joints in SOURCES[key].read(given, skipped):
+            parts = sequences.pieces(len(joints), window)
+            for begin, end in parts:
+                name_of = f"{key}/{own}" + f"_{begin}_{end}" * (len(parts) > 1)
+                try:
+                    row = sequences.row(joints[None, begin:end], origin=ORIGIN, axes=axes, min_max=min_max)
+                except ValueError as error:
+                    skipped.add(f"{name_of}: {error}")
+                    continue
+                names.append(name_of)
+                groups.append(f"{key}/{group}")
+                rows.append(row)
+                sizes.append(np.median(told.sizes(joints[begin:end])))
+        used[key] = SOURCES[key]
+    counts = Counter(name.split("/")[0] for name in names)
+    if absent := [key for key in used if not counts[key]]:
+        raise ValueError(f"{paths[absent[0]][0]}: nothing of {SOURCES[absent[0]].title} can be used"
+                         + (f"; the first: {skipped.reasons[0]}" if skipped.reasons else ""))  # fmt: skip
+    path, num_frames = Path(out) / f"{name}{'_body' * body_frame}{'_minmax' * min_max}.npz", max(map(len, rows))
+    about = {"center": ORIGIN, "body_frame": axes, "min_max": int(min_max) or None, "unit": 1.0, "coordinates": 3,
+             "body_size": float(np.median(sizes)) if min_max else None,
+             "sources": np.array([f"{each.title}: {each.paper}" for each in used.values()]),
+             "licences": np.array([each.licence for each in used.values()]),
+             "counts": np.array([counts[key] for key in used])}  # fmt: skip
+    write_dataset(path, {"train": Split(names, None, rows, groups)}, num_frames, 0, len(joints_of), 1, kinect.LAYOUT,
+                  **about)  # fmt: skip
+    lines = [f"{key}: {counts[key]:,} sequences of {each.title} without {each.without}; licence: {each.licence}; {each.paper}"
+             for key, each in used.items()]  # fmt: skip
+    write_text(path.with_suffix(".txt"), "".join(f"{line}\n" for line in lines))
+    print(f"{path}: {len(rows):,} sequences, up to {num_frames} frames", *lines, sep="\n  ")
+    skipped.write(Path(out) / "raw_data" / "skipped.txt")
+    return path
+
+
+def main():
+    parser = cli.parser("An open corpus for pre-training, of what is at hand (docs/data.md, 'An open corpus').", out=HERE)
+    parser.add_argument("--ucla", type=Path, nargs=1, metavar="RAW", help="NW-UCLA's folder all_sqe or its zip")
+    parser.add_argument("--bandai", type=Path, nargs="+", metavar="RAW", help="folders or zips of Bandai-Namco's BVH files")
+    parser.add_argument("--ui_prmd", type=Path, nargs="+", metavar="NPZ", help="flat npz files of UI-PRMD's Kinect recordings")
+    parser.add_argument("--irds", type=Path, nargs="+", metavar="NPZ", help="flat npz files of IntelliRehabDS")
+    parser.add_argument("--name", default="corpus", help="what the npz is called")
+    parser.add_argument("--window", type=int, default=WINDOW, metavar="FRAMES",
+                        help="cut what is longer into pieces of at most so many; 0: do not")  # fmt: skip
+    parser.add_argument("--body_frame", action="store_true", help="turn every sequence so that x runs across the shoulders and y "
+                        "up the spine of its mean pose: ..._body")  # fmt: skip
+    parser.add_argument("--min_max", action="store_true", help="stretch every axis of every sequence to -1 .. 1: ..._minmax")
+    args = vars(parser.parse_args())
+    paths = {key: paths for key in SOURCES if (paths := args.pop(key))}
+    if not paths:
+        parser.error(f"nothing to build it of; give at least one of --{', --'.join(SOURCES)}")
+    if args["window"] < 0:
+        parser.error(f"--window {args['window']}: frames, or 0")
+    generate(args.pop("out"), paths, **args)
+
+
+if __name__ == "__main__":
+    cli.run(main)

@@ -1,0 +1,275 @@
+"""BVH, the text format of motion capture: a hierarchy of joints and the channels of every frame, as positions of joints.
+
+The conventions are those of Biovision's format: a joint's rotation is the product of its rotation channels in the order in which
+they are listed, R = R_1 · R_2 · R_3 for column vectors, in degrees; position channels, on whatever joint, replace the OFFSET.
+"""
+
+import re
+import zipfile
+import zlib
+from dataclasses import dataclass
+
+import numpy as np
+
+from data.prepare import kinect
+from data.prepare.sequences import UNITS, resampled, upright
+from feeder.skeleton import joint_names
+
+MOST_JOINTS = 1000
+UNIT = UNITS["cm"]  # metres; what most files are in, though none says so
+FRAME_TIMES = 1e-4, 1.0  # seconds
+_CHANNEL = re.compile(r"([xyz])(position|rotation)", re.IGNORECASE)
+
+
+@dataclass
+class Hierarchy:
+    """names: of the V joints, parents before children; an End Site is called after its parent, NAME_end. parents: (V,) int64, the
+    root its own. ends: (V,) bool, End Sites. offsets: (V, 3). channels: of every joint [(kind 'position' or 'rotation', axis
+    0 .. 2), ...]. frames, frame_time (seconds): of the motion. begin: number of the line of the first frame, from 0.
+    """
+
+    names: list
+    parents: np.ndarray
+    ends: np.ndarray
+    offsets: np.ndarray
+    channels: list
+    frames: int
+    frame_time: float
+    begin: int
+
+    def step(self, target_fps):
+        """Frames of the file from one to the next at `target_fps`. A Frame Time is rounded: 0.0333333 s are 30 a second."""
+        step = 1 / (self.frame_time * target_fps)
+        whole = max(1, round(step))
+        return whole if abs(step / whole - 1) < 1e-3 else step
+
+
+@dataclass
+class Motion:
+    """joints: (T, V, 3) positions in the unit of the file, End Sites included; skeleton: its `Hierarchy`."""
+
+    joints: np.ndarray
+    skeleton: Hierarchy
+
+
+def read(path):
+    """The `Motion` of a file, a path or one inside a zip. Raises ValueError in one line naming file and line."""
+    lines = _lines(path)
+    skeleton = _hierarchy(path, lines)
+    return Motion(positions(skeleton, _values(path, lines, skeleton)), skeleton)
+
+
+def load(path, names, target_fps=30.0, up="y"):
+    """Joints (T, V, 3) of a file in its unit, those with `names` (V,); those of Kinect v1 are found, see data.prepare.kinect.
+
+    target_fps: frames are taken where they are, else between two of them, linearly. up: axis that points up in the file; it
+    becomes y. Raises ValueError as `read`, or if a joint is missing.
+    """
+    motion = read(path)
+    own = motion.skeleton.names
+    if set(names) <= set(own):
+        joints = motion.joints[:, [own.index(name) for name in names]]
+    elif list(names) == list(joint_names(kinect.LAYOUT)):
+        joints = kinect.kinect_v1(motion.joints, own, motion.skeleton.parents, path)
+    else:
+        missing = next(name for name in names if name not in own)
+        raise ValueError(f"{path}: has no joint {missing!r}; it has {', '.join(own)[:300]}")
+    return resampled(upright(joints, up)[None], motion.skeleton.step(target_fps))[0]
+
+
+def parents_among(skeleton, names):
+    """(len(names),) int64: of the joints with `names`, the nearest above that is one of them, else the joint itself."""
+    chosen = [skeleton.names.index(name) for name in names]
+    above = []
+    for joint in chosen:
+        at = joint
+        while skeleton.parents[at] != at:
+            at = skeleton.parents[at]
+            if at in chosen:
+                break
+        above.append(chosen.index(at if at in chosen else joint))
+    return np.array(above)
+
+
+def header(path):
+    """The `Hierarchy` of a file, whose frames are not read. Raises as `read`."""
+    return _hierarchy(path, _lines(path))
+
+
+def positions(skeleton, values):
+    """Forward kinematics: (T, channels) of degrees and lengths -> (T, V, 3)."""
+    joints = np.empty((len(values), len(skeleton.names), 3))
+    turns = [np.eye(3)] * len(skeleton.names)  # of every joint, (T, 3, 3), in the world
+    column = 0
+    for joint, (above, channels) in enumerate(zip(skeleton.parents, skeleton.channels, strict=True)):
+        place, turn = np.tile(skeleton.offsets[joint], (len(values), 1)), np.eye(3)
+        for kind, axis in channels:
+            if kind == "position":
+                place[:, axis] = values[:, column]
+            else:
+                turn = turn @ _rotation(axis, np.radians(values[:, column]))
+            column += 1
+        if above == joint:
+            joints[:, joint], turns[joint] = place, turn
+        else:
+            joints[:, joint] = joints[:, above] + (turns[above] @ place[..., None])[..., 0]
+            turns[joint] = turns[above] @ turn
+    return joints
+
+
+def _rotation(axis, angle):
+    """(T,) radians about x, y or z (0 .. 2) -> (T, 3, 3)."""
+    turn = np.zeros((len(angle), 3, 3))
+    i, j = (axis + 1) % 3, (axis + 2) % 3
+    turn[:, axis, axis] = 1
+    turn[:, i, i] = turn[:, j, j] = np.cos(angle)
+    turn[:, j, i] = np.sin(angle)
+    turn[:, i, j] = -turn[:, j, i]
+    return turn
+
+
+# ---- the text -----------------------------------------------------------------------------------------------------------
+
+
+def _lines(path):
+    try:
+        return path.read_bytes().decode("utf-8-sig").splitlines()
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{path}: not text, so no BVH file ({error.reason} at byte {error.start})") from error
+    except (zipfile.BadZipFile, zlib.error) as error:
+        raise ValueError(f"{path}: damaged inside its zip ({error})") from error
+
+
+class _Statements:
+    """The words of a hierarchy, statement by statement: braces stand alone wherever they are written."""
+
+    def __init__(self, path, lines):
+        self.path, self.line = path, 0
+        self._all = (
+            (number, part.split())
+            for number, line in enumerate(lines, 1)
+            for part in re.split(r"([{}])", line)
+            if part.strip()
+        )
+
+    def next(self):
+        self.line, words = next(self._all, (None, None))
+        if words is None:
+            raise ValueError(f"{self.path}: ends before its MOTION; a brace or the rest of the file is missing")
+        return words
+
+    def error(self, text):
+        return ValueError(f"{self.path}: line {self.line}: {text}")
+
+    def numbers(self, words, count, what):
+        """`count` finite numbers."""
+        try:
+            values = [float(word) for word in words]
+        except ValueError:
+            values = []
+        if len(values) != count or not np.isfinite(values).all():
+            raise self.error(f"{' '.join(words)[:40]!r} instead of {what}")
+        return values
+
+
+def _hierarchy(path, lines):
+    statements = _Statements(path, lines)
+    if [word.upper() for word in statements.next()] != ["HIERARCHY"]:
+        raise ValueError(f"{path}: does not begin with HIERARCHY, so no BVH file")
+    names, parents, ends, offsets, channels = [], [], [], [], []
+    open_joints = []
+    while True:
+        words = statements.next()
+        keyword = words[0].upper()
+        if keyword in ("ROOT", "JOINT", "END"):
+            if (keyword == "ROOT") != (not open_joints):
+                raise statements.error(f"{keyword} {'inside' if open_joints else 'outside'} of a joint's braces")
+            if keyword == "ROOT" and names:
+                raise statements.error("a second ROOT; a file of one body is read")
+            if open_joints and ends[open_joints[-1]]:
+                raise statements.error("an End Site has no joints below it")
+            name = f"{names[open_joints[-1]]}_end" if keyword == "END" else " ".join(words[1:])
+            while keyword == "END" and name in names:
+                name += "_"
+            if not name or not name.isprintable() or name in names:
+                raise statements.error(f"the joint's name {name[:40]!r} is " + ("there already" if name in names else "no text"))
+            if statements.next() != ["{"]:
+                raise statements.error(f"no {{ after {name[:40]!r}")
+            if len(names) == MOST_JOINTS:
+                raise statements.error(f"more than {MOST_JOINTS} joints")
+            parents.append(open_joints[-1] if open_joints else 0)
+            open_joints.append(len(names))
+            names.append(name)
+            ends.append(keyword == "END")
+            offsets.append(None)
+            channels.append([])
+        elif keyword == "}" and open_joints:
+            joint = open_joints.pop()
+            if offsets[joint] is None:
+                raise statements.error(f"{names[joint]!r} has no OFFSET")
+        elif keyword == "OFFSET" and open_joints:
+            offsets[open_joints[-1]] = statements.numbers(words[1:], 3, "the three numbers of an OFFSET")
+        elif keyword == "CHANNELS" and open_joints and not ends[open_joints[-1]]:
+            channels[open_joints[-1]] = _channels(statements, words[1:])
+        elif keyword == "MOTION" and names and not open_joints:
+            break
+        else:
+            hint = "; a brace is missing" if keyword == "MOTION" and open_joints else ""
+            raise statements.error(f"{' '.join(words)[:40]!r} is not expected here{hint}")
+    return Hierarchy(names, np.array(parents), np.array(ends), np.array(offsets), channels, *_motion(statements))
+
+
+def _channels(statements, words):
+    """[(kind, axis), ...] of the words after CHANNELS: their number, and as many names."""
+    found = [_CHANNEL.fullmatch(word) for word in words[1:]]
+    if not words or not words[0].isdecimal() or int(words[0]) != len(found):
+        raise statements.error(f"{' '.join(words)[:60]!r} instead of the number of CHANNELS and as many names")
+    for word, match in zip(words[1:], found, strict=True):
+        if not match:
+            raise statements.error(f"unknown channel {word[:40]!r}; known are Xposition to Zrotation")
+    channels = [(match[2].lower(), "xyz".index(match[1].lower())) for match in found]
+    if len(set(channels)) < len(channels):
+        raise statements.error("a channel stands twice")
+    return channels
+
+
+def _motion(statements):
+    """(frames, frame time, line of the first frame) of the two statements after MOTION."""
+    words = " ".join(statements.next())
+    count = re.fullmatch(r"Frames\s*:\s*(\d+)", words, re.IGNORECASE)
+    if not count or not int(count[1]):
+        raise statements.error(f"{words[:40]!r} instead of Frames: and how many there are")
+    words = " ".join(statements.next())
+    time = re.fullmatch(r"Frame\s*Time\s*:\s*(\S+)", words, re.IGNORECASE)
+    seconds = statements.numbers([time[1] if time else words], 1, "Frame Time: and seconds")[0]
+    if not FRAME_TIMES[0] <= seconds <= FRAME_TIMES[1]:
+        raise statements.error(f"a Frame Time of {seconds:g} s; plausible are {FRAME_TIMES[0]:g} to {FRAME_TIMES[1]:g} s")
+    return int(count[1]), seconds, statements.line
+
+
+def _values(path, lines, skeleton):
+    """(T, channels) of the lines of frames."""
+    width = sum(map(len, skeleton.channels))
+    rows = [(number, line.split()) for number, line in enumerate(lines[skeleton.begin :], skeleton.begin + 1)]
+    rows = [(number, words) for number, words in rows if words]
+    for number, words in rows:
+        if len(words) != width:
+            raise ValueError(f"{path}: line {number}: {len(words)} values, the hierarchy has {width} channels")
+    if len(rows) != skeleton.frames:
+        raise ValueError(f"{path}: {len(rows)} frames, Frames: says {skeleton.frames}")
+    try:
+        values = np.array([words for _, words in rows], np.float64)
+    except ValueError:
+        values = np.array([[_number(word) for word in words] for _, words in rows])
+    wrong = np.argwhere(~(np.abs(values) <= np.finfo(np.float32).max))
+    if len(wrong):
+        number, words = rows[wrong[0][0]]
+        raise ValueError(f"{path}: line {number}: value {wrong[0][1] + 1}, {words[wrong[0][1]][:40]!r}, is not a finite number")
+    return values
+
+
+def _number(word):
+    try:
+        return float(word)
+    except ValueError:
+        return np.nan
