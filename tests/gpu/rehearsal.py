@@ -100,7 +100,7 @@ class Rehearsal(TorchDispatchMode):
 
 
 def is_ours(path):
-    """Whether a source file is the project's own: no test, and no library, though scripts/environment.sh installs these in .venv."""
+    """Whether a source file is our own: no test, and no library, though scripts/environment.sh installs these in .venv."""
     return path.is_relative_to(ROOT) and path.relative_to(ROOT).parts[0] != "tests" and "site-packages" not in path.parts
 
 
