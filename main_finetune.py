@@ -18,7 +18,7 @@ def main(argv=None):
     args, device = run.start("finetune", argv)
     test = test_loader(run.feeder(args, "test", augment=False), args, device)
     if args.eval:
-        return run.evaluate_checkpoint(args, device, test)
+        return run.evaluate_checkpoint(args, device, test, lambda model, *_: Evaluation(model, test, device, args.enable_amp))
 
     data = run.feeder(args, "train", augment=True)
     model = methods.classifier(args, data, data.num_classes)

@@ -1,4 +1,5 @@
-"""Linear probe: a linear classifier on the frozen encoder; without --finetune, on a random encoder.
+"""Linear probe: a linear classifier on the frozen encoder; without --finetune, on a random encoder. For every read-out of the
+encoder's output one is trained, all from the same pass: --readout says which is the headline.
 
 torchrun --nproc_per_node 2 main_linprobe.py --dataset ntu60_xsub --finetune output/pretrain/checkpoint-399.pth
 """
@@ -15,12 +16,12 @@ from util.training import find_resumed, fit
 
 
 class Features:
-    """Pooled features (N, D) and labels (N,) in place of sequences, for util.loader (see feeder.batch)."""
+    """Read-outs {name: (N, D')} and labels (N,) in place of sequences, for util.loader (see feeder.batch)."""
 
     in_memory = True
 
-    def __init__(self, features, labels, device):
-        self.features, self.label = features.to(device), labels
+    def __init__(self, read_outs, labels, device):
+        self.read_outs, self.label = {name: features.to(device) for name, features in read_outs.items()}, labels
 
     def __len__(self):
         return len(self.label)
@@ -30,14 +31,23 @@ class Features:
         return (indices,), self.label[indices], indices
 
     def make(self, indices):
-        return self.features[indices]
+        return {name: features[indices] for name, features in self.read_outs.items()}
 
 
 def main(argv=None):
     args, device = run.start("linprobe", argv)
     test = test_loader(run.feeder(args, "test", augment=False), args, device)
+
+    def fixed(model, loader):
+        return Features(*outputs(model.read_outs, loader, device, args.enable_amp), device)
+
+    def evaluation_of(model, heads):
+        features = fixed(model.eval(), test)
+        return Evaluation(heads, test_loader(features, args, device), device, args.enable_amp, test.source)
+
     if args.eval:
-        return run.evaluate_checkpoint(args, device, test)
+        return run.evaluate_checkpoint(args, device, test, lambda model, *source: evaluation_of(
+            model, methods.heads(args, test.source, checkpoint.num_classes(source[1]), model, *source)))  # fmt: skip
 
     if args.subset == "released" and args.data_ratio < 1 and not args.augment and distributed.world_size() > 1:
         raise ValueError("subset released: every process has its own samples, but features that are computed once are shared "
@@ -49,24 +59,25 @@ def main(argv=None):
     if resumed:  # its encoder, too, before features are computed with it
         checkpoint.load_model(model, *resumed)
     model.freeze_encoder().to(device)
+    heads = methods.heads(args, data, data.num_classes, model, *resumed or ())
     labels = run.labelled(args, data)
     source = args.finetune or (resumed and resumed[0]) or "random weights"
     say(f"{labels} labelled sequences, frozen encoder from {source}{run.read_out(args)}")
 
-    model.eval()
+    evaluation = evaluation_of(model, heads)
+    if args.augment:
+        samples, read_outs = data, torch.no_grad()(model.read_outs)
+    else:  # nothing in front of the heads changes between epochs
+        samples, read_outs = fixed(model, test_loader(data, args, device)), lambda features: features
 
-    def fixed(loader):
-        return Features(*outputs(model.pooled, loader, device, args.enable_amp), device)
+    def loss_of(heads, x, label):
+        own, *others = (F.cross_entropy(logits, label) for logits in heads(read_outs(x)).values())
+        return own + sum(loss - loss.detach() for loss in others)  # the headline's value, the gradients of all
 
-    evaluation = Evaluation(model.classifier, test_loader(fixed(test), args, device), device, args.enable_amp, test.source)
-    trained, samples = model, data
-    if not args.augment:  # nothing in front of the head changes between epochs
-        trained, samples = model.classifier, fixed(test_loader(data, args, device))
-    optimizer = torch.optim.SGD(model.classifier.parameters(), lr=args.lr, momentum=args.momentum, weight_decay=args.weight_decay)
+    optimizer = torch.optim.SGD(heads.parameters(), lr=args.lr, momentum=args.momentum, weight_decay=args.weight_decay)
     result = fit(
-        args, device, model, data, train_loader(samples, args, device), optimizer, trained=trained,
-        loss_of=lambda model, x, label: F.cross_entropy(model(x), label),
-        evaluate=evaluation, encoder=encoder,
+        args, device, model, data, train_loader(samples, args, device), optimizer, loss_of, evaluation, heads, encoder,
+        beside=lambda: {"heads": heads.beside()},
     )  # fmt: skip
     run.report(args, "linear probe", result, evaluation, labels=labels)
 

@@ -11,7 +11,7 @@ from util.files import written_aside
 from util.loader import test_loader
 from util.logging import say, tell
 from util.metrics import accuracy, nearest, vote
-from util.predictions import Predictions, class_names, draw
+from util.predictions import Predictions, beside, class_names, draw
 
 
 def main(argv=None):
@@ -23,10 +23,20 @@ def main(argv=None):
     model = methods.classifier(args, data, data.num_classes)
     encoder = run.load_encoder(args, model)
     model.to(device).eval()
-    (gallery, gallery_labels), (queries, labels) = (
-        outputs(model.pooled, test_loader(split, args, device), device, args.enable_amp)
+    (galleries, gallery_labels), (queries_of, labels) = (
+        outputs(model.read_outs, test_loader(split, args, device), device, args.enable_amp)
         for split in splits.values()
     )
+
+    def judge(name):
+        found = gallery_labels[nearest(galleries[name], queries_of[name], min(max(args.k, 5), len(data)))]
+        votes = vote(found[:, : args.k], data.num_classes)
+        acc5 = 100.0 * (found[:, :5] == labels[:, None]).any(1).double().mean().item()
+        return votes, {"test_acc1": accuracy(votes, labels)[0], "test_acc5": acc5, "test_samples": len(labels)}
+
+    own, *others = model.readouts
+    gallery, queries, (votes, result) = galleries[own], queries_of[own], judge(own)
+    result |= beside({name: judge(name)[1] for name in others})
     if args.save_features and distributed.is_main():
         arrays = {"x_train": gallery, "y_train": gallery_labels, "x_test": queries, "y_test": labels}
         arrays["class_names"] = class_names(data)
@@ -34,14 +44,11 @@ def main(argv=None):
         with written_aside(args.save_features) as file:
             np.savez(file, **{key: np.asarray(value) for key, value in arrays.items()})
         say(f"features: {args.save_features}")
-    found = gallery_labels[nearest(gallery, queries, min(max(args.k, 5), len(gallery)))]
-    votes, drawn = vote(found[:, : args.k], data.num_classes), draw(len(queries))
-    acc1 = accuracy(votes, labels)[0]
-    acc5 = 100.0 * (found[:, :5] == labels[:, None]).any(1).double().mean().item()
-    result = {"test_acc1": acc1, "test_acc5": acc5, "test_samples": len(labels)}
-    tell(f"retrieval: top-1 {acc1:.2f} %, right class among the 5 nearest {acc5:.2f} %, {len(labels)} queries "
-        f"({run.about(args)['evaluated_on']}), cosine {args.k}-NN among {len(gallery)}{run.read_out(args)}, "
-        f"{args.input_stream} stream, encoder from {args.finetune or 'random weights'}")  # fmt: skip
+    tell(f"retrieval: top-1 {result['test_acc1']:.2f} %, right class among the 5 nearest {result['test_acc5']:.2f} %, "
+        f"{len(labels)} queries ({run.about(args)['evaluated_on']}), cosine {args.k}-NN among {len(gallery)}"
+        f"{run.read_out(args, result)}, {args.input_stream} stream, "
+        f"encoder from {args.finetune or 'random weights'}")  # fmt: skip
+    drawn = draw(len(queries))
     predictions = Predictions(votes.numpy(), labels.numpy(), queries[drawn].numpy(), drawn)
     run.finish(args, predictions, splits["test"], encoder=encoder, labels=len(gallery), last=result)
 

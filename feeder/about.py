@@ -44,7 +44,7 @@ def _joint_names(value, num_joints):
 
 def _number(value):
     array = np.asarray(value)
-    if array.size != 1 or array.dtype.kind not in "biuf":
+    if array.size != 1 or array.dtype.kind not in "iuf":
         raise ValueError
     return float(array.item())
 

@@ -9,7 +9,7 @@ from torch import nn
 
 
 class CrossAttention(nn.Module):
-    """Queries (B, Q, D) gather from tokens (B, K, D) -> (B, Q, D)."""
+    """Queries (B, Q, D), or (1, Q, D) the same for every body, gather from tokens (B, K, D) -> (B, Q, D)."""
 
     def __init__(self, dim, num_heads, qkv_bias, attn_drop, proj_drop):
         super().__init__()
@@ -18,8 +18,8 @@ class CrossAttention(nn.Module):
         self.proj, self.proj_drop = nn.Linear(dim, dim), nn.Dropout(proj_drop)
 
     def forward(self, queries, tokens):
-        b, _, dim = queries.shape
-        q = self.q(queries).view(b, -1, self.num_heads, dim // self.num_heads).transpose(1, 2)
+        b, _, dim = tokens.shape
+        q = self.q(queries).expand(b, -1, -1).reshape(b, -1, self.num_heads, dim // self.num_heads).transpose(1, 2)
         k, v = self.kv(tokens).view(b, -1, 2, self.num_heads, dim // self.num_heads).permute(2, 0, 3, 1, 4)
         dropped = self.attn_drop if self.training else 0.0
         found = F.scaled_dot_product_attention(q, k, v, dropout_p=dropped, scale=self.scale)
@@ -27,7 +27,7 @@ class CrossAttention(nn.Module):
 
 
 class CrossBlock(vision_transformer.Block):
-    """timm's pre-norm ViT block with cross-attention in place of self-attention: (B, Q, D), (B, K, D) -> (B, Q, D)."""
+    """timm's pre-norm ViT block with cross-attention in place of self-attention: (B or 1, Q, D), (B, K, D) -> (B, Q, D)."""
 
     def __init__(self, dim, num_heads, qkv_bias, attn_drop, proj_drop, **block):
         super().__init__(dim, num_heads, proj_drop=proj_drop, **block)

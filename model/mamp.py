@@ -170,12 +170,17 @@ class MAMP(Encoder):
             tokens = block(tokens)
         return self.predict(tokens)
 
-    def forward_queries(self, latent, asked):
-        """decoders 'query' and 'cross': latent (N·M, L_keep, D) -> pred (N·M, P, F·C) of the places asked (N·M, P), out of Q."""
-        queries = (self.decoder_temp_embed + self.decoder_pos_embed).flatten(0, 2)  # (Q, D), index = segment·V + v
+    def forward_queries(self, latent, asked=None):
+        """decoders 'query' and 'cross': latent (N·M, L_keep, D) -> pred (N·M, P, F·C) of the places asked (N·M, P), out of Q.
+
+        asked None: all Q, and until they have seen a body the queries are computed once.
+        """
+        queries = (self.decoder_temp_embed + self.decoder_pos_embed).flatten(1, 2)  # (1, Q, D), index = segment·V + v
         if self.decoder == "cross":
-            queries = queries + self.mask_token[0]
-        queries, visible = nn.functional.embedding(asked, queries), self.decoder_embed(latent)
+            queries = queries + self.mask_token
+        if asked is not None:
+            queries = nn.functional.embedding(asked, queries[0])
+        visible = self.decoder_embed(latent)
         for block in self.decoder_blocks:
             queries = block(queries, visible)
         return self.predict(queries)
@@ -187,12 +192,10 @@ class MAMP(Encoder):
             return self.decoder_pred(tokens.float())
 
     def places_to_ask(self, mask, num_hidden):
-        """What is predicted, (N·M, P) out of Q. 'query': all; 'cross': a random share of each body's hidden tokens.
+        """What 'cross' predicts, (N·M, P) out of L: a random share of each body's hidden tokens, in eval mode all.
 
         mask: (N·M, L) with num_hidden ones in each row.
         """
-        if self.decoder == "query":
-            return torch.arange(self.decoder_temp_embed.shape[1] * self.num_joints, device=mask.device).expand(len(mask), -1)
         share = self.predict_ratio if self.training else 1
         order = mask + torch.rand_like(mask)  # at least 1 where hidden, below 1 where visible
         return order.topk(max(1, int(share * num_hidden)), dim=1).indices
@@ -240,11 +243,14 @@ class MAMP(Encoder):
         if self.decoder == "self":
             pred = self.forward_decoder(latent, ids_restore)
             loss = self.forward_loss(compared[0], pred, mask, *compared[1:])
+        elif self.decoder == "query":
+            pred = self.forward_queries(latent)
+            loss = self.forward_loss(compared[0], pred, torch.ones_like(pred[..., 0]), *compared[1:])
         else:
             asked = self.places_to_ask(mask, mask.shape[1] - latent.shape[1])
             answers = self.forward_queries(latent, asked)
             target, *weight = (take(values, asked) for values in compared)
-            loss = self.forward_loss(target, answers, torch.ones_like(target[..., 0]), *weight)
+            loss = self.forward_loss(target, answers, torch.ones_like(answers[..., 0]), *weight)
             everywhere = asked.unsqueeze(-1).expand_as(answers)
             pred = torch.zeros_like(compared[0], dtype=answers.dtype).scatter(1, everywhere, answers)
         if self.skip_empty_bodies and self.training:

@@ -11,6 +11,7 @@ from torch import nn
 
 from model.coordinates import SkeleEmbed
 from model.freezable import Freezable
+from model.probe import look
 
 LayerNorm = partial(nn.LayerNorm, eps=1e-5)
 READOUTS = ("mean", "per_joint")
@@ -148,6 +149,11 @@ class Encoder(nn.Module):
         return tokens.reshape(n, m, self.num_segments, self.num_joints, self.dim_feat)
 
 
+def read_out(features, name):
+    """(N, M, T', V, D) -> 'mean' over bodies, segments and joints (N, D); 'per_joint' (N, V·D): the joints side by side."""
+    return features.mean((1, 2, 3)) if name == "mean" else features.mean((1, 2)).flatten(1)
+
+
 class LinearHead(nn.Module):
     """Linear probe: pooled features (N, D) or, per joint, (N, V·D) -> logits (N, K)."""
 
@@ -160,12 +166,12 @@ class LinearHead(nn.Module):
         """Put the probe's BatchNorm (affine=False, eps 1e-6) in front: head.fc.0 is the norm, head.fc.1 the linear map."""
         self.fc = nn.Sequential(nn.BatchNorm1d(self.fc.in_features, affine=False, eps=1e-6), self.fc)
 
-    def pool(self, features):
-        """(N, M, T', V, D) -> (N, D): mean over bodies, segments and joints; or (N, V·D): the joints side by side."""
-        return features.mean((1, 2, 3)) if self.readout == "mean" else features.mean((1, 2)).flatten(1)
+    def look(self, features):
+        """Logits, and what the last linear map sees."""
+        return look(self.fc, read_out(features, self.readout))
 
     def forward(self, features):
-        return self.fc(self.pool(features))
+        return self.fc(read_out(features, self.readout))
 
 
 class FinetuneHead(nn.Module):
@@ -179,9 +185,14 @@ class FinetuneHead(nn.Module):
         self.relu = nn.ReLU()
         self.fc2 = nn.Linear(hidden_dim, num_classes)
 
-    def forward(self, features):
+    def look(self, features):
+        """Logits (N, K), and what the last linear map sees, (N, hidden_dim)."""
         x = self.dropout(features).mean(2).flatten(2).mean(1)
-        return self.fc2(self.relu(self.bn(self.fc1(x))))
+        seen = self.relu(self.bn(self.fc1(x)))
+        return self.fc2(seen), seen
+
+    def forward(self, features):
+        return self.look(features)[0]
 
 
 class Transformer(Freezable, Encoder):
@@ -211,9 +222,23 @@ class Transformer(Freezable, Encoder):
         """What the linear probe trains: pooled features -> logits (N, num_classes)."""
         return self.head.fc
 
+    @property
+    def readouts(self):
+        """Names of the linear probe's read-outs, its own first."""
+        return sorted(READOUTS, key=lambda name: name != self.head.readout)
+
+    def read_outs(self, x):
+        """(N, C, T, V, M) -> all read-outs of one pass, the probe's own first: {'mean': (N, D), 'per_joint': (N, V·D)}."""
+        features = self.forward_features(x)
+        return {name: read_out(features, name) for name in self.readouts}
+
     def pooled(self, x):
-        """(N, C, T, V, M) -> the linear probe's features, (N, D) or (N, V·D)."""
-        return self.head.pool(self.forward_features(x))
+        """(N, C, T, V, M) -> the linear probe's own features, (N, D) or (N, V·D)."""
+        return read_out(self.forward_features(x), self.head.readout)
+
+    def look(self, x):
+        """Logits (N, num_classes), and what the last linear map sees."""
+        return self.head.look(self.forward_features(x))
 
     def forward(self, x):
         with torch.set_grad_enabled(torch.is_grad_enabled() and not self.frozen):

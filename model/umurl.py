@@ -17,6 +17,7 @@ from torch import nn
 from feeder.tools import bone, mapped, velocity
 from model.coordinates import Linear
 from model.freezable import Freezable
+from model.probe import look
 
 MODALITIES = ("joint", "bone", "motion")
 FEATURES = ("multi", *MODALITIES)
@@ -250,6 +251,19 @@ class UmURLClassifier(Freezable, nn.Module):
     def pooled(self, x):
         """(N, C, T, V, M) -> (N, 2H)."""
         return self.backbone(x, self.features)
+
+    @property
+    def readouts(self):
+        """There is one."""
+        return [self.features]
+
+    def read_outs(self, x):
+        """(N, C, T, V, M) -> {name: (N, 2H)}."""
+        return {self.features: self.pooled(x)}
+
+    def look(self, x):
+        """Logits (N, num_classes), and what the linear map sees."""
+        return look(self.fc, self.pooled(x))
 
     def forward(self, x):
         with torch.set_grad_enabled(torch.is_grad_enabled() and not self.frozen):

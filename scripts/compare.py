@@ -1,10 +1,11 @@
-"""Methods side by side: accuracy, parameters, operations and speed of runs that had the same budget.
+"""Methods side by side: accuracy, parameters, operations and speed of runs that had the same budget; and what costs nothing.
 
     python scripts/compare.py RUN... [--markdown FILE]          scripts/compare.sh makes the runs and calls this
 
-RUNs are folders with pre-trainings, and with linear probes, retrieval and fine-tunings of their encoders or of random ones.
-Prints one Markdown table, a row per method. Runs that are not comparable are refused: other data, labels, seeds, or epochs of
-pre-training or fine-tuning, or an encoder that is not the last one of a pre-training of the same seed among the RUNs.
+RUNs are folders with pre-trainings, with linear probes, retrieval and fine-tunings of their encoders or of random ones, and with
+what scripts/coordinates.py leaves. Prints one Markdown table, a row per method, and says which methods are not better than
+coordinates or their own encoder before training. Runs that are not comparable are refused: other data, labels, seeds, or epochs
+of pre-training or fine-tuning, or an encoder that is not the last one of a pre-training of the same seed among the RUNs.
 """
 
 import argparse
@@ -23,10 +24,16 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from scripts.tables import grid  # noqa: E402
 from util import methods, run  # noqa: E402
 from util.files import write_text  # noqa: E402
-from util.options import DEFAULT_METHOD, OPTIONS  # noqa: E402
-from util.results import PAPER, find, name_of, shown  # noqa: E402
+from util.options import DEFAULT_METHOD, METHODS, OPTIONS  # noqa: E402
+from util.results import COORDINATES, PAPER, find, name_of, shown  # noqa: E402
 
 JUDGED = ("linprobe", "retrieval", "finetune")
+COLUMNS = {  # name: stage and read-out; the last one's name says which share of the labels
+    "linear probe, mean": ("linprobe", "mean"), "linear probe, per joint": ("linprobe", "per_joint"),
+    "1-NN, mean": ("retrieval", "mean"), "1-NN, per joint": ("retrieval", "per_joint"), "fine-tuning": ("finetune", "mean"),
+}  # fmt: skip
+RIDGE, NEAREST = f"{COORDINATES}, ridge", f"{COORDINATES}, 1-NN"
+UNTRAINED = {"mamp": "no pre-training", "umurl": "UmURL's encoder without pre-training"}  # by encoder
 
 
 def main(argv=None):
@@ -48,19 +55,61 @@ def main(argv=None):
 
 def report(results):
     """The comparison as Markdown. Raises ValueError, naming the run, for results that are not comparable."""
-    judged = [result for result in results if result["stage"] in JUDGED]
-    if not judged:
+    judged = [result for result in results if result["stage"] != "pretrain"]
+    if not any(result["stage"] in JUDGED for result in judged):
         raise ValueError("no linear probe, retrieval or fine-tuning among the runs")
     check(results, judged)
     rows = defaultdict(lambda: defaultdict(list))  # method -> stage -> results, by seed
     for result in sorted(results, key=lambda result: result["seed"]):
-        rows[result.method()[0]][result["stage"]].append(result)
-    rows = {name: rows[name] for name in PAPER["methods"] if name in rows}
-    head = ("", "linear probe", "1-NN retrieval", labels_of(judged), "parameters, encoder", "in pre-training", "GFLOP per sample",
-            "samples/s")  # fmt: skip
-    lines = [(name, *(accuracy(stages[stage]) for stage in JUDGED), *cost(stages)) for name, stages in rows.items()]
+        for stage in places(result, labels := share(judged)):
+            rows[result.method()[0]][stage].append(result)
+    rows = {name: rows[name] for name in (*PAPER["methods"], RIDGE, NEAREST) if rows[name].keys() - {"pretrain"}}
+    cells = {name: {column: accuracies(stages[stage], readout) for column, (stage, readout) in COLUMNS.items()}
+             for name, stages in rows.items()}  # fmt: skip
+    tuned = "fine-tuning" + (f", {100 * labels:.3g} % of the labels" if labels else "")
+    head = ("", *list(COLUMNS)[:-1], tuned, "parameters, encoder", "in pre-training", "GFLOP per sample", "samples/s")
+    lines = [(name, *map(spread, cells[name].values()), *cost(stages)) for name, stages in rows.items()]
     title = f"# {name_of(judged[0]['dataset'])}: methods with the same budget"
-    return "\n\n".join([title, grid(head, lines), *notes(rows, judged)])
+    return "\n\n".join([title, grid(head, lines), *beaten(rows, cells), *notes(rows, judged)])
+
+
+def places(result, labels):
+    """The stages in whose columns a result stands. Of coordinates: beside fine-tuning where they have as many labels as that;
+    with all labels ridge regression is beside the linear probe, too, and neighbours beside neighbours."""
+    if result["stage"] != COORDINATES:
+        return [result["stage"]]
+    beside = {"ridge": "linprobe", "1-NN": "retrieval"}[result["method"]]
+    return [beside] * (result["data_ratio"] == 1) + ["finetune"] * (result["data_ratio"] == labels)
+
+
+def share(judged):
+    """Of the labels, in fine-tuning; None without any."""
+    return next((result["data_ratio"] for result in judged if result["stage"] == "finetune"), None)
+
+
+def beaten(rows, cells):
+    """Notes of which methods are, in which columns, not better than what costs nothing: coordinates, and their own encoder or
+    network without pre-training."""
+    free = {"linprobe": (RIDGE,), "retrieval": (NEAREST,), "finetune": (RIDGE, NEAREST)}
+    told, better, missing = [], [], set()
+    for name, stages in ((name, stages) for name, stages in rows.items() if stages["pretrain"]):
+        untrained = UNTRAINED[METHODS[options_of(stages["pretrain"][0])["method"]]]
+        own = {column: statistics.mean(values) for column, values in cells[name].items() if values}
+        lines = []
+        for column, accuracy in own.items():
+            others = {other: cells.get(other, {}).get(column) for other in (*free[COLUMNS[column][0]], untrained)}
+            missing |= {other for other, values in others.items() if not values}
+            most, other = max(((statistics.mean(values), other) for other, values in others.items() if values), default=(-1, ""))
+            if most >= accuracy:
+                lines.append(f"- {name}: {column}, {accuracy:.1f} against {most:.1f} ({other})")
+        told += lines
+        better += [name] if own and not lines else []
+    if told:
+        yield "Not better than what costs nothing, coordinates or the own encoder without pre-training:\n\n" + "\n".join(told)
+    if better and not missing:
+        yield f"Better in every column than coordinates and the own encoder without pre-training: {', '.join(better)}."
+    if missing:
+        yield f"Not among the runs, and so not compared with: {'; '.join(sorted(missing))}."
 
 
 def check(results, judged):
@@ -72,13 +121,14 @@ def check(results, judged):
     same(judged, "evaluated_on", lambda r: r["evaluated_on"])
     same(judged, "test samples", lambda r: r["last"]["test_samples"])
     for stage in ("pretrain", *JUDGED):
-        own = [r for r in results if r["stage"] == stage]
-        same(own, "data_ratio", lambda r: r.content.get("data_ratio"))
+        own = [r for r in results if stage in places(r, share(judged))]
+        same(own, "data_ratio", lambda r: r.content.get("data_ratio", 1))
         same(own, "labels", lambda r: r["labels"])
         if stage in ("pretrain", "finetune"):
-            same(own, "epochs", lambda r: r["epochs"])
+            same([r for r in own if r["stage"] == stage], "epochs", lambda r: r["epochs"])
         for seed in {r["seed"] for r in own}:
-            same([r for r in own if r["seed"] == seed], "subset_seed", lambda r: r.content.get("subset_seed"))
+            few = [r for r in own if r["seed"] == seed and r.content.get("data_ratio", 1) < 1]
+            same(few, "subset_seed", lambda r: r.content.get("subset_seed"))
         for name in {r.method()[0] for r in own}:
             settings(own, name)
     for result in judged:
@@ -89,8 +139,9 @@ def check(results, judged):
         if encoder and source["seed"] != result["seed"]:
             raise ValueError(f"{where}: seed {result['seed']} judges the pre-training of seed {source['seed']}")
     seeds = {}
-    for result in results:
-        seeds.setdefault((result.method()[0], result["stage"]), []).append(result["seed"])
+    for result in sorted(results, key=lambda result: result["stage"] == COORDINATES):
+        if result["stage"] != COORDINATES or result["data_ratio"] == share(judged) < 1:  # with all labels, these know no chance
+            seeds.setdefault((result.method()[0], result["stage"]), []).append(result["seed"])
     (first, wanted), *others = [(f"{stage} of {name}", sorted(found)) for (name, stage), found in seeds.items()]
     for own, found in others:
         if found != wanted:
@@ -113,22 +164,24 @@ def settings(results, name):
         same(own, key, lambda r, key=key: r.settings.get(key))
 
 
-def accuracy(results):
+def accuracies(results, readout):
+    """Of a read-out, by seed; none if some of the runs did not make it."""
+    values = [result.accuracy_of(readout) for result in results]
+    return values if None not in values else []
+
+
+def spread(values):
     """'68.4 ± 4.1 (65.5, 71.3)': mean, standard deviation (n - 1) and each seed's."""
-    values = [result.accuracy for result in results]
     if len(values) < 2:
         return "".join(f"{value:.1f}" for value in values)
     return f"{statistics.mean(values):.1f} ± {statistics.stdev(values):.1f} ({', '.join(f'{value:.1f}' for value in values)})"
 
 
-def labels_of(judged):
-    tuned = [result for result in judged if result["stage"] == "finetune"]
-    return f"fine-tuning, {100 * tuned[0]['data_ratio']:.3g} % of the labels" if tuned else "fine-tuning"
-
-
 def cost(stages):
     """(parameters of the encoder, in pre-training, GFLOP of a sample, samples/s) as text; no pre-training costs nothing."""
     example = next(results[0] for stage, results in stages.items() if stage != "pretrain" and results)
+    if example["stage"] == COORDINATES:
+        return "", "", "", ""
     encoder = f"{encoder_parameters(options_of(example)):,}"
     trained = stages["pretrain"]
     if not trained:
@@ -176,7 +229,7 @@ def speeds(results):
 def notes(rows, judged):
     """What the table does not say of how its numbers were made."""
     trained = [result for stages in rows.values() for result in stages["pretrain"]]
-    seeds = ", ".join(str(seed) for seed in sorted({result["seed"] for result in judged}))
+    seeds = ", ".join(str(seed) for seed in sorted({result["seed"] for result in judged if result["stage"] != COORDINATES}))
     what = f"{judged[0]['last']['test_samples']:,} {judged[0]['evaluated_on']} sequences after the last epoch"
     spread = f": mean ± standard deviation over the seeds {seeds}, and each" if "," in seeds else f", seed {seeds}"
     yield f"Top-1 accuracy in % on {what}{spread}."
@@ -189,7 +242,7 @@ def notes(rows, judged):
         told = "; ".join(sorted(f"{name or 'which is not named'}, processes: {count}" for name, count in machines))
         yield (f"samples/s: the median over the epochs of the runs' log.jsonl, so of the machine that ran them ({told}) and of "
                "what else it did then.")  # fmt: skip
-    probes = [f"{name} {probe[0]['epochs']}" for name, stages in rows.items() if (probe := stages["linprobe"])]
+    probes = [f"{name} {probe[0]['epochs']}" for name, stages in rows.items() if (probe := stages["linprobe"]) and name != RIDGE]
     if probes:
         yield f"The linear probe is each method's own (docs/evaluation.md), with epochs: {', '.join(probes)}."
     yield from differences(rows)

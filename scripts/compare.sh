@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# MAMP, SkeletonMAE* and UmURL on the same data with the same budget, both encoders without pre-training, then one table:
+# MAMP, SkeletonMAE* and UmURL on the same data with the same budget, what costs nothing (both encoders without pre-training, and
+# the coordinates themselves), then one table that says which methods are not better than that:
 #   DATA=ucla SEEDS="0 1" bash scripts/compare.sh [options of all mains]
 #   EPOCHS=40   of every pre-training; UmURL's rate falls at the same share of them. Default: what the data set's configuration
 #               gives MAMP. A method that gets other epochs than its configuration has, gets the variant epochs-<EPOCHS>
@@ -14,7 +15,29 @@ RATIO=${RATIO:-0.1} EPOCHS=${EPOCHS:-$(setting epochs)} variant=${VARIANT:-}
 [[ $EPOCHS =~ ^[1-9][0-9]*$ ]] || fail "EPOCHS=$EPOCHS: a whole number, at least 1"
 [ -z "${ENCODER:-}" ] || fail "ENCODER=$ENCODER: here every method makes its own"
 
+for method in $METHOD; do  # every encoder is there without pre-training, too
+    case $method in umurl*) method=umurl_none ;; *) method=none ;; esac
+    [[ " $METHOD " == *" $method "* ]] || METHOD+=" $method"
+done
+
 runs=()
+coordinates() {  # TAG SEED [OPTION...]
+    local folder command
+    VARIANT=$variant folder=$(folder "$DATA" coordinates "$1" "$2")
+    runs+=("$folder")
+    if [ -e "$folder/1-NN/result.json" ]; then
+        echo "done already: $folder" >&2
+        return
+    fi
+    command=("$PYTHON" scripts/coordinates.py --dataset "$DATA" --output_dir "$folder" --subset_seed "$2")
+    [ "$STREAM" = joint ] || command+=(--input_stream "$STREAM")
+    [ "$SMOKE" = 0 ] || command+=(--data_path "$OUT/data/DEMO_XSub.npz" --num_frames 16 --device cpu)
+    shift 2
+    execute "${command[@]}" "$@"
+}
+coordinates "all${TAG:+-$TAG}" 0 "$@"
+for seed in $SEEDS; do coordinates "$RATIO${TAG:+-$TAG}" "$seed" --data_ratio "$RATIO" "$@"; done
+
 for method in $METHOD; do
     METHOD=$method VARIANT=$variant budget=() stages=(linprobe retrieval finetune)
     configured=$(setting epochs "$method") fall=$(setting lr_steps "$method")

@@ -1,4 +1,4 @@
-"""The paper's tables with our numbers: paper, release, ours, from the result.json files of finished runs.
+"""The paper's tables with our numbers: paper, release, ours with both read-outs, from the result.json files of finished runs.
 
     python scripts/tables.py output [MORE_FOLDERS...] [--markdown FILE] [--csv FILE]
 
@@ -18,13 +18,18 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from util.files import write_text  # noqa: E402
-from util.results import belongs, cells, find, name_of, shown  # noqa: E402
+from util.results import COORDINATES, belongs, cells, find, name_of, shown  # noqa: E402
+
+OTHER = ("other read-out", "other mean", "other std")
+COLUMNS = ("mean", "std", *OTHER, "runs", "seeds", "encoder epoch", "last epoch", "read-out", "precision")
 
 RUN_COLUMNS = (
-    "result", "data", "stage", "method", "differs in", "seed", "last", "best", "samples", "encoder", "checkpoint", "versions",
+    "result", "data", "stage", "method", "differs in", "seed", "last", "other read-out", "best", "samples", "encoder",
+    "checkpoint", "versions",
 )  # fmt: skip
 INTRODUCTION = """Top-1 accuracy in %. Ours: mean ± standard deviation over seeds, after the last epoch. Encoder epochs count from
-0, as in the names of checkpoints."""
+0, as in the names of checkpoints. Other read-out: of the same features; the number before it alone is to be compared with the
+paper."""
 RUNS = "Last: after the last epoch, the headline. Best: the best one on the samples it was judged by, picked by looking at them."
 OTHERS = "Not the protocol of a table above: what differs from the data set's configuration is named."
 
@@ -70,7 +75,8 @@ def collect(results):
             groups[result["dataset"], result["stage"], described(result)].append(result)
     others = []
     for (dataset, stage, how), group in sorted(groups.items()):
-        head = {"table": "other results", "data": name_of(dataset), "row": f"{stage}: {how}", "paper": None, "release": None}
+        row = how if stage == COORDINATES else f"{stage}: {how}"
+        head = {"table": "other results", "data": name_of(dataset), "row": row, "paper": None, "release": None}
         others += [head | part for part in averages(group)]
     return tables, others, doubles
 
@@ -95,8 +101,8 @@ def averages(results):
         groups[_mixed(result), result.encoder.get("epoch")].append(result)
     parts = [
         {
-            "mean": statistics.mean(r.accuracy for r in group),
-            "std": statistics.stdev(r.accuracy for r in group) if len(group) > 1 else None,
+            **dict(zip(("mean", "std"), spread([r.accuracy for r in group]), strict=True)),
+            **dict(zip(OTHER, other(group), strict=True)),
             "runs": len(group),
             "seeds": " ".join(str(r["seed"]) for r in sorted(group, key=lambda r: r["seed"])),
             "encoder epoch": epoch,
@@ -106,7 +112,21 @@ def averages(results):
         }
         for (amp, epoch), group in sorted(groups.items(), key=str)
     ]
-    return parts or [dict.fromkeys(("mean", "std", "runs", "seeds", "encoder epoch", "last epoch", "read-out", "precision"))]
+    return parts or [dict.fromkeys(COLUMNS)]
+
+
+def spread(values):
+    """(mean, standard deviation (n - 1) or None)."""
+    return statistics.mean(values), statistics.stdev(values) if len(values) > 1 else None
+
+
+def other(results):
+    """(name, mean, standard deviation) of the read-out beside the headline, Nones where not all runs have it."""
+    for name in ("mean", "per_joint"):
+        values = [result["last"].get(f"test_acc1_{name}") for result in results]
+        if None not in values:
+            return name, *spread(values)
+    return None, None, None
 
 
 def _mixed(result):
@@ -125,24 +145,29 @@ def cell(line):
     """Ours as text: '84.7 ± 0.2 (3 seeds, encoder epoch 399, last epoch 100, mean)'."""
     if line["mean"] is None:
         return ""
-    number = f"{line['mean']:.1f}" + (f" ± {line['std']:.1f}" if line["std"] is not None else "")
     runs, seeds = line["runs"], len(set(line["seeds"].split()))
     how = [f"{runs} seed{'s' if runs > 1 else ''}" if runs == seeds else f"{runs} runs, {seeds} seed{'s' if seeds > 1 else ''}"]
     how += [f"{what} {line[what]}" for what in ("encoder epoch", "last epoch") if line[what] is not None]
     how += [line["read-out"]] if line["read-out"] else []
     how += ["mixed precision"] if line["precision"] == "mixed" else []
-    return f"{number} ({', '.join(how)})"
+    return f"{number(line['mean'], line['std'])} ({', '.join(how)})"
+
+
+def other_cell(line):
+    """The other read-out as text: '81.2 ± 0.3 (per_joint)'."""
+    return f"{number(line['other mean'], line['other std'])} ({line['other read-out']})" if line["other read-out"] else ""
 
 
 def markdown(tables, others, doubles, results, complaints, home):
     """Everything as one Markdown text, with links relative to the folder `home`."""
     blocks = [INTRODUCTION]
     for title, lines in tables.items():
-        rows = [(line["data"], line["row"], number(line["paper"]), number(line["release"]), cell(line)) for line in lines]
-        blocks += [f"## {title}", grid(("", "", "paper", "release", "ours"), rows)]
+        rows = [(line["data"], line["row"], number(line["paper"]), number(line["release"]), cell(line), other_cell(line))
+                for line in lines]  # fmt: skip
+        blocks += [f"## {title}", grid(("", "", "paper", "release", "ours", "ours, other read-out"), rows)]
     if others:
-        rows = [(line["data"], line["row"], cell(line)) for line in others]
-        blocks += ["## Other results", OTHERS, grid(("", "", "ours"), rows)]
+        rows = [(line["data"], line["row"], cell(line), other_cell(line)) for line in others]
+        blocks += ["## Other results", OTHERS, grid(("", "", "ours", "ours, other read-out"), rows)]
     if doubles:
         told = [f"{shown(r.path.parent)} ({r.accuracy:.1f})" for pair in doubles for r in pair]
         pairs = zip(told[::2], told[1::2], strict=True)
@@ -160,8 +185,8 @@ def grid(head, rows):
     return "\n".join("| " + " | ".join("" if c is None else str(c).replace("|", "\\|") for c in line) + " |" for line in lines)
 
 
-def number(value):
-    return "" if value is None else f"{value:.1f}"
+def number(value, deviation=None):
+    return ("" if value is None else f"{value:.1f}") + ("" if deviation is None else f" ± {deviation:.1f}")
 
 
 def run_line(result):
@@ -174,6 +199,7 @@ def run_line(result):
     score = f"{result.accuracy:.2f}" if result.accuracy is not None else f"loss {last.get('train_loss', float('nan')):.4f}"
     values = (
         shown(result.path.parent), name_of(result["dataset"]), what, method, described_as, result["seed"], score,
+        other_cell(dict(zip(OTHER, other([result]), strict=True))),
         f"{best['test_acc1']:.2f} (epoch {best['epoch'] + 1})" if best else "",
         last.get("test_samples", ""), encoder.get("sha256") or "", (result.content.get("checkpoint") or {}).get("sha256", ""),
         " ".join(f"{k} {versions[k]}" for k in ("torch", "timm") if k in versions),

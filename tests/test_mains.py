@@ -136,7 +136,8 @@ def test_retrieval_by_loops(chain, npz, arrays, options, tmp_path):
     for right, query in zip(nearest, features["test"], strict=True):
         close = sorted(range(24), key=lambda g: -F.cosine_similarity(query, features["train"][g], dim=0))
         acc5 += 100 * (right in close[:5]) / 13
-    assert result["last"] == {"test_acc1": pytest.approx(100 * 12 / 13), "test_acc5": pytest.approx(acc5), "test_samples": 13}
+    expected = {"test_acc1": pytest.approx(100 * 12 / 13), "test_acc5": pytest.approx(acc5), "test_samples": 13}
+    assert expected.items() <= result["last"].items()
     assert (result["k"], result["readout"], read(chain / "retrieval")["k"]) == (1, "mean", 3)
 
 

@@ -15,7 +15,7 @@ import torch
 import torch.nn.functional as F
 
 from util import distributed, published, weights
-from util.files import replace, sha256, written_aside
+from util.files import bare_name, replace, sha256, written_aside
 from util.options import DEFAULT_METHOD, GROUPS, OPTIONS
 from util.values import convert, shown
 
@@ -77,8 +77,8 @@ def load(path):
             content["epoch"] = convert(OPTIONS["epochs"], content["epoch"], path)
         except ValueError:
             _warn(f"warning: {path}: epoch: {shown(content.pop('epoch'))} is not a whole number; left out")
-    for key, kind in (("config", dict), ("data", dict), ("epoch", int)):
-        if (key != "data" or "config" in content) and not isinstance(content.get(key, kind()), kind):
+    for key, kind in (("config", dict), ("data", dict), ("heads", dict), ("epoch", int)):
+        if (key not in ("data", "heads") or "config" in content) and not isinstance(content.get(key, kind()), kind):
             raise ValueError(f"{path}: {key} is not what a checkpoint has there")
     content["model"] = {k.removeprefix("module."): v for k, v in content["model"].items()}
     return content
@@ -218,7 +218,7 @@ def describe(content, path):
     """
     made_with, known = settings(content, path), content.get("encoder") or {}
     if stage(content) == "pretrain":
-        dataset = Path(made_with.get("data_path") or "").stem.lower() or None
+        dataset = bare_name(made_with.get("data_path") or "").lower() or None
         known = recipe({"dataset": dataset, "method": architecture(content)} | made_with | sizes(content, path))
     identity = {"path": str(path), "sha256": sha256(path), "format": "ours" if "config" in content else "released"}
     identity |= {"stage": stage(content), "epoch": content.get("epoch")}

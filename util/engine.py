@@ -68,7 +68,8 @@ def train_one_epoch(model, loader, optimizer, loss_of, epoch, args, device, scal
         state = _take_up(progress, device)
     loader.batches.start(epoch, state["step"] * args.accum_iter)
     scaler = scaler or grad_scaler(device, False)
-    parameters = [p for p in model.parameters() if p.requires_grad]
+    parts = getattr(distributed.unwrap(model), "apart", [model])  # of whose gradients each has a norm of its own
+    parts = [[p for p in part.parameters() if p.requires_grad] for part in parts]
     steps = len(loader) // args.accum_iter
     check_every = 1 if device.type == "cpu" else args.print_freq
     pending, start, batches = [], time.perf_counter() - state["seconds"], iter(loader)
@@ -102,9 +103,9 @@ def train_one_epoch(model, loader, optimizer, loss_of, epoch, args, device, scal
             pending.append((step, index, loss.detach()))
         if shares:
             factor = 1 / distributed.average_(torch.stack(shares).mean()).clamp(min=1e-12)
-            torch._foreach_mul_([p.grad for p in parameters if p.grad is not None], factor)
+            torch._foreach_mul_([p.grad for part in parts for p in part if p.grad is not None], factor)
             pending[-args.accum_iter :] = [(*where, loss * factor) for *where, loss in pending[-args.accum_iter :]]
-        if _update(parameters, optimizer, scaler, args):
+        if _update(parts, optimizer, scaler, args):
             optimizer.zero_grad(set_to_none=True)
         else:
             _restore(model, before[0])
@@ -136,12 +137,12 @@ def train_one_epoch(model, loader, optimizer, loss_of, epoch, args, device, scal
     return metrics | ({"skipped_steps": state["skipped"]} if args.skip_nonfinite else {})
 
 
-def _update(parameters, optimizer, scaler, args):
+def _update(parts, optimizer, scaler, args):
     """The optimizer's step; with --skip_nonfinite none, and False, if the gradient, the same on all ranks, is not finite."""
     if args.clip_grad is not None or args.skip_nonfinite:
         scaler.unscale_(optimizer)
-        norm = torch.nn.utils.clip_grad_norm_(parameters, args.clip_grad or math.inf)
-        if args.skip_nonfinite and not norm.isfinite():
+        norms = [torch.nn.utils.clip_grad_norm_(part, args.clip_grad or math.inf) for part in parts]
+        if args.skip_nonfinite and not torch.stack(norms).isfinite().all():
             optimizer.zero_grad(set_to_none=True)
             scaler.update()
             return False
@@ -201,22 +202,25 @@ def _mix(seed, epoch, rank):
 def outputs(function, loader, device, enable_amp=False):
     """function(x) for every sample of the test set, in the data set's order, the same on every rank.
 
-    loader: this rank's share (util.loader.test_loader). Returns outputs (N, ...) float32 and labels (N,) on the CPU. Each sample
-    is there exactly once whatever the number of processes.
+    function: x -> (n, ...), or several such by name, a dict. loader: this rank's share (util.loader.test_loader). Returns outputs
+    (N, ...) float32, or the dict of them, and labels (N,) on the CPU. Each sample is there exactly once whatever the number of
+    processes.
     """
     results, labels, indices = [], [], []
     for x, label, index in loader:
         if distributed.world_size() == 1 and stopping.asked():  # ranks may have different numbers of batches
             raise stopping.Interrupted()
         with autocast(device, enable_amp):
-            results.append(function(x).float())
+            result = function(x)
+            results.append({name: part.float() for name, part in (result if isinstance(result, dict) else {"": result}).items()})
         labels.append(label)
         indices.append(index)
-    share = (torch.cat(indices), torch.cat(labels).cpu(), torch.cat(results).cpu()) if indices else None
-    shares = [s for s in distributed.gather(share) if s is not None]
-    index, label, result = (torch.cat(parts) for parts in zip(*shares, strict=True))
-    order = first_of_each(index)
-    return result[order], label[order]
+    share = {name: torch.cat([result[name] for result in results]).cpu() for name in results[0]} if indices else None
+    shares = [s for s in distributed.gather((share, torch.cat(labels).cpu(), torch.cat(indices)) if indices else None) if s]
+    order = first_of_each(torch.cat([index for *_, index in shares]))
+    label = torch.cat([label for _, label, _ in shares])[order]
+    result = {name: torch.cat([share[name] for share, *_ in shares])[order] for name in shares[0][0]}
+    return result.get("", result), label
 
 
 def first_of_each(index):

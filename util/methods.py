@@ -1,8 +1,11 @@
 """The models that the stages make, from options and data: where the methods differ and the mains do not."""
 
+from argparse import Namespace
+
 import torch
 
 from model.mamp import MAMP
+from model.probe import Heads
 from model.transformer import Transformer
 from model.umurl import VIEWS, UmURL, UmURLClassifier
 from util.lr_decay import param_groups_wd
@@ -87,6 +90,28 @@ def classifier(args, data, num_classes):
     model = Transformer(**encoder_options(args, data), protocol="linprobe", readout=args.readout, num_classes=num_classes)
     model.head.add_norm()
     return model
+
+
+def heads(args, data, num_classes, model, path=None, content=None):
+    """The Heads of a linear probe's model: its own and, for every other read-out, one with the weights it would begin with alone,
+    on the model's device.
+
+    content: the checkpoint at `path`, from which the others are taken; one of a release, or of before there were any, has none.
+    Raises ValueError naming it for others that are not of this model.
+    """
+    own, *others = model.readouts
+    made = {own: model.classifier}
+    told = content.get("heads", {}) if content and "config" in content else {}
+    for name in others if content is None else [name for name in others if name in told]:
+        torch.manual_seed(args.seed)  # as run.start does
+        made[name] = classifier(Namespace(**vars(args) | {"readout": name}), data, num_classes).classifier
+        if content is not None:
+            try:
+                made[name].load_state_dict(told[name])
+            except (RuntimeError, TypeError, AttributeError) as error:
+                raise ValueError(f"{path}: heads: {name}: {' '.join(str(error).split())}") from error
+        made[name].to(next(model.parameters()).device)
+    return Heads(made)
 
 
 def encoder_options(args, data):

@@ -5,7 +5,6 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from torch import nn
 
 from feeder.npz import open_npz
 from util import confusion, distributed
@@ -39,6 +38,8 @@ class Evaluation:
     """Metrics of a classifier on a test set (util.metrics.classification) each time it is called; the last one's `predictions`
     stay. Features are what the classifier's last linear map sees.
 
+    model: its look(x) gives logits (N, K) and these features; where the logits are those of several heads by name, a dict, the
+    first are the headline, and the others' metrics bear their names: test_acc1_per_joint.
     loader: util.loader.test_loader. data: the Feeder whose samples these are.
     """
 
@@ -59,22 +60,25 @@ class Evaluation:
         batches = iter((batch, np.flatnonzero(np.isin(batch, positions))) for batch, _ in self.loader.batches)
         kept = []
 
-        def keep(module, inputs):
+        def look(x):
+            logits, seen = model.look(x)
             rows, chosen = next(batches)
-            place = torch.from_numpy(chosen).to(inputs[0].device, non_blocking=True)  # by index: a mask would wait for the device
-            kept.append((torch.from_numpy(rows[chosen]), inputs[0][place].float()))
+            place = torch.from_numpy(chosen).to(seen.device, non_blocking=True)  # by index: a mask would wait for the device
+            kept.append((torch.from_numpy(rows[chosen]), seen[place].float()))
+            return logits
 
-        last = [module for module in model.modules() if isinstance(module, nn.Linear)][-1]
-        hook = last.register_forward_pre_hook(keep)
-        try:
-            scores, labels = outputs(model, self.loader, self.device, self.enable_amp)
-        finally:
-            hook.remove()
+        scores, labels = outputs(look, self.loader, self.device, self.enable_amp)
+        (_, scores), *others = scores.items() if isinstance(scores, dict) else [(None, scores)]
         share = [torch.cat(part).cpu() for part in zip(*kept, strict=True)]
         rows, features = (torch.cat(parts) for parts in zip(*(s for s in distributed.gather(share) if s), strict=True))
         order = first_of_each(rows)
         self.predictions = Predictions(scores.numpy(), labels.numpy(), features[order].numpy(), rows[order].numpy())
-        return classification(scores, labels)
+        return classification(scores, labels) | beside({name: classification(other, labels) for name, other in others})
+
+
+def beside(metrics):
+    """Metrics of read-outs that are not the headline, {name: metrics}, as they stand beside it: {'test_acc1_per_joint': ...}."""
+    return {f"{key}_{name}": value for name, own in metrics.items() for key, value in own.items() if key != "test_samples"}
 
 
 def class_names(data, count=None):

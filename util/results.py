@@ -19,6 +19,12 @@ FREE = {option.name for option in GROUPS["run"]} | {
 # what a run takes over from its encoder, so that it is said once; everything else of a pre-training is its own
 SHARED = {"input_stream", "num_frames", "t_patch_size", "dim_feat", "depth", "num_heads"}
 
+# what scripts/coordinates.py leaves, results of a stage without an encoder; and the options that say something there
+COORDINATES = "coordinates"
+COORDINATES_KEYS = (
+    "dataset", "data_path", "num_frames", "test_p_interval", "input_stream", "val_groups", "data_ratio", "subset_seed",
+)  # fmt: skip
+
 # of the keys of result.json that are looked at
 REQUIRED = {"dataset": (str,), "seed": (int,), "last": (dict,), "config": (str,)}
 OPTIONAL = {"best": dict, "encoder": dict, "checkpoint": dict, "versions": dict, "log": str, "epochs": int, "readout": str}
@@ -46,6 +52,14 @@ class Result:
     def accuracy(self):
         return self["last"].get("test_acc1")
 
+    def accuracy_of(self, readout):
+        """That of a read-out, whether it is the headline or stands beside it; None if it was not made. What has no read-outs
+        (UmURL, fine-tuning) has its accuracy as 'mean', coordinates theirs as any."""
+        if self["stage"] == COORDINATES:
+            return self.accuracy
+        headline = self.content.get("readout") or "mean"
+        return self.accuracy if readout == headline else self["last"].get(f"test_acc1_{readout}")
+
     def fits(self, runs):
         """Whether this is a run of the data set's configuration but for the settings in `runs`."""
         return self.settings == self.expected | runs
@@ -53,6 +67,8 @@ class Result:
     def method(self):
         """Name of the pre-training in paper.yaml, and the settings that remain to be told: (str, dict)."""
         differs = {k: v for k, v in self.settings.items() if k not in self.expected or self.expected[k] != v}
+        if self["stage"] == COORDINATES:
+            return f"coordinates, {self['method']}", differs
         known = {name: own for name, own in PAPER["methods"].items() if own.items() <= differs.items()}
         name = max(known, key=lambda name: len(known[name]))
         return name, {k: v for k, v in differs.items() if k not in known[name]}
@@ -99,7 +115,7 @@ def find(folders):
 def read(path):
     """The Result in a result.json. Raises ValueError, KeyError or the like if it is damaged or somebody else's."""
     content = json.loads(path.read_text())
-    if content["stage"] not in STAGES:
+    if content["stage"] not in (*STAGES, COORDINATES):
         raise ValueError(f"stage {content['stage']!r}")
     for key, kind in KINDS.items():
         if not isinstance(content.get(key) if type(None) in kind else content[key], kind):
@@ -109,6 +125,9 @@ def read(path):
     accuracy = content["last"].get("test_acc1", 0 if content["stage"] == "pretrain" else None)
     if not isinstance(accuracy, int | float) or not 0 <= accuracy <= 100:
         raise ValueError(f"test_acc1 {accuracy!r}")
+    for key, value in content["last"].items():
+        if key.startswith("test_acc1_") and not (isinstance(value, int | float) and 0 <= value <= 100):
+            raise ValueError(f"{key} {value!r}")
     options = yaml.safe_load((path.parent / content["config"]).read_text())
     if options["stage"] != content["stage"]:
         raise ValueError(f"{content['config']} beside it is of the stage {options['stage']!r}")
@@ -117,7 +136,7 @@ def read(path):
         settings["eval"] = Path(options["eval"]).name
     elif content["stage"] != "pretrain":
         settings["evaluated_on"], expected["evaluated_on"] = content["evaluated_on"], "test"
-        own, usual = of_encoder(content, options)
+        own, usual = ({}, {}) if content["stage"] == COORDINATES else of_encoder(content, options)
         settings, expected = settings | own, expected | usual
     return Result(path, content, options, settings, expected)
 
@@ -125,14 +144,17 @@ def read(path):
 def of_stage(options):
     """(settings, expected) of the run itself: its config.yaml, and what the configuration files say today."""
     stage, dataset, method = options["stage"], options["dataset"], options.get("method", DEFAULT_METHOD)
-    usual = defaults(stage, dataset, options["data_path"], method)
+    usual = defaults("linprobe" if stage == COORDINATES else stage, dataset, options["data_path"], method)
+    if stage == COORDINATES:
+        usual = {key: usual[key] for key in COORDINATES_KEYS if key != "dataset"}
     if stage == "finetune" and not options["finetune"]:
         usual = usual | {"layer_decay": 1.0}  # from scratch, all layers learn alike
     expected = {k: plain(v) for k, v in usual.items() if k not in FREE}
     settings = {k: plain(options.get(k, OPTIONS[k].default)) for k in expected}  # older runs lack newer options
     for values in (settings, expected):
         values["data_path"] = Path(values["data_path"]).name
-    settings["method"], expected["method"] = method, DEFAULT_METHOD  # so that another one is named
+    if stage != COORDINATES:
+        settings["method"], expected["method"] = method, DEFAULT_METHOD  # so that another one is named
     return settings, expected
 
 

@@ -138,10 +138,12 @@ def about(args):
     return {key: getattr(args, key) for key in keys if hasattr(args, key)} | evaluated_on
 
 
-def read_out(args):
-    """What was taken from the encoder, for a message."""
+def read_out(args, metrics=None):
+    """What was taken from the encoder, for a message; with the accuracies in `metrics` of the read-outs beside it."""
     what = {"readout": "read-out", "features": "features"}
-    return "".join(f", {name} {getattr(args, key)}" for key, name in what.items() if hasattr(args, key))
+    found = {key.removeprefix("test_acc1_"): value for key, value in (metrics or {}).items() if key.startswith("test_acc1_")}
+    others = " (" + ", ".join(f"{name}: {value:.2f} %" for name, value in found.items()) + ")" if found else ""
+    return "".join(f", {name} {getattr(args, key)}{others}" for key, name in what.items() if hasattr(args, key))
 
 
 def identity(path):
@@ -157,7 +159,7 @@ def report(args, what, result, evaluation, **how):
     last, best, where = result["last"], result["best"], about(args)["evaluated_on"]
     tell(
         f"{what}: top-1 {last['test_acc1']:.2f} % after the last epoch ({args.epochs}), best on {where} "
-        f"{best['test_acc1']:.2f} % (epoch {best['epoch'] + 1}), {last['test_samples']} {where} samples{read_out(args)}, "
+        f"{best['test_acc1']:.2f} % (epoch {best['epoch'] + 1}), {last['test_samples']} {where} samples{read_out(args, last)}, "
         f"{args.input_stream} stream, encoder from {args.finetune or 'random weights'}, seed {args.seed}"
     )
     finish(args, evaluation.predictions, evaluation.data, eval=False, **how, **result)
@@ -194,8 +196,11 @@ def command(args):
     return shlex.join(["python", name, *words])
 
 
-def evaluate_checkpoint(args, device, test):
-    """--eval: accuracy and scores of a classifier in a file of ours or of the release; sizes and classes come from the file."""
+def evaluate_checkpoint(args, device, test, evaluation_of):
+    """--eval: accuracy and scores of a classifier in a file of ours or of the release; sizes and classes come from the file.
+
+    evaluation_of(model, path, content) -> the util.predictions.Evaluation of the checkpoint's model, which is on the device.
+    """
     content = checkpoint.load(args.eval)
     stage = checkpoint.stage(content)
     if stage != args.stage:
@@ -207,13 +212,14 @@ def evaluate_checkpoint(args, device, test):
     checkpoint.load_model(model, args.eval, content)
     if data.label.max() >= classes:
         raise ValueError(f"{args.data_path}: has the label {data.label.max()}, {args.eval} knows {classes} classes")
-    evaluation = predictions.Evaluation(model.to(device), test, device, args.enable_amp)
+    evaluation = evaluation_of(model.to(device), args.eval, content)
     metrics, where, scores = evaluation(), about(args)["evaluated_on"], Path(args.output_dir, predictions.FILE)
     if distributed.is_main():
         predictions.save(args.output_dir, evaluation.predictions, data, args.input_stream)
     tell(f"{args.eval} (epoch {content['epoch'] + 1 if 'epoch' in content else 'unknown'}): "
         f"top-1 {metrics['test_acc1']:.2f} %, top-5 {metrics['test_acc5']:.2f} %, loss {metrics['test_loss']:.4f}, "
-        f"{metrics['test_samples']} {where} samples{read_out(args)}, {args.input_stream} stream; scores in {scores}")  # fmt: skip
+        f"{metrics['test_samples']} {where} samples{read_out(args, metrics)}, {args.input_stream} stream; "
+        f"scores in {scores}")  # fmt: skip
     trained = {k: v for k, v in checkpoint.settings(content, args.eval).items() if k in ("seed", "epochs", *SUBSET)}
     finish(args, eval=True, encoder=content.get("encoder"), checkpoint=identity(args.eval), **trained, last=metrics)
 

@@ -19,13 +19,15 @@ FREE_ON_RESUME = {
 }  # fmt: skip
 
 
-def fit(args, device, model, data, loader, optimizer, loss_of, evaluate=None, trained=None, encoder=None, preview=None):
+def fit(args, device, model, data, loader, optimizer, loss_of, evaluate=None, trained=None, encoder=None, preview=None,
+        beside=None):  # fmt: skip
     """Train for args.epochs, logging and saving; returns {'last': metrics, 'best': metrics or None, 'encoder'}.
 
     model: what checkpoints hold; trained: the part that is called and updated (default: all of it). data: the training set's
     Feeder; encoder: where it comes from (util.checkpoint.describe); what there is to know of both is kept in the checkpoints.
     loss_of: see util.engine.train_one_epoch. evaluate: a util.predictions.Evaluation, called every args.eval_freq epochs and at
-    the end. preview() -> image (H, W, 3) of what the model does, drawn now and then. Raises Interrupted, with all saved, when the
+    the end. preview() -> image (H, W, 3) of what the model does, drawn now and then. beside() -> what checkpoints hold beside the
+    model, by key; to be taken up by the caller. Raises Interrupted, with all saved, when the
     run is asked to stop.
     """
     first, best, metrics, progress, about = 0, None, {}, None, data.about()
@@ -69,6 +71,7 @@ def fit(args, device, model, data, loader, optimizer, loss_of, evaluate=None, tr
             "data": about,
             "config": {k: list(v) if isinstance(v, tuple) else v for k, v in vars(args).items()},
             "versions": versions(),
+            **(beside() if beside else {}),
         }
 
     if not resumed:

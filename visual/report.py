@@ -125,6 +125,8 @@ def _header(run):
         cards += [("top-1, last epoch" if trained else "top-1", f"{last['test_acc1']:.2f} %")]
         near = "right class among the 5 nearest" if result["stage"] == "retrieval" else "top-5"
         cards += [(near, f"{last['test_acc5']:.2f} %")] if "test_acc5" in last else []
+        cards += [(f"top-1 of the read-out {key.removeprefix('test_acc1_')}, beside {result.get('readout')}", f"{value:.2f} %")
+                  for key, value in last.items() if key.startswith("test_acc1_")]  # fmt: skip
         if run.predicted:
             mean = 100 * np.diag(confusion.shares(run.counts))[run.counts.any(1)].mean()
             cards += [("mean over classes", f"{mean:.2f} %"), ("classes", f"{len(run.counts)}")]

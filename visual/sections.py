@@ -18,10 +18,12 @@ def curves(run):
     charts = (
         ("Loss", {"train": "train_loss", "test": "test_loss"}),
         ("Accuracy, %", {"top-1": "test_acc1", "top-5": "test_acc5"}),
+        *(("Top-1 of both read-outs, %", {run.result.get("readout"): "test_acc1", key.removeprefix("test_acc1_"): key})
+          for key in log[-1] if key.startswith("test_acc1_")),
         ("Learning rate", {"learning rate": "lr"}),
         ("Samples per second", {"samples per second": "samples_per_s"}),
         ("Skipped steps", {"skipped steps": "skipped_steps"}),
-    )
+    )  # fmt: skip
     where = run.result.get("evaluated_on", "test")
     figures = []
     for title, keys in charts:

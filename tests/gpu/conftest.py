@@ -41,6 +41,8 @@ def arguments(hostile, tmp_path_factory, options):
         if "umurl" in words:
             foreign = ["mlp_ratio", *{"pretrain": NOT_UMURLS, "finetune": ["head_dim", "drop_path_rate"]}.get(stage, [])]
             named |= dict.fromkeys(foreign) | {"num_heads": 1}
+        named |= {"query_frames": 4} if "query" in words else {}
+        named |= {"loss_weight_windows": 4} if "--loss_weight" in words else {}
         args = config.parse(stage, options(stage, path, path.parent / "out", *words, **named))
         if stage != "retrieval":
             config.set_batches(args)

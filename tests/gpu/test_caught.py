@@ -48,7 +48,7 @@ def test_a_wait_in_the_model(monkeypatch, waits, change):
 
 def test_a_wait_in_the_engine(monkeypatch, waits):
     update = engine._update
-    monkeypatch.setattr(engine, "_update", lambda weights, *rest: (weights[0].grad.sum().item(), update(weights, *rest))[1])
+    monkeypatch.setattr(engine, "_update", lambda parts, *rest: (parts[0][0].grad.sum().item(), update(parts, *rest))[1])
     assert waits() == ALWAYS | {"util/engine.py train_one_epoch": STEPS}
 
 

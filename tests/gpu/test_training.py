@@ -42,6 +42,13 @@ def epoch(rehearsal, args, model, optimizer, loss_of, data):
     ("--target joint --motion_aware_tau 0", {}),
     ("--skip_empty_bodies", {"model/mamp.py only_shown_once": STEPS}),  # how many bodies are left
     ("--skip_nonfinite --enable_amp", {"util/engine.py _update": STEPS}),  # may the update be made
+    ("--decoder query", {}),
+    ("--decoder query --loss_weight motion --enable_amp", {}),
+    ("--decoder query --loss_weight motion --skip_empty_bodies", {"model/mamp.py only_shown_once": STEPS}),
+    ("--decoder cross", {}),
+    ("--decoder cross --enable_amp --batch_size 4", {}),
+    ("--decoder cross --skip_empty_bodies", {"model/mamp.py only_shown_once": STEPS}),
+    ("--loss_weight motion", {}),
     ("--method umurl", {}),
 ])
 def test_pretraining(rehearsal, arguments, words, more):
@@ -100,15 +107,20 @@ def test_finetuning(rehearsal, arguments, words, more):
 def test_linear_probe(rehearsal, arguments, words):
     args = arguments("linprobe", *words.split())
     data = run.feeder(args, "train", augment=args.augment)
-    model = methods.classifier(args, data, data.num_classes).freeze_encoder().to(CUDA)
-    weights, trained = list(model.classifier.parameters()), model
+    model = methods.classifier(args, data, data.num_classes).freeze_encoder().to(CUDA).eval()
+    heads = methods.heads(args, data, data.num_classes, model)
+    weights, read_outs = list(heads.parameters()), torch.no_grad()(model.read_outs)
     if not args.augment:
         with rehearsal:
             loader = test_loader(data, args, CUDA)
-            data = main_linprobe.Features(*outputs(model.eval().pooled, loader, CUDA), CUDA)
-        trained = model.classifier
+            data = main_linprobe.Features(*outputs(read_outs, loader, CUDA), CUDA)
+        read_outs = dict
     optimizer = torch.optim.SGD(weights, lr=args.lr, momentum=args.momentum)
-    waits = epoch(rehearsal, args, trained, optimizer, lambda model, x, label: F.cross_entropy(model(x), label), data)
+
+    def loss_of(heads, x, label):
+        return sum(F.cross_entropy(logits, label) for logits in heads(read_outs(x)).values())
+
+    waits = epoch(rehearsal, args, heads, optimizer, loss_of, data)
     encoded = {"model/transformer.py forward_features": STEPS}  # in evaluation mode: how many bodies differ
     assert waits == ALWAYS | (encoded if args.augment else {})
     assert {id(weight) for weight in optimizer.state} == {id(weight) for weight in weights}

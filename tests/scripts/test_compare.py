@@ -2,12 +2,13 @@
 
 import hashlib
 import json
+import re
 
 import numpy as np
 import pytest
 import yaml
 
-from scripts import compare
+from scripts import compare, coordinates
 from util import checkpoint, config, run
 
 SIZES = "--num_frames 8 --min_frames 4 --dim_feat 8 --depth 2 --num_heads 2 --num_workers 0".split()
@@ -16,33 +17,43 @@ METHODS = {
     "MAMP": MASK, "SkeletonMAE*": [*MASK, "--target", "joint", "--motion_aware_tau", "0"], "UmURL": ["--method", "umurl"],
     "no pre-training": None, "UmURL's encoder without pre-training": None,
 }  # fmt: skip
+COLUMNS = {
+    ("linprobe", "mean"): "linear probe, mean", ("linprobe", "per_joint"): "linear probe, per joint",
+    ("retrieval", "mean"): "1-NN, mean", ("retrieval", "per_joint"): "1-NN, per joint",
+    ("finetune", "mean"): "fine-tuning, 10 % of the labels",
+}  # fmt: skip
 STAGES = {"linprobe": [], "retrieval": [], "finetune": ["--data_ratio", "0.1"]}
 
 
 @pytest.fixture
 def data(arrays, npz):
-    """An npz whose skeleton UmURL can make bones of."""
-    return npz(arrays | {"parents": np.array([0, 0, 1, 1, 3]), "joint_names": np.array([*"abcde"])})
+    """An npz whose skeleton UmURL can make bones of; two test labels are wrong, so that nobody is perfect."""
+    arrays["y_test"][[0, 4]] = arrays["y_test"][[1, 5]]
+    more = {"parents": np.array([0, 0, 1, 1, 3]), "joint_names": np.array([*"abcde"]), "group_train": np.arange(24) % 4}
+    return npz(arrays | more)
 
 
 @pytest.fixture
 def write(data, tmp_path):
-    """write(folder, stage, seed, *words, of=, accuracy=, **changes of result.json) invents a finished run below tmp_path."""
+    """write(folder, stage, seed, *words, of=, accuracy=, other=, **changes of result.json) invents a finished run."""
 
-    def invent(name, stage, seed, *words, of=None, accuracy=50.0, speeds=(1.0,), **changes):
+    def invent(name, stage, seed, *words, of=None, accuracy=50.0, other=None, speeds=(1.0,), **changes):
         folder = tmp_path / name / stage / f"seed{seed}"
         folder.mkdir(parents=True)
         args = config.parse(stage, ["--data_path", str(data), "--seed", str(seed), *SIZES, *words])
         if hasattr(args, "accum_iter"):
             config.set_batches(args)
         own = {"sha256": hashlib.sha256(str(folder).encode()).hexdigest()}
-        content = run.about(args) | {"labels": 24, "config": "config.yaml", "hardware": "abacus", "processes": 1}
+        content = run.about(args) | {"config": "config.yaml", "hardware": "abacus", "processes": 1}
+        content["labels"] = int(24 * getattr(args, "data_ratio", 1))
         if stage == "pretrain":
             content |= checkpoint.recipe(vars(args)) | {"last": {"train_loss": 1.0}, "log": "log.jsonl", "checkpoint": own}
             log = [json.dumps({"epoch": epoch, "samples_per_s": speed}) + "\n" for epoch, speed in enumerate(speeds)]
             (folder / "log.jsonl").write_text("".join(log))
         else:
             last = {"test_acc1": accuracy, "test_samples": 13}
+            if other is not None:
+                last[f"test_acc1_{'mean' if args.readout == 'per_joint' else 'per_joint'}"] = other
             content |= {"encoder": None, "last": last, "best": {"test_acc1": 99.0, "epoch": 0}}
             args.finetune = of and of["path"]
             content["encoder"] = of
@@ -58,7 +69,7 @@ def write(data, tmp_path):
 
 @pytest.fixture
 def everything(write):
-    """everything(...) invents all methods, stages and the seeds 0 and 1; returns {(method, stage, seed): accuracy}."""
+    """everything(...) invents all methods, stages and the seeds 0 and 1; returns {(method, stage, read-out, seed): accuracy}."""
 
     def invent(pretrain=("--epochs", "40")):
         rng, accuracies = np.random.default_rng(0), {}
@@ -70,9 +81,12 @@ def everything(write):
                     encoder = write(f"m{number}", "pretrain", seed, *pretrain, *words, speeds=speeds)
                 umurl = ["--method", "umurl"] if "UmURL" in method else []
                 for stage, own in STAGES.items():
-                    accuracy = accuracies[method, stage, seed] = rng.uniform(0, 100)
+                    accuracy = accuracies[method, stage, "mean", seed] = rng.uniform(0, 100)
+                    other = rng.uniform(0, 100) if stage != "finetune" and not umurl else None
+                    if other is not None:
+                        accuracies[method, stage, "per_joint", seed] = other
                     scratch = ["--layer_decay", "1"] if stage == "finetune" and encoder is None else []
-                    write(f"m{number}", stage, seed, *own, *umurl, *scratch, of=encoder, accuracy=accuracy)
+                    write(f"m{number}", stage, seed, *own, *umurl, *scratch, of=encoder, accuracy=accuracy, other=other)
         return accuracies
 
     return invent
@@ -97,11 +111,13 @@ def test_every_number_is_the_runs(everything, table):
     accuracies = everything()
     rows, text = table()
     assert list(rows) == list(METHODS)
-    columns = dict(zip(STAGES, ("linear probe", "1-NN retrieval", "fine-tuning, 10 % of the labels"), strict=True))
     for method, row in rows.items():
-        for stage, column in columns.items():
-            each = [accuracies[method, stage, seed] for seed in (0, 1)]
-            assert row[column] == "{:.1f} ± {:.1f} ({:.1f}, {:.1f})".format(np.mean(each), np.std(each, ddof=1), *each)
+        for (stage, readout), column in COLUMNS.items():
+            each = [accuracies.get((method, stage, readout, seed)) for seed in (0, 1)]
+            if "UmURL" in method and readout == "per_joint":
+                assert each == [None, None] and row[column] == ""
+            else:
+                assert row[column] == "{:.1f} ± {:.1f} ({:.1f}, {:.1f})".format(np.mean(each), np.std(each, ddof=1), *each)
     speeds = {"MAMP": "2", "SkeletonMAE*": "12", "UmURL": "22 (mixed precision)"}  # of 0 1 0 3 4 10000 and so on
     assert {m: row["samples/s"] for m, row in rows.items()} == speeds | dict.fromkeys(list(METHODS)[3:], "")
     assert "13 test sequences after the last epoch" in text and "40 epochs of pre-training over the same 24 sequences" in text
@@ -119,8 +135,119 @@ def test_one_seed_and_fewer_stages(write, table):
     write("a", "linprobe", 3, of=encoder, accuracy=61.25)
     write("b", "linprobe", 3, accuracy=40.0)
     rows, text = table()
-    assert [row["linear probe"] for row in rows.values()] == ["61.2", "40.0"] and "last epoch, seed 3." in text
-    assert {row["1-NN retrieval"] for row in rows.values()} == {""} and "fine-tuning" in rows["MAMP"]
+    assert [row["linear probe, mean"] for row in rows.values()] == ["61.2", "40.0"] and "last epoch, seed 3." in text
+    assert {row[name] for row in rows.values() for name in list(COLUMNS.values())[1:4]} == {""} and "fine-tuning" in rows["MAMP"]
+
+
+def test_the_headline_does_not_decide_the_column(write, table):
+    """And runs of before, which made one read-out, leave the other's cell empty."""
+    write("a", "linprobe", 0, accuracy=40.0, other=60.0)
+    write("a", "retrieval", 0, accuracy=30.0)
+    rows, _ = table()
+    assert [rows["no pre-training"][name] for name in list(COLUMNS.values())[:4]] == ["40.0", "60.0", "30.0", ""]
+
+
+def test_per_joint_as_the_headline(write, table):
+    write("a", "linprobe", 0, "--readout", "per_joint", accuracy=40.0, other=60.0)
+    rows, _ = table()
+    assert [rows["no pre-training"][name] for name in list(COLUMNS.values())[:2]] == ["60.0", "40.0"]
+
+
+@pytest.fixture
+def free(data, tmp_path):
+    """free(folder, *words) runs scripts/coordinates.py; returns {'ridge': accuracy, '1-NN': accuracy}."""
+
+    def run(name, *words):
+        coordinates.main(["--data_path", str(data), "--num_frames", "8", "--output_dir", str(tmp_path / name), *map(str, words)])
+        return {m: json.loads((tmp_path / name / m / "result.json").read_text())["last"]["test_acc1"] for m in ("ridge", "1-NN")}
+
+    return run
+
+
+def below(text):
+    """{(method, column): (its accuracy, the other one, whose)} of the note."""
+    found = re.findall(r"^- (.*?): (.*), ([\d.]+) against ([\d.]+) \((.*)\)$", text, re.M)
+    return {(method, column): (float(own), float(other), whose) for method, column, own, other, whose in found}
+
+
+def test_what_costs_nothing_stands_beside_the_methods(everything, free, table, capsys):
+    accuracies, every = everything(), free("all")
+    few = [free(f"few{seed}", "--data_ratio", 0.1, "--subset_seed", seed) for seed in (0, 1)]
+    capsys.readouterr()
+    rows, text = table()
+    assert list(rows) == [*METHODS, "coordinates, ridge", "coordinates, 1-NN"]
+    for method, stage in (("ridge", "linprobe"), ("1-NN", "retrieval")):
+        row, each = rows[f"coordinates, {method}"], [found[method] for found in few]
+        wanted = {column: f"{every[method]:.1f}" if own == stage else "" for (own, _), column in COLUMNS.items()}
+        wanted["fine-tuning, 10 % of the labels"] = "{:.1f} ± {:.1f} ({:.1f}, {:.1f})".format(
+            np.mean(each), np.std(each, ddof=1), *each
+        )
+        assert wanted.items() <= row.items() and row["parameters, encoder"] == row["GFLOP per sample"] == ""
+    wanted, found = {}, below(text)
+    for method in list(METHODS)[:3]:
+        untrained = list(METHODS)[4 if method == "UmURL" else 3]
+        for (stage, readout), column in COLUMNS.items():
+            def mean(who, stage=stage, readout=readout):
+                return np.mean([accuracies.get((who, stage, readout, seed), np.nan) for seed in (0, 1)])
+
+            others = {untrained: mean(untrained)}
+            if stage == "finetune":
+                others |= {f"coordinates, {m}": np.mean([found[m] for found in few]) for m in ("ridge", "1-NN")}
+            else:
+                name = {"linprobe": "ridge", "retrieval": "1-NN"}[stage]
+                others[f"coordinates, {name}"] = every[name]
+            most = max(others, key=lambda name: np.nan_to_num(others[name]))
+            if others[most] >= mean(method):
+                name = "fine-tuning" if stage == "finetune" else column
+                wanted[method, name] = (round(mean(method), 1), round(others[most], 1), most)
+    assert wanted and found.keys() == wanted.keys()
+    for key, (own, other, whose) in found.items():
+        assert (own, other) == pytest.approx(wanted[key][:2], abs=0.051) and whose == wanted[key][2]
+    assert "Not among the runs" not in text
+
+
+def test_who_is_better_than_what_costs_nothing(write, free, table, capsys):
+    every = free("all")
+    encoder = write("a", "pretrain", 0, *MASK)
+    write("a", "linprobe", 0, of=encoder, accuracy=100.0, other=100.0)
+    write("b", "linprobe", 0, accuracy=40.0, other=100.0)
+    capsys.readouterr()
+    text = table()[1]
+    assert every["ridge"] < 100 and below(text) == {("MAMP", "linear probe, per joint"): (100, 100, "no pre-training")}
+    write("c", "pretrain", 0, *METHODS["SkeletonMAE*"])
+    assert table()[1] == text  # of what was not judged nothing is said
+
+
+def test_what_was_not_run_is_not_beaten(write, table):
+    encoder = write("a", "pretrain", 0, *MASK)
+    write("a", "linprobe", 0, of=encoder, accuracy=61.25)
+    text = table()[1]
+    assert "Not among the runs, and so not compared with: coordinates, ridge; no pre-training." in text
+    assert "Better in every column" not in text and below(text) == {}
+
+
+def test_all_labels_stand_beside_fine_tuning_with_all(write, free, table, capsys):
+    every = free("all")
+    write("a", "finetune", 0, "--layer_decay", "1", accuracy=12.0)
+    capsys.readouterr()
+    rows, _ = table()
+    for method in ("ridge", "1-NN"):
+        assert rows[f"coordinates, {method}"]["fine-tuning, 100 % of the labels"] == f"{every[method]:.1f}"
+
+
+@pytest.mark.parametrize(
+    "words, message",
+    [
+        (["--input_stream", "motion"], "input_stream .*motion"),
+        (["--data_ratio", 0.1, "--subset_seed", 3], r"seeds \[3\] in coordinates of coordinates, .*, \[0, 1\] in "),
+        (["--val_groups", 1], "evaluated_on validation in "),
+    ],
+)
+def test_other_coordinates_are_refused(words, message, everything, free, table):
+    everything()
+    free("other", *words)
+    with pytest.raises(ValueError, match=message):
+        table()
 
 
 def test_an_evaluation_is_no_run(everything, table, write):

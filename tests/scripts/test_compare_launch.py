@@ -67,7 +67,23 @@ def test_the_table_is_of_what_ran(planned, script):
     outputs = [c.output for c in planned("compare", **given)]
     last = script("compare", DRY_RUN=1, PYTHON="python", **given).stdout.splitlines()[-1]
     found = re.fullmatch(r"python scripts/compare.py (.*) --markdown o/compare-ucla.md", last)
-    assert sorted(found[1].split()) == sorted(outputs) and "o/ucla/umurl/finetune-0.05-x/seed1" in outputs
+    free = [f"o/ucla/coordinates/{name}" for name in ("all-x/seed0", "0.05-x/seed0", "0.05-x/seed1")]
+    assert sorted(found[1].split()) == sorted(outputs + free) and "o/ucla/umurl/finetune-0.05-x/seed1" in outputs
+
+
+def test_what_costs_nothing_is_always_there(planned, script, monkeypatch):
+    """The untrained encoder of every method, and coordinates, with the same data, crops and labels."""
+    given = {"DATA": "ucla", "SEEDS": "2 5", "STREAM": "motion", "VARIANT": "deep"}
+    found = {c.output.split("/")[2] for c in planned("compare", METHOD="skeletonmae", **given)}
+    assert found == {"skeletonmae-motion-deep", "none-motion-deep"}
+    assert {c.output.split("/")[2] for c in planned("compare", METHOD="umurl", DATA="ucla")} == {"umurl", "umurl_none"}
+    lines = script("compare", "--num_frames", "20", DRY_RUN=1, PYTHON="python", METHOD="mamp", **given).stdout.splitlines()
+    words = [line.split()[2:] for line in lines if line.startswith("python scripts/coordinates.py ")]
+    outputs = [line[line.index("--output_dir") + 1] for line in words]
+    assert outputs == [f"output/ucla/coordinates-motion-deep/{name}" for name in ("all/seed0", "0.1/seed2", "0.1/seed5")]
+    for line, ratio, seed in zip(words, (1, 0.1, 0.1), (0, 2, 5), strict=True):
+        args = config.parse("linprobe", line)
+        assert (args.data_ratio, args.subset_seed, args.num_frames, args.input_stream) == (ratio, seed, 20, "motion")
 
 
 @pytest.mark.parametrize(
@@ -91,6 +107,6 @@ def test_smoke(script, tmp_path):
     done = script("compare", timeout=1200, SMOKE=1, OUT=tmp_path, PYTHON=sys.executable)
     assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
     text = (tmp_path / "compare-demo.md").read_text()
-    assert done.stdout.endswith(text) and sum(line.startswith("| ") for line in text.splitlines()) == 7
+    assert done.stdout.endswith(text) and sum(line.startswith("| ") for line in text.splitlines()) == 9
     found = json.loads((tmp_path / "demo/umurl/retrieval/seed0/result.json").read_text())
     assert f"| {found['last']['test_acc1']:.1f} |" in next(line for line in text.splitlines() if line.startswith("| UmURL |"))

@@ -94,9 +94,37 @@ def test_mean_and_spread_over_seeds(write, table):
     assert "| NTU-60 X-view | MAMP | 89.1 | 89.0 |  |" in text and "Other results" not in text and not errors
     # a line per run: links, checksums, the best epoch counted from 1
     (run,) = [x for x in text.splitlines() if x.startswith("| r1 ")]
-    assert "| 85.30 | 85.80 (epoch 91) | 16487 |" in run and digest("r1")[:12] in run
+    assert "| 85.30 |  | 85.80 (epoch 91) | 16487 |" in run and digest("r1")[:12] in run
     assert "[config.yaml](../r1/config.yaml) [log.jsonl](../r1/log.jsonl)" in run
     assert digest("r1") in Path("report/t-runs.csv").read_text()
+
+
+def beside(accuracy, name="per_joint"):
+    """`last` of a run with two read-outs."""
+    return {"last": {"test_acc1": 80.0, f"test_acc1_{name}": accuracy, "test_samples": 16487}}
+
+
+def test_the_other_read_out_stands_beside_the_headline(write, table):
+    accuracies = [71.5, 74.25, 73.0]
+    for seed, accuracy in enumerate(accuracies):
+        write(f"r{seed}", "linprobe", "ntu60_xsub", 80.0, "--seed", str(seed), **beside(accuracy))
+        write(f"old{seed}", "linprobe", "ntu60_xview", 80.0, "--seed", str(seed), **(beside(70.0) if seed else {}))
+    write("turned", "linprobe", "ntu60_xsub", 80.0, "--readout", "per_joint", **beside(60.0, "mean"))
+    lines, text, _ = table()
+    first, old, turned = [x for x in lines if x["mean"] and x["table"].startswith(("Table 1:", "other"))]
+    assert float(first["mean"]) == 80 and first["other read-out"] == "per_joint"
+    numbers = float(first["other mean"]), float(first["other std"])
+    assert numbers == (pytest.approx(np.mean(accuracies)), pytest.approx(np.std(accuracies, ddof=1)))
+    assert old["other read-out"] == old["other mean"] == ""  # one of the runs did not make it
+    assert (turned["other read-out"], turned["other mean"], turned["table"]) == ("mean", "60.0", "other results")
+    assert "(3 seeds, encoder epoch 399, last epoch 100, mean) | 72.9 ± 1.4 (per_joint) |" in text
+    assert "| 74.2 (per_joint) |" in next(line for line in text.splitlines() if line.startswith("| r1 "))
+
+
+@pytest.mark.parametrize("value", ["73", 101.0, None])
+def test_an_accuracy_beside_the_headline_that_is_none(value, write, table):
+    write("odd", "linprobe", "ntu60_xsub", 80.0, **beside(value))
+    assert "odd/result.json: not the result of a run of ours (test_acc1_per_joint" in table()[2]
 
 
 @pytest.mark.parametrize(

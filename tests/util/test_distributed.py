@@ -14,6 +14,7 @@ import torch
 
 import main_finetune
 import main_linprobe
+from tests.util.two_processes import DECODERS
 from util import checkpoint, distributed
 
 WORKER = Path(__file__).with_name("two_processes.py")
@@ -69,27 +70,27 @@ def test_umurl_in_two_processes_is_umurl_in_one(results):
     assert moved == 6
 
 
-def test_gradients_of_an_effective_batch_are_the_same(results):
+def assert_same_updates(results, decoder, reference, names):
     """With the learning rate 1 the weights are the gradients of the epoch, step by step."""
-    reference = results[1]["pretrain"]
-    assert reference["accum_iter"] == 4 and results[2]["pretrain"]["accum_iter"] == 2
+    reference = results[1][decoder][reference]
     for world in (1, 2):
-        for name in ("pretrain", "pretrain_whole"):
-            other = results[world][name]
-            assert other["loss"] == pytest.approx(reference["loss"], rel=1e-5)
-            for key, value in reference["state"].items():
-                assert torch.allclose(value, other["state"][key], atol=2e-5), (world, name, key)
-
-
-def test_left_out_bodies_do_not_make_the_update_depend_on_its_parts(results):
-    """1 × 8, 2 × 4 and 8 × 1 samples, in one process and in two; some parts have no body at all."""
-    reference = results[1]["skipping_whole"]
-    for world in (1, 2):
-        for name in ("skipping", "skipping_alone", "skipping_whole"):
-            other = results[world][name]
+        for name in names:
+            other = results[world][decoder][name]
             assert other["loss"] == pytest.approx(reference["loss"], rel=1e-5), (world, name)
             for key, value in reference["state"].items():
                 assert torch.allclose(value, other["state"][key], atol=2e-5), (world, name, key)
+
+
+@pytest.mark.parametrize("decoder", DECODERS)
+def test_gradients_of_an_effective_batch_are_the_same(results, decoder):
+    assert [results[world][decoder]["pretrain"]["accum_iter"] for world in (1, 2)] == [4, 2]
+    assert_same_updates(results, decoder, "pretrain", ("pretrain", "pretrain_whole"))
+
+
+@pytest.mark.parametrize("decoder", DECODERS)
+def test_left_out_bodies_do_not_make_the_update_depend_on_its_parts(results, decoder):
+    """1 × 8, 2 × 4 and 8 × 1 samples, in one process and in two; some parts have no body at all."""
+    assert_same_updates(results, decoder, "skipping_whole", ("skipping", "skipping_alone", "skipping_whole"))
 
 
 @pytest.mark.parametrize("name", ["evaluation", "evaluation_all"])

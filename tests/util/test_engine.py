@@ -46,9 +46,14 @@ def arguments(**changes):
     return argparse.Namespace(**values | changes)
 
 
+class Plain(nn.Linear):
+    def look(self, x):
+        return self(x), x
+
+
 def linear():
     torch.manual_seed(0)
-    return nn.Linear(2, 3)
+    return Plain(2, 3)
 
 
 def loss_of(model, x, label):

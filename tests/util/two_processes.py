@@ -25,6 +25,11 @@ from util.predictions import Evaluation
 
 SIZE = dict(dim_feat=8, depth=2, num_heads=2, mlp_ratio=2, num_frames=8, num_joints=5)
 CPU = torch.device("cpu")
+DECODERS = {
+    "self": {},
+    "query": {"decoder": "query", "query_frames": 4, "loss_weight": "motion", "loss_weight_windows": (4,)},
+    "cross": {"decoder": "cross", "predict_ratio": 0.5},
+}
 
 
 def arguments(**changes):
@@ -36,36 +41,38 @@ def arguments(**changes):
     return config.set_batches(argparse.Namespace(**values | changes))
 
 
-def pretraining(data, **changes):
-    """Weights and loss after one epoch of plain gradient descent with masks that depend on the content alone."""
-    args = arguments(**changes)
+def predictor(decoder, **more):
+    """MAMP whose masks, and what `cross` asks for of them (see `main`), depend on the content alone."""
     torch.manual_seed(0)
-    model = MAMP(**SIZE, decoder_dim_feat=8, decoder_depth=1)
+    model = MAMP(**SIZE, decoder_dim_feat=8, decoder_depth=1, **DECODERS[decoder], **more)
     model.masking_scores = lambda x, tau: model.motion_intensity(x) + 1e-3 * torch.arange(10)  # no ties
-    feeder = Feeder(data, "train", [0.5, 1.0], window_size=8, min_frames=4, random_rot=True)
+    return model
+
+
+def descent(model, feeder, loss_of, args):
+    """Weights and loss after one epoch of plain gradient descent."""
     optimizer = torch.optim.SGD(model.parameters(), lr=1.0)
-    wrapped = distributed.wrap(model, CPU)
-    stats = train_one_epoch(wrapped, train_loader(feeder, args, CPU), optimizer, lambda m, x, y: m(x, 0.5)[0], 0, args, CPU)
+    wrapped = distributed.wrap(model, CPU, static_graph=args.accum_iter == 1)
+    stats = train_one_epoch(wrapped, train_loader(feeder, args, CPU), optimizer, loss_of, 0, args, CPU)
     return {"state": model.state_dict(), "loss": stats["train_loss"], "accum_iter": args.accum_iter}
 
 
-def skipping(data, **changes):
+def pretraining(data, decoder, **changes):
+    feeder = Feeder(data, "train", [0.5, 1.0], window_size=8, min_frames=4, random_rot=True)
+    return descent(predictor(decoder), feeder, lambda m, x, y: m(x, 0.5)[0], arguments(**changes))
+
+
+def skipping(data, decoder, **changes):
     """The same with bodies that are left out, of which the parts of an update have different numbers."""
     args = arguments(**changes, skip_empty_bodies=True, mask_ratio=0.5, motion_stride=1, motion_aware_tau=0.8)
-    torch.manual_seed(0)
-    model = MAMP(**SIZE, decoder_dim_feat=8, decoder_depth=1, skip_empty_bodies=True)
-    model.masking_scores = lambda x, tau: model.motion_intensity(x) + 1e-3 * torch.arange(10)
     loss_of = methods.mamp_loss(args)
-    feeder = Feeder(data, "train", [0.5, 1.0], window_size=8, min_frames=4)
 
     def with_gaps(model, x, label):  # two bodies, one, or nobody
         there = torch.stack([label != 2, label == 1], 1)[:, None, None, None]
         return loss_of(model, torch.cat([x, -x], -1) * there, label)
 
-    optimizer = torch.optim.SGD(model.parameters(), lr=1.0)
-    wrapped = distributed.wrap(model, CPU)
-    stats = train_one_epoch(wrapped, train_loader(feeder, args, CPU), optimizer, with_gaps, 0, args, CPU)
-    return {"state": model.state_dict(), "loss": stats["train_loss"]}
+    feeder = Feeder(data, "train", [0.5, 1.0], window_size=8, min_frames=4)
+    return descent(predictor(decoder, skip_empty_bodies=True), feeder, with_gaps, args)
 
 
 def umurl(data):
@@ -99,12 +106,20 @@ def command_line(data, output, *more):
 
 def main(data, output):
     distributed.setup("cpu")
+    drawn, whole = torch.rand_like, {"batch_size": 8 // distributed.world_size()}
+    torch.rand_like = lambda like: torch.linspace(0, 0.9, like.shape[1]).expand_as(like)
     results = {
-        "pretrain": pretraining(data),
-        "pretrain_whole": pretraining(data, batch_size=8 // distributed.world_size()),
-        "skipping": skipping(data),
-        "skipping_alone": skipping(data, batch_size=1),
-        "skipping_whole": skipping(data, batch_size=8 // distributed.world_size()),
+        decoder: {
+            "pretrain": pretraining(data, decoder),
+            "pretrain_whole": pretraining(data, decoder, **whole),
+            "skipping": skipping(data, decoder),
+            "skipping_alone": skipping(data, decoder, batch_size=1),
+            "skipping_whole": skipping(data, decoder, **whole),
+        }
+        for decoder in DECODERS
+    }
+    torch.rand_like = drawn
+    results |= {
         "umurl": umurl(data),
         "evaluation": evaluation(data, True),
         "evaluation_all": evaluation(data, False),

@@ -76,6 +76,15 @@ def test_tables_and_matrix_are_those_of_the_predictions(stage, finished, page):
     assert f"{100 * recall.mean():.2f} %" in seen.words
 
 
+@pytest.mark.parametrize("stage, other", [("linprobe", "per_joint"), ("retrieval", "per_joint"), ("finetune", None)])
+def test_the_read_out_beside_the_headline(stage, other, finished, page):
+    seen, last = page(finished / stage), json.loads((finished / stage / "result.json").read_text())["last"]
+    shown = f"{last['test_acc1_per_joint']:.2f} %top-1 of the read-out per_joint, beside mean" if other else "of the read-out"
+    assert (shown in "".join(seen.words.split("\n"))) == bool(other)
+    epochs = [title for title in seen.titles if title.startswith("per_joint, epoch")]
+    assert len(epochs) == (4 if stage == "linprobe" else 0)
+
+
 @pytest.mark.parametrize("stage", JUDGED)
 def test_names_from_files_are_text(stage, finished, page):
     """The only script is the page's own, whose checksum the page's policy names; nobody else's would run."""

@@ -1,0 +1,240 @@
+"""Linear probe and retrieval give every read-out from one pass, each as it would be alone."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from sklearn.neighbors import KNeighborsClassifier
+
+import main_linprobe
+import main_pretrain
+import main_retrieval
+from feeder.batch import Draws, uniforms
+from feeder.feeder_ntu import Feeder
+from model.transformer import Transformer
+from util import checkpoint, training
+
+OTHER = {"mean": "per_joint", "per_joint": "mean"}
+
+
+def read(folder, name="result.json"):
+    text = (folder / name).read_text()
+    return [json.loads(line) for line in text.splitlines()] if name.endswith("l") else json.loads(text)
+
+
+def same(one, two):
+    return one.keys() == two.keys() and all(torch.equal(one[k], two[k]) for k in one)
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    """An npz of random sequences that no read-out tells apart perfectly, so that accuracies differ."""
+    rng = np.random.default_rng(3)
+    arrays = {"num_joints": 5, "num_bodies": 1, "parents": np.array([0, 0, 1, 1, 3])}
+    for split, count in (("train", 24), ("test", 17)):
+        label = rng.integers(0, 3, count)
+        x = rng.normal(size=(count, 12, 15)) + 0.4 * np.eye(3)[label].repeat(5, 1)[:, None]
+        arrays |= {f"x_{split}": x.astype(np.float32), f"y_{split}": np.eye(3)[label]}
+        arrays |= {f"group_{split}": np.arange(count) % 4}
+    path = tmp_path_factory.mktemp("data") / "random.npz"
+    np.savez(path, **arrays)
+    return path
+
+
+@pytest.fixture(scope="module")
+def pretrained(data, options, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("pretrain")
+    main_pretrain.main(options("pretrain", data, folder, "--epochs", 1))
+    return folder / "checkpoint-0.pth"
+
+
+@pytest.fixture(scope="module")
+def probe(data, pretrained, options, tmp_path_factory):
+    """probe(readout, *words) -> folder of a linear probe of four epochs."""
+    done = {}
+
+    def train(*words):
+        if words not in done:
+            done[words] = tmp_path_factory.mktemp("probe")
+            own = ("--effective_batch_size", 8, "--readout", *words)
+            main_linprobe.main(options("linprobe", data, done[words], "--finetune", pretrained, "--epochs", 4, *own))
+        return done[words]
+
+    return train
+
+
+def heads(folder, name="checkpoint-last.pth"):
+    """{read-out: weights} of a checkpoint, the headline's first."""
+    content = checkpoint.load(folder / name)
+    own = {key.removeprefix("head.fc."): value for key, value in content["model"].items() if key.startswith("head.")}
+    return {content["config"]["readout"]: own} | content["heads"]
+
+
+def alone(data, pretrained, readout, augment, clip):
+    """The weights of a probe that knows one read-out, by plain torch; and its test accuracy."""
+    torch.manual_seed(0)
+    model = Transformer(dim_feat=8, depth=2, num_heads=2, mlp_ratio=2, num_frames=8, num_joints=5, num_classes=3,
+                        protocol="linprobe", readout=readout)  # fmt: skip
+    checkpoint.load_encoder(model, pretrained)
+    model.head.add_norm()
+    head = model.eval().head.fc
+    optimizer = torch.optim.SGD(head.parameters(), lr=0.1, momentum=0.9)
+    crop = dict(p_interval=[0.5, 1], min_frames=4, random_rot=True) if augment else dict(p_interval=[0.95])
+    train, test = Feeder(data, "train", window_size=8, **crop), Feeder(data, "test", [0.95], window_size=8)
+
+    def features(x):
+        with torch.no_grad():
+            tokens = model.forward_features(x)
+        return tokens.mean((1, 2, 3)) if readout == "mean" else tokens.mean((1, 2)).flatten(1)
+
+    for epoch in range(4):
+        order, draws = np.random.default_rng([0, epoch]).permutation(24), uniforms(0, epoch, 24)
+        for step in range(3):
+            for group in optimizer.param_groups:
+                group["lr"] = 0.1 * 0.5 * (1 + np.cos(np.pi * (epoch + step / 3) / 4))
+            for micro in range(2):
+                rows = order[8 * step + 4 * micro :][:4]
+                x = torch.stack([train.get(i, Draws(draws[i]))[0] for i in rows])
+                (F.cross_entropy(head.train()(features(x)), torch.from_numpy(train.label[rows])) / 2).backward()
+            if clip:
+                norm = sum((p.grad**2).sum() for p in head.parameters()).sqrt()
+                for p in head.parameters():
+                    p.grad *= min(1, clip / norm)
+            optimizer.step()
+            optimizer.zero_grad()
+    logits = head.eval()(features(torch.stack([test[i][0] for i in range(17)])))
+    return head.state_dict(), 100 * (logits.argmax(1).numpy() == test.label).mean()
+
+
+@pytest.mark.parametrize("clip", [None, 0.2])
+@pytest.mark.parametrize("augment", [True, False])
+def test_every_head_learns_as_it_would_alone(augment, clip, data, pretrained, probe):
+    words = ("--augment" if augment else "--no-augment", *(["--clip_grad", clip] if clip else []))
+    folder = probe("mean", *words)
+    last = read(folder)["last"]
+    for readout, found in heads(folder).items():
+        wanted, accuracy = alone(data, pretrained, readout, augment, clip)
+        for key, value in wanted.items():
+            torch.testing.assert_close(found[key], value, rtol=1e-4, atol=1e-5)
+        assert last["test_acc1" if readout == "mean" else "test_acc1_per_joint"] == pytest.approx(accuracy)
+
+
+@pytest.mark.parametrize("words", [("--augment",), ("--no-augment", "--clip_grad", 0.2), ("--data_ratio", 0.5, "--eval_freq", 3)])
+def test_which_is_the_headline_changes_no_bit(words, probe):
+    """Weights, the optimizer's state, and every number of the run, of either order."""
+    folders = {readout: probe(readout, *words) for readout in OTHER}
+    ours, theirs = (heads(folder) for folder in folders.values())
+    assert list(ours) == ["mean", "per_joint"] == list(theirs)[::-1] and all(same(ours[name], theirs[name]) for name in OTHER)
+    states = [checkpoint.load(folder / "checkpoint-last.pth")["optimizer"]["state"] for folder in folders.values()]
+    for k in range(4):  # weight and bias of the headline, then of the other
+        assert torch.equal(states[0][k]["momentum_buffer"], states[1][(k + 2) % 4]["momentum_buffer"])
+    for one, two in zip(*(read(folder, "log.jsonl") for folder in folders.values()), strict=True):
+        for key in ("test_acc1", "test_acc5", "test_loss") if "test_acc1" in one else ():
+            assert one[key] == two[f"{key}_mean"] and two[key] == one[f"{key}_per_joint"]
+    assert read(folders["mean"], "log.jsonl")[-1].keys() >= {"test_acc1_per_joint"}
+
+
+def test_the_model_in_the_file_is_that_of_a_single_read_out(probe):
+    for readout in OTHER:
+        content = checkpoint.load(probe(readout, "--augment") / "checkpoint-last.pth")
+        model = Transformer(dim_feat=8, depth=2, num_heads=2, mlp_ratio=2, num_frames=8, num_joints=5, num_classes=3,
+                            protocol="linprobe", readout=readout)  # fmt: skip
+        model.head.add_norm()
+        model.load_state_dict(content["model"])  # strict
+        assert list(content["heads"]) == [OTHER[readout]]
+
+
+@pytest.mark.parametrize("words", [("--augment",), ("--no-augment", "--clip_grad", 0.2)])
+def test_resuming_goes_on_with_both_heads(words, data, pretrained, probe, options, tmp_path, monkeypatch):
+    whole, train = probe("mean", *words), training.train_one_epoch
+    line = options("linprobe", data, tmp_path, "--finetune", pretrained, "--epochs", 4, "--effective_batch_size", 8, *words)
+
+    def interrupted(*args, **kwargs):
+        if args[4] == 2:
+            raise KeyError
+        return train(*args, **kwargs)
+
+    monkeypatch.setattr(training, "train_one_epoch", interrupted)
+    with pytest.raises(KeyError):
+        main_linprobe.main(line)
+    monkeypatch.undo()
+    main_linprobe.main([*line, "--resume", "auto"])
+    assert all(same(one, two) for one, two in zip(heads(whole).values(), heads(tmp_path).values(), strict=True))
+    one, two = (read(folder)["last"] for folder in (whole, tmp_path))
+    assert one | {"samples_per_s": 0} == two | {"samples_per_s": 0} and "test_loss_per_joint" in one
+
+
+def test_a_run_of_before_goes_on_as_it_was(data, pretrained, probe, options, tmp_path):
+    """Its checkpoint has one head, and an optimizer that knows no other."""
+    content = checkpoint.load(probe("mean", "--augment") / "checkpoint-last.pth")
+    del content["heads"]
+    state = content["optimizer"]["state"]
+    content["optimizer"]["state"] = {k: state[k] for k in (0, 1)}
+    content["optimizer"]["param_groups"][0]["params"] = [0, 1]
+    checkpoint.save(tmp_path / "old.pth", content)
+    line = options("linprobe", data, tmp_path / "out", "--finetune", pretrained, "--epochs", 5, "--effective_batch_size", 8)
+    main_linprobe.main([*line, "--resume", str(tmp_path / "old.pth")])
+    last = read(tmp_path / "out")["last"]
+    assert "test_acc1" in last and "test_acc1_per_joint" not in last
+    main_linprobe.main(options("linprobe", data, tmp_path / "eval", "--eval", tmp_path / "old.pth"))
+    evaluated, reported = read(tmp_path / "eval")["last"], read(probe("mean", "--augment"))["last"]
+    assert evaluated.keys() == {"test_acc1", "test_acc5", "test_loss", "test_samples"}
+    assert evaluated == pytest.approx({key: reported[key] for key in evaluated})
+
+
+@pytest.mark.parametrize("readout", OTHER)
+def test_an_evaluation_gives_both(readout, data, probe, options, tmp_path, capsys):
+    folder, other = probe(readout, "--augment"), OTHER[readout]
+    main_linprobe.main(options("linprobe", data, tmp_path, "--eval", folder / "checkpoint-last.pth", "--readout", readout))
+    evaluated, reported = read(tmp_path)["last"], read(folder)["last"]
+    assert evaluated == pytest.approx({key: reported[key] for key in evaluated}) and f"test_loss_{other}" in evaluated
+    accuracy = evaluated[f"test_acc1_{other}"]
+    assert f"read-out {readout} ({other}: {accuracy:.2f} %), joint stream" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("told", [{"per_joint": 3}, {"per_joint": {"1.weight": torch.ones(1)}}, {"per_joint": {}}])
+def test_a_second_head_that_is_none(told, data, probe, options, tmp_path):
+    content = checkpoint.load(probe("mean", "--augment") / "checkpoint-last.pth") | {"heads": told}
+    checkpoint.save(tmp_path / "odd.pth", content)
+    with pytest.raises(ValueError, match="odd.pth: heads: per_joint: "):
+        main_linprobe.main(options("linprobe", data, tmp_path / "out", "--eval", tmp_path / "odd.pth"))
+
+
+def test_retrieval_gives_both(data, pretrained, options, tmp_path, capsys):
+    model = Transformer(dim_feat=8, depth=2, num_heads=2, mlp_ratio=2, num_frames=8, num_joints=5, protocol="linprobe").eval()
+    checkpoint.load_encoder(model, pretrained)
+    tokens, labels = {}, {}
+    for split in ("train", "test"):
+        feeder = Feeder(data, split, [0.95], window_size=8)
+        tokens[split] = model.forward_features(torch.stack([feeder[i][0] for i in range(len(feeder))])).detach()
+        labels[split] = feeder.label
+    wanted = {}
+    for readout, pool in (("mean", lambda t: t.mean((1, 2, 3))), ("per_joint", lambda t: t.mean((1, 2)).flatten(1))):
+        neighbours = KNeighborsClassifier(1, metric="cosine").fit(pool(tokens["train"]), labels["train"])
+        wanted[readout] = 100 * neighbours.score(pool(tokens["test"]), labels["test"])
+    for readout, other in OTHER.items():
+        main_retrieval.main(options("retrieval", data, tmp_path / readout, "--finetune", pretrained, "--readout", readout))
+        last = read(tmp_path / readout)["last"]
+        assert (last["test_acc1"], last[f"test_acc1_{other}"]) == pytest.approx((wanted[readout], wanted[other]))
+        assert f"read-out {readout} ({other}: {wanted[other]:.2f} %)" in capsys.readouterr().out
+    assert wanted["mean"] != wanted["per_joint"]
+
+
+def test_held_out_performers_give_both(data, options, tmp_path):
+    main_linprobe.main(options("linprobe", data, tmp_path / "lin", "--epochs", 1, "--val_groups", 1))
+    main_retrieval.main(options("retrieval", data, tmp_path / "ret", "--val_groups", 1))
+    for folder in ("lin", "ret"):
+        result = read(tmp_path / folder)
+        assert result["evaluated_on"] == "validation" and result["last"]["test_samples"] == 6
+        assert {"test_acc1", "test_acc1_per_joint"} <= result["last"].keys()
+
+
+def test_umurl_has_one(data, options, tmp_path):
+    umurl = dict(method="umurl", mlp_ratio=None)
+    main_linprobe.main(options("linprobe", data, tmp_path / "lin", "--epochs", 1, **umurl))
+    main_retrieval.main(options("retrieval", data, tmp_path / "ret", **umurl))
+    for folder in ("lin", "ret"):
+        assert {key for key in read(tmp_path / folder)["last"] if "acc1" in key} == {"test_acc1"}
+    assert checkpoint.load(tmp_path / "lin/checkpoint-0.pth")["heads"] == {}
