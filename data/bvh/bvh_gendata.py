@@ -1,7 +1,6 @@
 """BVH files, the format of open motion capture: from a folder or zip to one npz (docs/data.md, 'BVH')."""
 
 import sys
-from collections import Counter
 from dataclasses import replace
 from functools import lru_cache, partial
 from pathlib import Path
@@ -14,15 +13,17 @@ from data.prepare import batch, bvh, cli, dataset, kinect, recordings, sequences
 from data.prepare.reading import Reading, add_up
 
 HERE = Path(__file__).resolve().parent
-ALL, WINDOW = "all", 300
+ALL, WINDOW, SUFFIX = "all", 300, ".bvh"
 
 
 def choose(joints, headers, end_sites):
     """The `recordings.Skeleton` of --joints: every joint of the skeleton that most files have, those named, or Kinect v1's."""
     if joints == kinect.LAYOUT:
         return recordings.named_skeleton(kinect.LAYOUT)
-    most = Counter((*header.names, *header.parents.tolist()) for header in headers.values()).most_common(1)[0][0]
-    header = next(header for header in headers.values() if (*header.names, *header.parents.tolist()) == most)
+    alike = {}
+    for header in headers.values():
+        alike.setdefault((*header.names, *header.parents.tolist()), []).append(header)
+    header = max(alike.values(), key=len)[0]
     if joints == ALL:
         names = [name for name, end in zip(header.names, header.ends, strict=True) if end_sites or not end]
     else:
@@ -52,7 +53,7 @@ def generate(raw, out, name="bvh", label_pattern=None, table=None, test_groups=(
     """
     raw, skipped = Path(raw), batch.Skipped(strict)
     reading = Reading(target_fps=target_fps, up=up)
-    files = batch.find(raw, ".bvh")
+    files = batch.find(raw, SUFFIX)
     headers = {str(file): header for file, header in batch.each(bvh.header, files, "hierarchies", skipped)}
     try:
         if not headers:
@@ -72,10 +73,12 @@ def generate(raw, out, name="bvh", label_pattern=None, table=None, test_groups=(
         label_keys = ["label"] if label_pattern or table else []
         dataset.write(raw, path, found, skeleton, label_keys, None, test_groups, unit, pose, reading, skipped, remarks,
                       standing=True)  # fmt: skip
+        skipped.write(Path(out) / "raw_data" / "skipped.txt")
         return path
-    finally:
-        if skipped.reasons or not sys.exc_info()[0]:
+    except ValueError:
+        if skipped.reasons:
             skipped.write(Path(out) / "raw_data" / "skipped.txt")
+        raise
 
 
 def collect(raw, files, read, pattern, table, skipped):
@@ -85,8 +88,8 @@ def collect(raw, files, read, pattern, table, skipped):
     sources = recordings.of_files(raw, files, read)
     if table:
         return recordings.from_table(raw, table, sources, skipped)
-    return [recordings.Recording(str(file), recordings.below(file, raw).removesuffix(".bvh"), {}, partial(read, file))
-            for file in files], []  # fmt: skip
+    names = [recordings.below(file, raw)[: -len(SUFFIX)] for file in files]
+    return [recordings.Recording(str(file), name, {}, partial(read, file)) for file, name in zip(files, names, strict=True)], []
 
 
 def main():

@@ -20,20 +20,21 @@ CHUNK = 16  # files handed to a process at a time
 
 
 def find(raw, suffix, hint="", deep=True):
-    """The files that end in `suffix`, sorted by path, of the folder or zip `raw`: paths with name and read_bytes().
+    """The files that end in `suffix`, in small or large letters, of the folder or zip `raw`, sorted by path: paths with name and
+    read_bytes().
 
     deep: also those in folders of the folder. Raises FileNotFoundError or ValueError naming it; hint: what to give instead.
     """
     raw = Path(raw)
     if raw.is_dir():
-        files = [file for file in (raw.rglob if deep else raw.glob)(f"*{suffix}") if file.is_file()]
+        files = [file for file in (raw.rglob if deep else raw.glob)("*") if file.is_file() and file.suffix.lower() == suffix]
     elif raw.is_file():
         try:
             root = zipfile.Path(raw)
         except zipfile.BadZipFile as error:
             raise ValueError(f"{raw}: neither a folder nor a complete zip file ({error})") from error
         names = [name for name in root.root.namelist() if not name.startswith("__MACOSX")]
-        files = [root / name for name in names if name.endswith(suffix)]
+        files = [root / name for name in names if name.lower().endswith(suffix)]
     else:
         raise FileNotFoundError(f"{raw}: no such folder or zip file{hint}")
     if not files:

@@ -25,7 +25,7 @@ def raw(tmp_path):
     """A folder with eight recordings, two classes by two people, in folders of its own; centimetres."""
     for i in range(8):
         label, who = ("walk", "jump")[i % 2], ("anna", "ben")[i // 4]
-        file = tmp_path / "raw" / who / f"{label}_{who}_{i}.bvh"
+        file = tmp_path / "raw" / who / f"{label}_{who}_{i}.{'BVH' if i == 3 else 'bvh'}"
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(text(*person(40 + i, seed=i)))
     return tmp_path / "raw"
@@ -72,7 +72,7 @@ def test_without_labels_everything_is_for_training(raw, tmp_path):
 
 def test_zip_and_folder_are_the_same(raw, tmp_path):
     with zipfile.ZipFile(tmp_path / "raw.zip", "w") as archive:
-        for file in sorted(raw.rglob("*.bvh")):
+        for file in sorted(raw.rglob("*.[bB]*")):
             archive.write(file, file.relative_to(raw).as_posix())
         archive.writestr("__MACOSX/anna/._walk_anna_0.bvh", "junk")
         archive.writestr("README.md", "about")
@@ -84,7 +84,7 @@ def test_zip_and_folder_are_the_same(raw, tmp_path):
 
 def test_a_table(raw, tmp_path):
     rows = "".join(f"\n{file.relative_to(raw).as_posix()},{i},{'test' if i > 5 else 'train'}"
-                   for i, file in enumerate(sorted(raw.rglob("*.bvh"))))  # fmt: skip
+                   for i, file in enumerate(sorted(raw.rglob("*.[bB]*"))))  # fmt: skip
     (tmp_path / "t.csv").write_text("name,label,split" + rows + "\nnobody,1,train")
     arrays = load(bvh_gendata.generate(raw, tmp_path, table=tmp_path / "t.csv"))
     assert len(arrays["x_train"]) == 6 and len(arrays["x_test"]) == 2 and len(arrays["class_names"]) == 8
@@ -134,7 +134,7 @@ def test_units_are_doubted_by_the_height(scale, unit, line, tmp_path, capsys):
 
 def test_z_upwards(raw, tmp_path, capsys):
     """Files of somebody who lies along z are doubted, and --up z makes him stand."""
-    for file in raw.rglob("*.bvh"):
+    for file in raw.rglob("*.[bB]*"):
         joints, values = person(30, seed=len(file.name))
         joints = [(name, above, (x, -z, y), channels) for name, above, (x, y, z), channels in joints]
         values[:, [1, 2]] = values[:, [2, 1]]
