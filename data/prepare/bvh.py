@@ -66,10 +66,10 @@ def load(path, names, target_fps=30.0, up="y"):
     becomes y. Raises ValueError as `read`, or if a joint is missing.
     """
     motion = read(path)
-    own = motion.skeleton.names
+    own, names = motion.skeleton.names, list(map(str, names))
     if set(names) <= set(own):
         joints = motion.joints[:, [own.index(name) for name in names]]
-    elif list(names) == list(joint_names(kinect.LAYOUT)):
+    elif names == list(joint_names(kinect.LAYOUT)):
         joints = kinect.kinect_v1(motion.joints, own, motion.skeleton.parents, path)
     else:
         missing = next(name for name in names if name not in own)

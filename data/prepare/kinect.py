@@ -87,7 +87,8 @@ def kinect_v1(joints, names, parents, where):
             elbow, wrist = own[f"elbow {side}"], own[f"wrist {side}"]
             own[f"hand {side}"] = wrist + HAND * (wrist - elbow)
     if missing := [joint for joint in joint_names(LAYOUT) if joint not in own]:
-        raise ValueError(f"{where}: no joint that could be Kinect's {missing[0]!r} among {', '.join(map(str, names))[:300]}")
+        first = min(missing, key=lambda joint: joint.startswith(("spine mid", "hand")))  # these are derived, of others
+        raise ValueError(f"{where}: no joint that could be Kinect's {first!r} among {', '.join(map(str, names))[:300]}")
     return np.stack([own[joint] for joint in joint_names(LAYOUT)], axis=-2)
 
 

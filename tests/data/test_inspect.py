@@ -14,6 +14,7 @@ from data.prepare import cli, facts, inspect
 from data.prepare.inspect import Sequence, draw
 from data.ucla.ucla_gendata import read_sequence
 from feeder import skeleton
+from tests.data import bvh_text
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -375,3 +376,16 @@ def test_the_command_as_documented(invented, tmp_path):
     assert sorted(file.name for file in (tmp_path / "x").iterdir()) == ["a.gif", "a.png"]
     done = subprocess.run([*command, "--index", "99"], cwd=ROOT, capture_output=True, text=True, timeout=60)
     assert done.returncode == 2 and done.stdout == "" and done.stderr.startswith("error: ") and done.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize("scale, unit", [(100, "cm"), (1, "m"), (1000, "mm"), (1 / 0.056444, "0.056444 m")])
+def test_bvh(scale, unit, look, tmp_path):
+    (tmp_path / "walk.bvh").write_text(bvh_text.text(*bvh_text.person(40, scale=scale), frame_time="0.008333"))
+    out, here = look(tmp_path / "walk.bvh")
+    assert "BVH recording, 40 frames, 120 a second, 18 joints and 5 End Sites" in out
+    assert f"unit: {unit}, as the size of the body suggests" in out and "--joints kinect_v1: all 20 joints are found" in out
+    assert frames_of(here / "walk.gif") == 40 and (here / "walk.png").exists() and "doubt" not in out and "along z" not in out
+    (tmp_path / "other.bvh").write_text(bvh_text.text(*bvh_text.person(4, names={"Head": "Kopf"})))
+    assert "no joint that could be Kinect's 'head' among Hips" in look(tmp_path / "other.bvh")[0]
+    (tmp_path / "cut.bvh").write_text((tmp_path / "walk.bvh").read_text()[:3000])
+    assert look(tmp_path / "cut.bvh", error=True).startswith(f"{tmp_path / 'cut.bvh'}: ")

@@ -120,6 +120,17 @@ def test_real_recordings_are_not_doubted(real, tmp_path):
                 assert np.median(wrong) > doubts.WRONG_TREE
 
 
+@pytest.mark.parametrize("kind", [np.float32, np.float64, np.int16])
+def test_z_upwards_is_turned_about_x(kind, tmp_path):
+    x = (100 * np.random.default_rng(0).normal(size=(6, 5, 3))).astype(kind)
+    np.save(tmp_path / "a.npy", x)
+    turned = Reading(up="z").read(tmp_path / "a.npy")[0]
+    about_x = np.array([[1, 0, 0], [0, 0, 1], [0, -1, 0]])
+    assert np.linalg.det(about_x) == 1
+    np.testing.assert_array_equal(turned, np.einsum("ij,tvj->tvi", about_x, x))
+    assert Reading(up="z").plain() == {"up": "z"} and Reading().plain() == {}
+
+
 def test_frames_are_reduced(kinect):
     t = np.arange(121)[None, :, None, None] * np.ones((1, 1, 2, 3)) + 1.0
     assert (resampled(t, 4.0)[0, :, 0, 0] == np.arange(1, 122, 4)).all()

@@ -9,9 +9,12 @@ import torch
 from matplotlib.colors import to_hex
 from PIL import Image
 
+from data.bvh import bvh_gendata
 from model.mamp import take
 from scripts import visualize
 from tests.conftest import invent
+from tests.data import bvh_text
+from tests.predict.helpers import MAMP, trained_on
 from util import checkpoint, config, methods, run
 from visual import explain, page, pictures, plots, samples
 
@@ -296,6 +299,27 @@ def test_the_script(stage, own, made, two_people, tmp_path, capsys):
             assert (np.asarray(film.convert("RGB")) != first).any(axis=2).mean() > 0.005
     said = capsys.readouterr().out
     assert "test001" in said and ("ffmpeg is not installed" in said) == (not plots.has_ffmpeg())
+
+
+def test_a_recording_alone(tmp_path, capsys):
+    """A BVH file is drawn as the npz of its folder would have it, with the classes' names and without a truth."""
+    for i in range(4):
+        (tmp_path / f"{'walk' if i % 2 else 'jump'}_{i}.bvh").write_text(bvh_text.text(*bvh_text.person(30 + i, seed=i)))
+    npz = bvh_gendata.generate(tmp_path, tmp_path / "out", label_pattern=r"(?P<label>[a-z]+)_(?P<group>\d)", joints="kinect_v1",
+                               test_groups=["2", "3"], body_frame=[], min_max=True)  # fmt: skip
+    path = trained_on(npz, tmp_path / "probe.pth", "linprobe", *MAMP)
+    with np.load(npz) as prepared, np.load(visualize.prepared(tmp_path / "walk_3.bvh", path, tmp_path)) as alone:
+        row = prepared["name_test"].tolist().index("walk_3")
+        np.testing.assert_allclose(alone["x_test"][0], prepared["x_test"][row][:33], atol=1e-6)
+    npz.unlink()
+    visualize.main(["--checkpoint", str(path), "--recording", str(tmp_path / "walk_3.bvh"), "--out", str(tmp_path / "pictures")])
+    (folder,) = (tmp_path / "pictures").iterdir()
+    assert folder.name == "recording-walk_3" and {"saliency.png", "skeleton.gif"} <= {file.name for file in folder.iterdir()}
+    assert "walk_3 · no label" in capsys.readouterr().out
+    with pytest.raises(FileNotFoundError, match="none.bvh: no such file"):
+        visualize.main(["--checkpoint", str(path), "--recording", str(tmp_path / "none.bvh")])
+    with pytest.raises(SystemExit):
+        visualize.main(["--checkpoint", str(path), "--recording", "a.bvh", "--split", "train"])
 
 
 def test_seeds_and_settings(made, opened):
