@@ -2,23 +2,25 @@
 
     python scripts/bench.py                                  # paper size; batch 8 on a CPU, 4 times 32 to an update on a GPU
     python scripts/bench.py --parts pretrain --modes release all --batch_size 4 --json bench.json
-    python scripts/bench.py --parts pretrain --decoder query # pre-training with MAMP's other decoders (release always has self)
+    python scripts/bench.py --parts pretrain --modes default amp --decoder self query cross    # MAMP's decoders side by side
 
 release   attention whose scores and softmax are written to memory, float32, augmentation sample by sample, every body, a wait
           for the device at every step, AdamW tensor by tensor: the published code's ways, written from their description
 default   what the mains do          amp   --enable_amp          compile   --compile
 all       --enable_amp --skip_empty_bodies --data_on_device, on a GPU also --compile
 
-Modes take turns, each in a new process that is alone on the machine, after as many steps of burn-in: with other processes' memory
-around, `release`, which takes and gives back gigabytes in every step, was a third to a half slower. Medians over the repeats, of
-processor time (all cores, without data loader processes) the least. The data are INVENTED: random walks, --empty of the second
-bodies all zeros. Preparing raw recordings: scripts/bench_prepare.py.
+Modes, in pre-training each with every --decoder (`release` with `self` alone), take turns, each in a new process that is alone
+on the machine, after as many steps of burn-in: with other processes' memory around, `release`, which takes and gives back
+gigabytes in every step, was a third to a half slower. Medians over the repeats, of processor time (all cores, without data loader
+processes) the least. The data are INVENTED: random walks, --empty of the second bodies all zeros. Preparing raw recordings:
+scripts/bench_prepare.py.
 """
 
 import argparse
 import gc
 import json
 import multiprocessing
+import os
 import statistics
 import sys
 import tempfile
@@ -42,7 +44,7 @@ PARTS = ("pretrain", "finetune", "inference", "feeder")
 SIZES = {"dim_feat": 256, "depth": 8, "decoder_depth": 5, "num_frames": 120, "num_joints": 25}
 
 
-def turn(pipe, part, name, path, o):
+def turn(pipe, part, name, own_decoder, path, o):
     """One repeat of a mode, in a process of its own; before it one of burn-in."""
     device = torch.device(o.device)
     torch.set_num_threads(o.threads)
@@ -50,22 +52,26 @@ def turn(pipe, part, name, path, o):
     display.be_quiet(True)
     if device.type == "cpu" and not MODES[name].release:
         keep_freed()
-    stage = Stage(part, MODES[name], feeder_of(path, o), o, device)
+    stage = Stage(part, MODES[name], feeder_of(path, o), o, device, own_decoder)
     stage.run()
     seconds = stage.run()
     numbers = {"names": stage.names, "gib": stage.memory(), "busy": stage.busy(seconds["wall"])} | seconds
+    numbers["counted"] = stage.counted()
     del stage
     gc.collect()  # ends the loader's workers
     pipe.send(numbers)
 
 
 def measure(part, modes, peaks, path, o):
-    """Medians over interleaved repeats: {mode: numbers}. peaks: {whether with --enable_amp: TFLOP/s}."""
-    spawn, rows = multiprocessing.get_context("spawn"), {}
+    """Medians over interleaved repeats: {mode, and its decoder: numbers}. peaks: {whether with --enable_amp: TFLOP/s}."""
+    spawn, rows, ways = multiprocessing.get_context("spawn"), {}, {}
+    for mode in modes:
+        for own in ["self"] if MODES[mode].release or part != "pretrain" else o.decoder:
+            ways[mode if own == "self" else f"{mode}, {own}"] = mode, own
 
     def alone(name):
         here, there = spawn.Pipe(duplex=False)
-        process = spawn.Process(target=turn, args=(there, part, name, path, o))
+        process = spawn.Process(target=turn, args=(there, part, *ways[name], path, o))
         process.start()
         there.close()
         try:
@@ -75,17 +81,19 @@ def measure(part, modes, peaks, path, o):
         finally:
             process.join()
 
-    turns = [{name: alone(name) for name in modes} for _ in range(o.repeats)]
-    for name in modes:
+    turns = [{name: alone(name) for name in ways} for _ in range(o.repeats)]
+    for name, (mode, own_decoder) in ways.items():
         own = [each[name] for each in turns]
         names = own[0]["names"]
         middle = {k: statistics.median(each[k] for each in own) for k in ("wall", *names)}
-        speed, peak = o.steps * o.batch_size / middle["wall"], peaks[MODES[name].amp]
-        sizes = {k: getattr(o, k) for k in SIZES} | decoder(MODES[name], o)
-        tflops = speed * flops(part, classes=CLASSES, **sizes) / 1e12
+        speed, peak = o.steps * o.batch_size / middle["wall"], peaks[MODES[mode].amp]
+        work = flops(part, classes=CLASSES, **{k: getattr(o, k) for k in SIZES}, **decoder(own_decoder, o))
+        tflops = speed * work / 1e12
         rows[name] = {
             "samples_per_s": speed,
             "share": {k: middle[k] / sum(middle[n] for n in names) for k in names},
+            "gflop_forward": work / 1e9 / (1 if part == "inference" else 3),
+            "gflop_counted": own[0]["counted"] / 1e9,
             "tflops": tflops,
             "peak_tflops": peak,
             "mfu": tflops / peak,
@@ -117,16 +125,18 @@ def measure_feeder(path, o):
 
 def table(part, rows):
     """Markdown; ratios to the first row."""
-    first, lines = next(iter(rows.values()))["samples_per_s"], []
+    first, lines = next(iter(rows.values())), []
     for name, row in rows.items():
-        cells = [name, f"{row['samples_per_s']:.4g}", f"{row['samples_per_s'] / first:.2f}"]
+        cells = [name, f"{row['samples_per_s']:.4g}", f"{row['samples_per_s'] / first['samples_per_s']:.2f}"]
         if "share" in row:
             shares = ", ".join(f"{k} {100 * v:.0f}" for k, v in row["share"].items())
+            cells += [f"{row['processor_s']:.2f}", f"{first['processor_s'] / row['processor_s']:.2f}", f"{row['peak_gib']:.1f}"]
+            cells += [f"{row['gflop_forward']:.4g} / {row['gflop_counted']:.4g}"]
             cells += [shares, f"{row['tflops']:.3g}", f"{100 * row['mfu']:.0f} % of {row['peak_tflops']:.3g}"]
-            cells += [f"{row['processor_s']:.2f}", f"{row['peak_gib']:.1f}"]
             cells += [] if row["busy"] is None else [f"{100 * row['busy']:.0f} %"]
         lines.append(cells)
-    head = [part, "samples/s", "ratio", "% of the time", "TFLOP/s", "MFU", "CPU s a step", "GiB", "device busy"][: len(lines[0])]
+    head = [part, "samples/s", "ratio", "CPU s a step", "ratio", "GiB", "GFLOP forward: formula / counted", "% of the time"]
+    head = [*head, "TFLOP/s", "MFU", "device busy"][: len(lines[0])]
     return "\n".join("| " + " | ".join(line) + " |" for line in (head, ["---"] * len(head), *lines))
 
 
@@ -146,7 +156,7 @@ def options(argv=None):
     p.add_argument("--peak_tflops", type=float, help="of the device; default: its data sheet, or a matrix product's speed")
     for name, size in SIZES.items():
         p.add_argument(f"--{name}", type=int, default=size)
-    p.add_argument("--decoder", choices=DECODERS, default="self", help="of pre-training")
+    p.add_argument("--decoder", nargs="+", choices=DECODERS, default=["self"], help="of pre-training")
     p.add_argument("--query_frames", type=int, default=24)
     p.add_argument("--predict_ratio", type=float, default=0.25)
     p.add_argument("--json", help="file for all numbers")
@@ -163,7 +173,7 @@ def options(argv=None):
 
 def main(argv=None):
     o = options(argv)
-    device, results = torch.device(o.device), {}
+    device, results, before = torch.device(o.device), {}, os.getloadavg()[0]
     torch.set_num_threads(o.threads)
     print(f"{date.today()}: {hardware(device)}, {o.threads} CPU threads, torch {torch.__version__}, batch {o.batch_size} "
           f"(x {o.accum_iter} to an update), INVENTED data, {o.empty:.0%} of the second bodies empty\n")  # fmt: skip
@@ -178,9 +188,12 @@ def main(argv=None):
                 continue
             results[part] = measure_feeder(path, o) if part == "feeder" else measure(part, modes, peaks, path, o)
             print(table(part, results[part]) + "\n", flush=True)
-    print("TFLOP/s: of both bodies, by formula, also where a mode leaves some out.")
+    print("GFLOP by formula, and TFLOP/s: of both bodies, also where a mode leaves some out.")
+    load = [before, os.getloadavg()[0]]
+    print(f"Processes that wanted a core, mean over a minute, at the beginning and in the end: {load[0]:.1f}, {load[1]:.1f}")
     if o.json:
         content = {"date": str(date.today()), "hardware": hardware(device), "versions": versions(), "options": vars(o)}
+        content["load"] = load
         Path(o.json).write_text(json.dumps(content | {"parts": results}, indent=2) + "\n")
 
 

@@ -9,6 +9,8 @@ from functools import partial
 import numpy as np
 import torch
 import torch.nn.functional as F
+from torch.nn.attention import SDPBackend, sdpa_kernel
+from torch.utils.flop_counter import FlopCounterMode
 
 from feeder.batch import Draws
 from feeder.feeder_ntu import Feeder
@@ -85,15 +87,15 @@ def materialised(attn, x, **mask):
     return attn.proj((weights @ v).transpose(1, 2).reshape(b, length, dim))
 
 
-def decoder(mode, o):
-    """Of pre-training: the published code has self-attention alone."""
-    return {"decoder": "self" if mode.release else o.decoder, "query_frames": o.query_frames, "predict_ratio": o.predict_ratio}
+def decoder(name, o):
+    """MAMP's keys of a decoder."""
+    return {"decoder": name, "query_frames": o.query_frames, "predict_ratio": o.predict_ratio}
 
 
 class Stage:
-    """One part in one mode: data, model and optimizer, ready to run steps."""
+    """One part in one mode, pre-training with one of MAMP's decoders: data, model and optimizer, ready to run steps."""
 
-    def __init__(self, part, mode, feeder, o, device):
+    def __init__(self, part, mode, feeder, o, device, own_decoder="self"):
         self.part, self.mode, self.o, self.device, self.steps = part, mode, o, device, 0
         self.names = ("data", "forward") if part == "inference" else ("data", "forward", "backward", "optimizer")
         torch.manual_seed(0)
@@ -101,7 +103,7 @@ class Stage:
                     skip_empty_bodies=mode.skip)  # fmt: skip
         if part == "pretrain":
             size |= {"decoder_dim_feat": o.dim_feat, "decoder_depth": o.decoder_depth, "norm_skes_loss": True}
-            self.model = MAMP(**size, **decoder(mode, o))
+            self.model = MAMP(**size, **decoder(own_decoder, o))
         else:
             self.model = Transformer(**size, num_classes=CLASSES, drop_path_rate=0.3 if part == "finetune" else 0)
         self.model.to(device).train(part != "inference" or mode.release)  # in eval mode equal bodies are encoded once
@@ -121,17 +123,26 @@ class Stage:
             yield from batches
             self.loader.batches.epoch += 1
 
+    def loss(self, model, x, label):
+        if self.part == "pretrain":
+            return model(x, 0.9, 1, 0.8)[0]
+        if self.part == "finetune":
+            return F.cross_entropy(model(x), label, label_smoothing=0.1)
+        return self.model.forward_features(x).mean()
+
+    def counted(self):
+        """Operations of one sample's forward pass by torch's counter, which sees the bodies that are computed."""
+        x, label, _ = next(self.batches)
+        with torch.no_grad(), FlopCounterMode(display=False) as counter, sdpa_kernel(SDPBackend.MATH):  # which it counts
+            self.loss(self.model, x, label)
+        return counter.get_total_flops() / len(x)
+
     def step(self, mark):
         """A batch forward and backward, the o.accum_iter-th with an update; mark() is called after each of self.names."""
         x, label, _ = next(self.batches)
         mark()
         with autocast(self.device, self.mode.amp), torch.set_grad_enabled(self.part != "inference"):
-            if self.part == "pretrain":
-                loss = self.called(x, 0.9, 1, 0.8)[0]
-            elif self.part == "finetune":
-                loss = F.cross_entropy(self.called(x), label, label_smoothing=0.1)
-            else:
-                loss = self.model.forward_features(x).mean()
+            loss = self.loss(self.called, x, label)
         if self.mode.release:
             loss.item()
         mark()

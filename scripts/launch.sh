@@ -1,9 +1,9 @@
 # Sourced by the launch scripts: what they share. A script's own arguments go on to the mains it starts, after all others.
 #
 #   DATA=ntu60_xsub  a name in config/dataset/
-#   METHOD=mamp      one or several of: mamp; mamp_query, mamp_cross (decoders that only ask, docs/training.md); skeletonmae (joints
-#                    as target, uniform masking); random_masking (MAMP with uniform masking); umurl; none and umurl_none (no
-#                    pre-training: a random encoder, or training from scratch)
+#   METHOD=mamp      one or several of: mamp; skeletonmae (joints as target, uniform masking); mamp_query, mamp_cross,
+#                    skeletonmae_query (decoders that only ask, docs/training.md); random_masking (MAMP with uniform masking); umurl;
+#                    none and umurl_none (no pre-training: a random encoder, or training from scratch)
 #   STREAM=joint     or motion, bone: what the model sees, in pre-training and afterwards
 #   SEEDS="0"        one run each, on the pre-training of the same seed (or of PRETRAIN_SEED)
 #   GPUS=4           1, 2, 4, 8 or 16 (1 if the data set is not the paper's); the effective batch is the same on any number. Linear
@@ -46,7 +46,7 @@ datasets=("${datasets[@]##*/}")
 one_of DATA "$DATA" "${datasets[@]%.yaml}"
 one_of GPUS "$GPUS" 1 2 4 8 16
 one_of STREAM "$STREAM" joint motion bone
-trained=(mamp mamp_query mamp_cross skeletonmae random_masking umurl)
+trained=(mamp mamp_query mamp_cross skeletonmae skeletonmae_query random_masking umurl)
 for method in $METHOD; do one_of METHOD "$method" "${trained[@]}" none umurl_none; done
 case "$METHOD-$STREAM" in *umurl*-joint) ;; *umurl*) fail "STREAM=$STREAM: UmURL makes bones and motions of the joints itself" ;; esac
 for seed in $SEEDS ${PRETRAIN_SEED:-}; do [[ $seed =~ ^[0-9]+$ ]] || fail "seed $seed: whole numbers, as in SEEDS='0 1 2'"; done
@@ -120,6 +120,7 @@ pretrain() {  # [OPTION...]: every METHOD, every seed
             none | umurl_none) continue ;;
             mamp_*) options+=(--decoder "${method#mamp_}") ;;
             skeletonmae) options+=(--target joint --motion_aware_tau 0) ;;
+            skeletonmae_query) options+=(--decoder query --target joint --motion_aware_tau 0) ;;
             random_masking) options+=(--motion_aware_tau 0) ;;
         esac
         for seed in $SEEDS; do

@@ -1,6 +1,7 @@
 """The decoders that only ask, through the commands: what they leave, how they go on, and what is refused."""
 
 import json
+import shutil
 
 import pytest
 import torch
@@ -90,6 +91,15 @@ def test_resuming_in_16_bits_continues_bit_for_bit(decoder, invented, options, t
     monkeypatch.setattr("util.training.train_one_epoch", train_one_epoch)
     main_pretrain.main(options("pretrain", invented, parts, *words, "--resume", "auto", **OF[decoder]))
     assert same(last(whole)["model"], last(parts)["model"])
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not shutil.which("g++"), reason="torch.compile needs a C++ compiler")
+def test_compiled_training_ends_where_the_other_does(decoder, invented, options, tmp_path):
+    for name, more in (("eager", ()), ("compiled", ("--compile",))):
+        main_pretrain.main(options("pretrain", invented, tmp_path / name, "--epochs", 2, *more, depth=1, **OF[decoder]))
+    one, two = (last(tmp_path / name)["model"] for name in ("eager", "compiled"))
+    assert one.keys() == two.keys() and all(torch.allclose(one[k], two[k], atol=1e-4) for k in one)
 
 
 @pytest.mark.parametrize(("words", "message"), [

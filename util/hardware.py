@@ -54,8 +54,8 @@ def flops(
     """Operations of one sample of two bodies in 'pretrain' (90 % masked), 'finetune' (two-layer head) or 'inference' (features).
 
     Matrix products alone, l = 4 frames to a token, decoder as wide as the encoder; backward is twice forward, recomputation and
-    what `skip_empty_bodies` saves are not counted. Pre-training embeds only visible tokens; decoder, query_frames and
-    predict_ratio are MAMP's.
+    what `skip_empty_bodies` saves are not counted, nor what a batch does once: the first projection of `query`'s queries.
+    Pre-training embeds only visible tokens; decoder, query_frames and predict_ratio are MAMP's.
     """
     d, tokens = dim_feat, num_frames // 4 * num_joints
 
@@ -70,6 +70,7 @@ def flops(
         frames = query_frames if decoder == "query" else 4
         asked = num_frames // frames * num_joints if decoder == "query" else max(1, int(predict_ratio * (tokens - seen)))
         asking = decoder_depth * (20 * asked * d**2 + 4 * seen * d**2 + 4 * asked * seen * d)
+        asking -= 2 * asked * d**2 if decoder == "query" else 0
         return 6 * (encoder + asking + 2 * asked * d * frames * 3)
     features = 2 * (2 * tokens * 12 * d + blocks(depth, tokens))
     return features if part == "inference" else 3 * (features + 2 * 2048 * (num_joints * d + classes))

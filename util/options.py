@@ -118,8 +118,8 @@ GROUPS = {
                "changes nothing, they always do)", bool, stages=("pretrain", "finetune")),
         Option("head_dim", 2048, "hidden width of the fine-tuning head", int, stages=("finetune",)),
         Option("head_dropout", 0.3, "dropout in front of the fine-tuning head", float, stages=("finetune",)),
-        Option("readout", "mean", "pooling of frozen features: mean (D), or per_joint (V·D)", choices=("mean", "per_joint"),
-               stages=("linprobe", "retrieval")),
+        Option("readout", "mean", "pooling of frozen features that is the headline: mean (D), or per_joint (V·D); the numbers of "
+               "the other stand beside it", choices=("mean", "per_joint"), stages=("linprobe", "retrieval")),
     ],
     "umurl": [
         Option("projector_dim", 4096, "width in which features are compared", int, stages=("pretrain",)),

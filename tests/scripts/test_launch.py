@@ -184,14 +184,18 @@ def test_ablation_of_the_decoders(data, planned, monkeypatch):
     assert sorted(probes) == sorted(runs)
 
 
-@pytest.mark.parametrize("method", ["mamp_query", "mamp_cross"])
-def test_methods_with_another_decoder(method, planned, monkeypatch):
+@pytest.mark.parametrize("method, decoder, target", [
+    ("mamp_query", "query", "motion"), ("mamp_cross", "cross", "motion"), ("skeletonmae_query", "query", "joint"),
+])  # fmt: skip
+def test_methods_with_another_decoder(method, decoder, target, planned, monkeypatch):
     (command,) = planned("pretrain", DATA="ucla", METHOD=method)
     args = command.options(monkeypatch)
-    assert (args.method, args.decoder, command.output) == ("mamp", method[5:], f"output/ucla/{method}/pretrain/seed0")
+    assert (args.method, args.decoder, args.target) == ("mamp", decoder, target)
+    assert command.output == f"output/ucla/{method}/pretrain/seed0" and (args.motion_aware_tau == 0) == (target == "joint")
     judged = planned("compare", DATA="ucla", METHOD=f"mamp {method}", EPOCHS=2)
     made = {c.output for c in judged if c.stage == "pretrain"}
-    assert len(made) == 2 and all(c.value("finetune").rpartition("/")[0] in made for c in judged if c.stage != "pretrain")
+    encoders = {c.value("finetune").rpartition("/")[0] for c in judged if c.value("finetune")}
+    assert len(made) == 2 and encoders == made
 
 
 def test_reproduce_runs_what_it_judges(planned, script):

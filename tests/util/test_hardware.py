@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
@@ -16,16 +17,18 @@ SMALL = dict(dim_feat=32, depth=2, decoder_depth=3, num_frames=16, num_joints=5,
 
 
 @pytest.mark.parametrize("decoder, own, gflop", [
-    ("self", {}, 58.6), ("query", {}, 11.75), ("query", {"query_frames": 4}, 37.7), ("cross", {}, 13.6),
+    ("self", {}, 58.6), ("query", {}, 11.6), ("query", {"query_frames": 4}, 37.1), ("cross", {}, 13.5),
     ("cross", {"predict_ratio": 1.0}, 34.6),
 ])
 def test_forward_operations_of_the_decoders(decoder, own, gflop):
-    model, x = MAMP(**{k: v for k, v in PAPER.items() if k != "classes"}, decoder=decoder, **own), torch.randn(1, 3, 120, 25, 2)
-    with torch.no_grad(), FlopCounterMode(display=False) as counter, sdpa_kernel(SDPBackend.MATH):
-        model(x)
+    """Of 64 samples, so that what a batch does once does not count; tensors hold nothing."""
+    model = MAMP(**{k: v for k, v in PAPER.items() if k != "classes"}, decoder=decoder, **own).requires_grad_(False)
+    empty = FakeTensorMode(allow_non_fake_inputs=True)
+    with empty, FlopCounterMode(display=False) as counter, sdpa_kernel(SDPBackend.MATH):
+        model(torch.randn(64, 3, 120, 25, 2))
     found = flops("pretrain", **PAPER, decoder=decoder, **own)
-    assert 3 * counter.get_total_flops() == pytest.approx(found, rel=1e-3)
-    assert found / 1e9 == pytest.approx(gflop, rel=0.01)
+    assert 3 * counter.get_total_flops() / 64 == pytest.approx(found, rel=1e-3)
+    assert found / 1e9 == pytest.approx(gflop, rel=0.005)
 
 
 def test_cost_at_paper_size():
