@@ -31,8 +31,8 @@ MOST_FRAMES = 300  # that are drawn of an untrimmed video
 
 @dataclass
 class Sequence:
-    """What is drawn. joints: (T, M, V, 3) metres. parents, joint_names: (V,) or None. first: number of its first frame. up: see plots.UP.
-    """
+    """What is drawn. joints: (T, M, V, 3) metres. parents, joint_names: (V,) or None. first: number of its first frame. up: see
+    plots.UP."""
 
     name: str
     label: str
