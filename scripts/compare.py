@@ -233,6 +233,7 @@ def notes(rows, judged):
     what = f"{judged[0]['last']['test_samples']:,} {judged[0]['evaluated_on']} sequences after the last epoch"
     spread = f": mean ± standard deviation over the seeds {seeds}, and each" if "," in seeds else f", seed {seeds}"
     yield f"Top-1 accuracy in % on {what}{spread}."
+    yield "Mean and per joint: two read-outs of the same features. UmURL's stand in the first column, coordinates in both."
     if trained:
         budget = f"{trained[0]['epochs']} epochs of pre-training over the same {trained[0]['labels']:,} sequences"
         yield f"Budget: {budget}; a seed is judged on its own pre-training."
