@@ -95,11 +95,13 @@ def test_resuming_in_16_bits_continues_bit_for_bit(decoder, invented, options, t
 
 @pytest.mark.slow
 @pytest.mark.skipif(not shutil.which("g++"), reason="torch.compile needs a C++ compiler")
-def test_compiled_training_ends_where_the_other_does(decoder, invented, options, tmp_path):
+def test_compiled_training_takes_the_same_steps(decoder, invented, options, tmp_path):
+    """By its losses: AdamW's steps along weights that hardly matter, a key's bias, follow the rounding of their gradient."""
+    losses = []
     for name, more in (("eager", ()), ("compiled", ("--compile",))):
         main_pretrain.main(options("pretrain", invented, tmp_path / name, "--epochs", 2, *more, depth=1, **OF[decoder]))
-    one, two = (last(tmp_path / name)["model"] for name in ("eager", "compiled"))
-    assert one.keys() == two.keys() and all(torch.allclose(one[k], two[k], atol=1e-4) for k in one)
+        losses.append([json.loads(line)["train_loss"] for line in (tmp_path / name / "log.jsonl").read_text().splitlines()])
+    assert losses[0] == pytest.approx(losses[1], rel=1e-5) and losses[0][1] < losses[0][0]
 
 
 @pytest.mark.parametrize(("words", "message"), [
