@@ -1,5 +1,6 @@
 """What is in the sequences of an npz, counted piece by piece: the file may be much larger than memory."""
 
+from hashlib import blake2b
 from pathlib import Path
 
 import numpy as np
@@ -28,15 +29,18 @@ class Values:
             self.high[axis] = values.max(initial=self.high[axis])
         return self
 
-    def lines(self):
+    def lines(self, unit="metres"):
         """What was found, in two lines."""
         ranges = ", ".join(f"{axis} {low:.2f} to {high:.2f}" for axis, low, high in zip("xyz", self.low, self.high, strict=True))
-        return [f"  metres: {ranges}", f"  NaN or infinite: {self.wrong:,} coordinates"]
+        return [f"  {unit}: {ranges}", f"  NaN or infinite: {self.wrong:,} coordinates"]
 
 
-def split_facts(feeder):
-    """Lines about all sequences of one split of an npz; feeder: its `Feeder`."""
-    x = feeder.x
+def split_facts(feeder, seen):
+    """Lines about all sequences of one split of an npz; feeder: its `Feeder`.
+
+    seen: {digest: what to call the sequence}, of the splits before, to which this one's are added: equal ones are told.
+    """
+    x, repeated, row = feeder.x, [], 0
     step = max(1, PIECE * len(x) // max(1, x.nbytes))
     valid, gaps, empty, copies, values = [], [], 0, 0, Values()
     title = f"{Path(feeder.data_path).name} {feeder.key}"
@@ -53,11 +57,22 @@ def split_facts(feeder):
                 alone = ~bodies[:, :, 1].any(axis=(1, 2, 3))
                 empty += alone.sum()
                 copies += ((bodies[:, :, 1] == bodies[:, :, 0]).all(axis=(1, 2, 3)) & ~alone).sum()
+            for sequence in piece:
+                digest, name = blake2b(np.ascontiguousarray(sequence), digest_size=16).digest(), feeder.name(row)
+                if (first := seen.setdefault(digest, name)) != name:
+                    repeated.append((name, first))
+                row += 1
             bar.update(len(piece))
     lines = [_classes(feeder), *_frames(feeder, np.concatenate(valid), np.concatenate(gaps))]
     if feeder.num_bodies > 1:
         lines.append(f"  second body: empty in {empty:,} sequences, a copy of the first in {copies:,}")
-    lines += values.lines()
+    if repeated:
+        name, first = repeated[0]
+        within = sum(other.startswith(f"{feeder.key} ") for _, other in repeated)
+        across = len(repeated) - within
+        where = [f"{within:,} in this split"] * bool(within) + [f"{across:,} IN ANOTHER SPLIT"] * bool(across)
+        lines.append(f"  equal to an earlier sequence, number by number: {', '.join(where)}; the first: {name} = {first}")
+    lines += values.lines("from -1 to 1" if feeder.told.get("min_max") else "metres")
     if feeder.groups is not None:
         lines.append(f"  groups: {len(np.unique(feeder.groups)):,}")
     return lines

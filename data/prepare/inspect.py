@@ -96,8 +96,9 @@ def inspect_npz(path, split=None, index=None, name=None):
 
     parents, names, known = _skeleton(arrays, feeder)
     lines = [f"{path}: {feeder.num_joints} joints ({known}), bodies: {feeder.num_bodies}, classes: {feeder.num_classes}"]
+    seen = {}
     for each in splits:
-        lines += [f"{each}: {len(feeders[each]):,} sequences", *split_facts(feeders[each])]
+        lines += [f"{each}: {len(feeders[each]):,} sequences", *split_facts(feeders[each], seen)]
     title = f"{feeder.key}_{row}" if feeder.names is None else str(feeder.names[row])
     label = class_name(feeder, feeder.label[row])
     lines.append(f"drawn: {feeder.key} --index {row}, {title}, {label}, {len(joints)} frames")

@@ -389,3 +389,20 @@ def test_bvh(scale, unit, look, tmp_path):
     assert "no joint that could be Kinect's 'head' among Hips" in look(tmp_path / "other.bvh")[0]
     (tmp_path / "cut.bvh").write_text((tmp_path / "walk.bvh").read_text()[:3000])
     assert look(tmp_path / "cut.bvh", error=True).startswith(f"{tmp_path / 'cut.bvh'}: ")
+
+
+def test_sequences_that_occur_twice_are_told(tmp_path, look):
+    x = np.random.default_rng(4).normal(size=(6, 5, 12)).astype(np.float32)
+    y = np.eye(2, dtype=np.uint8)[[0, 1, 0, 1, 0]]
+    nearly = x[1].copy()
+    nearly[4, 11] = np.nextafter(nearly[4, 11], 2)
+    test = np.stack([x[4], x[2], nearly, x[5], x[0]])
+    np.savez(tmp_path / "a.npz", x_train=x[[0, 1, 2, 1, 3]], y_train=y, x_test=test, y_test=y, name_test=np.array(list("abcde")),
+             num_joints=4, num_bodies=1, layout="")  # fmt: skip
+    text, _ = look(tmp_path / "a.npz")
+    train, test = text.split("test: 5 sequences")
+    line = "equal to an earlier sequence, number by number: 1 in this split; the first: train sample 3 = train sample 1\n"
+    assert line in train
+    assert "number by number: 2 IN ANOTHER SPLIT; the first: test sample 1 (b) = train sample 2\n" in test
+    np.savez(tmp_path / "a.npz", x_train=x[:5], y_train=y, x_test=x[5:], y_test=y[:1], num_joints=4, num_bodies=1, layout="")
+    assert "number by number" not in look(tmp_path / "a.npz")[0]
