@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from data.prepare import inputs, known, sense, sequences
+from data.prepare import inputs, known, reading, sequences
 from util import answers, checkpoint, display, distributed, run, trained
 from util.files import write_text, written_aside
 
@@ -40,8 +40,7 @@ def build_parser():
                         "the checkpoint is one of before it kept bodies, bones, class names and origin")
     parser.add_argument("--center", metavar="JOINT", help="put the origin at this joint (name or number) of the first frame, as "
                         "in the training data, or 'none' (default: as the training data, or their name, say)")
-    parser.add_argument("--axes", choices=sense.AXES, help="order of an array's axes, where its shape does not tell: M bodies, T "
-                        "frames, V joints, C coordinates")
+    reading.add_options(parser, whole=False)
     sequences.add_unit(parser, default=None, what="of arrays and rows, if not that of the training data (else m); of "
                         ".bvh, if neither that nor cm")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N [auto]")
@@ -70,7 +69,7 @@ def main(argv=None):
     names = class_names(args.names, recipe, data, classes) if judges else []
     model = trained.classifier(content, args.checkpoint, made_with, data).to(device) if judges else None
     encoder = trained.encoder(content, args.checkpoint, data).to(device) if args.features else None
-    preparation = inputs.as_trained(data, recipe, args.center, args.unit, args.axes)
+    preparation = inputs.as_trained(data, recipe, args.center, args.unit, args.axes, reading.told(args))
     about, lines = describe(args.checkpoint, content, made_with, data, preparation, classes, bool(names))
     if not args.quiet:
         print(*lines, sep="\n", file=sys.stderr)

@@ -100,17 +100,17 @@ class Preparation:
                 yield start, start + part.shape[1], self.rows(part)
 
 
-def as_trained(data, recipe, center=None, unit=None, axes=None):
+def as_trained(data, recipe, center=None, unit=None, axes=None, how=None):
     """The `Preparation` of recordings for a model. data: what it knows of its training data, as util.trained.skeleton gives it;
-    recipe: of their name; center, unit, axes: what the user says instead, see main_predict.py. Raises ValueError for a joint
-    that is not one.
+    recipe: of their name; center, unit, axes, how: what the user says instead, see main_predict.py. Raises ValueError for a
+    joint that is not one.
     """
     recipe = _placed(recipe, center, data).with_copies(data.num_bodies, data.second_body)
     ours = recipe.num_joints is not None
     flat = (False if ours else None) if data.coordinates is None else data.coordinates == 2
     size = None if unit else data.body_size or (sense.PERSON if ours else None)  # who gives a unit knows it
     return Preparation(recipe, data.num_joints, data.num_bodies, unit or data.unit or 1.0, data.coordinates, flat, size, axes,
-                       data.how, data.joint_names)  # fmt: skip
+                       (data.how or {}) | (how or {}), data.joint_names)  # fmt: skip
 
 
 def _placed(recipe, center, data):
@@ -174,7 +174,7 @@ def _loose(name, read, preparation):
 
 def _text(file, preparation):
     def read():
-        if preparation.coordinates or file.suffix == ".csv":
+        if preparation.coordinates or preparation.how or file.suffix == ".csv":
             return _array(preparation.reading.read(file), preparation.unit)
         return pku.read_frames(file).reshape(-1, pku.NUM_BODIES, pku.NUM_JOINTS, 3).swapaxes(0, 1)
 

@@ -279,6 +279,11 @@ def add_up(parser):
     parser.add_argument("--up", choices=UP, default=UP[0], help="axis of the recordings that points upwards; it becomes y")
 
 
+def told(args):
+    """{field of `Reading`: value} of the options that somebody gave, but for axes."""
+    return {key: value for key in ("form", "columns", "skip_columns", "joint_order") if (value := getattr(args, key))}
+
+
 def _numbers(text):
     try:
         return tuple(map(int, text.replace(",", " ").split()))

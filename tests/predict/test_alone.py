@@ -47,6 +47,24 @@ def test_own_recordings_are_prepared_as_the_training_data_were(millimetres, pred
     assert np.abs(shares(other["recordings"][0]) - shares(result["recordings"][0])).max() > 1e-3
 
 
+def test_files_that_are_written_otherwise_than_the_training_data(millimetres, predict, tmp_path):
+    """A time stamp, a confidence after every joint, another order of joints, and one joint more."""
+    raw, path, _ = millimetres
+    joints = np.load(raw / "4.npy")
+    order = [2, 0, 4, 1]  # where the model's joints stand in the file
+    other = np.zeros((len(joints), 5, 4))
+    other[:, order, :3], other[..., 3] = joints, 0.5
+    rows = np.column_stack([np.arange(len(joints)) / 30, other.reshape(len(joints), -1)])
+    np.savetxt(tmp_path / "other.csv", rows, delimiter=",")
+    plain, _, _ = predict(path, raw / "4.npy")
+    words = ["--skip_columns", 0, "--columns", "xyz_", "--joint_order", "2,0,4,1", "--row", 1, 5, 4]
+    found, code, messages = predict(path, tmp_path / "other.csv", *words)
+    assert code == 0, messages
+    np.testing.assert_allclose(shares(found["recordings"][0]), shares(plain["recordings"][0]), atol=1e-5)
+    _, code, messages = predict(path, tmp_path / "other.csv")
+    assert code == 2 and "other.csv" in messages
+
+
 def test_text_is_what_own_gendata_takes(millimetres, predict, tmp_path):
     raw, path, _ = millimetres
     (tmp_path / "all").mkdir()
