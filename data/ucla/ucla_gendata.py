@@ -85,12 +85,12 @@ def face_front(joints):
     return joints @ np.array([[cos, 0, -sin], [0, 1, 0], [sin, 0, cos]])
 
 
-def generate(raw, out, align=False, strict=False, body_frame=False, min_max=False):
+def generate(raw, out, align=False, strict=False, body_frame=False, min_max=False, unique=False):
     """Write out/UCLA_XView.npz, with what was done to the coordinates in its name; returns its path.
 
-    raw: folder all_sqe or a zip of it. align: `face_front`; body_frame, min_max: see data.prepare.sequences.row. Unusable files
-    are left out and listed in out/raw_data/skipped.txt; with `strict` the first one is a ValueError. So is `align` together with
-    one of the others.
+    raw: folder all_sqe or a zip of it. align: `face_front`; body_frame, min_max: see data.prepare.sequences.row. unique: without
+    the test sequences that equal a training sequence. Unusable files are left out and listed in out/raw_data/skipped.txt; with
+    `strict` the first one is a ValueError. So is `align` together with body_frame or min_max.
     """
     if align and (body_frame or min_max):
         raise ValueError("--align: --body_frame turns the sequences, too, and better; give --align alone")
@@ -115,13 +115,20 @@ def generate(raw, out, align=False, strict=False, body_frame=False, min_max=Fals
         rows[key].append((file.name.removesuffix(".json"), label, row))
     if not any(rows.values()):
         raise ValueError(f"{raw}: none of the {len(files)} files can be used; the first: {skipped.reasons[0]}")
+    known = {row.tobytes() for _, _, row in rows["train"]}
+    others = [item for item in rows["test"] if item[2].tobytes() not in known]
+    repeated = len(rows["test"]) - len(others)
+    if unique:
+        rows["test"] = others
+    elif repeated:
+        print(f"note: {repeated} of the test sequences are training sequences, number by number; --unique leaves them out")
     num_frames = max(len(sequence) for split in rows.values() for _, _, sequence in split)
     splits = {
         key: Split([row[0] for row in split], np.array([row[1] for row in split], int), [row[2] for row in split],
                    [_NAME.fullmatch(f"{row[0]}.json")[1] for row in split])
         for key, split in rows.items()
     }
-    path = Path(out) / f"UCLA_XView{'_align' * align}{'_body' * body_frame}{'_minmax' * min_max}.npz"
+    path = Path(out) / f"UCLA_XView{'_align' * align}{'_body' * body_frame}{'_minmax' * min_max}{'_unique' * unique}.npz"
     told = {"center": ORIGIN, "body_frame": axes, "min_max": int(min_max), "unit": 1.0}
     told["body_size"] = float(np.median(sizes)) if min_max else None
     write_dataset(path, splits, num_frames, NUM_CLASSES, NUM_JOINTS, NUM_BODIES, LAYOUT, **told if body_frame or min_max else {})
@@ -139,6 +146,8 @@ def main():
     parser.add_argument("--body_frame", action="store_true", help="turn every sequence so that x runs across the shoulders and y "
                         "up the spine of its mean pose: ..._body")  # fmt: skip
     parser.add_argument("--min_max", action="store_true", help="stretch every axis of every sequence to -1 .. 1: ..._minmax")
+    parser.add_argument("--unique", action="store_true", help="without the test sequences that are training sequences (95 in the "
+                        "files that are passed around): ..._unique")  # fmt: skip
     generate(**vars(parser.parse_args()))
 
 

@@ -55,6 +55,21 @@ def test_zip_and_folder_are_the_same(raw, tmp_path):
     assert ucla.generate(raw, tmp_path / "a").read_bytes() == ucla.generate(path, tmp_path / "b").read_bytes()
 
 
+def test_test_sequences_that_are_training_sequences(raw, tmp_path, capsys):
+    (raw / "a09_s02_e00_v03.json").write_text((raw / "a02_s01_e00_v02.json").read_text())
+    nearly = json.loads((raw / "a02_s01_e00_v02.json").read_text())
+    nearly["skeletons"][3][4][1] += 1e-5
+    (raw / "a09_s02_e01_v03.json").write_text(json.dumps(nearly))
+    names = ["a01_s01_e00_v03", "a09_s02_e00_v03", "a09_s02_e01_v03"]
+    with np.load(ucla.generate(raw, tmp_path)) as npz:
+        assert npz["name_test"].tolist() == names
+    assert "1 of the test sequences are training sequences, number by number; --unique" in capsys.readouterr().out
+    path = ucla.generate(raw, tmp_path, body_frame=True, unique=True)
+    with np.load(path) as npz:
+        assert path.name == "UCLA_XView_body_unique.npz" and npz["name_test"].tolist() == names[::2]
+        assert len(npz["y_test"]) == len(npz["x_test"]) == len(npz["group_test"]) == 2 and len(npz["x_train"]) == 2
+
+
 def test_align_turns_about_the_vertical_only():
     joints = ucla.center(np.random.default_rng(5).normal(size=(6, 20, 3)))
     turned = ucla.face_front(joints)
