@@ -37,6 +37,7 @@ def test_quick(tmp_path, capsys):
     assert content["options"]["batch_size"] == 8 and content["versions"]["torch"] == str(torch.__version__)
 
 
+@pytest.mark.slow
 def test_decoders_side_by_side(tmp_path):
     """Of every decoder the operations by formula are those that torch counts; the published code has self-attention alone."""
     line = ["--quick", "--device", "cpu", "--threads", "1", "--steps", "1", "--json", str(tmp_path / "bench.json")]
