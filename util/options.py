@@ -118,7 +118,7 @@ GROUPS = {
                "changes nothing, they always do)", bool, stages=("pretrain", "finetune")),
         Option("head_dim", 2048, "hidden width of the fine-tuning head", int, stages=("finetune",)),
         Option("head_dropout", 0.3, "dropout in front of the fine-tuning head", float, stages=("finetune",)),
-        Option("readout", "mean", "pooling of frozen features that is the headline: mean (D), or per_joint (V·D); the other one's "
+        Option("readout", "mean", "pooling of frozen features that is the headline: mean (D), or per_joint (V·D); the other's "
                "numbers stand beside it", choices=("mean", "per_joint"),
                stages=("linprobe", "retrieval")),
     ],
