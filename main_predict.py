@@ -168,9 +168,9 @@ def describe(path, content, made_with, data, preparation, classes, named):
     """What was used: a dict for a file, and lines for a reader."""
     recipe, unit = preparation.recipe, preparation.unit
     about = {"checkpoint": run.identity(path), "stage": checkpoint.stage(content), "method": made_with.method, "classes": classes,
-             "epoch": content.get("epoch"), "trained_on": recipe.title, "preparation": recipe.about,
-             "metres_per_unit": unit}  # fmt: skip
-    epoch = "" if about["epoch"] is None else f", epoch {about['epoch'] + 1}"
+             "epoch": content["epoch"] + 1 if "epoch" in content else None, "trained_on": recipe.title,
+             "preparation": recipe.about, "metres_per_unit": unit}  # fmt: skip
+    epoch = "" if about["epoch"] is None else f", epoch {about['epoch']}"
     return about, [
         f"{path}: {made_with.method} {about['stage']}{epoch}, {classes or 'no'} classes, trained on {recipe.title}"
         + ("" if named or not classes else "; class names are not known, --names tells them"),

@@ -142,7 +142,7 @@ def described(result):
 
 
 def cell(line):
-    """Ours as text: '84.7 ± 0.2 (3 seeds, encoder epoch 399, last epoch 100, mean)'."""
+    """Ours as text: '84.7 ± 0.2 (3 seeds, encoder epoch 400, last epoch 100, mean)'."""
     if line["mean"] is None:
         return ""
     runs, seeds = line["runs"], len(set(line["seeds"].split()))
@@ -200,7 +200,7 @@ def run_line(result):
     values = (
         shown(result.path.parent), name_of(result["dataset"]), what, method, described_as, result["seed"], score,
         other_cell(dict(zip(OTHER, other([result]), strict=True))),
-        f"{best['test_acc1']:.2f} (epoch {best['epoch'] + 1})" if best else "",
+        f"{best['test_acc1']:.2f} (epoch {best['epoch']})" if best else "",
         last.get("test_samples", ""), encoder.get("sha256") or "", (result.content.get("checkpoint") or {}).get("sha256", ""),
         " ".join(f"{k} {versions[k]}" for k in ("torch", "timm") if k in versions),
     )  # fmt: skip

@@ -61,4 +61,4 @@ def test_a_new_method(folder):
     assert len(log) == 3 and log[-1]["train_loss"] < log[0]["train_loss"]
     assert result(folder, "denoise")["method"] == "denoise"
     judged = result(folder, "denoise-linprobe")
-    assert judged["encoder"]["method"] == "denoise" and judged["encoder"]["epoch"] == 2 and judged["last"]["test_samples"] == 24
+    assert judged["encoder"]["method"] == "denoise" and judged["encoder"]["epoch"] == 3 and judged["last"]["test_samples"] == 24

@@ -79,8 +79,9 @@ def test_classifiers_learn_the_separable_classes(chain):
         log = read(chain / stage, "log.jsonl")
         best = max(line["test_acc1"] for line in log)
         assert result["best"]["test_acc1"] == best
-        assert result["best"]["epoch"] == next(line["epoch"] for line in log if line["test_acc1"] == best)
-        assert checkpoint.load(chain / stage / "checkpoint-best.pth")["epoch"] == result["best"]["epoch"]
+        assert result["best"]["epoch"] == next(number for number, line in enumerate(log, 1) if line["test_acc1"] == best)
+        assert checkpoint.load(chain / stage / "checkpoint-best.pth")["epoch"] + 1 == result["best"]["epoch"]
+        assert result["encoder"]["epoch"] == 3
         assert result["last"].items() <= log[-1].items()
     assert read(chain / "linprobe")["readout"] == "mean" and read(chain / "fixed")["readout"] == "per_joint"
 

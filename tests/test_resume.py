@@ -149,10 +149,10 @@ def test_loss_that_is_not_finite_stops_with_the_weights_from_before(invented, op
 
     def explodes(self, *args):
         calls.append(1)
-        return forward_loss(self, *args) * (float("inf") if len(calls) == 9 else 1)  # epoch 1, step 2: six steps an epoch
+        return forward_loss(self, *args) * (float("inf") if len(calls) == 9 else 1)  # epoch 2, step 3: six steps an epoch
 
     monkeypatch.setattr(MAMP, "forward_loss", explodes)
-    message = r"loss inf in epoch 1, step 2, samples \[(\d+, ){3}\d+\]; the last good weights are in .*checkpoint-last.pth"
+    message = r"loss inf in epoch 2, step 3, samples \[(\d+, ){3}\d+\]; the last good weights are in .*checkpoint-last.pth"
     with pytest.raises(ValueError, match=message):
         main_pretrain.main(options("pretrain", invented, tmp_path, "--epochs", 3))
     content = checkpoint.load(tmp_path / "checkpoint-last.pth")
@@ -165,7 +165,7 @@ def test_loss_that_is_not_finite_stops_with_the_weights_from_before(invented, op
 
 def test_sequence_with_absurd_values_is_named_in_the_first_epoch(npz, arrays, options, tmp_path):
     arrays["x_train"][5] *= 1e30
-    with pytest.raises(ValueError, match=r"loss (nan|inf) in epoch 0, step \d, samples \[.*\b5\b.*\]"):
+    with pytest.raises(ValueError, match=r"loss (nan|inf) in epoch 1, step \d, samples \[.*\b5\b.*\]"):
         main_pretrain.main(options("pretrain", npz(arrays), tmp_path / "out", "--epochs", 2))
     content = checkpoint.load(tmp_path / "out/checkpoint-last.pth")
     assert content["epoch"] == -1 and all(torch.isfinite(v).all() for v in content["model"].values())
@@ -211,7 +211,7 @@ def test_weights_ruined_by_the_last_update_are_not_saved(invented, options, tmp_
     """One step an epoch: the loss before it is finite, the weights after it are not."""
     line = options("pretrain", invented, tmp_path, "--epochs", 1, "--batch_size", 24, "--effective_batch_size", 24,
                    "--warmup_epochs", 0, "--lr", 1e39)  # fmt: skip
-    with pytest.raises(ValueError, match="weights are not finite after epoch 0, step 0, samples"):
+    with pytest.raises(ValueError, match="weights are not finite after epoch 1, step 1, samples"):
         main_pretrain.main(line)
     assert all(value.isfinite().all() for value in weights(tmp_path / "checkpoint-last.pth").values())
 

@@ -258,23 +258,36 @@ def _some(things, most=4):
     return ", ".join(things[:most]) + (f" and {len(things) - most} more" if len(things) > most else "")
 
 
+def facts(content, path):
+    """{name: value} of what a file is, epochs counted from 1: what this run was made with, its data, and then, as
+    'encoder: NAME', the pre-training that a judging run began with."""
+    made_with, ours = settings(content, path), "config" in content
+    about = describe(content, path)
+    if stage(content) != "pretrain":  # described are then the encoder's settings
+        about = {key: about[key] for key in ("path", "sha256", "format", "stage", "epoch")}
+        about["method"] = made_with.get("method", architecture(content))
+    about = {key: about.pop(key) for key in ("path", "sha256", "format", "stage", "epoch", "method")} | about
+    buffers = ("running_mean", "running_var", "num_batches_tracked", ".pe.pe")
+    parameters = sum(value.numel() for key, value in content["model"].items() if not key.endswith(buffers))
+    about |= {"parameters": f"{parameters:,}", "joints": weights.joints(content["model"]), "classes": num_classes(content)}
+    about |= {"metrics": content.get("metrics")}
+    about |= {key: value for key, value in (made_with | sizes(content, path, head=True)).items() if key not in about}
+    about |= {f"data: {key}": value for key, value in (content.get("data", {}) if ours else {}).items()}
+    about |= {"versions": content.get("versions")}
+    encoder = content.get("encoder") if ours else None
+    if isinstance(encoder, dict):
+        about |= {f"encoder: {key}": value for key, value in encoder.items()}
+    elif ours and stage(content) != "pretrain":
+        about["encoder"] = "random weights"
+    return {key: value + 1 if key.endswith("epoch") and type(value) is int else value for key, value in about.items()}
+
+
 def main(paths):
     """Print what each file is."""
     for path in paths:
-        content = load(path)
-        about = describe(content, path)
-        about = {key: about.pop(key) for key in ("path", "sha256", "format", "stage", "epoch", "method")} | about
-        about |= sizes(content, path, head=True)
-        about |= {"joints": weights.joints(content["model"]), "classes": num_classes(content)}
-        buffers = ("running_mean", "running_var", "num_batches_tracked", ".pe.pe")
-        parameters = (value for key, value in content["model"].items() if not key.endswith(buffers))
-        about["parameters"] = f"{sum(value.numel() for value in parameters):,}"
-        about |= {f"data: {key}": value for key, value in (content.get("data", {}) if "config" in content else {}).items()}
-        about |= {"metrics": content.get("metrics"), "versions": content.get("versions")}
-        about |= {f"made with {key}": value for key, value in settings(content, path).items() if key not in about}
-        for key, value in about.items():
-            if value is not None:
-                print(f"{key:<28} {value}")
+        known = {key: value for key, value in facts(load(path), path).items() if value is not None}
+        for key, value in known.items():
+            print(f"{key:<{max(map(len, known))}}  {value}")
 
 
 if __name__ == "__main__":

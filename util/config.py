@@ -4,6 +4,7 @@ In each file, what it says of the stage, and of the method, stands above the res
 """
 
 import argparse
+import sys
 from functools import cache
 from pathlib import Path
 
@@ -25,10 +26,13 @@ def parse(stage, argv=None):
     --num_frames may differ (the embedding is resized). Raises ValueError or FileNotFoundError in one line naming file and key:
     unknown key (with the nearest known one), value of another type, unreadable YAML, an option of another method, a size on the
     command line that is not the checkpoint's.
+
+    --help prints every option with the value that it would have, --print_config these values as YAML that --config takes; both
+    end in SystemExit.
     """
-    parser = build_parser(stage)
-    given, unknown = parser.parse_known_args(argv)
-    if unknown:
+    given, unknown = build_parser(stage).parse_known_args(argv)
+    wants_help, wants_config = (vars(given).pop(name) for name in ("help", "print_config"))
+    if unknown and not wants_help:
         replaced = published.instead(unknown[0])
         if replaced:
             raise ValueError(f"option {unknown[0]!r} is one of the published code; here: {replaced}")
@@ -77,16 +81,23 @@ def parse(stage, argv=None):
         other, wanted = OPTIONS[name].only_with or (None, None)
         if other and values[other] != wanted:
             raise ValueError(f"option {name}: belongs to --{other} {wanted}, this is {values[other]}")
+    values["output_dir"] = values["output_dir"] or _output_dir(stage, values)
+    if values.get("subset_seed", 0) is None:
+        values["subset_seed"] = 0 if values["subset"] == "released" else values["seed"]
+    if wants_help:
+        build_parser(stage, values).print_help()
+        sys.exit(0)
     if values["data_path"] is None:
         raise ValueError("data_path: no data set given; use --dataset NAME (a file of config/dataset) or --data_path FILE.npz")
     if not resolved and not dataset:
         stem = bare_name(values["data_path"]).lower()
         values["dataset"] = npz_names().get(stem, stem)
-    values["output_dir"] = values["output_dir"] or _output_dir(stage, values)
-    if values.get("subset_seed", 0) is None:
-        values["subset_seed"] = 0 if values["subset"] == "released" else values["seed"]
     check(values)
-    return argparse.Namespace(stage=stage, **values)
+    args = argparse.Namespace(stage=stage, **values)
+    if wants_config:
+        print(as_yaml(args), end="")
+        sys.exit(0)
+    return args
 
 
 def _dataset(name):
@@ -122,9 +133,19 @@ def _output_dir(stage, values):
     return f"output/{stage}"
 
 
-def build_parser(stage):
-    """argparse parser of a stage, grouped, defaults shown; values not given on the command line stay None."""
-    parser = argparse.ArgumentParser(usage="%(prog)s [--config YAML] [--dataset YAML] [options]", allow_abbrev=False)
+def build_parser(stage, values=None):
+    """argparse parser of a stage, grouped; what is not given on the command line stays None.
+
+    values: {name: value}; for --help, of only these options, each with its value.
+    """
+    others = [name for name in METHODS if values and name != values["method"]]
+    parser = argparse.ArgumentParser(
+        usage="%(prog)s [--config YAML] [--dataset NAME] [options]", allow_abbrev=False, add_help=False,
+        epilog="".join(f"--method {name} --help lists the options of {name}. " for name in others),
+    )  # fmt: skip
+    parser.add_argument("-h", "--help", action="store_true", help="show this, and in brackets the values that the rest of the "
+                        "command line leads to: add a data set, a method, a checkpoint")  # fmt: skip
+    parser.add_argument("--print_config", action="store_true", help="print all values as YAML that --config takes, and stop")
     parser.add_argument("--config", metavar="YAML", help=f"settings on top of config/{stage}.yaml; a published YAML works, too")
     parser.add_argument("--dataset", metavar="NAME", help="the data set's settings: a file, or the name of one in config/dataset")
     # torch.distributed.launch, which published scripts use, adds this to the environment that torchrun, too, makes
@@ -132,10 +153,9 @@ def build_parser(stage):
     for title, options in GROUPS.items():
         group = parser.add_argument_group(f"{title} (this method only)" if title in METHODS else title)
         for option in options:
-            if stage not in option.stages:
+            if stage not in option.stages or values is not None and option.name not in values:
                 continue
-            shown = " ".join(map(str, option.default)) if option.many else option.default
-            extra = {"default": None, "help": option.help + ("" if shown in (None, "") else f" [{shown}]")}
+            extra = {"default": None, "help": option.help + _shown((values or {}).get(option.name))}
             if option.kind is bool:
                 extra["action"] = argparse.BooleanOptionalAction
             else:
@@ -148,6 +168,12 @@ def build_parser(stage):
                     extra["nargs"] = "+" if option.default else "*"
             group.add_argument(f"--{option.name}", **extra)
     return parser
+
+
+def _shown(value):
+    """' [value]' for a line of --help; '' for none."""
+    text = " ".join(map(str, value)) if isinstance(value, list | tuple) else "" if value is None else str(value)
+    return f" [{text}]".replace("%", "%%") if text else ""
 
 
 def read_yaml(path, stage, method=DEFAULT_METHOD):
@@ -222,7 +248,12 @@ def set_batches(args):
     return args
 
 
+def as_yaml(args):
+    """The resolved options as the text of a YAML file."""
+    plain = {k: list(v) if isinstance(v, tuple) else v for k, v in vars(args).items()}
+    return yaml.safe_dump(plain, sort_keys=False, allow_unicode=True)
+
+
 def save(args, path):
     """Write the resolved options as YAML."""
-    plain = {k: list(v) if isinstance(v, tuple) else v for k, v in vars(args).items()}
-    write_text(path, yaml.safe_dump(plain, sort_keys=False, allow_unicode=True))
+    write_text(path, as_yaml(args))

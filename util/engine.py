@@ -57,9 +57,9 @@ def train_one_epoch(model, loader, optimizer, loss_of, epoch, args, device, scal
     same in all parts of an update: share, a tensor, is how much counts of all that is there. The update is then the mean over all
     that counts, whatever the parts. Returns {'train_loss': per-sample mean over all ranks, 'lr',
     'samples_per_s'}, with --skip_nonfinite also 'skipped_steps'.
-    Raises FloatingPointError with step and sample indices when a loss, or a weight in the end, is not finite; losses stay on the
-    device between checks (every args.print_freq steps, on a CPU every step). Raises Interrupted between two steps when the run is
-    asked to stop; `progress` takes up its progress, and goes on as if nothing had been.
+    Raises FloatingPointError with epoch and step, from 1, and sample indices when a loss, or a weight in the end, is not finite;
+    losses stay on the device between checks (every args.print_freq steps, on a CPU every step). Raises Interrupted between two
+    steps when the run is asked to stop; `progress` takes up its progress, and goes on as if nothing had been.
     """
     model.train()
     torch.manual_seed(_mix(args.seed, epoch, distributed.rank()))  # an epoch's masks depend on nothing before it
@@ -183,14 +183,14 @@ def _restore(model, buffers):
 def _check_weights(model, epoch, step, index):
     """The last update has seen no loss after it."""
     if not torch.stack([p.detach().isfinite().all() for p in model.parameters()]).all():
-        raise FloatingPointError(f"weights are not finite after epoch {epoch}, step {step}, samples {index.tolist()}")
+        raise FloatingPointError(f"weights are not finite after epoch {epoch + 1}, step {step + 1}, samples {index.tolist()}")
 
 
 def _finite_sum(pending, epoch):
     losses = torch.stack([loss for *_, loss in pending]).tolist() if pending else []
     for (step, index, _), loss in zip(pending, losses, strict=True):
         if not math.isfinite(loss):
-            raise FloatingPointError(f"loss {loss} in epoch {epoch}, step {step}, samples {index.tolist()}")
+            raise FloatingPointError(f"loss {loss} in epoch {epoch + 1}, step {step + 1}, samples {index.tolist()}")
     return sum(losses)
 
 

@@ -49,16 +49,16 @@ class Log:
         lines = self.path.read_text().splitlines() if start_epoch and self.path.exists() else []
         kept = [line for line in lines if line.endswith("}") and json.loads(line)["epoch"] < start_epoch]  # not a cut one
         write_text(self.path, "".join(line + "\n" for line in kept))
-        self.board = SummaryWriter(log_dir or output_dir, purge_step=start_epoch or None)
+        self.board = SummaryWriter(log_dir or output_dir, purge_step=start_epoch + 1 if start_epoch else None)
 
     def epoch(self, epoch, values):
-        """One line {'epoch': epoch, **values}; numbers also go to TensorBoard under their names."""
+        """One line {'epoch': epoch, **values}, from 0; numbers also go to TensorBoard under their names, there from 1."""
         if self.board is None:
             return
         with open(self.path, "a") as file:
             file.write(json.dumps({"epoch": epoch, **values}) + "\n")
         for name, value in values.items():
-            self.board.add_scalar(name, value, epoch)
+            self.board.add_scalar(name, value, epoch + 1)
         self.board.flush()
 
     def picture(self, name, epoch, draw, must=False):
@@ -69,7 +69,7 @@ class Log:
         if self.board is None or not must and time.monotonic() - self.drawn < FIGURE_SECONDS:
             return
         try:
-            self.board.add_image(name, draw(), epoch, dataformats="HWC")
+            self.board.add_image(name, draw(), epoch + 1, dataformats="HWC")
             self.board.flush()
         except Exception as error:
             reason = " ".join(str(error).split()) or type(error).__name__

@@ -114,7 +114,7 @@ def find(folders):
 
 def read(path):
     """The Result in a result.json. Raises ValueError, KeyError or the like if it is damaged or somebody else's."""
-    content = json.loads(path.read_text())
+    content = count_from_one(json.loads(path.read_text()))
     if content["stage"] not in (*STAGES, COORDINATES):
         raise ValueError(f"stage {content['stage']!r}")
     for key, kind in KINDS.items():
@@ -139,6 +139,16 @@ def read(path):
         own, usual = ({}, {}) if content["stage"] == COORDINATES else of_encoder(content, options)
         settings, expected = settings | own, expected | usual
     return Result(path, content, options, settings, expected)
+
+
+def count_from_one(content):
+    """A result's dict with the epochs of `best` and `encoder` counted from 1, as everywhere that people read. Checkpoints, their
+    names and log.jsonl count from 0, as published; so did the result.json of older runs, which do not say how they count."""
+    if content.get("epochs_counted_from") == 1:
+        return content
+    parts = {key: content[key] for key in ("best", "encoder") if isinstance(content.get(key), dict)}
+    known = {key: part | {"epoch": part["epoch"] + 1} for key, part in parts.items() if type(part.get("epoch")) is int}
+    return content | known | {"epochs_counted_from": 1}
 
 
 def of_stage(options):
@@ -171,9 +181,9 @@ def of_encoder(content, options):
         return {"encoder": "of unknown origin"}, {}
     dataset = config.npz_names().get(encoder["dataset"], encoder["dataset"])
     usual = defaults("pretrain", dataset, dataset + ".npz", method)
-    judged = encoder["epochs"] - 1
+    judged = encoder["epochs"]
     if encoder["epochs"] == usual["epochs"]:
-        judged = PAPER["data"].get(dataset, {}).get("encoder_epoch", judged)
+        judged = PAPER["data"].get(dataset, {}).get("encoder_epoch", judged - 1) + 1  # there the number of a checkpoint
     settings = {"pretrain_dataset": dataset, "pretrain_epoch": encoder["epoch"]}
     expected = {"pretrain_dataset": content["dataset"], "pretrain_epoch": judged}
     if encoder.get("format") == "released":

@@ -11,7 +11,7 @@ from pathlib import Path
 import torch
 
 from feeder.feeder_ntu import Feeder
-from util import checkpoint, config, display, distributed, methods, predictions, stopping
+from util import checkpoint, config, display, distributed, methods, predictions, results, stopping
 from util.engine import allow_tf32
 from util.files import sha256, write_text
 from util.hardware import hardware, lacks_bfloat16
@@ -176,7 +176,7 @@ def finish(args, predicted=None, data=None, **values):
         links = {"checkpoint": identity(last), "log": "log.jsonl"} if last.is_file() else {}
         device = distributed.setup(args.device)  # which it has been long since
         made = {"command": command(args), "hardware": hardware(device), "processes": distributed.world_size()}
-        write_result(args.output_dir, **(about(args) | links | values), config="config.yaml", **made)
+        write_result(args.output_dir, **results.count_from_one(about(args) | links | values), config="config.yaml", **made)
         try:
             if predicted:
                 predictions.save(args.output_dir, predicted, data, args.input_stream)

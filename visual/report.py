@@ -84,7 +84,8 @@ def read(folder, data_path=None):
         if not (folder / name).is_file():
             raise FileNotFoundError(f"{folder / name}: no such file; a finished run has one")
     try:
-        result, options = json.loads((folder / "result.json").read_text()), yaml.safe_load((folder / "config.yaml").read_text())
+        result = results.count_from_one(json.loads((folder / "result.json").read_text()))
+        options = yaml.safe_load((folder / "config.yaml").read_text())
         NAMES[result["stage"]], result["last"].get, options["data_path"]
         lines = (folder / "log.jsonl").read_text().splitlines() if (folder / "log.jsonl").is_file() else []
         log = [] if result.get("eval") or result["stage"] == "retrieval" else [json.loads(line) for line in lines]
@@ -131,7 +132,7 @@ def _header(run):
             mean = 100 * np.diag(confusion.shares(run.counts))[run.counts.any(1)].mean()
             cards += [("mean over classes", f"{mean:.2f} %"), ("classes", f"{len(run.counts)}")]
         if best := result.get("best"):
-            cards += [(f"best epoch ({best['epoch'] + 1}), picked by looking at the {where} set", f"{best['test_acc1']:.2f} %")]
+            cards += [(f"best epoch ({best['epoch']}), picked by looking at the {where} set", f"{best['test_acc1']:.2f} %")]
         cards += [(f"{where} sequences", f"{last['test_samples']:,}")]
         labelled = "gallery sequences" if result["stage"] == "retrieval" else "labelled sequences"
         cards += _given(result, "labels", labelled)
@@ -154,7 +155,7 @@ def _encoder(result):
     if not encoder:
         return "encoder from random weights"
     method = {"mamp": "MAMP", "skeletonmae": "SkeletonMAE*", "umurl": "UmURL"}.get(encoder.get("method"), "unknown method")
-    epoch = f", epoch {encoder['epoch'] + 1} of {encoder.get('epochs')}" if isinstance(encoder.get("epoch"), int) else ""
+    epoch = f", epoch {encoder['epoch']} of {encoder.get('epochs')}" if isinstance(encoder.get("epoch"), int) else ""
     return f"encoder: {method} on {encoder.get('dataset')}{epoch}"
 
 

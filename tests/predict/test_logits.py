@@ -103,6 +103,6 @@ def test_released_classifiers(name, shared, raw, predict):
     path = shared(f"parity/released_{name}_tiny25.pth")
     result, code, _ = predict(path, raw / "S001C001P002R001A008.skeleton")
     ours = shares(result["recordings"][0])
-    assert code == 0 and len(ours) == 11 and ours.sum() == pytest.approx(1, abs=1e-4) and result["epoch"] == 399
+    assert code == 0 and len(ours) == 11 and ours.sum() == pytest.approx(1, abs=1e-4) and result["epoch"] == 400
     logits = predicted(path, [raw / "S001C001P002R001A008.skeleton"])[0]
     np.testing.assert_allclose(ours, softmax(logits), atol=2e-6)

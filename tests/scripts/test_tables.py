@@ -88,9 +88,9 @@ def test_mean_and_spread_over_seeds(write, table):
     numbers = float(line["mean"]), float(line["std"])
     assert numbers == (pytest.approx(np.mean(accuracies)), pytest.approx(np.std(accuracies, ddof=1)))
     wanted = {"data": "NTU-60 X-sub", "row": "MAMP", "paper": "84.9", "release": "85.0", "runs": "3", "seeds": "0 1 2",
-              "encoder epoch": "399", "last epoch": "100", "read-out": "mean", "precision": "float32"}  # fmt: skip
+              "encoder epoch": "400", "last epoch": "100", "read-out": "mean", "precision": "float32"}  # fmt: skip
     assert wanted.items() <= line.items()
-    assert "| NTU-60 X-sub | MAMP | 84.9 | 85.0 | 84.8 ± 0.6 (3 seeds, encoder epoch 399, last epoch 100, mean) |" in text
+    assert "| NTU-60 X-sub | MAMP | 84.9 | 85.0 | 84.8 ± 0.6 (3 seeds, encoder epoch 400, last epoch 100, mean) |" in text
     assert "| NTU-60 X-view | MAMP | 89.1 | 89.0 |  |" in text and "Other results" not in text and not errors
     # a line per run: links, checksums, the best epoch counted from 1
     (run,) = [x for x in text.splitlines() if x.startswith("| r1 ")]
@@ -117,7 +117,7 @@ def test_the_other_read_out_stands_beside_the_headline(write, table):
     assert numbers == (pytest.approx(np.mean(accuracies)), pytest.approx(np.std(accuracies, ddof=1)))
     assert old["other read-out"] == old["other mean"] == ""  # one of the runs did not make it
     assert (turned["other read-out"], turned["other mean"], turned["table"]) == ("mean", "60.0", "other results")
-    assert "(3 seeds, encoder epoch 399, last epoch 100, mean) | 72.9 ± 1.4 (per_joint) |" in text
+    assert "(3 seeds, encoder epoch 400, last epoch 100, mean) | 72.9 ± 1.4 (per_joint) |" in text
     assert "| 74.2 (per_joint) |" in next(line for line in text.splitlines() if line.startswith("| r1 "))
 
 
@@ -154,7 +154,7 @@ def test_other_protocols_stay_out_of_the_papers_cells(words, named, write, table
 @pytest.mark.parametrize(
     "encoder, named",
     [
-        (pretrained("ntu60_xsub", epoch=199), "pretrain_epoch 199"),
+        (pretrained("ntu60_xsub", epoch=199), "pretrain_epoch 200"),
         (pretrained("ntu60_xview"), "pretrain_dataset ntu60_xview"),
         (pretrained("ntu60_xsub", "--motion_stride", "2"), "motion_stride 2"),
         (pretrained("ntu60_xsub", "--motion_aware_tau", "0.75"), "motion_aware_tau 0.75"),
@@ -216,7 +216,7 @@ def test_mixed_precision_is_told_apart(write, table):
     lines, text, _ = table()
     cells = [x for x in lines if x["table"].startswith("Table 1:") and x["mean"]]
     assert {(x["mean"], x["precision"]) for x in cells} == {("84.0", "float32"), ("80.0", "mixed")}
-    assert "80.0 (1 seed, encoder epoch 399, last epoch 100, mean, mixed precision)" in text
+    assert "80.0 (1 seed, encoder epoch 400, last epoch 100, mean, mixed precision)" in text
 
 
 def test_the_same_run_counts_once(write, table):
@@ -234,7 +234,7 @@ def test_runs_of_one_seed_on_several_pretrainings_are_runs(write, table):
     for seed, accuracy in enumerate((80.0, 82.0)):
         write(f"r{seed}", "linprobe", "ntu60_xsub", accuracy, encoder=pretrained("ntu60_xsub", seed=seed))
     _, text, _ = table()
-    assert "81.0 ± 1.4 (2 runs, 1 seed, encoder epoch 399, last epoch 100, mean)" in text
+    assert "81.0 ± 1.4 (2 runs, 1 seed, encoder epoch 400, last epoch 100, mean)" in text
 
 
 def test_evaluations_are_listed_but_fill_no_cell(write, table):

@@ -4,11 +4,14 @@ import argparse
 import collections
 import os
 import pickle
+import re
 
 import pytest
 import torch
 import torch.nn.functional as F
 
+import main_finetune
+import main_pretrain
 from model.mamp import MAMP
 from model.transformer import Transformer
 from util import checkpoint
@@ -276,12 +279,36 @@ def test_what_a_file_is_on_the_command_line(shared, capsys):
     assert (lines["stage"], lines["method"], lines["epoch"], lines["dim_feat"], lines["joints"]) == (
         "pretrain",
         "mamp",
-        "399",
+        "400",
         "32",
         "25",
     )
     content = torch.load(shared("parity/released_pretrain_tiny25.pth"), weights_only=False)
     assert lines["parameters"] == f"{sum(v.numel() for v in content['model'].values()):,}"
+
+
+def test_a_judged_file_tells_its_own_settings_and_then_its_encoders(invented, options, tmp_path, capsys):
+    main_pretrain.main(options("pretrain", invented, tmp_path / "pre", "--epochs", 2, "--lr", 0.002, "--mask_ratio", 0.75))
+    began = ("--finetune", tmp_path / "pre/checkpoint-1.pth")
+    own = ("--epochs", 1, "--drop_path_rate", 0.3, "--seed", 4)
+    main_finetune.main(options("finetune", invented, tmp_path / "ft", *own, *began))
+    main_finetune.main(options("finetune", invented, tmp_path / "scratch", "--epochs", 1))
+    capsys.readouterr()
+    checkpoint.main([tmp_path / "ft/checkpoint-0.pth"])
+    lines = [line.split("  ", 1) for line in capsys.readouterr().out.splitlines()]
+    told = {name: value.strip() for name, value in lines}
+    assert len(told) == len(lines)
+    own = {"stage": "finetune", "epoch": "1", "epochs": "1", "lr": "0.005", "drop_path_rate": "0.3", "seed": "4"}
+    encoder = {"stage": "pretrain", "epoch": "2", "epochs": "2", "lr": "0.002", "drop_path_rate": "0.0", "mask_ratio": "0.75"}
+    assert own.items() <= told.items() and told["method"] == "mamp" and "mask_ratio" not in told
+    assert {f"encoder: {name}": value for name, value in encoder.items()}.items() <= told.items()
+    names = list(told)
+    theirs = [name.startswith("encoder: ") for name in names]
+    assert theirs == sorted(theirs) and {"encoder: path", "encoder: sha256"} < set(names)
+    checkpoint.main([tmp_path / "scratch/checkpoint-0.pth", tmp_path / "pre/checkpoint-1.pth"])
+    text = capsys.readouterr().out
+    assert text.count("encoder") == 1 and re.search(r"^encoder +random weights$", text, re.MULTILINE)
+    assert re.findall(r"^lr +(\S+)$", text, re.MULTILINE) == ["0.005", "0.002"]
 
 
 def test_a_flipped_bit_is_noticed(pretrained):

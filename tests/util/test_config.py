@@ -174,15 +174,72 @@ def test_every_config_file_is_readable_for_every_stage():
                 assert config.set_batches(args).effective_batch_size == args.batch_size * args.accum_iter
 
 
-def test_help_names_every_option_and_its_default(capsys):
-    for stage in STAGES:
+@pytest.fixture
+def stopped(capsys):
+    """stopped(stage, word, ...) -> what parsing prints before it ends with exit code 0."""
+
+    def printed(stage, *words):
         with pytest.raises(SystemExit) as stop:
-            config.parse(stage, ["--help"])
-        text = capsys.readouterr().out
+            config.parse(stage, [*map(str, words)])
         assert stop.value.code == 0
-        for group in GROUPS.values():
-            for option in group:
-                assert (f"--{option.name}" in text.replace(",", " ").split()) == (stage in option.stages), option.name
+        return capsys.readouterr().out
+
+    return printed
+
+
+def brackets(text, option):
+    """What --help says in brackets at the end of an option, None if nothing."""
+    (about,) = re.findall(rf"^  --{option}\b(.*?)(?=^  -|^\S|\Z)", text, re.MULTILINE | re.DOTALL)
+    found = re.search(r"\[([^][]*)\]\s*$", about)
+    return found and " ".join(found[1].split())
+
+
+def test_help_names_every_option_of_the_method(stopped):
+    for stage in STAGES:
+        for method in METHODS:
+            text = stopped(stage, "--help", "--method", method)
+            for group in GROUPS.values():
+                for option in group:
+                    there = f"--{option.name}" in text.replace(",", " ").split()
+                    assert there == option.belongs(stage, method), option.name
+            assert all((f"--method {other} --help" in text) == (other != method) for other in METHODS)
+
+
+@pytest.mark.parametrize("stage", STAGES)
+@pytest.mark.parametrize("more", [(), ("--dataset", "ucla"), ("--dataset", "ntu60_xsub_umurl", "--method", "umurl"), ("--lr", 7)])
+def test_help_shows_what_the_stage_would_use(stage, more, stopped):
+    if more[:1] == ("--lr",) and stage == "retrieval":
+        more = ("--k", 7)
+    text, used = stopped(stage, *more, "--help"), vars(parse(stage, *more))
+    for name in used.keys() - {"stage", "dataset", "data_path"}:
+        value = used[name]
+        text_of = " ".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
+        assert brackets(text, name) == (None if value in (None, (), []) else text_of), name
+    assert used["data_path"] == "x.npz" and (brackets(text, "data_path") is None) == ("--dataset" not in more)
+
+
+def test_help_of_the_linear_probe_has_the_papers_numbers(stopped):
+    text = stopped("linprobe", "-h")
+    assert (brackets(text, "epochs"), brackets(text, "lr"), brackets(text, "warmup_epochs")) == ("100", "0.1", "0")
+    assert brackets(stopped("finetune", "-h"), "lr") == "0.0003"
+
+
+@pytest.mark.parametrize("stage", STAGES)
+@pytest.mark.parametrize("more", [(), ("--dataset", "ucla", "--seed", 3), ("--method", "umurl")])
+def test_printed_configuration_is_taken_back(stage, more, stopped, tmp_path):
+    words = [*more, "--data_path", tmp_path / "50 %.npz", "--output_dir", tmp_path / "out"]
+    (tmp_path / "printed.yaml").write_text(stopped(stage, "--print_config", *words))
+    again, args = (vars(config.parse(stage, [*map(str, line)])) for line in (["--config", tmp_path / "printed.yaml"], words))
+    plain = {k: list(v) if isinstance(v, tuple) else v for k, v in args.items()}
+    assert {k: list(v) if isinstance(v, tuple) else v for k, v in again.items()} == plain
+    assert [file.name for file in tmp_path.iterdir()] == ["printed.yaml"]
+
+
+def test_printing_the_configuration_refuses_what_a_run_would(file):
+    with pytest.raises(ValueError, match="lr -1.0: not below 0"):
+        parse("pretrain", "--print_config", "--lr", -1)
+    with pytest.raises(ValueError, match="data_path: no data set given"):
+        config.parse("pretrain", ["--print_config"])
 
 
 def test_published_option_names_are_there():

@@ -110,7 +110,7 @@ def test_loss_that_is_not_finite_names_step_and_samples():
     loader = train_loader(Points(bad=11), args, CPU)
     loader.batches.epoch = 0
     step = next(s for s, (*_, index) in enumerate(loader) if 11 in index)
-    with pytest.raises(FloatingPointError, match=rf"loss nan in epoch 0, step {step}, samples \[.*\b11\b.*\]"):
+    with pytest.raises(FloatingPointError, match=rf"loss nan in epoch 1, step {step + 1}, samples \[.*\b11\b.*\]"):
         train_one_epoch(model, loader, torch.optim.SGD(model.parameters(), lr=0.1), loss_of, 0, args, CPU)
 
 
@@ -183,7 +183,7 @@ def test_steps_that_are_not_finite_are_left_out_and_counted(bad):
     expected = nn.utils.parameters_to_vector(model.parameters()) - nn.utils.parameters_to_vector(linear().parameters())
     assert torch.allclose(change, expected, atol=1e-6) and metrics["train_loss"] == pytest.approx(sum(steps) / 2)
     assert trained(data=Points(24), skip_nonfinite=True)[1]["skipped_steps"] == 0
-    with pytest.raises(FloatingPointError, match=f"loss inf in epoch 0, step {bad}"):
+    with pytest.raises(FloatingPointError, match=f"loss inf in epoch 1, step {bad + 1},"):
         trained(data=Points(24), loss=explodes_in(bad))
 
 
