@@ -18,6 +18,7 @@
 #
 # A run whose result.json exists is not run again; one that was interrupted goes on where it was.
 
+source "$(dirname "${BASH_SOURCE[0]}")/help.sh"
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 fail() {
@@ -56,11 +57,9 @@ if [ -n "${ENCODER:-}" ]; then
 fi
 export DATA STREAM SEEDS GPUS OUT DRY_RUN SMOKE
 
-if [ "$DRY_RUN" = 1 ]; then
-    PYTHON=${PYTHON:-${VENV:-.venv}/bin/python}
-elif [ -z "${ENVIRONMENT_CHECKED:-}" ]; then
+if [ -z "${ENVIRONMENT_CHECKED:-}" ]; then
     gpus=$(nvidia-smi --list-gpus 2>/dev/null | wc -l) || true
-    [ "$gpus" = 0 ] || [ "$GPUS" -le "$gpus" ] || fail "GPUS=$GPUS: this machine has $gpus; GPUS=1 gives the same effective batch"
+    [ "$DRY_RUN" = 1 ] || [ "$gpus" = 0 ] || [ "$GPUS" -le "$gpus" ] || fail "GPUS=$GPUS: this machine has $gpus; GPUS=1 gives the same effective batch"
     source scripts/environment.sh requirements.txt
     export PYTHON ENVIRONMENT_CHECKED=1
 fi

@@ -19,6 +19,7 @@
 #SBATCH --ntasks-per-node=1
 #SBATCH --signal=B:USR1@120
 set -euo pipefail
+[ -n "${SLURM_JOB_ID:-}" ] || source "$(dirname "$0")/help.sh"
 cd "${SLURM_SUBMIT_DIR:-$(dirname "$0")/..}" # SLURM runs a copy of this file from somewhere else
 
 fail() {
@@ -29,14 +30,13 @@ fail() {
 [[ ${1:-} =~ ^main_[a-z]+\.py$ ]] || fail "first argument '${1:-}': name a main, as in scripts/slurm.sh main_pretrain.py --dataset ..."
 [ -e "$1" ] || fail "$1 is not in $PWD; run sbatch in the root of the repository"
 if [ "${DRY_RUN:-0}" = 1 ]; then
-    PYTHON=${PYTHON:-${VENV:-.venv}/bin/python}
     first=${SLURM_JOB_NODELIST:-FIRST_NODE}
 else
     [ -n "${SLURM_JOB_ID:-}" ] || fail "not in a SLURM job; sbatch scripts/slurm.sh $*"
-    source scripts/environment.sh requirements.txt
     hosts=$(scontrol show hostnames "$SLURM_JOB_NODELIST")
     first=${hosts%%$'\n'*}
 fi
+source scripts/environment.sh requirements.txt
 job=${SLURM_JOB_ID:-0} nodes=${SLURM_NNODES:-1}
 main=("$1")
 [ "$1" = main_retrieval.py ] || main+=(--resume auto)

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Style and tests: bash scripts/test.sh [pytest arguments, e.g. -m slow, -k feeder]. See scripts/environment.sh for PYTHON and VENV.
 set -euo pipefail
+source "$(dirname "$0")/help.sh"
 cd "$(dirname "$0")/.."
 source scripts/environment.sh requirements-test.txt
 export OMP_NUM_THREADS="${OMP_NUM_THREADS:-1}"  # the tests' tensors are tiny: threads only get in each other's way
