@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 
 from data.prepare import known
+from feeder import about
 from util import display
 
 PIECE = 2**23  # bytes of an array in memory at a time
@@ -58,6 +59,8 @@ def split_facts(feeder):
     if feeder.num_bodies > 1:
         lines.append(f"  second body: empty in {empty:,} sequences, a copy of the first in {copies:,}")
     lines += values.lines()
+    if doubt := about.doubt(feeder.about()):
+        lines.append(f"  warning: {doubt}")
     if feeder.groups is not None:
         lines.append(f"  groups: {len(np.unique(feeder.groups)):,}")
     return lines
