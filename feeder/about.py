@@ -25,6 +25,18 @@ def sizes(joints):
     return np.ptp(bodies, axis=-2).max(axis=-1)
 
 
+def doubt(told):
+    """What to say of a file whose bodies cannot be persons in metres, or ''. told: of Feeder.about. Rows of a picture, and axes
+    that min_max stretched, have no metres."""
+    size = told.get("body_size")
+    if not size or told.get("coordinates") == 2 or told.get("min_max") or 0.1 <= size <= 10:
+        return ""
+    unit, factor = min((("millimetres", 1000), ("centimetres", 100)), key=lambda unit: abs(np.log(size / unit[1] / 1.7)))
+    fits = 0.5 <= size / factor <= 5
+    return f"bodies measure {size:.4g} m, persons about 1.7 m" + (f"; these are {unit}: divide x by {factor}" if fits else
+                                                                   "; x has to be in metres")  # fmt: skip
+
+
 def _texts(value, _):
     """a list of names"""
     array = np.asarray(value)

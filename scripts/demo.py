@@ -1,7 +1,7 @@
 """The whole way on an invented recording: raw .skeleton files -> arrays -> MAMP without labels -> what it learned.
 
 Every step is one of the commands a user would type; each is printed before it runs. Two seeds run side by side. Everything lands
-in data/demo/ and output/demo/. With --smoke, a tenth of the data and two epochs, to see that it all runs.
+in data/demo/ and output/demo/. With --smoke, a tenth of the data and two epochs, to see that it all runs, in output/demo-smoke/.
 """
 
 import argparse
@@ -27,17 +27,17 @@ SMOKE_SIZE = ["--num_frames", "16", "--dim_feat", "16"]
 SMOKE_SCHEDULE = ["--epochs", "2", "--warmup_epochs", "1"]
 
 
-
 def main():
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--smoke", action="store_true", help="a tenth of the data, two epochs")
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0], allow_abbrev=False)
+    parser.add_argument("--smoke", action="store_true", help="a tenth of the data, two epochs, in folders of its own")
     parser.add_argument("--seeds", type=int, default=2, help="runs, side by side")
     parser.add_argument("--ratio", type=float, default=0.1, help="share of the labels that fine-tuning gets")
-    parser.add_argument("--data", default="data/demo", help="folder for the recording and the arrays")
-    parser.add_argument("--output", default="output/demo", help="folder for the runs")
+    parser.add_argument("--data", help="folder for the recording and the arrays [data/demo; of --smoke output/demo-smoke/data]")
+    parser.add_argument("--output", help="folder for the runs [output/demo; of --smoke output/demo-smoke]")
     args = parser.parse_args()
     begin = time.time()
-    data, output = Path(args.data), Path(args.output)
+    output = Path(args.output or ("output/demo-smoke" if args.smoke else "output/demo"))
+    data = Path(args.data or (output / "data" if args.smoke else "data/demo"))
     print("Everything below is measured on INVENTED data: it shows that the code works, not how well MAMP does on people.")
     print("On two CPU cores this takes about " + ("1 minute." if args.smoke else "7 minutes."), flush=True)
 

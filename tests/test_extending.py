@@ -46,6 +46,7 @@ def result(folder, name):
 
 def test_a_new_data_set(folder):
     about = result(folder, "linprobe")
+    assert about["last"]["test_acc1"] > 80 > 100 / 3  # a reader sees that something was learnt
     assert about["dataset"] == "exercises" and about["last"]["test_samples"] == 24 and about["encoder"]["method"] == "mamp"
 
 
@@ -58,7 +59,7 @@ def test_a_new_joint_layout(folder):
 
 def test_a_new_method(folder):
     log = [json.loads(line) for line in (folder / "output/denoise/log.jsonl").read_text().splitlines()]
-    assert len(log) == 3 and log[-1]["train_loss"] < log[0]["train_loss"]
+    assert len(log) == 20 and log[-1]["train_loss"] < log[0]["train_loss"]
     assert result(folder, "denoise")["method"] == "denoise"
     judged = result(folder, "denoise-linprobe")
-    assert judged["encoder"]["method"] == "denoise" and judged["encoder"]["epoch"] == 3 and judged["last"]["test_samples"] == 24
+    assert judged["encoder"]["method"] == "denoise" and judged["encoder"]["epoch"] == 20 and judged["last"]["test_samples"] == 24

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
+from feeder import about as feeder_about
 from util import checkpoint, config, display, distributed, stopping
 from util.engine import compiled, grad_scaler, train_one_epoch
 from util.logging import Log, say, tell, versions
@@ -31,7 +32,7 @@ def fit(args, device, model, data, loader, optimizer, loss_of, evaluate=None, tr
     run is asked to stop.
     """
     first, best, metrics, progress, about = 0, None, {}, None, data.about()
-    for complaint in data.complaints:
+    for complaint in [*data.complaints, *doubts(args, data, about, loader)]:
         tell(f"warning: {complaint}")
     scaler = grad_scaler(device, args.enable_amp)
     resumed = find_resumed(args)
@@ -125,6 +126,20 @@ def fit(args, device, model, data, loader, optimizer, loss_of, evaluate=None, tr
         metrics = evaluate() | metrics
         best = best or metrics | {"epoch": first - 1}
     return {"last": metrics, "best": best, "encoder": encoder}
+
+
+def doubts(args, data, told, loader):
+    """Lines about data and a schedule with which little can be learnt; told: of data.about()."""
+    size, count, wanted = feeder_about.doubt(told), loader.batches.num_samples, args.effective_batch_size
+    if size:
+        yield f"{data.data_path}: {size}"
+    small = "; config/small.yaml (--config) is for small data"
+    if count < wanted:
+        yield (f"{count} samples are fewer than effective_batch_size {wanted}: an epoch is one step, in which they are repeated; "
+               f"--effective_batch_size {max(1, count // 2)} or less gives more steps{small}")  # fmt: skip
+    if args.epochs <= args.warmup_epochs:
+        yield (f"warmup_epochs {args.warmup_epochs}: the learning rate rises in all {args.epochs} epochs and never comes "
+               f"down; fewer --warmup_epochs or more --epochs{small}")  # fmt: skip
 
 
 def _outlook(args, first, evaluate):

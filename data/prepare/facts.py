@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from data.prepare import known
+from feeder import about
 from util import display
 
 PIECE = 2**23  # bytes of an array in memory at a time
@@ -73,6 +74,8 @@ def split_facts(feeder, seen):
         where = [f"{within:,} in this split"] * bool(within) + [f"{across:,} IN ANOTHER SPLIT"] * bool(across)
         lines.append(f"  equal to an earlier sequence, number by number: {', '.join(where)}; the first: {name} = {first}")
     lines += values.lines("from -1 to 1" if feeder.told.get("min_max") else "metres")
+    if doubt := about.doubt(feeder.about()):
+        lines.append(f"  warning: {doubt}")
     if feeder.groups is not None:
         lines.append(f"  groups: {len(np.unique(feeder.groups)):,}")
     return lines
