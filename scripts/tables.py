@@ -2,8 +2,9 @@
 
     python scripts/tables.py output [MORE_FOLDERS...] [--all] [--markdown FILE] [--csv FILE]
 
-Prints the tables that hold a result, as Markdown; --all those without, too. --csv writes all of them, and beside them FILE-runs.csv with a line per run. Ours is the mean over the seeds ± the
-standard deviation (n - 1) of the accuracy after the last epoch. A cell holds only runs of the data set's configuration but for
+Prints the tables that hold a result, as Markdown; --all those without, too. --csv writes all of them, and beside them
+FILE-runs.csv with a line per run. Ours is the mean over the seeds ± the standard deviation (n - 1) of the accuracy after the last
+epoch. A cell holds only runs of the data set's configuration but for
 what the row says (config/paper.yaml); every other result is listed below the tables with the settings in which it differs.
 """
 
