@@ -2,8 +2,9 @@
 
     python scripts/report.py FOLDER [MORE_FOLDERS...] [--data_path FILE.npz]
 
-Writes report.html into every folder of a finished run, those below the named ones, too; what holds no run of ours is named. A run of an older version left no scores.npz: its last checkpoint (of a retrieval, the
-encoder) is evaluated again first, with the run's own settings, and has to give the accuracy that the run reported.
+Writes report.html into every folder of a finished run, those below the named ones, too; what holds no run of ours is named.
+A run of an older version left no scores.npz: its last checkpoint (of a retrieval, the encoder) is evaluated again first, with the
+run's own settings, and has to give the accuracy that the run reported.
 """
 
 import argparse

@@ -79,6 +79,8 @@ def parse(stage, argv=None):
             raise ValueError(f"option {name}: belongs to --{other} {wanted}, this is {values[other]}")
     if values["data_path"] is None:
         raise ValueError("data_path: no data set given; use --dataset NAME (a file of config/dataset) or --data_path FILE.npz")
+    if "data_path" not in given:
+        values["data_path"] = located(values["data_path"])
     if not resolved and not dataset:
         stem = bare_name(values["data_path"]).lower()
         values["dataset"] = npz_names().get(stem, stem)
@@ -96,6 +98,12 @@ def _dataset(name):
     names = sorted(file.stem for file in (FOLDER / "dataset").glob("*.yaml"))
     known(name, names, "data set")
     return FOLDER / "dataset" / f"{name}.yaml"
+
+
+def located(path):
+    """A path that a configuration names: seen from the working directory or, if nothing is there, from this repository."""
+    there = FOLDER.parent / path
+    return str(there) if not Path(path).exists() and there.is_file() else path
 
 
 @cache

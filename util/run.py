@@ -225,11 +225,14 @@ def evaluate_checkpoint(args, device, test, evaluation_of):
 
 
 def number_as_trained(data, content, path):
-    """Where labels are texts, give the classes of a Feeder the numbers that they have in the checkpoint `content`, if that names
-    them. Raises ValueError for a class that it does not know."""
+    """Give the classes of a Feeder the names that they have in the checkpoint `content`, if that has some and the npz has none;
+    where labels are texts, the numbers. Raises ValueError for such a class that it does not know."""
     told = content.get("data") if "config" in content else None
     names = told.get("class_names") if isinstance(told, dict) else None
-    if not data.text_labels or not isinstance(names, list):
+    if not isinstance(names, list):
+        return
+    if not data.text_labels:
+        data.class_names = data.class_names or names
         return
     try:
         data.number_by(names)
