@@ -18,6 +18,7 @@ from collections import defaultdict
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+from util import display  # noqa: E402
 from util.files import write_text  # noqa: E402
 from util.results import COORDINATES, belongs, cells, find, name_of, shown  # noqa: E402
 
@@ -231,4 +232,5 @@ def write_csv(path, lines):
 
 
 if __name__ == "__main__":
+    display.end_with_reader()
     main()

@@ -4,12 +4,13 @@ In each file, what it says of the stage, and of the method, stands above the res
 """
 
 import argparse
+import sys
 from functools import cache
 from pathlib import Path
 
 import yaml
 
-from util import checkpoint, distributed, published
+from util import published
 from util.files import bare_name, write_text
 from util.options import DEFAULT_METHOD, GROUPS, METHODS, OPTIONS, STAGES
 from util.values import check, convert, known
@@ -26,18 +27,7 @@ def parse(stage, argv=None):
     unknown key (with the nearest known one), value of another type, unreadable YAML, an option of another method, a size on the
     command line that is not the checkpoint's.
     """
-    parser = build_parser(stage)
-    given, unknown = parser.parse_known_args(argv)
-    if unknown:
-        replaced = published.instead(unknown[0])
-        if replaced:
-            raise ValueError(f"option {unknown[0]!r} is one of the published code; here: {replaced}")
-        name = unknown[0].split("=")[0].lstrip("-")
-        known(name, list(vars(given)), "option")
-        raise ValueError(f"option {unknown[0]!r} does not belong here")
-    given = {k: v for k, v in vars(given).items() if v is not None and k != "local_rank"}
-    if given.get("eval") == "":
-        raise ValueError("option --eval: name the classifier's checkpoint: --eval FILE")
+    given = words(stage, argv)
     config, dataset = given.pop("config", None), given.pop("dataset", None)
 
     def read(method):
@@ -52,8 +42,10 @@ def parse(stage, argv=None):
     stated = read(DEFAULT_METHOD) | given
     method, source = stated.get("method", DEFAULT_METHOD), stated.get("eval") or stated.get("finetune")
     held = source or (stated.get("resume") if stated.get("resume") != "auto" else None)
-    content = checkpoint.load(held) if held else None
     if held:
+        from util import checkpoint  # here, so that whatever has none starts without torch
+
+        content = checkpoint.load(held)
         encoder = checkpoint.architecture(content)
         if "method" in stated and METHODS[method] != encoder:
             raise ValueError(f"{held}: holds weights of {encoder}, not of {method}")
@@ -91,6 +83,34 @@ def parse(stage, argv=None):
     return argparse.Namespace(stage=stage, **values)
 
 
+def words(stage, argv=None):
+    """{name: value} of the options on a command line. Raises ValueError for an unknown one, naming the main that has it."""
+    given, unknown = build_parser(stage).parse_known_args(argv)
+    if unknown:
+        replaced = published.instead(unknown[0])
+        if replaced:
+            raise ValueError(f"option {unknown[0]!r} is one of the published code; here: {replaced}")
+        name = unknown[0].split("=")[0].lstrip("-")
+        elsewhere = OPTIONS.get(name.removeprefix("no-"))
+        if elsewhere and stage not in elsewhere.stages:
+            owners = " and ".join(f"main_{owner}.py" for owner in elsewhere.stages)
+            raise ValueError(f"option --{name}: is one of {owners}, not of main_{stage}.py")
+        known(name, list(vars(given)), "option")
+        raise ValueError(f"option {unknown[0]!r} does not belong here")
+    if getattr(given, "eval", None) == "":
+        raise ValueError("option --eval: name the classifier's checkpoint: --eval FILE")
+    return {k: v for k, v in vars(given).items() if v is not None and k != "local_rank"}
+
+
+def answer(stage):
+    """Answer --help and mistyped options of this process's command line, and end; for a main to call before it imports torch."""
+    try:
+        words(stage)
+    except ValueError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(2)
+
+
 def _dataset(name):
     """The YAML file that --dataset means."""
     if Path(name).suffix or Path(name).is_file():
@@ -115,6 +135,8 @@ def npz_names():
 
 def _sizes(content, path, stage, given, head):
     """The options of `stage` that the checkpoint settles; the command line may repeat but not contradict them."""
+    from util import checkpoint
+
     sizes = {k: v for k, v in checkpoint.sizes(content, path, head).items() if stage in OPTIONS[k].stages}
     resized = {"num_frames"} if checkpoint.architecture(content) == "mamp" else set()
     for key, value in sizes.items():
@@ -214,6 +236,8 @@ def set_batches(args):
 
     Raises ValueError if that cannot be had.
     """
+    from util import distributed
+
     world, wanted = distributed.world_size(), args.effective_batch_size
     if args.accum_iter is None:
         args.accum_iter = 1

@@ -205,7 +205,8 @@ def evaluate_checkpoint(args, device, test, evaluation_of):
     stage = checkpoint.stage(content)
     if stage != args.stage:
         raise ValueError(f"{args.eval}: " + ("holds no classifier; --eval wants a linear-probe or fine-tuning checkpoint"
-                         if stage == "pretrain" else f"holds a classifier of main_{stage}.py"))  # fmt: skip
+                         f"; main_{args.stage}.py --finetune {args.eval} trains one"
+                         if stage == "pretrain" else f"holds a classifier of main_{stage}.py; evaluate it there"))  # fmt: skip
     data, classes = test.source, checkpoint.num_classes(content)
     number_as_trained(data, content, args.eval)
     model = methods.classifier(args, data, classes)
