@@ -3,6 +3,11 @@
 torchrun --nproc_per_node 2 main_finetune.py --dataset ntu60_xsub --finetune output/pretrain/checkpoint-399.pth
 """
 
+if __name__ == "__main__":  # --help and mistyped options are answered before torch is imported, which takes seconds
+    from util import config
+
+    config.answer("finetune")
+
 import torch
 from torch import nn
 

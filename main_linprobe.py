@@ -4,6 +4,11 @@ encoder's output one is trained, all from the same pass: --readout says which is
 torchrun --nproc_per_node 2 main_linprobe.py --dataset ntu60_xsub --finetune output/pretrain/checkpoint-399.pth
 """
 
+if __name__ == "__main__":  # --help and mistyped options are answered before torch is imported, which takes seconds
+    from util import config
+
+    config.answer("linprobe")
+
 import torch
 import torch.nn.functional as F
 

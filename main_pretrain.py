@@ -4,6 +4,11 @@ torchrun --nproc_per_node 4 main_pretrain.py --dataset ntu60_xsub
 torchrun --nproc_per_node 4 main_pretrain.py --dataset ntu60_xsub_umurl --method umurl
 """
 
+if __name__ == "__main__":  # --help and mistyped options are answered before torch is imported, which takes seconds
+    from util import config
+
+    config.answer("pretrain")
+
 from util import checkpoint, methods, run
 from util.loader import train_loader
 from util.logging import say

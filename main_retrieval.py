@@ -3,6 +3,11 @@
 python main_retrieval.py --dataset ntu60_xsub --finetune output/pretrain/checkpoint-399.pth [--save_features features.npz]
 """
 
+if __name__ == "__main__":  # --help and mistyped options are answered before torch is imported, which takes seconds
+    from util import config
+
+    config.answer("retrieval")
+
 import numpy as np
 
 from util import distributed, methods, run

@@ -13,6 +13,7 @@ from feeder.skeleton import LAYOUTS, parents_of
 
 SPLITS = ("train", "val", "test")
 _OPENED = ("x", "y", "names", "groups", "valid_frames", "above")  # what `_open` sets and a pickle leaves out
+ASSUMED = (("num_joints", 25), ("num_bodies", 2))  # of an npz that says neither, as published ones do not
 SEQUENCES = {  # what an array is for, where it is missing
     "train": "its sequences are what a model learns from",
     "test": "its sequences are what a trained model is judged by; only main_pretrain.py, and --val_groups, do without",
@@ -103,7 +104,7 @@ class Feeder(Dataset):
                 there = ", ".join(sorted(arrays)) or "none"
                 raise ValueError(f"{self.data_path}: no array {key!r}; it has {there}; {what[self.key]}")
         self.x = arrays[f"x_{self.key}"]
-        self.num_joints, self.num_bodies = (self._count(arrays, k, d) for k, d in (("num_joints", 25), ("num_bodies", 2)))
+        self.num_joints, self.num_bodies = (self._count(arrays, *pair) for pair in ASSUMED)
         self.layout = str(arrays.get("layout", "kinect_v2"))
         self.names, self.groups = arrays.get(f"name_{self.key}"), arrays.get(f"group_{self.key}")
         self.valid_frames = arrays.get(f"valid_frames_{self.key}")
@@ -115,6 +116,7 @@ class Feeder(Dataset):
             raise ValueError(
                 f"{self.data_path}: x_{self.key} has shape {self.x.shape}; {self.num_bodies} bodies of "
                 f"{self.num_joints} joints need (N, T, {expected})"
+                + "".join(f"; {key} is not in the file, so {default} is assumed" for key, default in ASSUMED if key not in arrays)
             )
         if self.bone:
             self.above = torch.from_numpy(self.parents())

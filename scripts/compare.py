@@ -22,7 +22,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from scripts.tables import grid  # noqa: E402
-from util import methods, run  # noqa: E402
+from util import display, methods, run  # noqa: E402
 from util.files import write_text  # noqa: E402
 from util.options import DEFAULT_METHOD, METHODS, OPTIONS  # noqa: E402
 from util.results import COORDINATES, PAPER, find, name_of, shown  # noqa: E402
@@ -265,4 +265,5 @@ def differences(rows):
 
 
 if __name__ == "__main__":
+    display.end_with_reader()
     run.main(main)

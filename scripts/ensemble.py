@@ -14,7 +14,9 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from data.prepare import cli  # noqa: E402
 from feeder.npz import open_npz  # noqa: E402
+from util import display  # noqa: E402
 
 
 def main(argv=None):
@@ -23,10 +25,7 @@ def main(argv=None):
     parser.add_argument("--weights", nargs="+", type=float, help="one per file (default: 1 each)")
     parser.add_argument("--probabilities", action="store_true", help="add softmax probabilities instead of logits")
     args = parser.parse_args(argv)
-    try:
-        print(report(args.files, args.weights or [1.0] * len(args.files), args.probabilities))
-    except (ValueError, OSError) as error:
-        sys.exit(f"error: {error}")
+    print(report(args.files, args.weights or [1.0] * len(args.files), args.probabilities))
 
 
 def report(files, weights, probabilities=False):
@@ -86,4 +85,5 @@ def topk(scores, label, k):
 
 
 if __name__ == "__main__":
-    main()
+    display.end_with_reader()
+    cli.run(main)

@@ -1,9 +1,10 @@
-"""Make or remake the page of a finished run.
+"""Make or remake the pages of finished runs.
 
-    python scripts/report.py RUN_FOLDER [MORE_FOLDERS...] [--data_path FILE.npz]
+    python scripts/report.py FOLDER [MORE_FOLDERS...] [--data_path FILE.npz]
 
-Writes report.html into the folder. A run of an older version left no scores.npz: its last checkpoint (of a retrieval, the
-encoder) is evaluated again first, with the run's own settings, and has to give the accuracy that the run reported.
+Writes report.html into every folder of a finished run, those below the named ones, too; what holds no run of ours is named.
+A run of an older version left no scores.npz: its last checkpoint (of a retrieval, the encoder) is evaluated again first, with the
+run's own settings, and has to give the accuracy that the run reported.
 """
 
 import argparse
@@ -23,14 +24,28 @@ from visual import report  # noqa: E402
 
 def main(argv=None):
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("folders", nargs="+", metavar="RUN_FOLDER", help="output_dir of a finished run")
+    parser.add_argument("folders", nargs="+", metavar="FOLDER", help="output_dir of a finished run, or a folder above some")
     parser.add_argument("--data_path", metavar="FILE.npz", help="where the data set is now (default: where it was)")
     args = parser.parse_args(argv)
+    complaints, written = [], 0
     for folder in args.folders:
-        run = report.read(folder, args.data_path)
-        if run.result["stage"] != "pretrain" and run.predicted is None:
-            evaluate(run)
-        print(report.write(folder, args.data_path))
+        found = sorted(path.parent for path in Path(folder).rglob("result.json"))
+        if not found:
+            complaints.append(f"{folder}: no result.json of a finished run, neither there nor below")
+        for place in found:
+            try:
+                run = report.read(place, args.data_path)
+            except (ValueError, FileNotFoundError) as error:
+                complaints.append(str(error))
+                continue
+            if run.result["stage"] != "pretrain" and run.predicted is None:
+                evaluate(run)
+            print(report.write(place, args.data_path), flush=True)
+            written += 1
+    if not written:
+        raise ValueError(complaints[0])
+    for line in complaints:
+        print(f"warning: skipped {line}", file=sys.stderr)
 
 
 def evaluate(run):

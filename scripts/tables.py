@@ -1,9 +1,10 @@
 """The paper's tables with our numbers: paper, release, ours with both read-outs, from the result.json files of finished runs.
 
-    python scripts/tables.py output [MORE_FOLDERS...] [--markdown FILE] [--csv FILE]
+    python scripts/tables.py output [MORE_FOLDERS...] [--all] [--markdown FILE] [--csv FILE]
 
-Prints Markdown. --csv writes the tables, and beside them FILE-runs.csv with a line per run. Ours is the mean over the seeds ± the
-standard deviation (n - 1) of the accuracy after the last epoch. A cell holds only runs of the data set's configuration but for
+Prints the tables that hold a result, as Markdown; --all those without, too. --csv writes all of them, and beside them
+FILE-runs.csv with a line per run. Ours is the mean over the seeds ± the standard deviation (n - 1) of the accuracy after the last
+epoch. A cell holds only runs of the data set's configuration but for
 what the row says (config/paper.yaml); every other result is listed below the tables with the settings in which it differs.
 """
 
@@ -17,6 +18,7 @@ from collections import defaultdict
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+from util import display  # noqa: E402
 from util.files import write_text  # noqa: E402
 from util.results import COORDINATES, belongs, cells, find, name_of, shown  # noqa: E402
 
@@ -37,18 +39,22 @@ OTHERS = "Not the protocol of a table above: what differs from the data set's co
 def main(argv=None):
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folders", nargs="+", help="folders to look for result.json in")
+    parser.add_argument("--all", action="store_true", help="the tables without a result of ours, too")
     parser.add_argument("--markdown", metavar="FILE", help="write what is printed to this file, too, with links relative to it")
     parser.add_argument("--csv", metavar="FILE", help="write the tables as CSV, and FILE-runs.csv")
     args = parser.parse_args(argv)
     for folder in args.folders:
         if not Path(folder).is_dir():
-            sys.exit(f"error: {folder}: no such folder")
+            parser.error(f"{folder}: no such folder")
     results, complaints = find(args.folders)
     for line in complaints:
         print(f"warning: {line}", file=sys.stderr)
     tables, others, doubles = collect(results)
     home = Path(args.markdown).resolve().parent if args.markdown else Path.cwd()
-    text = markdown(tables, others, doubles, results, complaints, home)
+    wanted = tables if args.all else {title: lines for title, lines in tables.items() if any(line["runs"] for line in lines)}
+    text = markdown(wanted, others, doubles, results, complaints, home)
+    if len(wanted) < len(tables):
+        text += f"\n\n{len(tables) - len(wanted)} tables of the paper have no result here; --all shows them"
     print(text)
     if args.markdown:
         write_text(args.markdown, text + "\n")
@@ -226,4 +232,5 @@ def write_csv(path, lines):
 
 
 if __name__ == "__main__":
+    display.end_with_reader()
     main()

@@ -1,11 +1,12 @@
 """t-SNE of frozen features: how the test sequences of some classes lie before any label was seen.
 
-    python scripts/tsne.py --dataset ntu60_xview_umurl --finetune CHECKPOINT --out tsne.png [--classes 10 | --class_ids 3 7]
-                           [--perplexity 30] [--seed 0] [options of main_retrieval.py]
+    python scripts/tsne.py --finetune CHECKPOINT --out tsne.png [--classes 10 | --class_ids 3 7] [--perplexity 30] [--seed 0]
+                           [--dataset NAME | --data_path NPZ] [options of main_retrieval.py]
 
 CHECKPOINT is any that holds an encoder: MAMP, SkeletonMAE* or UmURL, pre-trained, linear-probe or fine-tuned; without one the
-encoder is random. Classes count from 0. The features are those of retrieval, scaled to length 1 as its cosine sees them. The
-points are written beside the picture as CSV: name, label, x, y. --seed also chooses the classes.
+encoder is random. The data set is the checkpoint's unless another is named. Classes count from 0. The features are those of
+retrieval, scaled to length 1 as its cosine sees them. The points are written beside the picture as CSV: name, label, x, y. --seed
+also chooses the classes.
 """
 
 import argparse
@@ -24,7 +25,7 @@ from matplotlib.figure import Figure
 from sklearn.manifold import TSNE
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-from util import config, distributed, methods, run  # noqa: E402
+from util import checkpoint, config, distributed, methods, run, trained  # noqa: E402
 from util.engine import outputs  # noqa: E402
 from util.files import write_text, written_aside  # noqa: E402
 from util.loader import test_loader  # noqa: E402
@@ -41,6 +42,7 @@ LEGEND_ROWS = 24
 def main(argv=None):
     layout = argparse.RawDescriptionHelpFormatter
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=layout, allow_abbrev=False)
+    parser.add_argument("--finetune", metavar="CHECKPOINT", help="whose encoder (default: a random one)")
     which = parser.add_mutually_exclusive_group()
     which.add_argument("--classes", type=int, default=10, help="how many classes to draw at random [10]")
     which.add_argument("--class_ids", type=int, nargs="+", metavar="CLASS", help="these classes instead")
@@ -50,6 +52,8 @@ def main(argv=None):
     out = Path(own.out)
     if out.suffix != ".png":
         raise ValueError(f"out {out}: give a file that ends in .png")
+    if own.finetune:
+        rest += ["--finetune", own.finetune, *trained.data_options(checkpoint.load(own.finetune), own.finetune, rest)]
     args = config.parse("retrieval", rest)
     device = distributed.setup(args.device)
     torch.manual_seed(args.seed)  # of a random encoder

@@ -1,12 +1,12 @@
 """See what a checkpoint does with single sequences: pictures (PNG) and films (GIF, with ffmpeg MP4 too).
 
-    python scripts/visualize.py --checkpoint output/pretrain/checkpoint-399.pth --dataset ntu60_xsub
+    python scripts/visualize.py --checkpoint output/pretrain/checkpoint-399.pth [--dataset NAME | --data_path NPZ]
         [--split test] [--samples 0 5 17 | --names NAME ...] [--out FOLDER] [--seed 0]
     python scripts/visualize.py --checkpoint output/finetune/checkpoint-99.pth --recording walk.bvh
 
 Of a pre-training: the moving body, what the mask hides, what is predicted, motion intensity. Of a linear probe or a fine-tuned
-model: the moving body, and which joints decided. Other options are those of the checkpoint's main_*.py, for example --data_path
-or --mask_ratio; what is not said is as in the checkpoint. See docs/visualize.md.
+model: the moving body, and which joints decided. Other options are those of the checkpoint's main_*.py, for example --mask_ratio;
+what is not said, the data set, too, is as in the checkpoint. See docs/visualize.md.
 """
 
 import argparse
@@ -52,7 +52,7 @@ def options(path, more=()):
                 words.append(f"--{name}" if value else f"--no-{name}")
             else:
                 words += [f"--{name}", *map(str, value if isinstance(value, list) else [value])]
-    return config.parse(stage, [*words, *more]), content
+    return config.parse(stage, [*words, *trained.data_options(content, path, more), *more]), content
 
 
 def prepared(recording, path, folder):
@@ -143,7 +143,8 @@ def main(argv=None):
     parser.add_argument("--checkpoint", required=True, type=Path)
     parser.add_argument("--split", choices=("train", "test"), default="test")
     which = parser.add_mutually_exclusive_group()
-    which.add_argument("--samples", nargs="+", type=int, metavar="ROW", help="rows of the split (default: three, spread evenly)")
+    which.add_argument("--samples", nargs="+", type=int, metavar="ROW", help="rows of the split (default: three, of different "
+                       "classes)")  # fmt: skip
     which.add_argument("--names", nargs="+", help="names of sequences")
     parser.add_argument("--recording", metavar="FILE", help="instead of a prepared data set: a recording of any kind that "
                         "main_predict.py takes, such as .bvh or .skeleton, prepared as the training data were")
@@ -162,6 +163,8 @@ def show(o, more):
     """Draw what the options `o` of the command line say; more: those of the checkpoint's main."""
     args, content = options(o.checkpoint, [*more, "--seed", str(o.seed)])
     data, shown = feeders(args, o.split, False if o.recording else None)
+    if args.stage != "pretrain":
+        run.number_as_trained(data, content, o.checkpoint)
     model = load(args, content, o.checkpoint, data)
     epoch = f", epoch {content['epoch'] + 1}" if "epoch" in content else ""
     method = {"mamp": "MAMP", "umurl": "UmURL", "skeletonmae": "SkeletonMAE*"}[

@@ -14,7 +14,7 @@ from pathlib import Path
 import torch
 import torch.nn.functional as F
 
-from util import distributed, published, weights
+from util import display, distributed, published, weights
 from util.files import bare_name, replace, sha256, written_aside
 from util.options import DEFAULT_METHOD, GROUPS, OPTIONS
 from util.values import convert, shown
@@ -51,8 +51,13 @@ def load(path):
     more than it holds, or without a model.
     """
     path = Path(path)
+    if path.is_dir():
+        there = ", ".join(sorted(file.name for file in path.glob("*.pth"))[:4])
+        raise ValueError(f"{path}: is a folder; name a checkpoint in it, " + (f"such as {there}" if there else "it has none"))
     if not path.is_file():
         raise FileNotFoundError(f"{path}: no such checkpoint")
+    if path.suffix == ".npz":
+        raise ValueError(f"{path}: holds arrays, no checkpoint; --data_path takes an npz")
     with open(path, "rb") as file:
         if file.read(2) not in (b"PK", b"\x80\x02"):  # zip, or the pickle of old files
             raise ValueError(f"{path}: not a checkpoint: it does not begin like a file of torch.save")
@@ -293,6 +298,8 @@ def main(paths):
 if __name__ == "__main__":
     from util import run
 
-    if not sys.argv[1:]:
-        sys.exit(__doc__.strip())
-    run.main(lambda: main(sys.argv[1:]))
+    parser = argparse.ArgumentParser("python -m util.checkpoint", description="What a file is.")
+    parser.add_argument("files", nargs="+", metavar="FILE", help="checkpoint, ours or released")
+    files = parser.parse_args().files
+    display.end_with_reader()
+    run.main(lambda: main(files))

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import yaml
 
-from util import checkpoint, distributed, published
+from util import published
 from util.files import bare_name, write_text
 from util.options import DEFAULT_METHOD, GROUPS, METHODS, OPTIONS, STAGES
 from util.values import check, convert, known
@@ -30,18 +30,8 @@ def parse(stage, argv=None):
     --help prints every option with the value that it would have, --print_config these values as YAML that --config takes; both
     end in SystemExit.
     """
-    given, unknown = build_parser(stage).parse_known_args(argv)
-    wants_help, wants_config = (vars(given).pop(name) for name in ("help", "print_config"))
-    if unknown and not wants_help:
-        replaced = published.instead(unknown[0])
-        if replaced:
-            raise ValueError(f"option {unknown[0]!r} is one of the published code; here: {replaced}")
-        name = unknown[0].split("=")[0].lstrip("-")
-        known(name, list(vars(given)), "option")
-        raise ValueError(f"option {unknown[0]!r} does not belong here")
-    given = {k: v for k, v in vars(given).items() if v is not None and k != "local_rank"}
-    if given.get("eval") == "":
-        raise ValueError("option --eval: name the classifier's checkpoint: --eval FILE")
+    given = words(stage, argv)
+    wants_help, wants_config = (given.pop(name, False) for name in ("help", "print_config"))
     config, dataset = given.pop("config", None), given.pop("dataset", None)
 
     def read(method):
@@ -56,8 +46,10 @@ def parse(stage, argv=None):
     stated = read(DEFAULT_METHOD) | given
     method, source = stated.get("method", DEFAULT_METHOD), stated.get("eval") or stated.get("finetune")
     held = source or (stated.get("resume") if stated.get("resume") != "auto" else None)
-    content = checkpoint.load(held) if held else None
     if held:
+        from util import checkpoint  # here, so that whatever has none starts without torch
+
+        content = checkpoint.load(held)
         encoder = checkpoint.architecture(content)
         if "method" in stated and METHODS[method] != encoder:
             raise ValueError(f"{held}: holds weights of {encoder}, not of {method}")
@@ -89,6 +81,8 @@ def parse(stage, argv=None):
         sys.exit(0)
     if values["data_path"] is None:
         raise ValueError("data_path: no data set given; use --dataset NAME (a file of config/dataset) or --data_path FILE.npz")
+    if "data_path" not in given:
+        values["data_path"] = located(values["data_path"])
     if not resolved and not dataset:
         stem = bare_name(values["data_path"]).lower()
         values["dataset"] = npz_names().get(stem, stem)
@@ -100,6 +94,35 @@ def parse(stage, argv=None):
     return args
 
 
+def words(stage, argv=None):
+    """{name: value} of the options on a command line. Raises ValueError for an unknown one, naming the main that has it."""
+    given, unknown = build_parser(stage).parse_known_args(argv)
+    if unknown and not given.help:
+        replaced = published.instead(unknown[0])
+        if replaced:
+            raise ValueError(f"option {unknown[0]!r} is one of the published code; here: {replaced}")
+        name = unknown[0].split("=")[0].lstrip("-")
+        elsewhere = OPTIONS.get(name.removeprefix("no-"))
+        if elsewhere and stage not in elsewhere.stages:
+            owners = " and ".join(f"main_{owner}.py" for owner in elsewhere.stages)
+            raise ValueError(f"option --{name}: is one of {owners}, not of main_{stage}.py")
+        known(name, list(vars(given)), "option")
+        raise ValueError(f"option {unknown[0]!r} does not belong here")
+    if getattr(given, "eval", None) == "":
+        raise ValueError("option --eval: name the classifier's checkpoint: --eval FILE")
+    return {k: v for k, v in vars(given).items() if v is not None and k != "local_rank"}
+
+
+def answer(stage):
+    """Answer --help and mistyped options of this process's command line, and end; for a main to call before it imports torch."""
+    try:
+        if words(stage).get("help"):
+            parse(stage)
+    except (ValueError, OSError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(2)
+
+
 def _dataset(name):
     """The YAML file that --dataset means."""
     if Path(name).suffix or Path(name).is_file():
@@ -107,6 +130,12 @@ def _dataset(name):
     names = sorted(file.stem for file in (FOLDER / "dataset").glob("*.yaml"))
     known(name, names, "data set")
     return FOLDER / "dataset" / f"{name}.yaml"
+
+
+def located(path):
+    """A path that a configuration names: seen from the working directory or, if nothing is there, from this repository."""
+    there = FOLDER.parent / path
+    return str(there) if not Path(path).exists() and there.is_file() else path
 
 
 @cache
@@ -118,6 +147,8 @@ def npz_names():
 
 def _sizes(content, path, stage, given, head):
     """The options of `stage` that the checkpoint settles; the command line may repeat but not contradict them."""
+    from util import checkpoint
+
     sizes = {k: v for k, v in checkpoint.sizes(content, path, head).items() if stage in OPTIONS[k].stages}
     resized = {"num_frames"} if checkpoint.architecture(content) == "mamp" else set()
     for key, value in sizes.items():
@@ -232,6 +263,8 @@ def set_batches(args):
 
     Raises ValueError if that cannot be had.
     """
+    from util import distributed
+
     world, wanted = distributed.world_size(), args.effective_batch_size
     if args.accum_iter is None:
         args.accum_iter = 1

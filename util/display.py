@@ -1,5 +1,6 @@
 """Progress of long work: a bar with the time left on a terminal, a line now and then in a log file, nothing when quiet."""
 
+import signal
 import sys
 import time
 from datetime import datetime, timedelta
@@ -14,6 +15,12 @@ _quiet = []
 def be_quiet(wanted=True):
     """From now on no progress is shown, and messages that are not results are left out."""
     _quiet[:] = [True] if wanted else []
+
+
+def end_with_reader():
+    """From now on this process ends, without a word, when what reads its output does: `| head` is no mistake. For commands that
+    print and leave nothing unfinished."""
+    signal.signal(signal.SIGPIPE, signal.SIG_DFL)
 
 
 def quiet():

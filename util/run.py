@@ -205,7 +205,8 @@ def evaluate_checkpoint(args, device, test, evaluation_of):
     stage = checkpoint.stage(content)
     if stage != args.stage:
         raise ValueError(f"{args.eval}: " + ("holds no classifier; --eval wants a linear-probe or fine-tuning checkpoint"
-                         if stage == "pretrain" else f"holds a classifier of main_{stage}.py"))  # fmt: skip
+                         f"; main_{args.stage}.py --finetune {args.eval} trains one"
+                         if stage == "pretrain" else f"holds a classifier of main_{stage}.py; evaluate it there"))  # fmt: skip
     data, classes = test.source, checkpoint.num_classes(content)
     number_as_trained(data, content, args.eval)
     model = methods.classifier(args, data, classes)
@@ -225,11 +226,14 @@ def evaluate_checkpoint(args, device, test, evaluation_of):
 
 
 def number_as_trained(data, content, path):
-    """Where labels are texts, give the classes of a Feeder the numbers that they have in the checkpoint `content`, if that names
-    them. Raises ValueError for a class that it does not know."""
+    """Give the classes of a Feeder the names that they have in the checkpoint `content`, if that has some and the npz has none;
+    where labels are texts, the numbers. Raises ValueError for such a class that it does not know."""
     told = content.get("data") if "config" in content else None
     names = told.get("class_names") if isinstance(told, dict) else None
-    if not data.text_labels or not isinstance(names, list):
+    if not isinstance(names, list):
+        return
+    if not data.text_labels:
+        data.class_names = data.class_names or names
         return
     try:
         data.number_by(names)

@@ -81,6 +81,22 @@ def _options(stage, content, path):
     return Namespace(stage=stage, **values | {"method": method})
 
 
+def data_options(content, path, words):
+    """The options that name the data which a checkpoint was trained on; [] if `words` of a command line, or no one, name them.
+
+    content, path: of checkpoint.load. Raises FileNotFoundError if the npz is not there.
+    """
+    told = checkpoint.settings(content, path)
+    npz, name = told.get("data_path"), told.get("dataset")
+    if not isinstance(npz, str) or any(word.split("=")[0] in ("--config", "--dataset", "--data_path") for word in words):
+        return []
+    place = config.located(npz)
+    if not Path(place).is_file():
+        raise FileNotFoundError(f"{path}: was trained on {npz}, which is not here; name it with --data_path or --dataset")
+    known = name in [file.stem for file in (config.FOLDER / "dataset").glob("*.yaml")]
+    return ["--data_path", place, *(["--dataset", name] if known else [])]
+
+
 def joints(content, path):
     """V of a MAMP checkpoint, M·V of one of UmURL. Raises ValueError naming the file if the weights do not say."""
     umurl = checkpoint.architecture(content) == "umurl"

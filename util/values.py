@@ -20,10 +20,12 @@ SHARES = ("drop_rate", "attn_drop_rate", "drop_path_rate", "head_dropout", "smoo
 
 
 def known(name, names, what):
-    """ValueError, with the nearest of `names`, if `name` is none of them. what: what to call it."""
+    """ValueError, with the nearest of `names` and, if they are few, all, if `name` is none of them. what: what to call it."""
     if name not in names:
-        near = difflib.get_close_matches(str(name), names, n=1)
-        raise ValueError(f"{what} {name!r} is not known" + (f"; did you mean {near[0]!r}?" if near else ""))
+        near = difflib.get_close_matches(str(name), names, n=1, cutoff=0.7)  # below that, letters say nothing of meaning
+        told = [f"did you mean {near[0]!r}?"] if near else []
+        told += [f"there are {', '.join(names)}"] if len(names) <= 20 else []
+        raise ValueError("; ".join([f"{what} {name!r} is not known", *told]))
 
 
 _KINDS = {int: "a whole number", float: "a number", bool: "true or false", str: "text"}

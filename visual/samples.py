@@ -48,7 +48,8 @@ def feeders(args, split, labelled=None):
 
 
 def rows(data, samples=None, names=None):
-    """Positions in a Feeder of rows of its split, or of names; by default three, spread evenly. Raises ValueError for others."""
+    """Positions in a Feeder of rows of its split, or of names; by default three, spread evenly and, if there are so many, of
+    different classes. Raises ValueError for others."""
     if names:
         known = [] if data.names is None else data.names[data.indices].tolist()
         if not known:
@@ -59,7 +60,11 @@ def rows(data, samples=None, names=None):
                 raise ValueError(f"{data.data_path}: no sequence {name!r} in the split {data.split}; near are {', '.join(near)}")
         return [known.index(name) for name in names]
     if not samples:
-        return sorted({len(data) * i // 3 for i in range(3)})
+        chosen, label = [], data.label[data.indices]
+        for start in (len(data) * i // 3 for i in range(3)):
+            fresh = np.flatnonzero(~np.isin(label, label[chosen]))  # of classes that are not there yet
+            chosen.append(int(fresh[np.argmin((fresh - start) % len(data))]) if len(fresh) else start)
+        return sorted(set(chosen))
     position = {int(row): i for i, row in enumerate(data.indices)}
     for row in samples:
         if row not in position:

@@ -35,6 +35,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 from data.demo.body import Body, mirrored, pose, rotation  # noqa: E402
 from data.demo.motions import ACTIONS, Score, distraction  # noqa: E402
 from data.demo.recording import CAMERA_ANGLE, disturb, draw_cases, sense, skeleton_text, view, write_skeleton  # noqa: E402
+from data.prepare import cli  # noqa: E402
 
 FPS = 30
 FOLDER, MANIFEST = 'nturgb+d_skeletons', 'demo_manifest.json'
@@ -187,12 +188,9 @@ def main():
     parser.add_argument('--replications', type=int, default=2, help='1 or 2')
     parser.add_argument('--cameras', type=int, default=3, help='2 or 3')
     parser.add_argument('--workers', type=int, default=2, help='processes; the files do not depend on it')
-    try:
-        manifest = make_demo(**vars(parser.parse_args()))
-    except (ValueError, OSError) as error:
-        sys.exit(f'make_demo: {error}')
+    manifest = make_demo(**vars(parser.parse_args()))
     print(json.dumps(manifest, indent=1))
 
 
 if __name__ == '__main__':
-    main()
+    cli.run(main)

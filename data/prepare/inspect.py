@@ -23,6 +23,7 @@ from data.prepare.skeleton_file import read_skeleton
 from data.ucla import ucla_gendata as ucla
 from feeder import skeleton
 from feeder.npz import open_npz
+from util import display
 from util.files import written_aside
 from visual import plots
 
@@ -297,4 +298,5 @@ def main():
 
 
 if __name__ == "__main__":
+    display.end_with_reader()
     cli.run(main)

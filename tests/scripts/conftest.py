@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from util import config
+from util import config, distributed
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -33,7 +33,7 @@ class Command:
             at = words.index("--finetune")
             del words[at : at + 2]
         args = config.parse(self.stage, words)
-        monkeypatch.setattr(config.distributed, "world_size", lambda: self.processes)
+        monkeypatch.setattr(distributed, "world_size", lambda: self.processes)
         return config.set_batches(args) if hasattr(args, "accum_iter") else args
 
 

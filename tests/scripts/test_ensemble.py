@@ -76,9 +76,9 @@ def test_few_classes(scores):
 )
 def test_what_does_not_belong_together_is_refused(changes, message, scores, capsys):
     files = [scores("joint", 0), scores("bone", 1, **changes)]
-    with pytest.raises(SystemExit) as error:
+    with pytest.raises(ValueError) as error:
         ensemble.main(files)
-    assert re.search(f"^error: .*{message}", str(error.value)) and "\n" not in str(error.value)
+    assert re.search(message, str(error.value)) and "\n" not in str(error.value)
     assert capsys.readouterr().out == ""
 
 
@@ -89,10 +89,10 @@ def test_what_does_not_belong_together_is_refused(changes, message, scores, caps
 def test_unreadable_files(content, message, tmp_path):
     if content is not None:
         (tmp_path / "s.npz").write_bytes(content)
-    with pytest.raises(SystemExit, match=f"error: {tmp_path}/s.npz: {message}"):
+    with pytest.raises((ValueError, OSError), match=f"{tmp_path}/s.npz: {message}"):
         ensemble.main([str(tmp_path / "s.npz")])
 
 
 def test_a_weight_for_each(scores):
-    with pytest.raises(SystemExit, match="error: weights 1 2: 2 for 1 files"):
+    with pytest.raises(ValueError, match="weights 1 2: 2 for 1 files"):
         ensemble.main([scores("joint", 0), "--weights", "1", "2"])

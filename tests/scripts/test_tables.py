@@ -99,6 +99,18 @@ def test_mean_and_spread_over_seeds(write, table):
     assert digest("r1") in Path("report/t-runs.csv").read_text()
 
 
+def test_only_tables_with_results_are_printed(write, table, tmp_path, capsys):
+    write("r", "linprobe", "ntu60_xsub", 84.1)
+    lines, text, _ = table()
+    titles = {line["table"] for line in lines}  # the CSV has them all
+    printed = {title for title in titles if f"## {title}\n" in text}
+    assert printed == {line["table"] for line in lines if line["mean"]} and 0 < len(printed) < len(titles)
+    assert f"{len(titles) - len(printed)} tables of the paper have no result here" in text
+    tables.main([str(tmp_path), "--all"])
+    everything = capsys.readouterr().out
+    assert all(f"## {title}\n" in everything for title in titles) and "have no result" not in everything
+
+
 def beside(accuracy, name="per_joint"):
     """`last` of a run with two read-outs."""
     return {"last": {"test_acc1": 80.0, f"test_acc1_{name}": accuracy, "test_samples": 16487}}
@@ -279,9 +291,10 @@ def test_no_value_of_a_result_stops_the_table(write, table):
     assert told == 8 * len(keys) + 1
 
 
-def test_a_missing_folder_is_one_line(tmp_path):
-    with pytest.raises(SystemExit, match=f"error: {tmp_path}/x: no such folder"):
+def test_a_missing_folder_is_one_line(tmp_path, capsys):
+    with pytest.raises(SystemExit, match="2"):
         tables.main([str(tmp_path / "x")])
+    assert f"error: {tmp_path}/x: no such folder\n" in capsys.readouterr().err
 
 
 def test_every_row_is_filled_by_what_the_scripts_run(write, table, planned):

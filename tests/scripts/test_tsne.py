@@ -77,6 +77,9 @@ def test_any_checkpoint(method, plot, data, tmp_path, capsys):
         assert ("features multi" if method == "umurl" else "read-out mean") in printed
         points[stage] = [(r["x"], r["y"]) for r in rows]
     assert points["pretrain"] == points["linprobe"] != points["finetune"]  # the probe's encoder is frozen
+    tsne.main(["--finetune", str(made["finetune"]), "--classes", "3", "--out", str(tmp_path / "own.png"), *TINY])  # its own data
+    with open(tmp_path / "own.csv", newline="") as file:
+        assert [(r["x"], r["y"]) for r in csv.DictReader(file)] == points["finetune"]
 
     seen = []
     with pytest.MonkeyPatch.context() as patch:

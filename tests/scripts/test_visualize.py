@@ -322,6 +322,40 @@ def test_a_recording_alone(tmp_path, capsys):
         visualize.main(["--checkpoint", str(path), "--recording", "a.bvh", "--split", "train"])
 
 
+def test_the_checkpoint_names_data_and_classes(made, two_people, tmp_path, monkeypatch):
+    """Three sequences of three classes out of the npz of the training, with the classes' names that only the checkpoint has."""
+    path, told = made("linprobe"), []
+    data = {"num_joints": 5, "num_bodies": 2, "class_names": ["wave", "kick", "sit"]}
+    checkpoint.save(path, checkpoint.load(path) | {"data": data})
+    monkeypatch.setattr(visualize, "write", lambda folder, sample, *rest: told.append(sample.title) or [])
+    monkeypatch.chdir(tmp_path)
+    visualize.main(["--checkpoint", str(path)])
+    with np.load(two_people) as file:
+        names, label = file["name_test"].tolist(), file["y_test"].argmax(1)
+    rows = [names.index(title.split(" · ")[0]) for title in told]
+    assert sorted(label[rows]) == [0, 1, 2]
+    assert [title.split(" · ")[1] for title in told] == [f"class {k} ({data['class_names'][k]})" for k in label[rows]]
+
+
+class Split:
+    """The labels and rows of a Feeder."""
+
+    def __init__(self, label, indices):
+        self.label, self.indices = label, indices
+
+    def __len__(self):
+        return len(self.indices)
+
+
+@pytest.mark.parametrize("count, classes, different", [(30, 10, 3), (30, 2, 2), (9, 9, 3), (2, 2, 2), (1, 1, 1)])
+def test_three_sequences_of_different_classes(count, classes, different):
+    for seed in range(20):
+        label = np.sort(np.random.default_rng(seed).permutation(np.arange(count) % classes))  # sorted as files often are
+        indices = np.random.default_rng(seed).permutation(count)
+        rows = samples.rows(Split(label, indices))
+        assert len(rows) == min(3, count) == len(set(rows)) and len(set(label[indices][rows])) == different
+
+
 def test_seeds_and_settings(made, opened):
     path = made("pretrain", mask_ratio=0.7, motion_aware_tau=0.3, motion_stride=2, target="joint")
     args, model, _ = opened(path)
@@ -393,8 +427,12 @@ def test_another_skeleton_and_no_data(made, invented, tmp_path):
     path = str(made("pretrain"))
     with pytest.raises(ValueError, match="trained on 5 joints, the data has 4"):
         visualize.main(["--checkpoint", path, "--data_path", str(tmp_path / "four.npz")])
-    with pytest.raises(ValueError, match="data_path: no data set given; use --dataset"):
-        visualize.main(["--checkpoint", path])
+    content = checkpoint.load(path)
+    for npz, wrong in (("gone.npz", "was trained on gone.npz, which is not here; name it with --data_path"),
+                       (None, "data_path: no data set given; use --dataset")):  # fmt: skip
+        checkpoint.save(path, content | {"config": content["config"] | {"data_path": npz}})
+        with pytest.raises((ValueError, OSError), match=wrong):
+            visualize.main(["--checkpoint", path])
     with pytest.raises(ValueError, match="is a file; give a folder"):
         visualize.main(["--checkpoint", path, "--data_path", str(invented), "--out", path])
 

@@ -2,6 +2,7 @@
 
 import argparse
 import re
+import shutil
 from pathlib import Path
 
 import pytest
@@ -306,3 +307,24 @@ def test_steps_of_the_rate_can_be_taken_away():
     assert parse("pretrain", "--lr_steps", "3", "5").lr_steps == [3, 5]
     with pytest.raises(SystemExit):
         parse("pretrain", "--betas")
+
+
+def test_a_data_set_is_found_from_any_folder(tmp_path, monkeypatch):
+    """Paths of configuration files are seen from the working directory, else from the repository; those of the user are his."""
+    shutil.copytree(config.FOLDER, tmp_path / "repository/config")
+    monkeypatch.setattr(config, "FOLDER", tmp_path / "repository/config")
+    path = Path("data/demo/DEMO_XSub.npz")
+    here, there = tmp_path / "here", tmp_path / "repository" / path
+    here.mkdir()
+    monkeypatch.chdir(here)
+
+    def found(*words):
+        return config.parse("pretrain", ["--dataset", "demo", *words]).data_path
+
+    assert found() == str(path)  # nowhere: as the file says
+    there.parent.mkdir(parents=True)
+    there.touch()
+    assert found() == str(there) and found("--data_path", str(path)) == str(path)
+    (here / path).parent.mkdir(parents=True)
+    (here / path).touch()
+    assert found() == str(path)

@@ -183,8 +183,9 @@ def test_the_page_of_an_older_run(stage, finished, tmp_path, capsys, page):
 
 
 @pytest.mark.parametrize("spoil, message", [
-    (lambda run: (run / "result.json").unlink(), "result.json: no such file"),
+    (lambda run: (run / "result.json").unlink(), "no result.json of a finished run, neither there nor below"),
     (lambda run: (run / "result.json").write_text("{"), "not the folder of a finished run of ours"),
+    (lambda run: (run / "config.yaml").unlink(), "config.yaml: no such file"),
     (lambda run: (run / "config.yaml").write_text("[1, 2]"), "not the folder of a finished run of ours"),
     (lambda run: (run / "log.jsonl").write_text('{"epoch": 0}\nnonsense'), "not the folder of a finished run of ours"),
 ])  # fmt: skip
@@ -194,6 +195,18 @@ def test_folders_that_hold_no_finished_run(spoil, message, finished, tmp_path):
     with pytest.raises((ValueError, OSError), match=message) as error:  # which the command says in one line
         script.main([str(tmp_path / "run")])
     assert len(str(error.value).splitlines()) == 1
+
+
+def test_runs_are_found_below_and_what_is_none_is_skipped(finished, tmp_path, capsys):
+    for place in ("output/one", "output/deep/er/two", "output/bad"):
+        shutil.copytree(finished / "pretrain", tmp_path / place, ignore=shutil.ignore_patterns("report.html"))
+    (tmp_path / "output/bad/config.yaml").unlink()
+    (tmp_path / "empty").mkdir()
+    script.main([str(tmp_path / "output"), str(tmp_path / "empty")])
+    written = sorted(str(path.parent.relative_to(tmp_path)) for path in tmp_path.rglob("report.html"))
+    assert written == ["output/deep/er/two", "output/one"]
+    first, second = capsys.readouterr().err.splitlines()
+    assert "bad/config.yaml: no such file" in first and f"{tmp_path}/empty: no result.json" in second
 
 
 def test_the_papers_number_stands_beside_its_own_protocol_only(finished, tmp_path, page):

@@ -1,0 +1,81 @@
+"""Mistakes on the command line: answered at once, with what would be right, and by the exit code of mistakes."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from feeder.feeder_ntu import Feeder
+from util import checkpoint, config
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+def process(*words, **options):
+    return subprocess.run([sys.executable, *map(str, words)], cwd=ROOT, capture_output=True, text=True, timeout=200, **options)
+
+
+def test_no_main_imports_torch_before_it_has_read_its_options():
+    """With a torch that cannot be imported, whatever can be answered still is."""
+    for stage in ("pretrain", "linprobe", "finetune", "retrieval"):
+        code = "import sys, runpy; sys.modules['torch'] = None; sys.argv = ['main', WORD]; "
+        code += f"runpy.run_path('main_{stage}.py', run_name='__main__')"
+        done = process("-c", code.replace("WORD", "'--help'"))
+        assert done.returncode == 0 and "--data_path" in done.stdout
+        done = process("-c", code.replace("WORD", "'--dim_faet=3'"))
+        assert (done.returncode, done.stderr) == (2, "error: option 'dim_faet' is not known; did you mean 'dim_feat'?\n")
+
+
+@pytest.mark.parametrize("stage, word, message", [
+    ("linprobe", "--mask_ratio", "--mask_ratio: is one of main_pretrain.py, not of main_linprobe.py"),
+    ("pretrain", "--no-augment", "--no-augment: is one of main_linprobe.py, not of main_pretrain.py"),
+    ("retrieval", "--lr=3", "--lr: is one of main_pretrain.py and main_linprobe.py and main_finetune.py, not of main_ret"),
+    ("pretrain", "--extra", "option 'extra' is not known$"),  # no option is like it
+])  # fmt: skip
+def test_the_main_that_has_an_option_is_named(stage, word, message):
+    with pytest.raises(ValueError, match=message):
+        config.parse(stage, [word])
+
+
+def test_the_data_sets_are_listed():
+    names = sorted(file.stem for file in config.FOLDER.glob("dataset/*.yaml"))
+    with pytest.raises(ValueError, match=f"'ntu61_xsub' is not known; did you mean 'ntu60_xsub'.; there are {', '.join(names)}"):
+        config.parse("pretrain", ["--dataset", "ntu61_xsub"])
+
+
+def test_what_is_no_checkpoint_is_told_from_one(tmp_path):
+    np.savez(tmp_path / "arrays.npz", x=1)
+    with pytest.raises(ValueError, match="arrays.npz: holds arrays, no checkpoint; --data_path takes an npz"):
+        checkpoint.load(tmp_path / "arrays.npz")
+    with pytest.raises(ValueError, match="is a folder; name a checkpoint in it, it has none"):
+        checkpoint.load(tmp_path)
+    (tmp_path / "checkpoint-9.pth").touch()
+    with pytest.raises(ValueError, match="is a folder; name a checkpoint in it, such as checkpoint-9.pth"):
+        checkpoint.load(tmp_path)
+
+
+def test_what_is_assumed_of_an_npz_is_said(tmp_path):
+    x = np.ones((2, 8, 51), np.float32)
+    np.savez(tmp_path / "a.npz", x_train=x)
+    np.savez(tmp_path / "b.npz", x_train=x, num_joints=17)
+    both = "num_joints is not in the file, so 25 is assumed; num_bodies is not in the file, so 2 is assumed"
+    for name, told in (("a", both), ("b", r"need \(N, T, 102\); num_bodies is not in the file, so 2 is assumed")):
+        with pytest.raises(ValueError, match=told):
+            Feeder(tmp_path / f"{name}.npz", "train", labelled=False)
+
+
+@pytest.mark.parametrize("words", [
+    ["scripts/tables.py"], ["scripts/tables.py", "nowhere"], ["scripts/ensemble.py", "nowhere.npz"], ["-m", "util.checkpoint"],
+    ["data/demo/make_demo.py", "--performers", "1"],
+])  # fmt: skip
+def test_mistakes_exit_with_2(words):
+    done = process(*words)
+    assert done.returncode == 2 and "error: " in done.stderr.splitlines()[-1] and "Traceback" not in done.stderr
+
+
+def test_a_reader_that_has_seen_enough_is_no_error(tmp_path):
+    command = f"{sys.executable} scripts/tables.py {tmp_path} --all | head -n 1"
+    done = subprocess.run(["bash", "-c", command], cwd=ROOT, capture_output=True, text=True, timeout=200)
+    assert (done.returncode, done.stderr) == (0, "") and len(done.stdout.splitlines()) == 1
