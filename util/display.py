@@ -74,7 +74,7 @@ def numbers(metrics, before=None):
     Left out is what did not change since the last epoch, `before`, but for loss and accuracy.
     """
     same = {key for key in ("lr", "skipped_steps") if (before or {}).get(key) == metrics.get(key)}
-    same |= {"samples_per_s"} if "test_acc1" in metrics else set()
+    same |= {"samples_per_s", *([] if metrics.get("skipped_steps") else ["skipped_steps"])} if "test_acc1" in metrics else set()
     names = NAMES | {key: key.removeprefix("test_acc1_") for key in metrics if key.startswith("test_acc1_")}  # of other read-outs
     told = ((name, metrics[key]) for key, name in names.items() if key in metrics and key not in same)
     return "  ".join(f"{name} {value:,.0f}" if value >= 1000 else f"{name} {value:.4g}" for name, value in told)
