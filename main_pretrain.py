@@ -9,6 +9,8 @@ if __name__ == "__main__":  # --help and mistyped options are answered before to
 
     config.answer("pretrain")
 
+import time
+
 from util import checkpoint, methods, run
 from util.loader import train_loader
 from util.logging import say
@@ -17,6 +19,7 @@ from visual.preview import preview
 
 
 def main(argv=None):
+    begin = time.time()
     args, device = run.start("pretrain", argv)
     data = run.feeder(args, "train", augment=True)
     model, optimizer, loss_of = methods.pretrainer(args, data, device)
@@ -26,6 +29,7 @@ def main(argv=None):
 
     loader = train_loader(data, args, device)
     result = fit(args, device, model, data, loader, optimizer, loss_of, preview=preview(model, args))
+    run.pretrained(args, result["last"], time.time() - begin)
     run.finish(args, labels=sequences, last=result["last"], **checkpoint.recipe(vars(args)))
 
 

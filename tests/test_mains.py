@@ -332,6 +332,11 @@ def test_every_stage_on_another_stream(stream, npz, arrays, options, tmp_path):
 
 def test_quiet_prints_the_result_alone(invented, options, tmp_path, capfd):
     main_pretrain.main(options("pretrain", invented, tmp_path / "pre", "--epochs", 2, "--quiet"))
+    result, following = capfd.readouterr().out.splitlines()  # of a pre-training: its loss, and what to do with it
+    loss = json.loads((tmp_path / "pre/result.json").read_text())["last"]["train_loss"]
+    file = tmp_path / "pre/checkpoint-1.pth"
+    assert re.fullmatch(rf"pre-training: loss {loss:.4f} after 2 epochs, \d+ s; {file}", result) and file.is_file()
+    assert following == f"next: python main_linprobe.py --data_path {invented} --finetune {file}"
     assert capfd.readouterr() == ("", "")
     start = ("--finetune", tmp_path / "pre/checkpoint-1.pth", "--epochs", 2)
     main_linprobe.main(options("linprobe", invented, tmp_path / "lin", *start, "--quiet"))
@@ -355,6 +360,6 @@ def test_the_time_of_the_whole_run_is_said_before_the_first_epoch_ends(invented,
     main.main(options(stage, invented, tmp_path / "out", "--epochs", 3, "--save_freq", 1))
     lines = capsys.readouterr().out.splitlines()
     at = [i for i, line in enumerate(lines) if re.match(r"about \d+ s for 3 epochs, done around (... )?\d\d:\d\d$", line)]
-    assert len(at) == 1 and at[0] < next(i for i, line in enumerate(lines) if line.startswith("epoch 1/3"))
+    assert len(at) == 1 and at[0] < next(i for i, line in enumerate(lines) if "  epoch 1/3  " in line)
     main.main(options(stage, invented, tmp_path / "out", "--epochs", 4, "--resume", tmp_path / "out/checkpoint-1.pth"))
     assert "for the 2 epochs left, done around" in capsys.readouterr().out

@@ -4,6 +4,7 @@ In each file, what it says of the stage, and of the method, stands above the res
 """
 
 import argparse
+import os
 import sys
 from functools import cache
 from pathlib import Path
@@ -116,11 +117,18 @@ def words(stage, argv=None):
 def answer(stage):
     """Answer --help and mistyped options of this process's command line, and end; for a main to call before it imports torch."""
     try:
+<<<<<<< HEAD
         if words(stage).get("help"):
             parse(stage)
     except (ValueError, OSError) as error:
+=======
+        given = words(stage)
+    except ValueError as error:
+>>>>>>> h-f
         print(f"error: {error}", file=sys.stderr)
         sys.exit(2)
+    if not given.get("quiet") and os.environ.get("RANK", "0") == "0":
+        print(f"{stage}: starting, which takes some seconds", flush=True)
 
 
 def _dataset(name):

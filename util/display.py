@@ -36,7 +36,7 @@ class _Lines:
     def write(self, text):
         text = text.strip()
         if text:
-            self.file.write(text + "\n")
+            self.file.write(f"{stamp(self.file)}{text}\n")
 
     def flush(self):
         self.file.flush()
@@ -47,6 +47,37 @@ def bar(things=None, title=None, total=None, unit="it", disable=False, **options
     if not sys.stderr.isatty():
         options |= {"file": _Lines(sys.stderr), "mininterval": EVERY, "delay": EVERY, "leave": False}
     return tqdm(things, desc=title, total=total, unit=unit, disable=disable or quiet(), **options)
+
+
+def stamp(file):
+    """Date and time in front of a line of a log file, nothing on a terminal."""
+    return "" if file.isatty() else f"{datetime.now():%Y-%m-%d %H:%M}  "
+
+
+def ahead(seconds):
+    """'5 h 8 min left (Tue 14:05)': with the time of day of the end."""
+    return f"{duration(seconds)} left ({clock(seconds)})"
+
+
+def clock(seconds):
+    """The time of day in so many seconds, with the day of the week if that is another day."""
+    end = datetime.now() + timedelta(seconds=max(0, seconds))
+    return end.strftime("%H:%M" if end.date() == datetime.now().date() else "%a %H:%M")
+
+
+NAMES = {"train_loss": "loss", "lr": "lr", "samples_per_s": "samples/s", "skipped_steps": "skipped", "test_acc1": "top-1"}
+
+
+def numbers(metrics, before=None):
+    """What a line of 100 columns has room for of an epoch's metrics, 4 digits each; log.jsonl has them all.
+
+    Left out is what did not change since the last epoch, `before`, but for loss and accuracy.
+    """
+    same = {key for key in ("lr", "skipped_steps") if (before or {}).get(key) == metrics.get(key)}
+    same |= {"samples_per_s", *([] if metrics.get("skipped_steps") else ["skipped_steps"])} if "test_acc1" in metrics else set()
+    names = NAMES | {key: key.removeprefix("test_acc1_") for key in metrics if key.startswith("test_acc1_")}  # of other read-outs
+    told = ((name, metrics[key]) for key, name in names.items() if key in metrics and key not in same)
+    return "  ".join(f"{name} {value:,.0f}" if value >= 1000 else f"{name} {value:.4g}" for name, value in told)
 
 
 def duration(seconds):
@@ -88,6 +119,4 @@ class Outlook:
         self.told = True
         step = (now - since) / (done - before)
         whole = step * (steps * self.epochs - self.first + self.extra)
-        end = datetime.now() + timedelta(seconds=max(0, whole - step * (done - self.first)))
-        day = "%a %H:%M" if end.date() != datetime.now().date() else "%H:%M"
-        return f"about {duration(whole)} for {self.what}, done around {end.strftime(day)}"
+        return f"about {duration(whole)} for {self.what}, done around {clock(whole - step * (done - self.first))}"

@@ -75,11 +75,11 @@ def train_one_epoch(model, loader, optimizer, loss_of, epoch, args, device, scal
     pending, start, batches = [], time.perf_counter() - state["seconds"], iter(loader)
     if outlook:
         outlook.start(state["step"])
-    bar = display.bar(
-        range(state["step"], steps), f"epoch {epoch + 1}/{args.epochs}", steps, "step", initial=state["step"], leave=False,
-        disable=not distributed.is_main(),
+    bar = display.bar(  # of forward passes, since an update may take minutes of them
+        None, f"epoch {epoch + 1}/{args.epochs}", steps * args.accum_iter, "pass", initial=state["step"] * args.accum_iter,
+        leave=False, disable=not distributed.is_main(),
     )  # fmt: skip
-    for step in bar:
+    for step in range(state["step"], steps):
         before = [b.clone() for b in model.buffers()], _random_state(device)
         lr, shares = adjust_learning_rate(optimizer, epoch + step / steps, args), []
         for micro in range(args.accum_iter):
@@ -101,6 +101,7 @@ def train_one_epoch(model, loader, optimizer, loss_of, epoch, args, device, scal
                     loss = loss[0] * loss[1]
                 scaler.scale(loss / args.accum_iter).backward()
             pending.append((step, index, loss.detach()))
+            bar.update()
         if shares:
             factor = 1 / distributed.average_(torch.stack(shares).mean()).clamp(min=1e-12)
             torch._foreach_mul_([p.grad for part in parts for p in part if p.grad is not None], factor)
@@ -123,10 +124,13 @@ def train_one_epoch(model, loader, optimizer, loss_of, epoch, args, device, scal
                 say(line)
             if (step + 1) % args.print_freq == 0:
                 speed, counted = (step + 1) * args.effective_batch_size / state["seconds"], max(1, step + 1 - state["skipped"])
-                bar.set_postfix_str(f"loss {state['loss'] / counted / args.accum_iter:.4f}, {speed:.0f} samples/s", refresh=False)
+                loss = state["loss"] / counted / args.accum_iter
+                bar.set_postfix_str(f"step {step + 1}/{steps}, loss {loss:.4f}, {speed:.0f} samples/s", refresh=False)
         if stop and step + 1 < steps:
+            bar.close()
             _check_weights(model, epoch, step, index)
             raise stopping.Interrupted(_progress(state, _random_state(device)))
+    bar.close()
     _check_weights(model, epoch, step, index)
     counted = max(1, steps - state["skipped"]) * args.accum_iter
     metrics = {

@@ -183,10 +183,23 @@ def finish(args, predicted=None, data=None, **values):
             if args.report:
                 from visual.report import write as write_report  # here, so that a run starts without it
 
+                say("drawing report.html, which takes seconds to minutes")
                 say(f"report: {write_report(args.output_dir)}")
         except Exception as error:  # the numbers are written; no picture is worth a run that fails at its end
             reason = " ".join(str(error).split()) or type(error).__name__
             tell(f"warning: {args.output_dir}: no report.html ({reason})")
+
+
+def pretrained(args, result, seconds):
+    """Print the result of a pre-training: loss, time, checkpoint, and the command that judges it."""
+    file = Path(args.output_dir, f"checkpoint-{args.epochs - 1}.pth")
+    known = config.FOLDER / "dataset" / f"{args.dataset}.yaml"
+    data = ["--dataset", args.dataset] if known.is_file() else []
+    if not data or config.located(config.read_yaml(known, "pretrain")["data_path"]) != args.data_path:
+        data += ["--data_path", args.data_path]
+    judge = shlex.join(["python", "main_linprobe.py", *data, "--finetune", str(file)])
+    tell(f"pre-training: loss {result['train_loss']:.4f} after {args.epochs} epochs, {display.duration(seconds)}; {file}\n"
+         f"next: {judge}")  # fmt: skip
 
 
 def command(args):

@@ -1,6 +1,7 @@
 """Training a stage: its epochs, the checkpoints it leaves, how it stops and goes on."""
 
 import random
+import sys
 import time
 from pathlib import Path
 
@@ -115,9 +116,9 @@ def fit(args, device, model, data, loader, optimizer, loss_of, evaluate=None, tr
         if "test_acc1" in metrics:
             log.picture("confusion", epoch, evaluate.picture, must=final)
         left = (time.time() - begin) / (epoch + 1 - first) * (args.epochs - 1 - epoch)
-        numbers = "  ".join(f"{k} {v:.5g}" for k, v in metrics.items())
         outlook.told = True  # from here on epochs that were measured say it
-        say(f"epoch {epoch + 1}/{args.epochs}  {numbers}  {display.duration(left) if left else '0 s'} left")
+        say(f"{display.stamp(sys.stdout)}epoch {epoch + 1}/{args.epochs}  {display.numbers(metrics, before)}"
+            + (f"  {display.ahead(left)}" if left else ""))  # fmt: skip
         if stop and not final:
             tell(f"stopped by {stopping.by_what()} after epoch {epoch + 1}; saved, --resume auto goes on there")
             raise stopping.Interrupted(saved=True)

@@ -303,7 +303,8 @@ def test_every_row_is_filled_by_what_the_scripts_run(write, table, planned):
     for data in ("ntu60_xsub", "ntu60_xview", "ntu120_xsub", "ntu120_xset", "pku1_xsub", "pku2_xsub", "ucla", "ucla_large"):
         extra = {"ABLATION": "all"} if data in ("ntu60_xsub", "ntu120_xsub") else {}
         commands |= {c.output: c for c in planned("reproduce", DATA=data, **extra)}
-    commands |= {c.output: c for c in planned("reproduce", DATA="ucla", METHOD="umurl umurl_none mamp_query mamp_cross skeletonmae_query")}
+    others = "umurl umurl_none mamp_query mamp_cross skeletonmae_query"
+    commands |= {c.output: c for c in planned("reproduce", DATA="ucla", METHOD=others)}
     for data in ("ntu60_xsub", "ntu120_xsub"):
         for script in ("pretrain", "linprobe"):
             commands |= {c.output: c for c in planned(script, DATA=data, METHOD="mamp_query mamp_cross")}

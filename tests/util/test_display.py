@@ -1,5 +1,7 @@
+import re
 import sys
 import time
+from datetime import datetime, timedelta
 
 import pytest
 
@@ -19,7 +21,7 @@ def test_a_log_file_gets_whole_lines_now_and_then(monkeypatch, capsys):
     text = capsys.readouterr().err
     lines = text.splitlines()
     assert 1 <= len(lines) <= 8 and "\r" not in text and text.endswith("\n")
-    assert all(line.startswith("reading:") and "/30 [" in line for line in lines)
+    assert all("  reading:" in line and "/30 [" in line for line in lines)
 
 
 def test_short_work_leaves_a_log_file_alone(capsys):
@@ -66,3 +68,26 @@ def test_fast_epochs_are_estimated_before_their_last_step(steps, told):
     outlook = display.Outlook(3, "3 epochs")
     outlook.start(0)
     assert [done for done in range(1, steps + 1) if outlook.look(done, steps)] == told
+
+
+def test_an_epochs_line_fits_a_terminal():
+    metrics = {"train_loss": 1.23456789, "lr": 0.05, "samples_per_s": 12345.678, "skipped_steps": 0, "test_acc1": 63.254321,
+               "test_acc5": 90.123456, "test_loss": 1.98765, "test_samples": 16487, "test_acc1_per_joint": 65.4321,
+               "test_acc5_per_joint": 91.2, "test_loss_per_joint": 1.87654}  # fmt: skip
+    line = f"epoch 100/100  {display.numbers(metrics)}  {display.ahead(300_000)}"
+    assert "loss 1.235  lr 0.05  top-1 63.25  per_joint 65.43" in line and len(line) <= 100
+    assert "lr" not in display.numbers(metrics, metrics) and "lr 0.05" in display.numbers(metrics, metrics | {"lr": 0.1})
+    training = {key: metrics[key] for key in ("train_loss", "lr", "samples_per_s")}
+    assert display.numbers(training) == "loss 1.235  lr 0.05  samples/s 12,346"
+
+
+def test_lines_of_a_log_file_are_dated(tmp_path):
+    with open(tmp_path / "log", "w") as file:
+        assert re.fullmatch(r"\d{4}-\d\d-\d\d \d\d:\d\d  ", display.stamp(file))
+
+
+def test_the_end_is_told_by_the_clock():
+    assert re.fullmatch(r"5 h 8 min left \((\w{3} )?\d\d:\d\d\)", display.ahead(18_480))
+    now = datetime.now()
+    assert display.clock(0) in {now.strftime("%H:%M"), datetime.now().strftime("%H:%M")}
+    assert display.clock(86_400 * 3).startswith((now + timedelta(days=3)).strftime("%a "))
