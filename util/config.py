@@ -115,16 +115,12 @@ def words(stage, argv=None):
 
 
 def answer(stage):
-    """Answer --help and mistyped options of this process's command line, and end; for a main to call before it imports torch."""
+    """Answer --help, --print_config and mistyped options of this process's command line, and end; for a main to call before it imports torch."""
     try:
-<<<<<<< HEAD
-        if words(stage).get("help"):
-            parse(stage)
-    except (ValueError, OSError) as error:
-=======
         given = words(stage)
-    except ValueError as error:
->>>>>>> h-f
+        if given.get("help") or given.get("print_config"):
+            parse(stage)  # which ends there
+    except (ValueError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(2)
     if not given.get("quiet") and os.environ.get("RANK", "0") == "0":
