@@ -115,7 +115,10 @@ def words(stage, argv=None):
 
 
 def answer(stage):
-    """Answer --help, --print_config and mistyped options of this process's command line, and end; for a main to call before it imports torch."""
+    """Answer --help, --print_config and mistyped options of this process's command line, and end.
+
+    A main calls it before it imports torch, which takes seconds.
+    """
     try:
         given = words(stage)
         if given.get("help") or given.get("print_config"):
