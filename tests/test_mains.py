@@ -210,7 +210,7 @@ def test_later_stages_need_only_checkpoint_and_npz(chain, invented, tmp_path, st
 
 def test_results_say_where_the_encoder_comes_from(chain, invented):
     expected = dict(
-        path=str(chain / "pretrain/checkpoint-2.pth"), format="ours", stage="pretrain", epoch=2, dataset="invented",
+        path=str(chain / "pretrain/checkpoint-2.pth"), format="ours", stage="pretrain", epoch=3, dataset="invented",
         method="mamp", target="motion", input_stream="joint", motion_aware_tau=0.8, mask_ratio=0.6, motion_stride=1, num_frames=8,
         t_patch_size=4, decoder_depth=1, decoder_dim_feat=8, epochs=3, lr=1e-3, effective_batch_size=8, seed=0,
     )  # fmt: skip
@@ -222,7 +222,8 @@ def test_results_say_where_the_encoder_comes_from(chain, invented):
         if stage != "retrieval":
             last = chain / stage / f"checkpoint-{result['epochs'] - 1}.pth"
             assert result["checkpoint"] == {"path": str(last), "sha256": hashlib.sha256(last.read_bytes()).hexdigest()}
-            assert checkpoint.load(last)["encoder"] == result["encoder"]
+            kept = checkpoint.load(last)["encoder"]  # which counts epochs from 0, as its file name does
+            assert kept["epoch"] == 2 and kept | {"epoch": 3} == result["encoder"]
 
 
 def test_the_length_of_a_checkpoint_counts_more_than_a_yaml(chain, invented, tmp_path):

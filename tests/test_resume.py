@@ -223,7 +223,8 @@ def test_resuming_keeps_the_encoder_it_began_with_and_says_so(invented, options,
     out = tmp_path / "ft"
     main_finetune.main(options("finetune", invented, out, "--epochs", 1, "--finetune", one))
     main_finetune.main(options("finetune", invented, out, "--epochs", 2, "--resume", "auto", "--finetune", other))
-    assert capsys.readouterr().out.splitlines()[-2].endswith(f"encoder from {one}, seed 0")  # above that of the report
+    lines = capsys.readouterr().out.splitlines()
+    assert [line for line in lines if "encoder from" in line][-1].endswith(f"encoder from {one}, seed 0")
     assert read(out)["encoder"]["path"] == one and yaml.safe_load((out / "config.yaml").read_text())["finetune"] == one
 
 

@@ -127,7 +127,7 @@ def test_every_stage_starts_from_it(file, stage, recordings, tmp_path, capsys):
     words = ["--finetune", str(path), "--data_path", str(recordings), "--output_dir", str(tmp_path / "out"), *SHORT, *epochs]
     MAINS[stage].main(words)
     encoder = json.loads((tmp_path / "out/result.json").read_text())["encoder"]
-    assert (encoder["stage"], encoder["epoch"], encoder["path"]) == (HEADS.get(own, "pretrain"), 1, str(path))
+    assert (encoder["stage"], encoder["epoch"], encoder["path"]) == (HEADS.get(own, "pretrain"), 2, str(path))
     if own not in HEADS:
         assert encoder["method"] == {"mamp": "mamp", "mae": "skeletonmae"}[own] and encoder["dataset"] == "ntu60_xsub"
 

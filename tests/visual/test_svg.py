@@ -30,12 +30,12 @@ def test_pictures_come_now_and_then_and_at_the_end_and_harm_nothing(capsys):
     drawn = []
     log = logging.Log.__new__(logging.Log)
     log.drawn, log.board = time.monotonic(), SimpleNamespace(add_image=lambda *a, **k: drawn.append(a), flush=lambda: None)
-    log.picture("p", 0, fail)
+    log.picture("p", 0, fail)  # TensorBoard counts from 1
     log.drawn -= logging.FIGURE_SECONDS
     log.picture("p", 1, lambda: "one")
     log.picture("p", 2, fail)
     log.picture("p", 3, lambda: "three", must=True)
-    assert drawn == [("p", "one", 1), ("p", "three", 3)] and not capsys.readouterr().out
+    assert drawn == [("p", "one", 2), ("p", "three", 4)] and not capsys.readouterr().out
     log.picture("p", 4, fail, must=True)
     assert capsys.readouterr().out == "warning: no picture 'p' for TensorBoard (of no importance)\n"
 
