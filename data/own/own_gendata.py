@@ -65,8 +65,8 @@ def generate(raws, out, name="own", table=None, label_pattern=None, offset_key="
     try:
         found, theirs, remarks = collect(raws, table, label_pattern, offset_key, reading, skipped)
         path, skeleton = Path(out) / f"{name}.npz", skeleton or theirs
-        dataset.write(raws[0], path, found, skeleton, label_keys, group_key, test_groups, unit,
-               (center, body_frame, min_max), reading, skipped, remarks)
+        pose = center, body_frame, min_max
+        dataset.write(raws[0], path, found, skeleton, label_keys, group_key, test_groups, unit, pose, reading, skipped, remarks)
         skipped.write(Path(out) / "raw_data" / "skipped.txt")
         return path
     except ValueError:
