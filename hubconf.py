@@ -25,7 +25,7 @@ def mamp(checkpoint=None, readout="mean", **sizes):
     ... as in model.transformer.Encoder; the weights are random. Raises FileNotFoundError or ValueError for what does not fit.
     """
     from model.transformer import Transformer
-    from util import trained
+    from predict import trained
 
     if checkpoint is None:
         model = trained.without_head(Transformer(num_classes=1, protocol="linprobe", readout=readout, **_random(sizes))).eval()
@@ -49,8 +49,8 @@ def umurl(checkpoint=None, features="multi", layout="kinect_v2", data_path=None,
     """
     from feeder.skeleton import parents
     from model.umurl import UmURLClassifier
+    from predict import trained
     from util import checkpoint as checkpoints
-    from util import trained
 
     if checkpoint is None:
         model = UmURLClassifier(parents(layout), num_classes=1, features=features, **_random(sizes)).eval()
@@ -69,7 +69,7 @@ def _made_with(num_frames, share):
 def _taking_recordings(model, made_with, data):
     """The encoder, which now also takes one recording, and says which shape it wants where neither fits."""
     from data.prepare import sense, sequences
-    from util import trained
+    from predict import trained
 
     bodies = data.num_bodies
     batch = f"(N, 3, {made_with.num_frames}, {data.num_joints}, {bodies or 'M'})"

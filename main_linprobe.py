@@ -12,16 +12,17 @@ if __name__ == "__main__":  # --help and mistyped options are answered before to
 import torch
 import torch.nn.functional as F
 
-from util import checkpoint, distributed, methods, run
+from feeder.loader import build_feeder, test_loader, train_loader
+from model import build
+from util import checkpoint, distributed, errors, results, run
 from util.engine import outputs
-from util.loader import test_loader, train_loader
 from util.logging import say
 from util.predictions import Evaluation
 from util.training import find_resumed, fit
 
 
 class Features:
-    """Read-outs {name: (N, D')} and labels (N,) in place of sequences, for util.loader (see feeder.batch)."""
+    """Read-outs {name: (N, D')} and labels (N,) in place of sequences, for feeder.loader (see feeder.batch)."""
 
     in_memory = True
 
@@ -41,7 +42,7 @@ class Features:
 
 def main(argv=None):
     args, device = run.start("linprobe", argv)
-    test = test_loader(run.feeder(args, "test", augment=False), args, device)
+    test = test_loader(build_feeder(args, "test", augment=False), args, device)
 
     def fixed(model, loader):
         return Features(*outputs(model.read_outs, loader, device, args.enable_amp), device)
@@ -51,23 +52,31 @@ def main(argv=None):
         return Evaluation(heads, test_loader(features, args, device), device, args.enable_amp, test.source)
 
     if args.eval:
-        return run.evaluate_checkpoint(args, device, test, lambda model, *source: evaluation_of(
-            model, methods.heads(args, test.source, checkpoint.num_classes(source[1]), model, *source)))  # fmt: skip
+        return run.evaluate_checkpoint(
+            args,
+            device,
+            test,
+            lambda model, *source: evaluation_of(
+                model, build.heads(args, test.source, checkpoint.num_classes(source[1]), model, *source)
+            ),
+        )
 
     if args.subset == "released" and args.data_ratio < 1 and not args.augment and distributed.world_size() > 1:
-        raise ValueError("subset released: every process has its own samples, but features that are computed once are shared "
-                         "out; use --augment or --subset shared")  # fmt: skip
-    data = run.feeder(args, "train", augment=args.augment)
-    model = methods.classifier(args, data, data.num_classes)
-    encoder = run.load_encoder(args, model)
+        raise ValueError(
+            "subset released: every process has its own samples, but features that are computed once are shared "
+            "out; use --augment or --subset shared"
+        )
+    data = build_feeder(args, "train", augment=args.augment)
+    model = build.classifier(args, data, data.num_classes)
+    encoder = checkpoint.start_from(model, args.finetune)
     resumed = find_resumed(args)
     if resumed:  # its encoder, too, before features are computed with it
         checkpoint.load_model(model, *resumed)
     model.freeze_encoder().to(device)
-    heads = methods.heads(args, data, data.num_classes, model, *resumed or ())
+    heads = build.heads(args, data, data.num_classes, model, *resumed or ())
     labels = run.labelled(args, data)
     source = args.finetune or (resumed and resumed[0]) or "random weights"
-    say(f"{labels} labelled sequences, frozen encoder from {source}{run.read_out(args)}")
+    say(f"{labels} labelled sequences, frozen encoder from {source}{results.read_out(args)}")
 
     evaluation = evaluation_of(model, heads)
     if args.augment:
@@ -81,11 +90,20 @@ def main(argv=None):
 
     optimizer = torch.optim.SGD(heads.parameters(), lr=args.lr, momentum=args.momentum, weight_decay=args.weight_decay)
     result = fit(
-        args, device, model, data, train_loader(samples, args, device), optimizer, loss_of, evaluation, heads, encoder,
+        args,
+        device,
+        model,
+        data,
+        train_loader(samples, args, device),
+        optimizer,
+        loss_of,
+        evaluation,
+        heads,
+        encoder,
         beside=lambda: {"heads": heads.beside()},
-    )  # fmt: skip
+    )
     run.report(args, "linear probe", result, evaluation, labels=labels)
 
 
 if __name__ == "__main__":
-    run.main(main)
+    errors.main(main)

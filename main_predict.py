@@ -13,8 +13,9 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from data.prepare import inputs, known, reading, sequences
-from util import answers, checkpoint, display, distributed, run, trained
+from data.prepare import known, reading, sequences
+from predict import answers, inputs, trained
+from util import checkpoint, display, distributed, errors, run
 from util.files import write_text, written_aside
 
 LONG = 300  # frames; no action of the project's data sets is longer
@@ -22,27 +23,51 @@ LONG = 300  # frames; no action of the project's data sets is longer
 
 def build_parser():
     parser = argparse.ArgumentParser(description="Which action it is: class names and probabilities for recordings.")
-    parser.add_argument("inputs", nargs="+", metavar="INPUT", help="NTU .skeleton, PKU-MMD skeleton .txt, NW-UCLA .json, .npy "
-                        "or .npz of (T, V, 3) or (M, T, V, 3), own .txt or .csv, x_test of a prepared .npz, PYSKL's .pkl, "
-                        ".bvh; or a folder of these")
-    parser.add_argument("--checkpoint", required=True, metavar="FILE", help="linear probe or fine-tuned model, ours or released; "
-                        "with --features a pre-training, too")
+    parser.add_argument(
+        "inputs",
+        nargs="+",
+        metavar="INPUT",
+        help="NTU .skeleton, PKU-MMD skeleton .txt, NW-UCLA .json, .npy "
+        "or .npz of (T, V, 3) or (M, T, V, 3), own .txt or .csv, x_test of a prepared .npz, PYSKL's .pkl, "
+        ".bvh; or a folder of these",
+    )
+    parser.add_argument(
+        "--checkpoint",
+        required=True,
+        metavar="FILE",
+        help="linear probe or fine-tuned model, ours or released; with --features a pre-training, too",
+    )
     parser.add_argument("--features", type=Path, metavar="NPZ", help="write what the encoder makes of each recording or window")
     parser.add_argument("--top_k", type=int, default=5, help="classes that are named [5]")
     parser.add_argument("--format", choices=answers.FORMATS, default="text", help="[text]")
     parser.add_argument("--output", type=Path, metavar="FILE", help="where the answers go (default: printed)")
-    parser.add_argument("--window", type=int, metavar="FRAMES", help="of an untrimmed recording: look at so many frames at a "
-                        "time, and say what happens when")
+    parser.add_argument(
+        "--window",
+        type=int,
+        metavar="FRAMES",
+        help="of an untrimmed recording: look at so many frames at a time, and say what happens when",
+    )
     parser.add_argument("--stride", type=int, metavar="FRAMES", help="from a window to the next (default: a quarter of --window)")
     parser.add_argument("--fps", type=float, default=30.0, help="frames per second of the recordings [30]")
     parser.add_argument("--names", metavar="FILE", help="class names, one a line, class 0 first")
-    parser.add_argument("--data_path", metavar="NPZ", help="what the classifier was trained on, if that is data of your own and "
-                        "the checkpoint is one of before it kept bodies, bones, class names and origin")
-    parser.add_argument("--center", metavar="JOINT", help="put the origin at this joint (name or number) of the first frame, as "
-                        "in the training data, or 'none' (default: as the training data, or their name, say)")
+    parser.add_argument(
+        "--data_path",
+        metavar="NPZ",
+        help="what the classifier was trained on, if that is data of your own and "
+        "the checkpoint is one of before it kept bodies, bones, class names and origin",
+    )
+    parser.add_argument(
+        "--center",
+        metavar="JOINT",
+        help="put the origin at this joint (name or number) of the first frame, as "
+        "in the training data, or 'none' (default: as the training data, or their name, say)",
+    )
     reading.add_options(parser, whole=False)
-    sequences.add_unit(parser, default=None, what="of arrays and rows, if not that of the training data (else m); of "
-                        ".bvh, if neither that nor cm")
+    sequences.add_unit(
+        parser,
+        default=None,
+        what="of arrays and rows, if not that of the training data (else m); of .bvh, if neither that nor cm",
+    )
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N [auto]")
     parser.add_argument("--batch_size", type=int, default=32, help="recordings or windows at a time [32]")
     parser.add_argument("--quiet", action="store_true", help="answers and errors alone")
@@ -98,8 +123,10 @@ def main(argv=None):
             print(text, end="", flush=True)
     for answer in given:
         if answer.frames > LONG and not args.window:
-            print(f"note: {answer.name}: {answer.frames:,} frames for one action; --window 64 says what happens when",
-                  file=sys.stderr)  # fmt: skip
+            print(
+                f"note: {answer.name}: {answer.frames:,} frames for one action; --window 64 says what happens when",
+                file=sys.stderr,
+            )
     if failed:
         print(f"error: {len(failed)} of {len(failed) + len(given)} could not be used", file=sys.stderr)
         sys.exit(2)
@@ -158,8 +185,16 @@ def save_features(path, found, made_with, about):
     names, start, end, features = zip(*found, strict=True)
     readout = made_with.features if made_with.method == "umurl" else made_with.readout
     with written_aside(path) as file:
-        np.savez(file, names=np.array(names), start=np.array(start), end=np.array(end), features=np.stack(features),
-                 readout=readout, checkpoint=about["checkpoint"]["path"], sha256=about["checkpoint"]["sha256"])  # fmt: skip
+        np.savez(
+            file,
+            names=np.array(names),
+            start=np.array(start),
+            end=np.array(end),
+            features=np.stack(features),
+            readout=readout,
+            checkpoint=about["checkpoint"]["path"],
+            sha256=about["checkpoint"]["sha256"],
+        )
     if not display.quiet():
         print(f"{path}: features {len(features)} x {len(features[0])}, read-out {readout}", file=sys.stderr)
 
@@ -167,9 +202,16 @@ def save_features(path, found, made_with, about):
 def describe(path, content, made_with, data, preparation, classes, named):
     """What was used: a dict for a file, and lines for a reader."""
     recipe, unit = preparation.recipe, preparation.unit
-    about = {"checkpoint": run.identity(path), "stage": checkpoint.stage(content), "method": made_with.method, "classes": classes,
-             "epoch": content["epoch"] + 1 if "epoch" in content else None, "trained_on": recipe.title,
-             "preparation": recipe.about, "metres_per_unit": unit}  # fmt: skip
+    about = {
+        "checkpoint": run.identity(path),
+        "stage": checkpoint.stage(content),
+        "method": made_with.method,
+        "classes": classes,
+        "epoch": content["epoch"] + 1 if "epoch" in content else None,
+        "trained_on": recipe.title,
+        "preparation": recipe.about,
+        "metres_per_unit": unit,
+    }
     epoch = "" if about["epoch"] is None else f", epoch {about['epoch']}"
     return about, [
         f"{path}: {made_with.method} {about['stage']}{epoch}, {classes or 'no'} classes, trained on {recipe.title}"
@@ -180,4 +222,4 @@ def describe(path, content, made_with, data, preparation, classes, named):
 
 
 if __name__ == "__main__":
-    run.main(main)
+    errors.main(main)

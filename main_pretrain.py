@@ -11,21 +11,24 @@ if __name__ == "__main__":  # --help and mistyped options are answered before to
 
 import time
 
-from util import checkpoint, methods, run
-from util.loader import train_loader
+from feeder.loader import build_feeder, train_loader
+from model import build
+from report.preview import preview
+from util import checkpoint, errors, run
 from util.logging import say
 from util.training import fit
-from visual.preview import preview
 
 
 def main(argv=None):
     begin = time.time()
     args, device = run.start("pretrain", argv)
-    data = run.feeder(args, "train", augment=True)
-    model, optimizer, loss_of = methods.pretrainer(args, data, device)
+    data = build_feeder(args, "train", augment=True, views=build.views(args))
+    model, optimizer, loss_of = build.pretrainer(args, data, device)
     sequences = run.labelled(args, data)
-    say(f"{sequences} sequences, {sum(p.numel() for p in model.parameters()):,} parameters, "
-        f"{args.batch_size} × {args.accum_iter} accumulated = {args.effective_batch_size} samples per update")  # fmt: skip
+    say(
+        f"{sequences} sequences, {sum(p.numel() for p in model.parameters()):,} parameters, "
+        f"{args.batch_size} × {args.accum_iter} accumulated = {args.effective_batch_size} samples per update"
+    )
 
     loader = train_loader(data, args, device)
     result = fit(args, device, model, data, loader, optimizer, loss_of, preview=preview(model, args))
@@ -34,4 +37,4 @@ def main(argv=None):
 
 
 if __name__ == "__main__":
-    run.main(main)
+    errors.main(main)

@@ -10,10 +10,11 @@ if __name__ == "__main__":  # --help and mistyped options are answered before to
 
 import numpy as np
 
-from util import distributed, methods, run
+from feeder.loader import build_feeder, test_loader
+from model import build
+from util import checkpoint, distributed, errors, results, run
 from util.engine import outputs
 from util.files import written_aside
-from util.loader import test_loader
 from util.logging import say, tell
 from util.metrics import accuracy, nearest, vote
 from util.predictions import Predictions, beside, class_names, draw
@@ -21,16 +22,15 @@ from util.predictions import Predictions, beside, class_names, draw
 
 def main(argv=None):
     args, device = run.start("retrieval", argv)
-    splits = {split: run.feeder(args, split, augment=False) for split in ("train", "test")}
+    splits = {split: build_feeder(args, split, augment=False) for split in ("train", "test")}
     data = splits["train"]
     if args.k > len(data):
         raise ValueError(f"k {args.k}: the gallery has only {len(data)} samples")
-    model = methods.classifier(args, data, data.num_classes)
-    encoder = run.load_encoder(args, model)
+    model = build.classifier(args, data, data.num_classes)
+    encoder = checkpoint.start_from(model, args.finetune)
     model.to(device).eval()
     (galleries, gallery_labels), (queries_of, labels) = (
-        outputs(model.read_outs, test_loader(split, args, device), device, args.enable_amp)
-        for split in splits.values()
+        outputs(model.read_outs, test_loader(split, args, device), device, args.enable_amp) for split in splits.values()
     )
 
     def judge(name):
@@ -49,14 +49,16 @@ def main(argv=None):
         with written_aside(args.save_features) as file:
             np.savez(file, **{key: np.asarray(value) for key, value in arrays.items()})
         say(f"features: {args.save_features}")
-    tell(f"retrieval: top-1 {result['test_acc1']:.2f} %, right class among the 5 nearest {result['test_acc5']:.2f} %, "
-        f"{len(labels)} queries ({run.about(args)['evaluated_on']}), cosine {args.k}-NN among {len(gallery)}"
-        f"{run.read_out(args, result)}, {args.input_stream} stream, "
-        f"encoder from {args.finetune or 'random weights'}")  # fmt: skip
+    tell(
+        f"retrieval: top-1 {result['test_acc1']:.2f} %, right class among the 5 nearest {result['test_acc5']:.2f} %, "
+        f"{len(labels)} queries ({results.about(args)['evaluated_on']}), cosine {args.k}-NN among {len(gallery)}"
+        f"{results.read_out(args, result)}, {args.input_stream} stream, "
+        f"encoder from {args.finetune or 'random weights'}"
+    )
     drawn = draw(len(queries))
     predictions = Predictions(votes.numpy(), labels.numpy(), queries[drawn].numpy(), drawn)
     run.finish(args, predictions, splits["test"], encoder=encoder, labels=len(gallery), last=result)
 
 
 if __name__ == "__main__":
-    run.main(main)
+    errors.main(main)

@@ -13,8 +13,11 @@ import sys
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
-OWN = {"hubconf", *(path.stem for path in HERE.glob("main_*.py")),
-       *(path.name for path in HERE.iterdir() if path.is_dir() and any(path.glob("*.py")))}  # fmt: skip
+OWN = {
+    "hubconf",
+    *(path.stem for path in HERE.glob("main_*.py")),
+    *(path.name for path in HERE.iterdir() if path.is_dir() and any(path.glob("*.py"))),
+}
 _loaded = {}  # what was imported here, for the next call
 
 

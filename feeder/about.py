@@ -33,8 +33,9 @@ def doubt(told):
         return ""
     unit, factor = min((("millimetres", 1000), ("centimetres", 100)), key=lambda unit: abs(np.log(size / unit[1] / 1.7)))
     fits = 0.5 <= size / factor <= 5
-    return f"bodies measure {size:.4g} m, persons about 1.7 m" + (f"; these are {unit}: divide x by {factor}" if fits else
-                                                                   "; x has to be in metres")  # fmt: skip
+    return f"bodies measure {size:.4g} m, persons about 1.7 m" + (
+        f"; these are {unit}: divide x by {factor}" if fits else "; x has to be in metres"
+    )
 
 
 def _texts(value, _):
@@ -119,6 +120,14 @@ def _how(value, _):
 
 
 KEYS = {
-    "joint_names": _joint_names, "class_names": _texts, "center": _center, "body_frame": _body_frame, "min_max": _yes_or_no,
-    "unit": _unit, "coordinates": _coordinates, "second_body": _second_body, "body_size": _unit, "how": _how,
-}  # fmt: skip
+    "joint_names": _joint_names,
+    "class_names": _texts,
+    "center": _center,
+    "body_frame": _body_frame,
+    "min_max": _yes_or_no,
+    "unit": _unit,
+    "coordinates": _coordinates,
+    "second_body": _second_body,
+    "body_size": _unit,
+    "how": _how,
+}

@@ -1,6 +1,6 @@
 """Whole batches at once: the random numbers of an epoch, and a split whose frames stay on the device.
 
-A data set for util.loader has `collect(indices, draws)`, the host's part (in a worker process): (tensors, labels (N,), rows
+A data set for feeder.loader has `collect(indices, draws)`, the host's part (in a worker process): (tensors, labels (N,), rows
 (N,)); `make(*tensors)`, the device's part: x of the batch; and `in_memory`: collecting is too little work for workers.
 """
 

@@ -93,8 +93,10 @@ class Feeder(Dataset):
             raise ValueError(f"{self.data_path}: no array 'group_{self.key}', so nothing can be held out; prepare the data again")
         names = np.unique(self.groups)
         if not 0 < val_groups < len(names):
-            raise ValueError(f"val_groups {val_groups}: the training set has {len(names)} groups, of which 1 to {len(names) - 1} "
-                             "can be held out")  # fmt: skip
+            raise ValueError(
+                f"val_groups {val_groups}: the training set has {len(names)} groups, of which 1 to {len(names) - 1} "
+                "can be held out"
+            )
         return np.isin(self.groups, np.random.RandomState(0).permutation(names)[:val_groups])
 
     def _open(self):

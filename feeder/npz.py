@@ -67,8 +67,7 @@ def _loaded(where, archive, member):
     with archive.open(member) as stream:
         _size(*_header(stream)[::2], member.file_size - stream.tell(), "member of the zip")
     if member.file_size > 2**24:
-        warnings.warn(f"{where} is compressed and is loaded whole; np.savez writes it so that it can be mapped",
-                      stacklevel=4)  # fmt: skip
+        warnings.warn(f"{where} is compressed and is loaded whole; np.savez writes it so that it can be mapped", stacklevel=4)
     with archive.open(member) as stream:
         return np.lib.format.read_array(stream, allow_pickle=False)
 

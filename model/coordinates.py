@@ -1,7 +1,7 @@
 """Linear maps of coordinates in metres, and of differences of them, that are as exact as float32 under autocast and TF32, too.
 
 Between 2 and 4 metres bfloat16 has steps of 16 mm and TF32 of 2 mm, more than a joint moves from frame to frame. `exact` = False
-leaves the maps to torch: in programs that are exported (util/export.py), and run in float32.
+leaves the maps to torch: in programs that are exported (predict/export.py), and run in float32.
 """
 
 import torch

@@ -45,18 +45,41 @@ class MAMP(Encoder):
     """
 
     def __init__(
-        self, decoder_dim_feat=256, decoder_depth=5, norm_skes_loss=False, target="motion", input_stream="joint",
-        decoder="self", query_frames=24, predict_ratio=0.25, loss_weight="none", loss_weight_k=0.01,
-        loss_weight_windows=(4, 8, 12), num_heads=8, mlp_ratio=4, qkv_bias=True, qk_scale=None, drop_rate=0.0,
-        attn_drop_rate=0.0, drop_path_rate=0.0, **encoder,
-    ):  # fmt: skip
+        self,
+        decoder_dim_feat=256,
+        decoder_depth=5,
+        norm_skes_loss=False,
+        target="motion",
+        input_stream="joint",
+        decoder="self",
+        query_frames=24,
+        predict_ratio=0.25,
+        loss_weight="none",
+        loss_weight_k=0.01,
+        loss_weight_windows=(4, 8, 12),
+        num_heads=8,
+        mlp_ratio=4,
+        qkv_bias=True,
+        qk_scale=None,
+        drop_rate=0.0,
+        attn_drop_rate=0.0,
+        drop_path_rate=0.0,
+        **encoder,
+    ):
         shared = dict(
-            num_heads=num_heads, mlp_ratio=mlp_ratio, qkv_bias=qkv_bias, qk_scale=qk_scale,
-            drop_rate=drop_rate, attn_drop_rate=attn_drop_rate, drop_path_rate=drop_path_rate,
-        )  # fmt: skip
+            num_heads=num_heads,
+            mlp_ratio=mlp_ratio,
+            qkv_bias=qkv_bias,
+            qk_scale=qk_scale,
+            drop_rate=drop_rate,
+            attn_drop_rate=attn_drop_rate,
+            drop_path_rate=drop_path_rate,
+        )
         super().__init__(**shared, **encoder)
         for key, value, known in (
-            ("target", target, TARGETS), ("input_stream", input_stream, INPUT_STREAMS), ("decoder", decoder, DECODERS),
+            ("target", target, TARGETS),
+            ("input_stream", input_stream, INPUT_STREAMS),
+            ("decoder", decoder, DECODERS),
             ("loss_weight", loss_weight, LOSS_WEIGHTS),
         ):
             if value not in known:

@@ -18,9 +18,7 @@ READOUTS = ("mean", "per_joint")
 PROTOCOLS = ("linprobe", "finetune")
 
 
-def build_blocks(
-    dim, depth, num_heads, mlp_ratio, qkv_bias, qk_scale, drop_rate, attn_drop_rate, drop_path_rate, kind=Block
-):
+def build_blocks(dim, depth, num_heads, mlp_ratio, qkv_bias, qk_scale, drop_rate, attn_drop_rate, drop_path_rate, kind=Block):
     """`depth` pre-norm ViT blocks of a kind; stochastic depth grows linearly from 0 to drop_path_rate."""
     if dim % num_heads:
         raise ValueError(f"width {dim} is not a multiple of num_heads {num_heads}")
@@ -48,8 +46,8 @@ class Encoder(nn.Module):
 
     num_frames T, num_joints V, dim_in C, t_patch_size l, dim_feat D. patch_size is the number of joints in a token: 1, kept
     because released configs carry the key. skip_empty_bodies: see `shared_bodies`; in eval mode, where it changes nothing but
-    rounding, it is always so, unless `shares` is False: programs that are exported (util/export.py) cannot depend on what is in
-    x. Raises ValueError for sizes that do not fit.
+    rounding, it is always so, unless `shares` is False: exported programs (predict/export.py) cannot depend on what is in x.
+    Raises ValueError for sizes that do not fit.
     """
 
     shares = True

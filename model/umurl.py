@@ -112,8 +112,10 @@ class Backbone(nn.Module):
     def embed(self, x, name):
         """Temporal and spatial tokens of one modality of the joints x."""
         if x.shape[1:] != self.shape:
-            raise ValueError("input has C={}, T={}, V={}, M={}; the model was built for dim_in={}, num_frames={}, {} joints and "
-                             "{} bodies".format(*x.shape[1:], *self.shape))  # fmt: skip
+            raise ValueError(
+                "input has C={}, T={}, V={}, M={}; the model was built for dim_in={}, num_frames={}, {} joints and "
+                "{} bodies".format(*x.shape[1:], *self.shape)
+            )
         return getattr(self, f"{name[0]}_emb")(modality(x, name, self.parents))
 
     def tokens(self, x, features="multi"):

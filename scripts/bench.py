@@ -31,12 +31,12 @@ from pathlib import Path
 import torch
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+from feeder.loader import cores  # noqa: E402
 from model.mamp import DECODERS  # noqa: E402
 from scripts.bench_stages import CLASSES, MODES, PerSample, Stage, decoder, feeder_of, invent, loader  # noqa: E402
 from util import display  # noqa: E402
 from util.engine import allow_tf32  # noqa: E402
 from util.hardware import flops, hardware, peak_tflops  # noqa: E402
-from util.loader import cores  # noqa: E402
 from util.logging import versions  # noqa: E402
 from util.memory import keep_freed  # noqa: E402
 
@@ -175,8 +175,10 @@ def main(argv=None):
     o = options(argv)
     device, results, before = torch.device(o.device), {}, os.getloadavg()[0]
     torch.set_num_threads(o.threads)
-    print(f"{date.today()}: {hardware(device)}, {o.threads} CPU threads, torch {torch.__version__}, batch {o.batch_size} "
-          f"(x {o.accum_iter} to an update), INVENTED data, {o.empty:.0%} of the second bodies empty\n")  # fmt: skip
+    print(
+        f"{date.today()}: {hardware(device)}, {o.threads} CPU threads, torch {torch.__version__}, batch {o.batch_size} "
+        f"(x {o.accum_iter} to an update), INVENTED data, {o.empty:.0%} of the second bodies empty\n"
+    )
     allow_tf32(device, o.tf32)
     peaks = {amp: o.peak_tflops or peak_tflops(device, amp, o.tf32) for amp in {MODES[name].amp for name in o.modes}}
     with tempfile.TemporaryDirectory() as folder:

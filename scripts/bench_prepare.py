@@ -60,8 +60,12 @@ def prepare(file):
 
 def cost(files, repeats):
     """{what: median seconds for all files}, interleaved."""
-    ways = {"numpy: array(text.split())": split_array, "numpy: fromstring": split_fromstring, "read": read_skeleton,
-            "read, denoise, translate": prepare}  # fmt: skip
+    ways = {
+        "numpy: array(text.split())": split_array,
+        "numpy: fromstring": split_fromstring,
+        "read": read_skeleton,
+        "read, denoise, translate": prepare,
+    }
     seconds = {what: [] for what in ways}
     for _ in range(repeats + 1):
         for what, function in ways.items():

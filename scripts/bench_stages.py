@@ -14,10 +14,10 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from feeder.batch import Draws
 from feeder.feeder_ntu import Feeder
+from feeder.loader import train_loader
 from model.mamp import MAMP
 from model.transformer import Transformer
 from util.engine import autocast, compiled
-from util.loader import train_loader
 
 CLASSES = 60
 
@@ -48,8 +48,14 @@ def invent(path, o, samples):
     x[: round(o.empty * samples), :, 1] = 0
     x[np.arange(x.shape[1]) >= valid[:, None]] = 0
     y = np.eye(CLASSES, dtype=np.uint8)[rng.integers(0, CLASSES, samples)]
-    np.savez(path, x_train=x.reshape(*x.shape[:2], -1), y_train=y, num_joints=o.num_joints, num_bodies=2,
-             valid_frames_train=valid.astype(np.int32))  # fmt: skip
+    np.savez(
+        path,
+        x_train=x.reshape(*x.shape[:2], -1),
+        y_train=y,
+        num_joints=o.num_joints,
+        num_bodies=2,
+        valid_frames_train=valid.astype(np.int32),
+    )
 
 
 def feeder_of(path, o):
@@ -71,7 +77,7 @@ class PerSample:
 
 
 def loader(feeder, o, device, resident=False, workers=0):
-    """util.loader's, with the options of the benchmark."""
+    """feeder.loader's, with the options of the benchmark."""
     args = argparse.Namespace(batch_size=o.batch_size, accum_iter=1, seed=0, num_workers=workers, data_on_device=resident)
     return train_loader(feeder, args, device)
 
@@ -99,8 +105,9 @@ class Stage:
         self.part, self.mode, self.o, self.device, self.steps = part, mode, o, device, 0
         self.names = ("data", "forward") if part == "inference" else ("data", "forward", "backward", "optimizer")
         torch.manual_seed(0)
-        size = dict(dim_feat=o.dim_feat, depth=o.depth, num_frames=o.num_frames, num_joints=o.num_joints,
-                    skip_empty_bodies=mode.skip)  # fmt: skip
+        size = dict(
+            dim_feat=o.dim_feat, depth=o.depth, num_frames=o.num_frames, num_joints=o.num_joints, skip_empty_bodies=mode.skip
+        )
         if part == "pretrain":
             size |= {"decoder_dim_feat": o.dim_feat, "decoder_depth": o.decoder_depth, "norm_skes_loss": True}
             self.model = MAMP(**size, **decoder(own_decoder, o))

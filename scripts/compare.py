@@ -21,17 +21,22 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+from feeder.loader import build_feeder
+from model import build  # noqa: E402
 from scripts.tables import grid  # noqa: E402
-from util import display, methods, run  # noqa: E402
+from util import display, errors
 from util.files import write_text  # noqa: E402
 from util.options import DEFAULT_METHOD, METHODS, OPTIONS  # noqa: E402
 from util.results import COORDINATES, PAPER, find, name_of, shown  # noqa: E402
 
 JUDGED = ("linprobe", "retrieval", "finetune")
 COLUMNS = {  # name: stage and read-out; the last one's name says which share of the labels
-    "linear probe, mean": ("linprobe", "mean"), "linear probe, per joint": ("linprobe", "per_joint"),
-    "1-NN, mean": ("retrieval", "mean"), "1-NN, per joint": ("retrieval", "per_joint"), "fine-tuning": ("finetune", "mean"),
-}  # fmt: skip
+    "linear probe, mean": ("linprobe", "mean"),
+    "linear probe, per joint": ("linprobe", "per_joint"),
+    "1-NN, mean": ("retrieval", "mean"),
+    "1-NN, per joint": ("retrieval", "per_joint"),
+    "fine-tuning": ("finetune", "mean"),
+}
 RIDGE, NEAREST = f"{COORDINATES}, ridge", f"{COORDINATES}, 1-NN"
 UNTRAINED = {"mamp": "no pre-training", "umurl": "UmURL's encoder without pre-training"}  # by encoder
 
@@ -64,8 +69,10 @@ def report(results):
         for stage in places(result, labels := share(judged)):
             rows[result.method()[0]][stage].append(result)
     rows = {name: rows[name] for name in (*PAPER["methods"], RIDGE, NEAREST) if rows[name].keys() - {"pretrain"}}
-    cells = {name: {column: accuracies(stages[stage], readout) for column, (stage, readout) in COLUMNS.items()}
-             for name, stages in rows.items()}  # fmt: skip
+    cells = {
+        name: {column: accuracies(stages[stage], readout) for column, (stage, readout) in COLUMNS.items()}
+        for name, stages in rows.items()
+    }
     tuned = "fine-tuning" + (f", {100 * labels:.3g} % of the labels" if labels else "")
     head = ("", *list(COLUMNS)[:-1], tuned, "parameters, encoder", "in pre-training", "GFLOP per sample", "samples/s")
     lines = [(name, *map(spread, cells[name].values()), *cost(stages)) for name, stages in rows.items()]
@@ -200,7 +207,7 @@ def options_of(result):
 def encoder_parameters(options):
     """Number of parameters of the encoder that a run of a judging stage had."""
     args = argparse.Namespace(**options)
-    model = methods.classifier(args, run.feeder(args, "test", augment=False), num_classes=2)
+    model = build.classifier(args, build_feeder(args, "test", augment=False), num_classes=2)
     return sum(p.numel() for name, p in model.named_parameters() if not name.startswith(f"{model.head_name}."))
 
 
@@ -211,8 +218,8 @@ def pretraining(options):
     all its bodies, for UmURL with its four views; UmURL's loss compares it with the others of an update.
     """
     args = argparse.Namespace(**options | {"skip_empty_bodies": False})  # what that saves depends on the values
-    data = run.feeder(args, "train", augment=True)
-    model, _, loss_of = methods.pretrainer(args, data, torch.device("cpu"))
+    data = build_feeder(args, "train", augment=True, views=build.views(args))
+    model, _, loss_of = build.pretrainer(args, data, torch.device("cpu"))
     views = (data.views,) if data.views > 1 else ()
     shape = (*views, args.dim_in, args.num_frames, data.num_joints, data.num_bodies)
     with FakeTensorMode(allow_non_fake_inputs=True), sdpa_kernel(SDPBackend.MATH), FlopCounterMode(display=False) as counter:
@@ -237,12 +244,16 @@ def notes(rows, judged):
     if trained:
         budget = f"{trained[0]['epochs']} epochs of pre-training over the same {trained[0]['labels']:,} sequences"
         yield f"Budget: {budget}; a seed is judged on its own pre-training."
-        yield ("GFLOP: matrix products and convolutions, forward and backward, of one sequence with all its bodies (UmURL: its "
-               "four views), counted by torch's FlopCounterMode.")  # fmt: skip
+        yield (
+            "GFLOP: matrix products and convolutions, forward and backward, of one sequence with all its bodies (UmURL: its "
+            "four views), counted by torch's FlopCounterMode."
+        )
         machines = {(r.content.get("hardware"), r.content.get("processes", 1)) for r in trained}
         told = "; ".join(sorted(f"{name or 'which is not named'}, processes: {count}" for name, count in machines))
-        yield (f"samples/s: the median over the epochs of the runs' log.jsonl, so of the machine that ran them ({told}) and of "
-               "what else it did then.")  # fmt: skip
+        yield (
+            f"samples/s: the median over the epochs of the runs' log.jsonl, so of the machine that ran them ({told}) and of "
+            "what else it did then."
+        )
     probes = [f"{name} {probe[0]['epochs']}" for name, stages in rows.items() if (probe := stages["linprobe"]) and name != RIDGE]
     if probes:
         yield f"The linear probe is each method's own (docs/evaluation.md), with epochs: {', '.join(probes)}."
@@ -266,4 +277,4 @@ def differences(rows):
 
 if __name__ == "__main__":
     display.end_with_reader()
-    run.main(main)
+    errors.main(main)

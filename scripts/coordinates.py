@@ -21,10 +21,13 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-from util import config, display, distributed, run  # noqa: E402
+from feeder.loader import (
+    build_feeder,
+    test_loader,  # noqa: E402
+)
+from util import config, display, distributed, errors, results  # noqa: E402
 from util.engine import outputs  # noqa: E402
 from util.hardware import hardware  # noqa: E402
-from util.loader import test_loader  # noqa: E402
 from util.logging import tell, write_result  # noqa: E402
 from util.metrics import accuracy, nearest  # noqa: E402
 from util.results import COORDINATES, COORDINATES_KEYS  # noqa: E402
@@ -39,15 +42,17 @@ def main(argv=None):
     args = config.parse("linprobe", rest)
     display.be_quiet(args.quiet)
     device = distributed.setup(args.device)
-    train, test = (run.feeder(args, split, augment=False) for split in ("train", "test"))
+    train, test = (build_feeder(args, split, augment=False) for split in ("train", "test"))
     (x, y), (x_test, y_test) = (flat(data, args, device) for data in (train, test))
     scores, strength = ridge(x, y, x_test, train.num_classes)
     neighbour = y[nearest(x, x_test, k=1)[:, 0]]
     found = {"ridge": accuracy(scores, y_test)[0], "1-NN": 100.0 * (neighbour == y_test).double().mean().item()}
-    where = run.about(args)["evaluated_on"]
-    tell(f"coordinates: ridge regression {found['ridge']:.2f} % (strength {strength:g}, chosen by leave-one-out), "
-         f"cosine 1-NN {found['1-NN']:.2f} %, {len(y):,} training sequences, {len(y_test):,} {where} samples, "
-         f"{args.num_frames} frames, {args.input_stream} stream")  # fmt: skip
+    where = results.about(args)["evaluated_on"]
+    tell(
+        f"coordinates: ridge regression {found['ridge']:.2f} % (strength {strength:g}, chosen by leave-one-out), "
+        f"cosine 1-NN {found['1-NN']:.2f} %, {len(y):,} training sequences, {len(y_test):,} {where} samples, "
+        f"{args.num_frames} frames, {args.input_stream} stream"
+    )
     used = {"stage": COORDINATES} | {key: getattr(args, key) for key in COORDINATES_KEYS}
     for method, top1 in found.items():
         folder = Path(own.output_dir, method)
@@ -75,4 +80,4 @@ def ridge(x, y, x_test, num_classes):
 
 
 if __name__ == "__main__":
-    run.main(main)
+    errors.main(main)

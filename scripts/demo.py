@@ -96,9 +96,20 @@ def shown(words):
 
 def command(main_file, stage, folder, seed, options):
     return [
-        sys.executable, main_file, "--config", f"config/{stage}.yaml", "--dataset", "config/dataset/demo.yaml",
-        "--output_dir", str(folder), "--seed", str(seed), "--num_workers", "0", *options,
-    ]  # fmt: skip
+        sys.executable,
+        main_file,
+        "--config",
+        f"config/{stage}.yaml",
+        "--dataset",
+        "config/dataset/demo.yaml",
+        "--output_dir",
+        str(folder),
+        "--seed",
+        str(seed),
+        "--num_workers",
+        "0",
+        *options,
+    ]
 
 
 def side_by_side(jobs):

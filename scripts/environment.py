@@ -27,7 +27,10 @@ def numbers(text):
     return [int(number) for number in re.match(r"\d+(\.\d+)*", text)[0].split(".")]
 
 
-missing = [f"{name}>={least}" for name, least in [["Python", "3.10"], *needs(sys.argv[1])]
-           if not (sys.version_info >= (3, 10) if name == "Python" else has(name, least))]  # fmt: skip
+missing = [
+    f"{name}>={least}"
+    for name, least in [["Python", "3.10"], *needs(sys.argv[1])]
+    if not (sys.version_info >= (3, 10) if name == "Python" else has(name, least))
+]
 if missing:
     sys.exit(f"environment: the active one, {sys.prefix}, lacks {', '.join(missing)}")

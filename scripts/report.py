@@ -16,10 +16,10 @@ from pathlib import Path
 import yaml
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+from report import report  # noqa: E402
 from util import predictions  # noqa: E402
 from util.files import replace  # noqa: E402
 from util.run import main as in_one_line  # noqa: E402
-from visual import report  # noqa: E402
 
 
 def main(argv=None):
@@ -61,8 +61,10 @@ def evaluate(run):
         import_module(f"main_{stage}").main(["--config", f"{aside}/config.yaml", "--output_dir", str(output)])
         again, before = (r["last"]["test_acc1"] for r in (report.read(output).result, run.result))
         if abs(again - before) > 0.05:
-            raise ValueError(f"{run.folder}: evaluated again the top-1 is {again:.2f} %, not the {before:.2f} % of result.json; "
-                             "were weights or data replaced?")  # fmt: skip
+            raise ValueError(
+                f"{run.folder}: evaluated again the top-1 is {again:.2f} %, not the {before:.2f} % of result.json; "
+                "were weights or data replaced?"
+            )
         replace(output / predictions.FILE, run.folder / predictions.FILE)
 
 

@@ -26,9 +26,20 @@ OTHER = ("other read-out", "other mean", "other std")
 COLUMNS = ("mean", "std", *OTHER, "runs", "seeds", "encoder epoch", "last epoch", "read-out", "precision")
 
 RUN_COLUMNS = (
-    "result", "data", "stage", "method", "differs in", "seed", "last", "other read-out", "best", "samples", "encoder",
-    "checkpoint", "versions",
-)  # fmt: skip
+    "result",
+    "data",
+    "stage",
+    "method",
+    "differs in",
+    "seed",
+    "last",
+    "other read-out",
+    "best",
+    "samples",
+    "encoder",
+    "checkpoint",
+    "versions",
+)
 INTRODUCTION = """Top-1 accuracy in %. Ours: mean ± standard deviation over seeds, after the last epoch. Encoder epochs count from
 0, as in the names of checkpoints. Other read-out: of the same features; the number before it alone is to be compared with the
 paper."""
@@ -91,8 +102,15 @@ def without_doubles(results):
     """Results that differ in seed, subset or encoder from others of their settings, and [(result, the one that it doubles)]."""
     first, doubles = {}, []
     for result in results:
-        key = (result["stage"], result["dataset"], described(result), _mixed(result), result["seed"],
-               str(result.content.get("subset_seed")), result.encoder.get("sha256"))  # fmt: skip
+        key = (
+            result["stage"],
+            result["dataset"],
+            described(result),
+            _mixed(result),
+            result["seed"],
+            str(result.content.get("subset_seed")),
+            result.encoder.get("sha256"),
+        )
         if key in first:
             doubles.append((result, first[key]))
         else:
@@ -168,8 +186,10 @@ def markdown(tables, others, doubles, results, complaints, home):
     """Everything as one Markdown text, with links relative to the folder `home`."""
     blocks = [INTRODUCTION]
     for title, lines in tables.items():
-        rows = [(line["data"], line["row"], number(line["paper"]), number(line["release"]), cell(line), other_cell(line))
-                for line in lines]  # fmt: skip
+        rows = [
+            (line["data"], line["row"], number(line["paper"]), number(line["release"]), cell(line), other_cell(line))
+            for line in lines
+        ]
         blocks += [f"## {title}", grid(("", "", "paper", "release", "ours", "ours, other read-out"), rows)]
     if others:
         rows = [(line["data"], line["row"], cell(line), other_cell(line)) for line in others]
@@ -204,12 +224,20 @@ def run_line(result):
     what = result["stage"] + (" (evaluation)" if result.content.get("eval") else "")
     score = f"{result.accuracy:.2f}" if result.accuracy is not None else f"loss {last.get('train_loss', float('nan')):.4f}"
     values = (
-        shown(result.path.parent), name_of(result["dataset"]), what, method, described_as, result["seed"], score,
+        shown(result.path.parent),
+        name_of(result["dataset"]),
+        what,
+        method,
+        described_as,
+        result["seed"],
+        score,
         other_cell(dict(zip(OTHER, other([result]), strict=True))),
         f"{best['test_acc1']:.2f} (epoch {best['epoch']})" if best else "",
-        last.get("test_samples", ""), encoder.get("sha256") or "", (result.content.get("checkpoint") or {}).get("sha256", ""),
+        last.get("test_samples", ""),
+        encoder.get("sha256") or "",
+        (result.content.get("checkpoint") or {}).get("sha256", ""),
         " ".join(f"{k} {versions[k]}" for k in ("torch", "timm") if k in versions),
-    )  # fmt: skip
+    )
     return dict(zip(RUN_COLUMNS, values, strict=True))
 
 

@@ -25,10 +25,15 @@ from matplotlib.figure import Figure
 from sklearn.manifold import TSNE
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-from util import checkpoint, config, distributed, methods, run, trained  # noqa: E402
+from feeder.loader import (
+    build_feeder,
+    test_loader,  # noqa: E402
+)
+from model import build
+from predict import trained  # noqa: E402
+from util import checkpoint, config, distributed, errors, results
 from util.engine import outputs  # noqa: E402
 from util.files import write_text, written_aside  # noqa: E402
-from util.loader import test_loader  # noqa: E402
 from util.logging import say  # noqa: E402
 from util.predictions import class_names  # noqa: E402
 
@@ -57,20 +62,20 @@ def main(argv=None):
     args = config.parse("retrieval", rest)
     device = distributed.setup(args.device)
     torch.manual_seed(args.seed)  # of a random encoder
-    data = run.feeder(args, "test", augment=False)
+    data = build_feeder(args, "test", augment=False)
     chosen = choose(data, own.classes, own.class_ids, args.seed)
     data.indices = data.indices[np.isin(data.label[data.indices], chosen)]
     if not 1 <= own.perplexity < len(data):
         raise ValueError(f"perplexity {own.perplexity:g}: from 1 to below {len(data)}, the number of sequences of these classes")
-    model = methods.classifier(args, data, data.num_classes)
-    encoder = run.load_encoder(args, model)
+    model = build.classifier(args, data, data.num_classes)
+    encoder = checkpoint.start_from(model, args.finetune)
     model.to(device).eval()
     features, labels = outputs(model.pooled, test_loader(data, args, device), device, args.enable_amp)
     names_of = class_names(data)
     points = embed(features, own.perplexity, args.seed)
-    title = f"t-SNE of {args.dataset}: {len(data)} {run.about(args)['evaluated_on']} sequences of {len(chosen)} classes"
+    title = f"t-SNE of {args.dataset}: {len(data)} {results.about(args)['evaluated_on']} sequences of {len(chosen)} classes"
     stream = "" if args.input_stream == "joint" else f", {args.input_stream} stream"
-    how = f"{described(args, encoder)}{run.read_out(args)}{stream}, perplexity {own.perplexity:g}, seed {args.seed}"
+    how = f"{described(args, encoder)}{results.read_out(args)}{stream}, perplexity {own.perplexity:g}, seed {args.seed}"
     figure = draw(points, labels.numpy(), {c: names_of[c] for c in chosen}, title, how)
     with written_aside(out) as file:
         figure.savefig(file, format="png", dpi=100)
@@ -85,8 +90,10 @@ def choose(data, count, ids, seed):
     if ids is not None:
         absent = sorted(set(ids) - set(there))
         if absent:
-            raise ValueError(f"class_ids {absent[0]}: {data.data_path} has no {data.key} sequences of it; its classes are 0 to "
-                             f"{data.num_classes - 1}")  # fmt: skip
+            raise ValueError(
+                f"class_ids {absent[0]}: {data.data_path} has no {data.key} sequences of it; its classes are 0 to "
+                f"{data.num_classes - 1}"
+            )
         return sorted(set(ids))
     if not 1 <= count <= len(there):
         raise ValueError(f"classes {count}: {data.data_path} has {data.key} sequences of {len(there)}; ask for 1 to {len(there)}")
@@ -142,4 +149,4 @@ def table(names, labels, points, names_of):
 
 
 if __name__ == "__main__":
-    run.main(main)
+    errors.main(main)

@@ -19,16 +19,22 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from data.prepare import inputs, known  # noqa: E402
+from data.prepare import known  # noqa: E402
 from data.prepare.facts import class_name  # noqa: E402
 from data.prepare.npz import Split, write_dataset  # noqa: E402
-from util import checkpoint, config, methods, run, trained  # noqa: E402
+from feeder.loader import number_as_trained
+from model import build
+from predict import (
+    inputs,
+    trained,  # noqa: E402
+)
+from report import explain, pictures, plots  # noqa: E402
+from report.page import DPI  # noqa: E402
+from report.samples import feeders, rows, sample  # noqa: E402
+from util import checkpoint, config, errors
 from util.files import bare_name, written_aside  # noqa: E402
 from util.logging import say  # noqa: E402
 from util.options import GROUPS, OPTIONS  # noqa: E402
-from visual import explain, pictures, plots  # noqa: E402
-from visual.page import DPI  # noqa: E402
-from visual.samples import feeders, rows, sample  # noqa: E402
 
 SEEN = ("num_frames", "input_stream", "test_p_interval")  # options that decide what a model sees of a sequence
 FPS = 10  # of films: slower than life
@@ -72,8 +78,18 @@ def prepared(recording, path, folder):
             names.append(Path(name).name.removesuffix(file.suffix))
     class_names = data.class_names or (known.class_names(recipe, classes) if classes else None)
     npz = Path(folder) / "recording.npz"
-    write_dataset(npz, {"test": Split(names, None, rows, names)}, max(map(len, rows)), 0, data.num_joints, data.num_bodies, "",
-                  joint_names=data.joint_names, parents=data.above, class_names=class_names or None)  # fmt: skip
+    write_dataset(
+        npz,
+        {"test": Split(names, None, rows, names)},
+        max(map(len, rows)),
+        0,
+        data.num_joints,
+        data.num_bodies,
+        "",
+        joint_names=data.joint_names,
+        parents=data.above,
+        class_names=class_names or None,
+    )
     return npz
 
 
@@ -85,9 +101,9 @@ def load(args, content, path, data):
     if args.stage == "pretrain":
         if args.method == "umurl":
             return None
-        model = methods.pretrainer(args, data, "cpu")[0]
+        model = build.pretrainer(args, data, "cpu")[0]
     else:
-        model = methods.classifier(args, data, checkpoint.num_classes(content))
+        model = build.classifier(args, data, checkpoint.num_classes(content))
     checkpoint.load_model(model, path, content)
     return model.eval()
 
@@ -143,11 +159,16 @@ def main(argv=None):
     parser.add_argument("--checkpoint", required=True, type=Path)
     parser.add_argument("--split", choices=("train", "test"), default="test")
     which = parser.add_mutually_exclusive_group()
-    which.add_argument("--samples", nargs="+", type=int, metavar="ROW", help="rows of the split (default: three, of different "
-                       "classes)")  # fmt: skip
+    which.add_argument(
+        "--samples", nargs="+", type=int, metavar="ROW", help="rows of the split (default: three, of different classes)"
+    )
     which.add_argument("--names", nargs="+", help="names of sequences")
-    parser.add_argument("--recording", metavar="FILE", help="instead of a prepared data set: a recording of any kind that "
-                        "main_predict.py takes, such as .bvh or .skeleton, prepared as the training data were")
+    parser.add_argument(
+        "--recording",
+        metavar="FILE",
+        help="instead of a prepared data set: a recording of any kind that "
+        "main_predict.py takes, such as .bvh or .skeleton, prepared as the training data were",
+    )
     parser.add_argument("--out", type=Path, help="folder for the pictures (default: beside the checkpoint, NAME-pictures)")
     parser.add_argument("--seed", type=int, default=0, help="of the mask (default: 0)")
     o, more = parser.parse_known_args(argv)
@@ -164,11 +185,12 @@ def show(o, more):
     args, content = options(o.checkpoint, [*more, "--seed", str(o.seed)])
     data, shown = feeders(args, o.split, False if o.recording else None)
     if args.stage != "pretrain":
-        run.number_as_trained(data, content, o.checkpoint)
+        number_as_trained(data, content, o.checkpoint)
     model = load(args, content, o.checkpoint, data)
     epoch = f", epoch {content['epoch'] + 1}" if "epoch" in content else ""
     method = {"mamp": "MAMP", "umurl": "UmURL", "skeletonmae": "SkeletonMAE*"}[
-        checkpoint.method(checkpoint.settings(content, o.checkpoint)) or args.method]  # fmt: skip
+        checkpoint.method(checkpoint.settings(content, o.checkpoint)) or args.method
+    ]
     if getattr(args, "decoder", "self") != "self":
         method += f", {args.decoder} decoder"
     stage = {"pretrain": "pre-training", "linprobe": "linear probe", "finetune": "fine-tuned"}[args.stage]
@@ -194,4 +216,4 @@ def show(o, more):
 
 
 if __name__ == "__main__":
-    run.main(main)
+    errors.main(main)

@@ -160,10 +160,21 @@ def options():
 
     def line(stage, data, output, *more, **named):
         words = {
-            "data_path": data, "output_dir": output, "device": "cpu", "num_workers": 0, "num_frames": 8, "min_frames": 4,
-            "dim_feat": 8, "depth": 2, "num_heads": 2, "mlp_ratio": 2, "batch_size": 4, "effective_batch_size": 4,
-            **of_stage[stage], **named,
-        }  # fmt: skip
+            "data_path": data,
+            "output_dir": output,
+            "device": "cpu",
+            "num_workers": 0,
+            "num_frames": 8,
+            "min_frames": 4,
+            "dim_feat": 8,
+            "depth": 2,
+            "num_heads": 2,
+            "mlp_ratio": 2,
+            "batch_size": 4,
+            "effective_batch_size": 4,
+            **of_stage[stage],
+            **named,
+        }
         words = [word for key, value in words.items() if value is not None for word in (f"--{key}", value)]
         return [str(word) for word in (*words, *more)]
 

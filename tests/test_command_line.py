@@ -28,12 +28,15 @@ def test_no_main_imports_torch_before_it_has_read_its_options():
         assert (done.returncode, done.stderr) == (2, "error: option 'dim_faet' is not known; did you mean 'dim_feat'?\n")
 
 
-@pytest.mark.parametrize("stage, word, message", [
-    ("linprobe", "--mask_ratio", "--mask_ratio: is one of main_pretrain.py, not of main_linprobe.py"),
-    ("pretrain", "--no-augment", "--no-augment: is one of main_linprobe.py, not of main_pretrain.py"),
-    ("retrieval", "--lr=3", "--lr: is one of main_pretrain.py and main_linprobe.py and main_finetune.py, not of main_ret"),
-    ("pretrain", "--extra", "option 'extra' is not known$"),  # no option is like it
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "stage, word, message",
+    [
+        ("linprobe", "--mask_ratio", "--mask_ratio: is one of main_pretrain.py, not of main_linprobe.py"),
+        ("pretrain", "--no-augment", "--no-augment: is one of main_linprobe.py, not of main_pretrain.py"),
+        ("retrieval", "--lr=3", "--lr: is one of main_pretrain.py and main_linprobe.py and main_finetune.py, not of main_ret"),
+        ("pretrain", "--extra", "option 'extra' is not known$"),  # no option is like it
+    ],
+)
 def test_the_main_that_has_an_option_is_named(stage, word, message):
     with pytest.raises(ValueError, match=message):
         config.parse(stage, [word])
@@ -66,10 +69,16 @@ def test_what_is_assumed_of_an_npz_is_said(tmp_path):
             Feeder(tmp_path / f"{name}.npz", "train", labelled=False)
 
 
-@pytest.mark.parametrize("words", [
-    ["scripts/tables.py"], ["scripts/tables.py", "nowhere"], ["scripts/ensemble.py", "nowhere.npz"], ["-m", "util.checkpoint"],
-    ["data/demo/make_demo.py", "--performers", "1"],
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["scripts/tables.py"],
+        ["scripts/tables.py", "nowhere"],
+        ["scripts/ensemble.py", "nowhere.npz"],
+        ["-m", "util.checkpoint"],
+        ["data/demo/make_demo.py", "--performers", "1"],
+    ],
+)
 def test_mistakes_exit_with_2(words):
     done = process(*words)
     assert done.returncode == 2 and "error: " in done.stderr.splitlines()[-1] and "Traceback" not in done.stderr

@@ -67,7 +67,12 @@ def test_the_weights_tell_the_decoder(decoder, invented, options, tmp_path, caps
     sizes = checkpoint.sizes(content, "file")
     own = {"query_frames": 4} if decoder == "query" else {}
     assert {k: sizes.get(k) for k in ("decoder", "decoder_dim_feat", "decoder_depth", "query_frames", "num_frames")} == {
-        "decoder": decoder, "decoder_dim_feat": 8, "decoder_depth": 2, "query_frames": None, "num_frames": 8} | own
+        "decoder": decoder,
+        "decoder_dim_feat": 8,
+        "decoder_depth": 2,
+        "query_frames": None,
+        "num_frames": 8,
+    } | own
     checkpoint.main([tmp_path / "checkpoint-last.pth"])
     assert re.search(rf"^decoder +{decoder}$", capsys.readouterr().out, re.MULTILINE)
     line = options("pretrain", invented, tmp_path, "--epochs", 2, "--resume", "auto", decoder_depth=2)
@@ -105,20 +110,32 @@ def test_compiled_training_takes_the_same_steps(decoder, invented, options, tmp_
     assert losses[0] == pytest.approx(losses[1], rel=1e-5) and losses[0][1] < losses[0][0]
 
 
-@pytest.mark.parametrize(("words", "message"), [
-    ({"decoder": "query", "query_frames": 3}, "query_frames 3: has to divide num_frames, 8"),
-    ({"decoder": "query", "query_frames": 0}, "query_frames 0: at least 1"),
-    ({"decoder": "cross", "predict_ratio": 0}, "predict_ratio 0.0: a share of the hidden tokens, above 0 and at most 1"),
-    ({"decoder": "cross", "predict_ratio": 1.5}, "predict_ratio 1.5: a share"),
-    ({"predict_ratio": 0.5}, "option predict_ratio: belongs to --decoder cross, this is self"),
-    ({"decoder": "cross", "query_frames": 4}, "option query_frames: belongs to --decoder query, this is cross"),
-    ({"loss_weight_k": 0.1}, "option loss_weight_k: belongs to --loss_weight motion, this is none"),
-    ({"loss_weight": "motion", "loss_weight_windows": 3}, "loss_weight_windows 3: has to divide num_frames, 8"),
-    ({"loss_weight": "motion", "loss_weight_windows": 0}, "loss_weight_windows 0: frames, at least 1"),
-    ({"loss_weight": "motion", "loss_weight_k": -1}, "loss_weight_k -1.0: not below 0"),
-    ({"method": "umurl", "decoder": "query", "mlp_ratio": None, "decoder_dim_feat": None, "decoder_depth": None,
-      "mask_ratio": None}, "option decoder: is not one of the method umurl"),
-])
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ({"decoder": "query", "query_frames": 3}, "query_frames 3: has to divide num_frames, 8"),
+        ({"decoder": "query", "query_frames": 0}, "query_frames 0: at least 1"),
+        ({"decoder": "cross", "predict_ratio": 0}, "predict_ratio 0.0: a share of the hidden tokens, above 0 and at most 1"),
+        ({"decoder": "cross", "predict_ratio": 1.5}, "predict_ratio 1.5: a share"),
+        ({"predict_ratio": 0.5}, "option predict_ratio: belongs to --decoder cross, this is self"),
+        ({"decoder": "cross", "query_frames": 4}, "option query_frames: belongs to --decoder query, this is cross"),
+        ({"loss_weight_k": 0.1}, "option loss_weight_k: belongs to --loss_weight motion, this is none"),
+        ({"loss_weight": "motion", "loss_weight_windows": 3}, "loss_weight_windows 3: has to divide num_frames, 8"),
+        ({"loss_weight": "motion", "loss_weight_windows": 0}, "loss_weight_windows 0: frames, at least 1"),
+        ({"loss_weight": "motion", "loss_weight_k": -1}, "loss_weight_k -1.0: not below 0"),
+        (
+            {
+                "method": "umurl",
+                "decoder": "query",
+                "mlp_ratio": None,
+                "decoder_dim_feat": None,
+                "decoder_depth": None,
+                "mask_ratio": None,
+            },
+            "option decoder: is not one of the method umurl",
+        ),
+    ],
+)
 def test_what_cannot_be_is_one_line(words, message, invented, options, tmp_path):
     with pytest.raises(ValueError, match=message) as error:
         main_pretrain.main(options("pretrain", invented, tmp_path, "--epochs", 1, **words))

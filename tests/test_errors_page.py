@@ -13,7 +13,11 @@ QUOTED = [re.match(r"\| `([^`]+)`", line)[1] for line in LINES if line.startswit
 @pytest.fixture(scope="module")
 def code():
     """All our Python, adjacent string literals joined."""
-    files = [file for folder in ("feeder", "model", "util", "visual", "data/prepare") for file in (ROOT / folder).rglob("*.py")]
+    files = [
+        file
+        for folder in ("feeder", "model", "util", "report", "predict", "data/prepare")
+        for file in (ROOT / folder).rglob("*.py")
+    ]
     return re.sub(r'"\s*\n\s*f?"', "", "\n".join(file.read_text() for file in files))
 
 

@@ -20,7 +20,7 @@ import pytest
 import torch
 
 import main_linprobe
-from util import checkpoint, run, stopping
+from util import checkpoint, errors, stopping
 from util.training import Saver
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -37,7 +37,7 @@ def work(stage, line, environment):
     with open(os.devnull, "w") as nowhere:
         os.dup2(nowhere.fileno(), 1)
         os.dup2(nowhere.fileno(), 2)
-    run.main(lambda: importlib.import_module(f"main_{stage}").main(line))
+    errors.main(lambda: importlib.import_module(f"main_{stage}").main(line))
 
 
 @pytest.fixture(scope="module")
@@ -111,11 +111,14 @@ def assert_same_end(one, two, epochs=EPOCHS):
     assert not list(two.glob("*.part"))
 
 
-@pytest.mark.parametrize("number, stage", [
-    pytest.param(number, stage, id=f"{number.name}-{stage}", marks=() if number.name == usual else pytest.mark.slow)
-    for stage, usual in zip(STAGES, ("SIGKILL", "SIGTERM", "SIGINT"), strict=True)
-    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGKILL)
-])
+@pytest.mark.parametrize(
+    "number, stage",
+    [
+        pytest.param(number, stage, id=f"{number.name}-{stage}", marks=() if number.name == usual else pytest.mark.slow)
+        for stage, usual in zip(STAGES, ("SIGKILL", "SIGTERM", "SIGINT"), strict=True)
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGKILL)
+    ],
+)
 def test_ended_at_random_moments_and_resumed(number, stage, whole, start, line, tmp_path):
     """Ten times each; the weights and the log are bit for bit those of an undisturbed run. Asked to stop, not a step is lost."""
     folder, seconds = whole(stage)
@@ -149,10 +152,10 @@ def test_stopped_while_features_are_computed(line, tmp_path, monkeypatch, capsys
     with monkeypatch.context() as asking:
         asking.setattr(stopping, "asked", lambda: True)
         with pytest.raises(SystemExit) as end:
-            run.main(lambda: main_linprobe.main(words))
+            errors.main(lambda: main_linprobe.main(words))
     assert end.value.code == stopping.REQUEUE and position(tmp_path) == (0, 0)
     assert "with nothing new to save" in capsys.readouterr().out
-    run.main(lambda: main_linprobe.main([*words, "--epochs", "2"]))
+    errors.main(lambda: main_linprobe.main([*words, "--epochs", "2"]))
     assert position(tmp_path)[0] == 2
 
 

@@ -26,11 +26,19 @@ def test_a_schedule_in_which_little_is_learnt_is_named(effective, count, epochs,
     assert any(f"warmup_epochs {warmup}: " in text for text in found) == (warmup >= epochs)
 
 
-@pytest.mark.parametrize("more, factor, said", [
-    ({}, 1, None), ({}, 100, "centimetres: divide x by 100"), ({}, 1000, "millimetres: divide x by 1000"),
-    ({}, 1e5, "x has to be in metres"), ({}, 1e-3, "x has to be in metres"),
-    ({"coordinates": 2}, 1000, None), ({"min_max": 1, "body_size": 1.7}, 1000, None), ({"min_max": 1}, 1000, None),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "more, factor, said",
+    [
+        ({}, 1, None),
+        ({}, 100, "centimetres: divide x by 100"),
+        ({}, 1000, "millimetres: divide x by 1000"),
+        ({}, 1e5, "x has to be in metres"),
+        ({}, 1e-3, "x has to be in metres"),
+        ({"coordinates": 2}, 1000, None),
+        ({"min_max": 1, "body_size": 1.7}, 1000, None),
+        ({"min_max": 1}, 1000, None),
+    ],
+)
 def test_another_unit_than_metres_is_a_warning(more, factor, said, arrays, npz, options, tmp_path, capsys):
     rng = np.random.default_rng(0)
     person = rng.uniform(-0.85, 0.85, (5, 3))

@@ -92,14 +92,19 @@ def old_format(path):
 CHECKPOINTS = {
     "code in the optimizer": (lambda path: write(optimizer={"state": [{0: Evil(str(path) + ".owned")}]})(path), "never executed"),
     "code in the settings": (
-        lambda path: write(args=argparse.Namespace(x=(Evil(str(path) + ".owned"),)))(path), "never executed"),
+        lambda path: write(args=argparse.Namespace(x=(Evil(str(path) + ".owned"),)))(path),
+        "never executed",
+    ),
     "code in the weights": (
-        lambda path: torch.save({"model": {"norm.weight": Evil(str(path) + ".owned")}}, path), "never executed"),
+        lambda path: torch.save({"model": {"norm.weight": Evil(str(path) + ".owned")}}, path),
+        "never executed",
+    ),
     "bomb": (bomb, "its parts claim 67.* bytes, more than the file holds"),
     "old format": (old_format, "not a readable checkpoint .*can't allocate memory"),  # by torch
     "terabytes of width": (
         with_tensor("joints_embed.proj.weight", torch.zeros(1).expand(10**12, 3, 4, 1)),
-        r"joints_embed.proj.weight says shape \(1000000000000, 3, 4, 1\), more than the file holds"),
+        r"joints_embed.proj.weight says shape \(1000000000000, 3, 4, 1\), more than the file holds",
+    ),
     "terabytes of frames": (with_tensor("temp_embed", torch.zeros(1).expand(1, 10**12, 1, 8)), "temp_embed says shape"),
     "no width": (with_tensor("joints_embed.proj.weight", torch.zeros(0, 3, 4, 1)), "not the weights of a skeleton transformer"),
     "no numbers": (with_tensor("temp_embed", torch.tensor(1.0)), "not the weights of a skeleton transformer"),
@@ -109,7 +114,7 @@ CHECKPOINTS = {
     "settings that are a list": (write(config=[1, 2]), "config is not what a checkpoint has there"),
     "epoch that is a text": (write(epoch="many"), "epoch is not what a checkpoint has there"),
     "heads without end": (write(config={"num_heads": "9" * 3000}), "num_heads"),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("kind", CHECKPOINTS)
@@ -180,8 +185,9 @@ NPZ = {
 }
 
 
-@pytest.mark.parametrize("read", [open_npz, lambda path: ensemble.main([str(path)]), recordings.from_flat],
-                         ids=["data", "scores", "recordings"])  # fmt: skip
+@pytest.mark.parametrize(
+    "read", [open_npz, lambda path: ensemble.main([str(path)]), recordings.from_flat], ids=["data", "scores", "recordings"]
+)
 @pytest.mark.parametrize("kind", NPZ)
 def test_npz(kind, read, tmp_path):
     make, message = NPZ[kind]

@@ -98,9 +98,9 @@ def test_without_weights_one_recording_is_taken_too():
     assert encoder(torch.randn(30, 20, 3)).shape == (1, 16)
 
 
-@pytest.mark.parametrize("shape", [
-    (2, 3, 23, 25, 2), (2, 2, 24, 25, 3), (40, 20, 3), (40, 75), (3, 40, 25, 3, 1), (3, 40, 25, 3),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "shape", [(2, 3, 23, 25, 2), (2, 2, 24, 25, 3), (40, 20, 3), (40, 75), (3, 40, 25, 3, 1), (3, 40, 25, 3)]
+)
 def test_other_shapes_are_told_what_is_wanted(shared, shape):
     encoder = hub("mamp", checkpoint=shared("parity/released_pretrain_tiny25.pth"))
     with pytest.raises(ValueError, match=r"x has shape .* \(N, 3, 24, 25, 2\), .* or one recording \(T, 25, 3\)"):

@@ -17,6 +17,7 @@ import main_linprobe
 import main_pretrain
 import main_retrieval
 from feeder.feeder_ntu import Feeder
+from feeder.loader import build_feeder
 from model.transformer import Transformer
 from util import checkpoint, run
 from util.options import METHODS
@@ -210,10 +211,26 @@ def test_later_stages_need_only_checkpoint_and_npz(chain, invented, tmp_path, st
 
 def test_results_say_where_the_encoder_comes_from(chain, invented):
     expected = dict(
-        path=str(chain / "pretrain/checkpoint-2.pth"), format="ours", stage="pretrain", epoch=3, dataset="invented",
-        method="mamp", target="motion", input_stream="joint", motion_aware_tau=0.8, mask_ratio=0.6, motion_stride=1, num_frames=8,
-        t_patch_size=4, decoder_depth=1, decoder_dim_feat=8, epochs=3, lr=1e-3, effective_batch_size=8, seed=0,
-    )  # fmt: skip
+        path=str(chain / "pretrain/checkpoint-2.pth"),
+        format="ours",
+        stage="pretrain",
+        epoch=3,
+        dataset="invented",
+        method="mamp",
+        target="motion",
+        input_stream="joint",
+        motion_aware_tau=0.8,
+        mask_ratio=0.6,
+        motion_stride=1,
+        num_frames=8,
+        t_patch_size=4,
+        decoder_depth=1,
+        decoder_dim_feat=8,
+        epochs=3,
+        lr=1e-3,
+        effective_batch_size=8,
+        seed=0,
+    )
     expected["sha256"] = hashlib.sha256((chain / "pretrain/checkpoint-2.pth").read_bytes()).hexdigest()
     for stage in ("linprobe", "fixed", "finetune", "retrieval"):
         result = read(chain / stage)
@@ -252,8 +269,13 @@ def test_fine_tuning_at_another_length_resizes_the_embedding(chain, invented, tm
 
 @pytest.mark.parametrize("stage, folder", [("linprobe", "linprobe"), ("finetune", "finetune")])
 def test_scores_of_an_evaluation(chain, invented, tmp_path, stage, folder):
-    MAINS[stage].main([*map(str, ["--data_path", invented, *PLAIN[:4], "--eval", chain / folder / "checkpoint-last.pth"]),
-                       "--output_dir", str(tmp_path)])  # fmt: skip
+    MAINS[stage].main(
+        [
+            *map(str, ["--data_path", invented, *PLAIN[:4], "--eval", chain / folder / "checkpoint-last.pth"]),
+            "--output_dir",
+            str(tmp_path),
+        ]
+    )
     with np.load(tmp_path / "scores.npz") as file:
         scores = dict(file)
     assert scores["scores"].shape == (13, 3) and scores["scores"].dtype == np.float32 and scores["input_stream"] == "joint"
@@ -353,7 +375,7 @@ def test_who_makes_the_motion_stream(invented, options, tmp_path, monkeypatch):
     for method, by_feeder in (("mamp", False), ("another", True)):
         line = options("pretrain", invented, tmp_path / method, "--input_stream", "motion", "--method", method)
         args, _ = run.start("pretrain", line)
-        assert run.feeder(args, "train", augment=True).vel == by_feeder
+        assert build_feeder(args, "train", augment=True).vel == by_feeder
 
 
 @pytest.mark.parametrize("main, stage", [(main_pretrain, "pretrain"), (main_finetune, "finetune")])

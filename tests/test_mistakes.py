@@ -13,7 +13,7 @@ import main_pretrain
 import main_retrieval
 from model.mamp import MAMP
 from model.transformer import Transformer
-from util import checkpoint, run
+from util import checkpoint, errors
 
 ROOT = Path(__file__).resolve().parents[1]
 SIZE = dict(dim_feat=8, depth=2, num_heads=2, mlp_ratio=2, num_frames=8, num_joints=5)
@@ -74,7 +74,7 @@ def test_more_neighbours_than_samples(invented, options, tmp_path):
 def call(main, argv, capfd):
     """Exit code and stderr of a main as the command line sees them."""
     with pytest.raises(SystemExit) as stop:
-        run.main(lambda: main.main(argv))
+        errors.main(lambda: main.main(argv))
     return stop.value.code, capfd.readouterr().err
 
 
@@ -133,4 +133,4 @@ def test_the_command_itself(tmp_path):
 def test_traceback_on_request(invented, options, tmp_path, monkeypatch):
     monkeypatch.setenv("MAMP_TRACEBACK", "1")
     with pytest.raises(ValueError, match="width 9"):
-        run.main(lambda: main_linprobe.main(options("linprobe", invented, tmp_path, dim_feat=9)))
+        errors.main(lambda: main_linprobe.main(options("linprobe", invented, tmp_path, dim_feat=9)))

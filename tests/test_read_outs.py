@@ -75,8 +75,17 @@ def heads(folder, name="checkpoint-last.pth"):
 def alone(data, pretrained, readout, augment, clip):
     """The weights of a probe that knows one read-out, by plain torch; and its test accuracy."""
     torch.manual_seed(0)
-    model = Transformer(dim_feat=8, depth=2, num_heads=2, mlp_ratio=2, num_frames=8, num_joints=5, num_classes=3,
-                        protocol="linprobe", readout=readout)  # fmt: skip
+    model = Transformer(
+        dim_feat=8,
+        depth=2,
+        num_heads=2,
+        mlp_ratio=2,
+        num_frames=8,
+        num_joints=5,
+        num_classes=3,
+        protocol="linprobe",
+        readout=readout,
+    )
     checkpoint.load_encoder(model, pretrained)
     model.head.add_norm()
     head = model.eval().head.fc
@@ -139,8 +148,17 @@ def test_which_is_the_headline_changes_no_bit(words, probe):
 def test_the_model_in_the_file_is_that_of_a_single_read_out(probe):
     for readout in OTHER:
         content = checkpoint.load(probe(readout, "--augment") / "checkpoint-last.pth")
-        model = Transformer(dim_feat=8, depth=2, num_heads=2, mlp_ratio=2, num_frames=8, num_joints=5, num_classes=3,
-                            protocol="linprobe", readout=readout)  # fmt: skip
+        model = Transformer(
+            dim_feat=8,
+            depth=2,
+            num_heads=2,
+            mlp_ratio=2,
+            num_frames=8,
+            num_joints=5,
+            num_classes=3,
+            protocol="linprobe",
+            readout=readout,
+        )
         model.head.add_norm()
         model.load_state_dict(content["model"])  # strict
         assert list(content["heads"]) == [OTHER[readout]]

@@ -101,8 +101,9 @@ def test_resuming_continues_bit_for_bit(stage, moment, workers, whole, invented,
 
 def test_a_killed_process_is_resumed(whole, invented, options, tmp_path):
     command = [sys.executable, "main_pretrain.py", *options("pretrain", invented, tmp_path, "--epochs", 400)]
-    process = subprocess.Popen(command, cwd=ROOT, env=os.environ | {"OMP_NUM_THREADS": "1"}, stdout=subprocess.DEVNULL,
-                               stderr=subprocess.DEVNULL)  # fmt: skip
+    process = subprocess.Popen(
+        command, cwd=ROOT, env=os.environ | {"OMP_NUM_THREADS": "1"}, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
     log, deadline = tmp_path / "log.jsonl", time.monotonic() + 120
     while time.monotonic() < deadline and process.poll() is None and not (log.exists() and log.read_text().count("\n") >= 2):
         time.sleep(0.02)
@@ -209,8 +210,21 @@ def test_resuming_with_more_epochs_says_so(whole, invented, options, tmp_path, c
 
 def test_weights_ruined_by_the_last_update_are_not_saved(invented, options, tmp_path):
     """One step an epoch: the loss before it is finite, the weights after it are not."""
-    line = options("pretrain", invented, tmp_path, "--epochs", 1, "--batch_size", 24, "--effective_batch_size", 24,
-                   "--warmup_epochs", 0, "--lr", 1e39)  # fmt: skip
+    line = options(
+        "pretrain",
+        invented,
+        tmp_path,
+        "--epochs",
+        1,
+        "--batch_size",
+        24,
+        "--effective_batch_size",
+        24,
+        "--warmup_epochs",
+        0,
+        "--lr",
+        1e39,
+    )
     with pytest.raises(ValueError, match="weights are not finite after epoch 1, step 1, samples"):
         main_pretrain.main(line)
     assert all(value.isfinite().all() for value in weights(tmp_path / "checkpoint-last.pth").values())

@@ -20,9 +20,11 @@ ROOT = Path(__file__).resolve().parents[1]
 EPOCHS = 30
 TORCHRUN = [sys.executable, "-m", "torch.distributed.run"]
 HERE = {
-    "OMP_NUM_THREADS": "1", "GLOO_SOCKET_IFNAME": "lo", "PYTHON": sys.executable,
+    "OMP_NUM_THREADS": "1",
+    "GLOO_SOCKET_IFNAME": "lo",
+    "PYTHON": sys.executable,
     "TORCH_DISABLE_SHARE_RDZV_TCP_STORE": "1",  # see scripts/slurm.sh
-}  # fmt: skip
+}
 
 
 @pytest.fixture
@@ -32,9 +34,14 @@ def launch():
 
     def start(command, **environment):
         process = subprocess.Popen(
-            list(map(str, command)), cwd=ROOT, env=os.environ | HERE | environment, start_new_session=True,
-            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
-        )  # fmt: skip
+            list(map(str, command)),
+            cwd=ROOT,
+            env=os.environ | HERE | environment,
+            start_new_session=True,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
         processes.append(process)
         return process
 
@@ -78,8 +85,22 @@ def free_port():
 
 def nodes(number, processes, *more):
     """Words of torchrun for `number` nodes with `processes` each."""
-    return [*TORCHRUN, "--nnodes", number, "--nproc_per_node", processes, "--rdzv_backend", "c10d", "--rdzv_id", "test",
-            "--rdzv_endpoint", f"127.0.0.1:{free_port()}", "--local_addr", "127.0.0.1", *more]  # fmt: skip
+    return [
+        *TORCHRUN,
+        "--nnodes",
+        number,
+        "--nproc_per_node",
+        processes,
+        "--rdzv_backend",
+        "c10d",
+        "--rdzv_id",
+        "test",
+        "--rdzv_endpoint",
+        f"127.0.0.1:{free_port()}",
+        "--local_addr",
+        "127.0.0.1",
+        *more,
+    ]
 
 
 def wait(*processes):
@@ -122,11 +143,14 @@ def one_node(main, tmp_path_factory):
     group = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free_port()), "WORLD_SIZE": "2"}
     both = [
         subprocess.Popen(
-            [sys.executable, *main(folder)], cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+            [sys.executable, *main(folder)],
+            cwd=ROOT,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
             env=os.environ | HERE | group | {"RANK": str(rank), "LOCAL_RANK": str(rank)},
         )
         for rank in range(2)
-    ]  # fmt: skip
+    ]
     assert [process.wait(200) for process in both] == [0, 0]
     return folder
 
@@ -204,9 +228,14 @@ def slurm(tmp_path):
         path.write_text(text)
         path.chmod(0o755)
     return {
-        "PATH": f"{path.parent}:{os.environ['PATH']}", "SLURM_JOB_ID": "77", "SLURM_NNODES": "2", "GPUS": "1",
-        "SLURM_JOB_NODELIST": "node[1-2]", "SLURM_SUBMIT_DIR": str(ROOT), "PORT": str(free_port()),
-    }  # fmt: skip
+        "PATH": f"{path.parent}:{os.environ['PATH']}",
+        "SLURM_JOB_ID": "77",
+        "SLURM_NNODES": "2",
+        "GPUS": "1",
+        "SLURM_JOB_NODELIST": "node[1-2]",
+        "SLURM_SUBMIT_DIR": str(ROOT),
+        "PORT": str(free_port()),
+    }
 
 
 @pytest.mark.slow

@@ -95,6 +95,7 @@ def test_gradients_that_overflow_in_float16_cost_an_update_and_not_the_run(inven
 @pytest.mark.parametrize("stage", ["pretrain", "finetune"])
 def test_skipping_empty_bodies(stage, npz, arrays, options, tmp_path):
     """Where nothing is empty or copied nothing changes; where something is, the run goes on and says so in its config."""
+
     def two_bodies(second):
         changed = {f"x_{s}": np.concatenate([arrays[f"x_{s}"], second * arrays[f"x_{s}"]], -1) for s in ("train", "test")}
         return npz(arrays | changed | {"num_bodies": 2}, f"{second}.npz")

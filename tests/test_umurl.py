@@ -28,9 +28,19 @@ def words(data, options):
     """words(stage, folder, *more): command line of a tiny UmURL."""
 
     def line(stage, folder, *more, **named):
-        own = {"pretrain": {"decoder_dim_feat": None, "decoder_depth": None, "mask_ratio": None, "projector_dim": 16,
-                            "warmup_epochs": 0, "lr": 1e-3, "batch_size": 24, "effective_batch_size": 8},
-               "finetune": {"head_dim": None, "drop_path_rate": None}}.get(stage, {})  # fmt: skip
+        own = {
+            "pretrain": {
+                "decoder_dim_feat": None,
+                "decoder_depth": None,
+                "mask_ratio": None,
+                "projector_dim": 16,
+                "warmup_epochs": 0,
+                "lr": 1e-3,
+                "batch_size": 24,
+                "effective_batch_size": 8,
+            },
+            "finetune": {"head_dim": None, "drop_path_rate": None},
+        }.get(stage, {})
         method = () if "--finetune" in more or "--eval" in more else ("--method", "umurl")
         return options(stage, data, folder, *method, *more, **NOT_MAMPS | own | named)
 

@@ -127,6 +127,11 @@ def load_encoder(model, path):
     return content
 
 
+def start_from(model, path):
+    """Start a classifier from the encoder in `path`; returns where that comes from (`describe`), None for no path."""
+    return describe(load_encoder(model, path), path) if path else None
+
+
 def load_model(model, path, content=None):
     """Load every weight of `model` from a checkpoint (evaluation, resuming). Errors as in `load_encoder`."""
     content = content or load(path)
@@ -246,9 +251,8 @@ def _fit(model, state, path):
     if other:
         raise ValueError(f"{path}: {other}")
     wrong = [
-        f"{k} {tuple(v.shape)} instead of {tuple(own[k].shape)}" for k, v in state.items()
-        if k in own and v.shape != own[k].shape
-    ]  # fmt: skip
+        f"{k} {tuple(v.shape)} instead of {tuple(own[k].shape)}" for k, v in state.items() if k in own and v.shape != own[k].shape
+    ]
     if wrong:
         raise ValueError(f"{path}: built with other sizes (dim_feat, depth, ...) than the config: {_some(wrong)}")
 
@@ -296,10 +300,10 @@ def main(paths):
 
 
 if __name__ == "__main__":
-    from util import run
+    from util import errors
 
     parser = argparse.ArgumentParser("python -m util.checkpoint", description="What a file is.")
     parser.add_argument("files", nargs="+", metavar="FILE", help="checkpoint, ours or released")
     files = parser.parse_args().files
     display.end_with_reader()
-    run.main(lambda: main(files))
+    errors.main(lambda: main(files))

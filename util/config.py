@@ -37,8 +37,12 @@ def parse(stage, argv=None):
 
     def read(method):
         own = [FOLDER / f"{name}.yaml" for name in dict.fromkeys((METHODS[method], method))]
-        files = [FOLDER / f"{stage}.yaml", *(file for file in own if file.is_file()), *([config] if config else []),
-                 *([_dataset(dataset)] if dataset else [])]  # fmt: skip
+        files = [
+            FOLDER / f"{stage}.yaml",
+            *(file for file in own if file.is_file()),
+            *([config] if config else []),
+            *([_dataset(dataset)] if dataset else []),
+        ]
         values = {}
         for path in files:
             values |= read_yaml(path, stage, method)
@@ -178,11 +182,18 @@ def build_parser(stage, values=None):
     """
     others = [name for name in METHODS if values and name != values["method"]]
     parser = argparse.ArgumentParser(
-        usage="%(prog)s [--config YAML] [--dataset NAME] [options]", allow_abbrev=False, add_help=False,
+        usage="%(prog)s [--config YAML] [--dataset NAME] [options]",
+        allow_abbrev=False,
+        add_help=False,
         epilog="".join(f"--method {name} --help lists the options of {name}. " for name in others),
-    )  # fmt: skip
-    parser.add_argument("-h", "--help", action="store_true", help="show this, and in brackets the values that the rest of the "
-                        "command line leads to: add a data set, a method, a checkpoint")  # fmt: skip
+    )
+    parser.add_argument(
+        "-h",
+        "--help",
+        action="store_true",
+        help="show this, and in brackets the values that the rest of the "
+        "command line leads to: add a data set, a method, a checkpoint",
+    )
     parser.add_argument("--print_config", action="store_true", help="print all values as YAML that --config takes, and stop")
     parser.add_argument("--config", metavar="YAML", help=f"settings on top of config/{stage}.yaml; a published YAML works, too")
     parser.add_argument("--dataset", metavar="NAME", help="the data set's settings: a file, or the name of one in config/dataset")

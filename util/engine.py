@@ -76,9 +76,14 @@ def train_one_epoch(model, loader, optimizer, loss_of, epoch, args, device, scal
     if outlook:
         outlook.start(state["step"])
     bar = display.bar(  # of forward passes, since an update may take minutes of them
-        None, f"epoch {epoch + 1}/{args.epochs}", steps * args.accum_iter, "pass", initial=state["step"] * args.accum_iter,
-        leave=False, disable=not distributed.is_main(),
-    )  # fmt: skip
+        None,
+        f"epoch {epoch + 1}/{args.epochs}",
+        steps * args.accum_iter,
+        "pass",
+        initial=state["step"] * args.accum_iter,
+        leave=False,
+        disable=not distributed.is_main(),
+    )
     for step in range(state["step"], steps):
         before = [b.clone() for b in model.buffers()], _random_state(device)
         lr, shares = adjust_learning_rate(optimizer, epoch + step / steps, args), []
@@ -206,8 +211,8 @@ def _mix(seed, epoch, rank):
 def outputs(function, loader, device, enable_amp=False):
     """function(x) for every sample of the test set, in the data set's order, the same on every rank.
 
-    function: x -> (n, ...), or several such by name, a dict. loader: this rank's share (util.loader.test_loader). Returns outputs
-    (N, ...) float32, or the dict of them, and labels (N,) on the CPU. Each sample is there exactly once whatever the number of
+    function: x -> (n, ...), or several such by name, a dict. loader: this rank's share (feeder.loader.test_loader). Returns
+    outputs (N, ...) float32, or the dict of them, and labels (N,) on the CPU: each sample once, whatever the number of
     processes.
     """
     results, labels, indices = [], [], []

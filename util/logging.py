@@ -29,10 +29,7 @@ def tell(*words):
 
 def versions():
     """Versions of everything a result depends on."""
-    return {
-        "python": platform.python_version(),
-        **{m.__name__: str(m.__version__) for m in (torch, torchvision, timm, numpy)},
-    }
+    return {"python": platform.python_version(), **{m.__name__: str(m.__version__) for m in (torch, torchvision, timm, numpy)}}
 
 
 FIGURE_SECONDS = 20  # between two pictures in TensorBoard, so that they take little of a run of short epochs

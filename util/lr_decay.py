@@ -9,10 +9,7 @@ def param_groups_wd(model, weight_decay):
     for parameter in model.parameters():
         if parameter.requires_grad:
             groups[parameter.ndim > 1].append(parameter)
-    return [
-        {"params": groups[True], "weight_decay": weight_decay},
-        {"params": groups[False], "weight_decay": 0.0},
-    ]
+    return [{"params": groups[True], "weight_decay": weight_decay}, {"params": groups[False], "weight_decay": 0.0}]
 
 
 def param_groups_lrd(model, weight_decay=0.05, no_weight_decay_list=(), layer_decay=0.75):
@@ -30,8 +27,7 @@ def param_groups_lrd(model, weight_decay=0.05, no_weight_decay_list=(), layer_de
         layer = layer_id(name, top)
         decay = 0.0 if parameter.ndim == 1 or name in no_weight_decay_list else weight_decay
         group = groups.setdefault(
-            (layer, decay),
-            {"params": [], "names": [], "lr_scale": layer_decay ** (top - layer), "weight_decay": decay},
+            (layer, decay), {"params": [], "names": [], "lr_scale": layer_decay ** (top - layer), "weight_decay": decay}
         )
         group["params"].append(parameter)
         group["names"].append(name)

@@ -40,7 +40,7 @@ class Evaluation:
 
     model: its look(x) gives logits (N, K) and these features; where the logits are those of several heads by name, a dict, the
     first are the headline, and the others' metrics bear their names: test_acc1_per_joint.
-    loader: util.loader.test_loader. data: the Feeder whose samples these are.
+    loader: feeder.loader.test_loader. data: the Feeder whose samples these are.
     """
 
     def __init__(self, model, loader, device, enable_amp=False, data=None):
@@ -108,9 +108,16 @@ def save(folder, predictions, data, stream):
     directions = np.linalg.svd(features, full_matrices=False)[2][:COMPONENTS]
     names = [data.name(row) for row in data.indices] if data.names is None else data.names[data.indices]
     with written_aside(path) as file:
-        np.savez(file, scores=predictions.scores, label=predictions.labels, name=np.array(names), input_stream=stream,
-                 class_names=np.array(class_names(data, predictions.scores.shape[1])),
-                 features=features @ directions.T, positions=predictions.positions)  # fmt: skip
+        np.savez(
+            file,
+            scores=predictions.scores,
+            label=predictions.labels,
+            name=np.array(names),
+            input_stream=stream,
+            class_names=np.array(class_names(data, predictions.scores.shape[1])),
+            features=features @ directions.T,
+            positions=predictions.positions,
+        )
     return path
 
 

@@ -39,8 +39,10 @@ ASIDE = {
     **_all("num_classes nb_classes num_joints", "the data tell it; for --eval the checkpoint does"),
     **_all("mask_ratio_inter mask_ratio_intra", "no published model reads it; --mask_ratio"),
     **_all("cutmix_minmax mixup_prob mixup_switch_prob mixup_mode", _MIXED),
-    **_all("train_feeder_args val_feeder_args test_feeder_args model_args",
-           "its keys are options of their own (--help), or stand in the file of --config"),
+    **_all(
+        "train_feeder_args val_feeder_args test_feeder_args model_args",
+        "its keys are options of their own (--help), or stand in the file of --config",
+    ),
     "feeder": "--data_path or --dataset; --data_ratio for a share of it",
     "model": "--method and --target",
     "drop_path": "--drop_path_rate (the published model has that of model_args, too)",
@@ -51,7 +53,7 @@ ASIDE = {
     "split": "--data_path holds both, training and test set",
     "protocol": "main_linprobe.py and main_finetune.py",
     "use_mmap": "data are always mapped; leave it out",
-}  # fmt: skip
+}
 OFF = {
     **_all("mixup cutmix", _MIXED),
     **_all("random_choose random_shift random_move normalization reprob", "training crops and rotates, no more; leave it out"),

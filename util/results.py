@@ -12,18 +12,35 @@ from util.options import DEFAULT_METHOD, GROUPS, OPTIONS, STAGES
 
 PAPER = yaml.safe_load((config.FOLDER / "paper.yaml").read_text())
 # what may differ between runs of one protocol: where and how they were computed, and the seeds they are averaged over
+SUBSET = ("data_ratio", "subset", "subset_seed")
 FREE = {option.name for option in GROUPS["run"]} | {
-    "stage", "dataset", "subset_seed", "batch_size", "accum_iter", "data_on_device", "finetune", "eval", "eval_freq", "dist_eval",
+    "stage",
+    "dataset",
+    "subset_seed",
+    "batch_size",
+    "accum_iter",
+    "data_on_device",
+    "finetune",
+    "eval",
+    "eval_freq",
+    "dist_eval",
     "save_features",
-}  # fmt: skip
+}
 # what a run takes over from its encoder, so that it is said once; everything else of a pre-training is its own
 SHARED = {"input_stream", "num_frames", "t_patch_size", "dim_feat", "depth", "num_heads"}
 
 # what scripts/coordinates.py leaves, results of a stage without an encoder; and the options that say something there
 COORDINATES = "coordinates"
 COORDINATES_KEYS = (
-    "dataset", "data_path", "num_frames", "test_p_interval", "input_stream", "val_groups", "data_ratio", "subset_seed",
-)  # fmt: skip
+    "dataset",
+    "data_path",
+    "num_frames",
+    "test_p_interval",
+    "input_stream",
+    "val_groups",
+    "data_ratio",
+    "subset_seed",
+)
 
 # of the keys of result.json that are looked at
 REQUIRED = {"dataset": (str,), "seed": (int,), "last": (dict,), "config": (str,)}
@@ -84,10 +101,14 @@ def cells():
             for row in table["rows"]:
                 runs = table.get("runs", {}) | column.get("runs", {}) | row["runs"] if "runs" in row else None
                 yield {
-                    "table": table["title"], "row": str(row["name"]), "column": column.get("name") or name_of(column["data"]),
-                    "stage": column.get("stage", table.get("stage")), "dataset": column["data"], "runs": runs,
+                    "table": table["title"],
+                    "row": str(row["name"]),
+                    "column": column.get("name") or name_of(column["data"]),
+                    "stage": column.get("stage", table.get("stage")),
+                    "dataset": column["data"],
+                    "runs": runs,
                     **{who: (row.get(who) or {number: None})[number] for who in ("paper", "release")},
-                }  # fmt: skip
+                }
 
 
 def belongs(result, cell):
@@ -215,3 +236,31 @@ def shown(path):
     """A path relative to the working directory if it lies below it."""
     path = Path(path).resolve()
     return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
+
+
+def about(args):
+    """What every result says of how it was made: the part that comes from the options."""
+    keys = (
+        "stage",
+        "method",
+        "dataset",
+        "data_path",
+        "seed",
+        "epochs",
+        "input_stream",
+        "readout",
+        "features",
+        "k",
+        *SUBSET,
+        "effective_batch_size",
+    )
+    evaluated_on = {} if args.stage == "pretrain" else {"evaluated_on": "validation" if args.val_groups else "test"}
+    return {key: getattr(args, key) for key in keys if hasattr(args, key)} | evaluated_on
+
+
+def read_out(args, metrics=None):
+    """What was taken from the encoder, for a message; with the accuracies in `metrics` of the read-outs beside it."""
+    what = {"readout": "read-out", "features": "features"}
+    found = {key.removeprefix("test_acc1_"): value for key, value in (metrics or {}).items() if key.startswith("test_acc1_")}
+    others = " (" + ", ".join(f"{name}: {value:.2f} %" for name, value in found.items()) + ")" if found else ""
+    return "".join(f", {name} {getattr(args, key)}{others}" for key, name in what.items() if hasattr(args, key))

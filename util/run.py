@@ -10,15 +10,14 @@ from pathlib import Path
 
 import torch
 
-from feeder.feeder_ntu import Feeder
-from util import checkpoint, config, display, distributed, methods, predictions, results, stopping
+from feeder.loader import number_as_trained
+from model import build
+from util import checkpoint, config, display, distributed, predictions, results, stopping
 from util.engine import allow_tf32
 from util.files import sha256, write_text
 from util.hardware import hardware, lacks_bfloat16
 from util.logging import say, tell, write_result
 from util.memory import keep_freed
-
-SUBSET = ("data_ratio", "subset", "subset_seed")
 
 
 def start(stage, argv=None):
@@ -71,32 +70,6 @@ def _has_run(folder):
     return log.is_file() and log.stat().st_size > 0
 
 
-def feeder(args, split, augment, labelled=None):
-    """Feeder of 'train' or 'test' with the options' crop; `augment` means random crops and rotations.
-
-    With val_groups, 'test' is what they hold out of the training set. labelled: whether labels are wanted; default: in every
-    stage but the pre-training.
-    """
-    train = split == "train"
-    seed = getattr(args, "subset_seed", 0)
-    return Feeder(
-        args.data_path,
-        "val" if args.val_groups and not train else split,
-        p_interval=args.train_p_interval if augment else args.test_p_interval,
-        window_size=args.num_frames,
-        min_frames=args.min_frames,
-        random_rot=args.random_rot and augment,
-        rot_theta=args.rot_theta,
-        bone=args.input_stream == "bone",
-        vel=args.input_stream == "motion" and not (args.stage == "pretrain" and args.method == "mamp"),  # which makes it itself
-        views=methods.views(args),
-        data_ratio=getattr(args, "data_ratio", 1.0) if train else 1.0,
-        subset_seed=seed + distributed.rank() if getattr(args, "subset", "") == "released" else seed,
-        val_groups=args.val_groups,
-        labelled=args.stage != "pretrain" if labelled is None else labelled,
-    )
-
-
 def labelled(args, data):
     """Number of training samples used; a subset is written to subset.csv and named. Says which class has which number, too."""
     if data.class_names is not None and data.num_classes:
@@ -123,29 +96,6 @@ def labelled(args, data):
     return len(rows)
 
 
-def load_encoder(args, model):
-    """Start a classifier from --finetune; returns where its encoder comes from, None for random weights."""
-    if not args.finetune:
-        return None
-    return checkpoint.describe(checkpoint.load_encoder(model, args.finetune), args.finetune)
-
-
-def about(args):
-    """What every result says of how it was made: the part that comes from the options."""
-    keys = ("stage", "method", "dataset", "data_path", "seed", "epochs", "input_stream", "readout", "features", "k", *SUBSET,
-            "effective_batch_size")  # fmt: skip
-    evaluated_on = {} if args.stage == "pretrain" else {"evaluated_on": "validation" if args.val_groups else "test"}
-    return {key: getattr(args, key) for key in keys if hasattr(args, key)} | evaluated_on
-
-
-def read_out(args, metrics=None):
-    """What was taken from the encoder, for a message; with the accuracies in `metrics` of the read-outs beside it."""
-    what = {"readout": "read-out", "features": "features"}
-    found = {key.removeprefix("test_acc1_"): value for key, value in (metrics or {}).items() if key.startswith("test_acc1_")}
-    others = " (" + ", ".join(f"{name}: {value:.2f} %" for name, value in found.items()) + ")" if found else ""
-    return "".join(f", {name} {getattr(args, key)}{others}" for key, name in what.items() if hasattr(args, key))
-
-
 def identity(path):
     """A file by path and checksum."""
     return {"path": str(path), "sha256": sha256(path)}
@@ -156,11 +106,12 @@ def report(args, what, result, evaluation, **how):
 
     evaluation: the util.predictions.Evaluation of the last epoch.
     """
-    last, best, where = result["last"], result["best"], about(args)["evaluated_on"]
+    last, best, where = result["last"], result["best"], results.about(args)["evaluated_on"]
+    best = f"best on {where} {best['test_acc1']:.2f} % (epoch {best['epoch'] + 1})"
     tell(
-        f"{what}: top-1 {last['test_acc1']:.2f} % after the last epoch ({args.epochs}), best on {where} "
-        f"{best['test_acc1']:.2f} % (epoch {best['epoch'] + 1}), {last['test_samples']} {where} samples{read_out(args, last)}, "
-        f"{args.input_stream} stream, encoder from {args.finetune or 'random weights'}, seed {args.seed}"
+        f"{what}: top-1 {last['test_acc1']:.2f} % after the last epoch ({args.epochs}), {best}, {last['test_samples']} {where} "
+        f"samples{results.read_out(args, last)}, {args.input_stream} stream, encoder from {args.finetune or 'random weights'}, "
+        f"seed {args.seed}"
     )
     finish(args, evaluation.predictions, evaluation.data, eval=False, **how, **result)
 
@@ -176,12 +127,14 @@ def finish(args, predicted=None, data=None, **values):
         links = {"checkpoint": identity(last), "log": "log.jsonl"} if last.is_file() else {}
         device = distributed.setup(args.device)  # which it has been long since
         made = {"command": command(args), "hardware": hardware(device), "processes": distributed.world_size()}
-        write_result(args.output_dir, **results.count_from_one(about(args) | links | values), config="config.yaml", **made)
+        write_result(
+            args.output_dir, **results.count_from_one(results.about(args) | links | values), config="config.yaml", **made
+        )
         try:
             if predicted:
                 predictions.save(args.output_dir, predicted, data, args.input_stream)
             if args.report:
-                from visual.report import write as write_report  # here, so that a run starts without it
+                from report.report import write as write_report  # here, so that a run starts without it
 
                 say("drawing report.html, which takes seconds to minutes")
                 say(f"report: {write_report(args.output_dir)}")
@@ -198,8 +151,10 @@ def pretrained(args, result, seconds):
     if not data or config.located(config.read_yaml(known, "pretrain")["data_path"]) != args.data_path:
         data += ["--data_path", args.data_path]
     judge = shlex.join(["python", "main_linprobe.py", *data, "--finetune", str(file)])
-    tell(f"pre-training: loss {result['train_loss']:.4f} after {args.epochs} epochs, {display.duration(seconds)}; {file}\n"
-         f"next: {judge}")  # fmt: skip
+    tell(
+        f"pre-training: loss {result['train_loss']:.4f} after {args.epochs} epochs, {display.duration(seconds)}; {file}\n"
+        f"next: {judge}"
+    )
 
 
 def command(args):
@@ -217,69 +172,30 @@ def evaluate_checkpoint(args, device, test, evaluation_of):
     content = checkpoint.load(args.eval)
     stage = checkpoint.stage(content)
     if stage != args.stage:
-        raise ValueError(f"{args.eval}: " + ("holds no classifier; --eval wants a linear-probe or fine-tuning checkpoint"
-                         f"; main_{args.stage}.py --finetune {args.eval} trains one"
-                         if stage == "pretrain" else f"holds a classifier of main_{stage}.py; evaluate it there"))  # fmt: skip
+        raise ValueError(
+            f"{args.eval}: "
+            + (
+                "holds no classifier; --eval wants a linear-probe or fine-tuning checkpoint"
+                f"; main_{args.stage}.py --finetune {args.eval} trains one"
+                if stage == "pretrain"
+                else f"holds a classifier of main_{stage}.py; evaluate it there"
+            )
+        )
     data, classes = test.source, checkpoint.num_classes(content)
     number_as_trained(data, content, args.eval)
-    model = methods.classifier(args, data, classes)
+    model = build.classifier(args, data, classes)
     checkpoint.load_model(model, args.eval, content)
     if data.label.max() >= classes:
         raise ValueError(f"{args.data_path}: has the label {data.label.max()}, {args.eval} knows {classes} classes")
     evaluation = evaluation_of(model.to(device), args.eval, content)
-    metrics, where, scores = evaluation(), about(args)["evaluated_on"], Path(args.output_dir, predictions.FILE)
+    metrics, where, scores = evaluation(), results.about(args)["evaluated_on"], Path(args.output_dir, predictions.FILE)
     if distributed.is_main():
         predictions.save(args.output_dir, evaluation.predictions, data, args.input_stream)
-    tell(f"{args.eval} (epoch {content['epoch'] + 1 if 'epoch' in content else 'unknown'}): "
+    tell(
+        f"{args.eval} (epoch {content['epoch'] + 1 if 'epoch' in content else 'unknown'}): "
         f"top-1 {metrics['test_acc1']:.2f} %, top-5 {metrics['test_acc5']:.2f} %, loss {metrics['test_loss']:.4f}, "
-        f"{metrics['test_samples']} {where} samples{read_out(args, metrics)}, {args.input_stream} stream; "
-        f"scores in {scores}")  # fmt: skip
-    trained = {k: v for k, v in checkpoint.settings(content, args.eval).items() if k in ("seed", "epochs", *SUBSET)}
+        f"{metrics['test_samples']} {where} samples{results.read_out(args, metrics)}, {args.input_stream} stream; "
+        f"scores in {scores}"
+    )
+    trained = {k: v for k, v in checkpoint.settings(content, args.eval).items() if k in ("seed", "epochs", *results.SUBSET)}
     finish(args, eval=True, encoder=content.get("encoder"), checkpoint=identity(args.eval), **trained, last=metrics)
-
-
-def number_as_trained(data, content, path):
-    """Give the classes of a Feeder the names that they have in the checkpoint `content`, if that has some and the npz has none;
-    where labels are texts, the numbers. Raises ValueError for such a class that it does not know."""
-    told = content.get("data") if "config" in content else None
-    names = told.get("class_names") if isinstance(told, dict) else None
-    if not isinstance(names, list):
-        return
-    if not data.text_labels:
-        data.class_names = data.class_names or names
-        return
-    try:
-        data.number_by(names)
-    except ValueError as error:
-        raise ValueError(f"{error} of {path}: {', '.join(map(repr, names))[:200]}") from error
-
-
-def main(function):
-    """Run a main: a user's mistake ends in one line and exit code 2 (MAMP_TRACEBACK=1 shows where it came from).
-
-    A run that was asked to stop ends with stopping.REQUEUE.
-    """
-    try:
-        function()
-    except stopping.Interrupted as stop:
-        if not stop.saved:  # features or an evaluation: nothing that could be continued
-            tell(f"stopped by {stopping.by_what()} with nothing new to save; the same command starts again")
-        sys.exit(stopping.REQUEUE)
-    except KeyboardInterrupt:
-        sys.exit(130)
-    except (ValueError, OSError, RuntimeError, MemoryError) as error:
-        lost_worker = isinstance(error, RuntimeError) and "DataLoader worker" in str(error)
-        no_memory = isinstance(error, torch.OutOfMemoryError | MemoryError) or "DefaultCPUAllocator" in str(error)
-        if os.environ.get("MAMP_TRACEBACK") == "1" or (isinstance(error, RuntimeError) and not lost_worker | no_memory):
-            raise
-        message = str(error).strip()
-        if no_memory:
-            message = f"out of memory; a smaller --batch_size needs less of it ({' '.join(message.split())[:200]})"
-        if lost_worker:
-            message = f"{message.splitlines()[0]}; --num_workers 0 or --data_on_device do without, --resume auto goes on"
-        if "Original Traceback" in message:  # from a loader's worker process: its last line is "ValueError: what was wrong"
-            message = message.splitlines()[-1].split(": ", 1)[-1]
-        print(f"error: {message}", file=sys.stderr, flush=True)
-        sys.exit(2)
-    finally:
-        distributed.cleanup()

@@ -15,14 +15,34 @@ from util.options import OPTIONS
 
 # may differ when a run is resumed; everything else decides what the weights become
 FREE_ON_RESUME = {
-    "output_dir", "log_dir", "resume", "device", "num_workers", "print_freq", "save_freq", "save_minutes", "eval_freq", "epochs",
-    "batch_size", "accum_iter", "data_path", "dataset", "finetune", "dist_eval", "data_on_device", "compile", "deterministic",
-    "tf32", "report", "quiet",
-}  # fmt: skip
+    "output_dir",
+    "log_dir",
+    "resume",
+    "device",
+    "num_workers",
+    "print_freq",
+    "save_freq",
+    "save_minutes",
+    "eval_freq",
+    "epochs",
+    "batch_size",
+    "accum_iter",
+    "data_path",
+    "dataset",
+    "finetune",
+    "dist_eval",
+    "data_on_device",
+    "compile",
+    "deterministic",
+    "tf32",
+    "report",
+    "quiet",
+}
 
 
-def fit(args, device, model, data, loader, optimizer, loss_of, evaluate=None, trained=None, encoder=None, preview=None,
-        beside=None):  # fmt: skip
+def fit(
+    args, device, model, data, loader, optimizer, loss_of, evaluate=None, trained=None, encoder=None, preview=None, beside=None
+):
     """Train for args.epochs, logging and saving; returns {'last': metrics, 'best': metrics or None, 'encoder'}.
 
     model: what checkpoints hold; trained: the part that is called and updated (default: all of it). data: the training set's
@@ -117,8 +137,10 @@ def fit(args, device, model, data, loader, optimizer, loss_of, evaluate=None, tr
             log.picture("confusion", epoch, evaluate.picture, must=final)
         left = (time.time() - begin) / (epoch + 1 - first) * (args.epochs - 1 - epoch)
         outlook.told = True  # from here on epochs that were measured say it
-        say(f"{display.stamp(sys.stdout)}epoch {epoch + 1}/{args.epochs}  {display.numbers(metrics, before)}"
-            + (f"  {display.ahead(left)}" if left else ""))  # fmt: skip
+        say(
+            f"{display.stamp(sys.stdout)}epoch {epoch + 1}/{args.epochs}  {display.numbers(metrics, before)}"
+            + (f"  {display.ahead(left)}" if left else "")
+        )
         if stop and not final:
             tell(f"stopped by {stopping.by_what()} after epoch {epoch + 1}; saved, --resume auto goes on there")
             raise stopping.Interrupted(saved=True)
@@ -136,11 +158,15 @@ def doubts(args, data, told, loader):
         yield f"{data.data_path}: {size}"
     small = "; config/small.yaml (--config) is for small data"
     if count < wanted:
-        yield (f"{count} samples are fewer than effective_batch_size {wanted}: an epoch is one step, in which they are repeated; "
-               f"--effective_batch_size {max(1, count // 2)} or less gives more steps{small}")  # fmt: skip
+        yield (
+            f"{count} samples are fewer than effective_batch_size {wanted}: an epoch is one step, in which they are repeated; "
+            f"--effective_batch_size {max(1, count // 2)} or less gives more steps{small}"
+        )
     if args.epochs <= args.warmup_epochs:
-        yield (f"warmup_epochs {args.warmup_epochs}: the learning rate rises in all {args.epochs} epochs and never comes "
-               f"down; fewer --warmup_epochs or more --epochs{small}")  # fmt: skip
+        yield (
+            f"warmup_epochs {args.warmup_epochs}: the learning rate rises in all {args.epochs} epochs and never comes "
+            f"down; fewer --warmup_epochs or more --epochs{small}"
+        )
 
 
 def _outlook(args, first, evaluate):
@@ -223,8 +249,9 @@ def _check(args, content, path, loader):
     """Refuse to go on with other settings than the run began with: the result would be neither of the two."""
     missing = [k for k in ("optimizer", "scaler", "samples", "epoch", "progress", "random", "best", "config") if k not in content]
     if missing:
-        raise ValueError(f"{path}: cannot be resumed, it has no {', '.join(missing)}; a judging stage starts from "
-                         "its weights with --finetune")  # fmt: skip
+        raise ValueError(
+            f"{path}: cannot be resumed, it has no {', '.join(missing)}; a judging stage starts from its weights with --finetune"
+        )
     made_with = content["config"]
     for key, value in vars(args).items():
         before = made_with.get(key, OPTIONS[key].default if key in OPTIONS else None)  # older runs lack newer options
@@ -233,8 +260,10 @@ def _check(args, content, path, loader):
             raise ValueError(f"{path}: the run began with {key} {before}, now it is {value}; start anew in another output_dir")
     data, own = Path(made_with["data_path"]).name, Path(args.data_path).name
     if (data, content["samples"]) != (own, loader.batches.num_samples):
-        raise ValueError(f"{path}: the run began with {content['samples']} samples of {data}, now there are "
-                         f"{loader.batches.num_samples} of {own}; start anew in another output_dir")  # fmt: skip
+        raise ValueError(
+            f"{path}: the run began with {content['samples']} samples of {data}, now there are "
+            f"{loader.batches.num_samples} of {own}; start anew in another output_dir"
+        )
     if content["epoch"] >= args.epochs:
         raise ValueError(f"{path}: {content['epoch'] + 1} epochs are done already, more than --epochs {args.epochs}")
     if made_with["epochs"] != args.epochs:
@@ -247,8 +276,10 @@ def _take_up_scaler(scaler, state, path, args):
         scaler.load_state_dict(state)
     if args.enable_amp and bool(state) != scaler.is_enabled():
         kinds = ("bfloat16", "float16")
-        tell(f"warning: {path}: was trained in {kinds[bool(state)]} and goes on in {kinds[scaler.is_enabled()]}, as this device "
-             "has it; the numbers are not those of one run")  # fmt: skip
+        tell(
+            f"warning: {path}: was trained in {kinds[bool(state)]} and goes on in {kinds[scaler.is_enabled()]}, as this device "
+            "has it; the numbers are not those of one run"
+        )
 
 
 def _random_state():

@@ -7,15 +7,41 @@ _repr = Repr()
 _repr.maxstring = _repr.maxother = 200  # a value out of a file may be large; names are shown in full
 shown = _repr.repr
 AT_LEAST_ONE = (
-    "epochs", "batch_size", "effective_batch_size", "accum_iter", "num_frames", "min_frames", "motion_stride", "dim_in",
-    "dim_feat", "depth", "num_heads", "t_patch_size", "decoder_dim_feat", "decoder_depth", "head_dim", "eval_freq", "save_freq",
-    "print_freq", "k", "projector_dim", "query_frames",
-)  # fmt: skip
+    "epochs",
+    "batch_size",
+    "effective_batch_size",
+    "accum_iter",
+    "num_frames",
+    "min_frames",
+    "motion_stride",
+    "dim_in",
+    "dim_feat",
+    "depth",
+    "num_heads",
+    "t_patch_size",
+    "decoder_dim_feat",
+    "decoder_depth",
+    "head_dim",
+    "eval_freq",
+    "save_freq",
+    "print_freq",
+    "k",
+    "projector_dim",
+    "query_frames",
+)
 
 NOT_NEGATIVE = (
-    "lr", "min_lr", "weight_decay", "warmup_epochs", "num_workers", "save_minutes", "layer_decay", "momentum", "val_groups",
+    "lr",
+    "min_lr",
+    "weight_decay",
+    "warmup_epochs",
+    "num_workers",
+    "save_minutes",
+    "layer_decay",
+    "momentum",
+    "val_groups",
     "loss_weight_k",
-)  # fmt: skip
+)
 SHARES = ("drop_rate", "attn_drop_rate", "drop_path_rate", "head_dropout", "smoothing")
 
 

@@ -39,13 +39,30 @@ def windows(recording, num_frames, window):
     parts = sequences.pieces(num_frames, window)
     if len(parts) == 1:
         return [recording]
-    return [replace(recording, name=f"{recording.name}_{begin}_{end}",
-                    load=lambda begin=begin, end=end: recording.load()[begin:end]) for begin, end in parts]  # fmt: skip
+    return [
+        replace(recording, name=f"{recording.name}_{begin}_{end}", load=lambda begin=begin, end=end: recording.load()[begin:end])
+        for begin, end in parts
+    ]
 
 
-def generate(raw, out, name="bvh", label_pattern=None, table=None, test_groups=(), joints=ALL, end_sites=False, window=WINDOW,
-             target_fps=30.0, up="y", unit=bvh.UNIT, center=None, body_frame=None, min_max=False,
-             strict=False):  # fmt: skip
+def generate(
+    raw,
+    out,
+    name="bvh",
+    label_pattern=None,
+    table=None,
+    test_groups=(),
+    joints=ALL,
+    end_sites=False,
+    window=WINDOW,
+    target_fps=30.0,
+    up="y",
+    unit=bvh.UNIT,
+    center=None,
+    body_frame=None,
+    min_max=False,
+    strict=False,
+):
     """Write out/<name>.npz of the BVH files of a folder or zip; returns its path. The options are those of the command line.
 
     Without label_pattern and table the npz has no labels, and without test_groups then no test set, either. What cannot be used
@@ -71,8 +88,9 @@ def generate(raw, out, name="bvh", label_pattern=None, table=None, test_groups=(
         pose = None if center == "none" else center, body_frame, min_max
         path = Path(out) / f"{name}.npz"
         label_keys = ["label"] if label_pattern or table else []
-        dataset.write(raw, path, found, skeleton, label_keys, None, test_groups, unit, pose, reading, skipped, remarks,
-                      standing=True)  # fmt: skip
+        dataset.write(
+            raw, path, found, skeleton, label_keys, None, test_groups, unit, pose, reading, skipped, remarks, standing=True
+        )
         skipped.write(Path(out) / "raw_data" / "skipped.txt")
         return path
     except ValueError:
@@ -97,21 +115,42 @@ def main():
     parser.add_argument("raw", type=Path, metavar="RAW", help="folder of .bvh files, at whatever depth, or a zip of it")
     parser.add_argument("--name", default="bvh", help="what the npz is called")
     labels = parser.add_mutually_exclusive_group()
-    labels.add_argument("--label_pattern", metavar="REGEX", help="labels from the files' paths below RAW: a regular expression "
-                        "whose named groups are the fields: (?P<label>[a-z]+)_(?P<group>subject\\d)")  # fmt: skip
+    labels.add_argument(
+        "--label_pattern",
+        metavar="REGEX",
+        help="labels from the files' paths below RAW: a regular expression "
+        "whose named groups are the fields: (?P<label>[a-z]+)_(?P<group>subject\\d)",
+    )
     labels.add_argument("--labels", type=Path, dest="table", help="labels from a CSV table name,label,split,group")
-    parser.add_argument("--test_groups", nargs="+", default=(), help="groups that are test, all others train; without a group of "
-                        "the pattern or table every file is one of its own")  # fmt: skip
-    parser.add_argument("--joints", default=ALL, metavar=f"{{{ALL},{kinect.LAYOUT},NAME,NAME,...}}",
-                        help=f"all of the files, these, or the 20 of {kinect.LAYOUT}, found by the names that are usual")
+    parser.add_argument(
+        "--test_groups",
+        nargs="+",
+        default=(),
+        help="groups that are test, all others train; without a group of the pattern or table every file is one of its own",
+    )
+    parser.add_argument(
+        "--joints",
+        default=ALL,
+        metavar=f"{{{ALL},{kinect.LAYOUT},NAME,NAME,...}}",
+        help=f"all of the files, these, or the 20 of {kinect.LAYOUT}, found by the names that are usual",
+    )
     parser.add_argument("--end_sites", action="store_true", help="End Sites are joints, too, called NAME_end")
-    parser.add_argument("--window", type=int, default=WINDOW, metavar="FRAMES",
-                        help="cut longer files into equal pieces of at most so many frames; 0: do not")  # fmt: skip
+    parser.add_argument(
+        "--window",
+        type=int,
+        default=WINDOW,
+        metavar="FRAMES",
+        help="cut longer files into equal pieces of at most so many frames; 0: do not",
+    )
     parser.add_argument("--target_fps", type=float, default=30.0, help="frames per second they are brought to")
     add_up(parser)
     sequences.add_unit(parser, default=bvh.UNIT, what="of the files, which do not tell: metres per unit, or")
-    parser.add_argument("--center", metavar="JOINT", help="origin at this joint (name or number) of the first frame, or none; "
-                        "default: the middle of the spine of Kinect v1, else the first joint")  # fmt: skip
+    parser.add_argument(
+        "--center",
+        metavar="JOINT",
+        help="origin at this joint (name or number) of the first frame, or none; "
+        "default: the middle of the spine of Kinect v1, else the first joint",
+    )
     sequences.add_pose(parser)
     args = vars(parser.parse_args())
     if args["window"] < 0 or not args["target_fps"] > 0:

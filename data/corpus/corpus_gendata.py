@@ -94,19 +94,35 @@ def read_flat(renamed, test, paths, skipped):
 
 
 SOURCES = {
-    "ucla": Source("NW-UCLA Multiview Action3D", "for research, no grant to pass it on",
-                   "Wang et al., Cross-view Action Modeling, Learning and Recognition, CVPR 2014",
-                   "view 3 and what is the same, number by number, in view 3", read_ucla),
-    "bandai": Source("Bandai-Namco Research Motiondataset 1 and 2", "CC BY-NC 4.0",
-                     "Kobayashi et al., Motion Capture Dataset for Practical Use of AI-based Motion Editing and Stylization",
-                     f"styles {', '.join(BANDAI_TEST)}", read_bandai),
-    "ui_prmd": Source("UI-PRMD, Kinect", "PDDL (public domain)",
-                      "Vakanski et al., A Data Set of Human Body Movements for Physical Rehabilitation Exercises, Data 2018",
-                      f"subjects {', '.join(UI_PRMD_TEST)}", partial(read_flat, UI_PRMD_JOINTS, UI_PRMD_TEST)),
-    "irds": Source("IntelliRehabDS", "CC BY 4.0",
-                   "Miron et al., IntelliRehabDS (IRDS), A Dataset of Physical Rehabilitation Movements, Data 2021",
-                   f"subject {', '.join(IRDS_TEST)}", partial(read_flat, {}, IRDS_TEST)),
-}  # fmt: skip
+    "ucla": Source(
+        "NW-UCLA Multiview Action3D",
+        "for research, no grant to pass it on",
+        "Wang et al., Cross-view Action Modeling, Learning and Recognition, CVPR 2014",
+        "view 3 and what is the same, number by number, in view 3",
+        read_ucla,
+    ),
+    "bandai": Source(
+        "Bandai-Namco Research Motiondataset 1 and 2",
+        "CC BY-NC 4.0",
+        "Kobayashi et al., Motion Capture Dataset for Practical Use of AI-based Motion Editing and Stylization",
+        f"styles {', '.join(BANDAI_TEST)}",
+        read_bandai,
+    ),
+    "ui_prmd": Source(
+        "UI-PRMD, Kinect",
+        "PDDL (public domain)",
+        "Vakanski et al., A Data Set of Human Body Movements for Physical Rehabilitation Exercises, Data 2018",
+        f"subjects {', '.join(UI_PRMD_TEST)}",
+        partial(read_flat, UI_PRMD_JOINTS, UI_PRMD_TEST),
+    ),
+    "irds": Source(
+        "IntelliRehabDS",
+        "CC BY 4.0",
+        "Miron et al., IntelliRehabDS (IRDS), A Dataset of Physical Rehabilitation Movements, Data 2021",
+        f"subject {', '.join(IRDS_TEST)}",
+        partial(read_flat, {}, IRDS_TEST),
+    ),
+}
 
 
 def generate(out, paths, name="corpus", window=WINDOW, body_frame=False, min_max=False, strict=False):
@@ -136,18 +152,27 @@ def generate(out, paths, name="corpus", window=WINDOW, body_frame=False, min_max
         used[key] = SOURCES[key]
     counts = Counter(name.split("/")[0] for name in names)
     if absent := [key for key in used if not counts[key]]:
-        raise ValueError(f"{paths[absent[0]][0]}: nothing of {SOURCES[absent[0]].title} can be used"
-                         + (f"; the first: {skipped.reasons[0]}" if skipped.reasons else ""))  # fmt: skip
+        raise ValueError(
+            f"{paths[absent[0]][0]}: nothing of {SOURCES[absent[0]].title} can be used"
+            + (f"; the first: {skipped.reasons[0]}" if skipped.reasons else "")
+        )
     path, num_frames = Path(out) / f"{name}{'_body' * body_frame}{'_minmax' * min_max}.npz", max(map(len, rows))
-    about = {"center": ORIGIN, "body_frame": axes, "min_max": int(min_max) or None, "unit": 1.0, "coordinates": 3,
-             "body_size": float(np.median(sizes)) if min_max else None,
-             "sources": np.array([f"{each.title}: {each.paper}" for each in used.values()]),
-             "licences": np.array([each.licence for each in used.values()]),
-             "counts": np.array([counts[key] for key in used])}  # fmt: skip
-    write_dataset(path, {"train": Split(names, None, rows, groups)}, num_frames, 0, len(joints_of), 1, kinect.LAYOUT,
-                  **about)  # fmt: skip
-    lines = [f"{key}: {counts[key]:,} sequences of {each.title} without {each.without}; licence: {each.licence}; {each.paper}"
-             for key, each in used.items()]  # fmt: skip
+    about = {
+        "center": ORIGIN,
+        "body_frame": axes,
+        "min_max": int(min_max) or None,
+        "unit": 1.0,
+        "coordinates": 3,
+        "body_size": float(np.median(sizes)) if min_max else None,
+        "sources": np.array([f"{each.title}: {each.paper}" for each in used.values()]),
+        "licences": np.array([each.licence for each in used.values()]),
+        "counts": np.array([counts[key] for key in used]),
+    }
+    write_dataset(path, {"train": Split(names, None, rows, groups)}, num_frames, 0, len(joints_of), 1, kinect.LAYOUT, **about)
+    lines = [
+        f"{key}: {counts[key]:,} sequences of {each.title} without {each.without}; licence: {each.licence}; {each.paper}"
+        for key, each in used.items()
+    ]
     write_text(path.with_suffix(".txt"), "".join(f"{line}\n" for line in lines))
     print(f"{path}: {len(rows):,} sequences, up to {num_frames} frames", *lines, sep="\n  ")
     skipped.write(Path(out) / "raw_data" / "skipped.txt")
@@ -161,10 +186,18 @@ def main():
     parser.add_argument("--ui_prmd", type=Path, nargs="+", metavar="NPZ", help="flat npz files of UI-PRMD's Kinect recordings")
     parser.add_argument("--irds", type=Path, nargs="+", metavar="NPZ", help="flat npz files of IntelliRehabDS")
     parser.add_argument("--name", default="corpus", help="what the npz is called")
-    parser.add_argument("--window", type=int, default=WINDOW, metavar="FRAMES",
-                        help="cut what is longer into pieces of at most so many; 0: do not")  # fmt: skip
-    parser.add_argument("--body_frame", action="store_true", help="turn every sequence so that x runs across the shoulders and y "
-                        "up the spine of its mean pose: ..._body")  # fmt: skip
+    parser.add_argument(
+        "--window",
+        type=int,
+        default=WINDOW,
+        metavar="FRAMES",
+        help="cut what is longer into pieces of at most so many; 0: do not",
+    )
+    parser.add_argument(
+        "--body_frame",
+        action="store_true",
+        help="turn every sequence so that x runs across the shoulders and y up the spine of its mean pose: ..._body",
+    )
     parser.add_argument("--min_max", action="store_true", help="stretch every axis of every sequence to -1 .. 1: ..._minmax")
     args = vars(parser.parse_args())
     paths = {key: paths for key in SOURCES if (paths := args.pop(key))}

@@ -3,6 +3,7 @@
 A person's own frame: x to their right, y up from the floor, z to their back (they face -z). Metres, radians.
 Letters: T frames, V = 25 joints.
 """
+
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,37 +17,78 @@ NUM_JOINTS = 25
 # (joint, parent) whose distance the kinematics keep
 BONES = [(MID, BASE), (CHEST, MID), (NECK, CHEST), (HEAD, NECK)] + [
     (joint[side], parent[side] if isinstance(parent, tuple) else parent)
-    for joint, parent in ((SHOULDER, CHEST), (ELBOW, SHOULDER), (WRIST, ELBOW), (HAND, WRIST), (TIP, HAND),
-                          (THUMB, HAND), (HIP, BASE), (KNEE, HIP), (ANKLE, KNEE), (FOOT, ANKLE))
-    for side in (0, 1)]
+    for joint, parent in (
+        (SHOULDER, CHEST),
+        (ELBOW, SHOULDER),
+        (WRIST, ELBOW),
+        (HAND, WRIST),
+        (TIP, HAND),
+        (THUMB, HAND),
+        (HIP, BASE),
+        (KNEE, HIP),
+        (ANKLE, KNEE),
+        (FOOT, ANKLE),
+    )
+    for side in (0, 1)
+]
 
 # bone lengths of a person 1.70 m tall
-LENGTHS = dict(waist=.28, back=.22, neck=.07, head=.13, shoulder=.165, hip=.09, upper_arm=.27, forearm=.24, hand=.07,
-               tip=.08, thumb=.05, thigh=.40, shank=.39, foot=.12)
-ANKLE_HEIGHT = .08
-HANGING = (.23, -.50, -.04)         # right wrist of a hanging arm, from the chest joint
+LENGTHS = dict(
+    waist=0.28,
+    back=0.22,
+    neck=0.07,
+    head=0.13,
+    shoulder=0.165,
+    hip=0.09,
+    upper_arm=0.27,
+    forearm=0.24,
+    hand=0.07,
+    tip=0.08,
+    thumb=0.05,
+    thigh=0.40,
+    shank=0.39,
+    foot=0.12,
+)
+ANKLE_HEIGHT = 0.08
+HANGING = (0.23, -0.50, -0.04)  # right wrist of a hanging arm, from the chest joint
 
 # channel -> (size, value at rest); positions are those of a 1.70 m person.
 # root: pelvis shift; hand_*: wrist from the chest joint in the chest's frame; foot_*: ankle shift; the rest angles.
 # lean forward, tilt to the right, twist to the left, nod down, turn the head left; elbow: how far it is spread;
 # wrist: bend of the hand towards the middle; toe: point the foot down.
-CHANNELS = dict(root=(3, 0), lean=(1, 0), tilt=(1, 0), twist=(1, 0), nod=(1, 0), turn=(1, 0),
-                hand_l=(3, (-HANGING[0], *HANGING[1:])), hand_r=(3, HANGING), elbow_l=(1, 0), elbow_r=(1, 0),
-                wrist_l=(1, 0), wrist_r=(1, 0), foot_l=(3, 0), foot_r=(3, 0), toe_l=(1, 0), toe_r=(1, 0))
+CHANNELS = dict(
+    root=(3, 0),
+    lean=(1, 0),
+    tilt=(1, 0),
+    twist=(1, 0),
+    nod=(1, 0),
+    turn=(1, 0),
+    hand_l=(3, (-HANGING[0], *HANGING[1:])),
+    hand_r=(3, HANGING),
+    elbow_l=(1, 0),
+    elbow_r=(1, 0),
+    wrist_l=(1, 0),
+    wrist_r=(1, 0),
+    foot_l=(3, 0),
+    foot_r=(3, 0),
+    toe_l=(1, 0),
+    toe_r=(1, 0),
+)
 
 
 @dataclass
 class Body:
     """The build of one performer: `scale` = height / 1.70 m, `lengths` in metres by the names of LENGTHS."""
+
     scale: float
     lengths: dict
-    stance: float                   # distance of each ankle from the middle, metres
+    stance: float  # distance of each ankle from the middle, metres
 
     @classmethod
     def random(cls, rng):
-        scale = rng.uniform(.88, 1.13)
-        lengths = {name: length * scale * np.clip(rng.normal(1, .05), .88, 1.12) for name, length in LENGTHS.items()}
-        return cls(scale, lengths, scale * rng.uniform(.08, .16))
+        scale = rng.uniform(0.88, 1.13)
+        lengths = {name: length * scale * np.clip(rng.normal(1, 0.05), 0.88, 1.12) for name, length in LENGTHS.items()}
+        return cls(scale, lengths, scale * rng.uniform(0.08, 0.16))
 
 
 def rotation(axis, angle):
@@ -61,7 +103,7 @@ def rotation(axis, angle):
 
 def turn(matrix, vector):
     """(T,3,3) applied to (3,) or (T,3) -> (T,3)."""
-    return np.einsum('tij,tj->ti', matrix, np.broadcast_to(vector, (len(matrix), 3)))
+    return np.einsum("tij,tj->ti", matrix, np.broadcast_to(vector, (len(matrix), 3)))
 
 
 def unit(vector):
@@ -73,57 +115,62 @@ def two_bones(root, target, pole, upper, lower):
 
     A target out of reach is approached on the straight line, so both lengths always hold exactly."""
     way = target - root
-    distance = np.clip(np.linalg.norm(way, axis=-1, keepdims=True), 1.15 * abs(upper - lower) + .05,
-                       .998 * (upper + lower))
+    distance = np.clip(np.linalg.norm(way, axis=-1, keepdims=True), 1.15 * abs(upper - lower) + 0.05, 0.998 * (upper + lower))
     way = unit(way)
-    along = (upper ** 2 - lower ** 2 + distance ** 2) / (2 * distance)
+    along = (upper**2 - lower**2 + distance**2) / (2 * distance)
     bend = unit(pole - (pole * way).sum(-1, keepdims=True) * way)
-    return root + along * way + np.sqrt(np.maximum(upper ** 2 - along ** 2, 0)) * bend, root + distance * way
+    return root + along * way + np.sqrt(np.maximum(upper**2 - along**2, 0)) * bend, root + distance * way
 
 
 def pose(body, channels):
     """Joints (T,25,3) of `body` in its own frame from rendered `channels` {name: (T, size)} (see CHANNELS)."""
     size, scale = body.lengths, body.scale
     flat = {name: values[:, 0] for name, values in channels.items() if values.shape[1] == 1}
-    joints = np.empty((len(channels['root']), NUM_JOINTS, 3))
+    joints = np.empty((len(channels["root"]), NUM_JOINTS, 3))
 
     def spine(share):
-        return (rotation(1, share * flat['twist']) @ rotation(0, -(.5 + .5 * share) * flat['lean'])
-                @ rotation(2, -share * flat['tilt']))
+        return (
+            rotation(1, share * flat["twist"])
+            @ rotation(0, -(0.5 + 0.5 * share) * flat["lean"])
+            @ rotation(2, -share * flat["tilt"])
+        )
 
-    waist, chest = spine(.4), spine(1.)
-    head = chest @ rotation(1, flat['turn']) @ rotation(0, -flat['nod'])
-    standing = ANKLE_HEIGHT * scale + .993 * (size['thigh'] + size['shank'])
-    joints[:, BASE] = channels['root'] * scale + (0, standing, 0)
-    joints[:, MID] = joints[:, BASE] + turn(waist, (0, size['waist'], 0))
-    joints[:, CHEST] = joints[:, MID] + turn(chest, (0, size['back'], 0))
-    joints[:, NECK] = joints[:, CHEST] + turn(chest, (0, size['neck'], 0))
-    joints[:, HEAD] = joints[:, NECK] + turn(head, (0, size['head'], -.02 * scale))
+    waist, chest = spine(0.4), spine(1.0)
+    head = chest @ rotation(1, flat["turn"]) @ rotation(0, -flat["nod"])
+    standing = ANKLE_HEIGHT * scale + 0.993 * (size["thigh"] + size["shank"])
+    joints[:, BASE] = channels["root"] * scale + (0, standing, 0)
+    joints[:, MID] = joints[:, BASE] + turn(waist, (0, size["waist"], 0))
+    joints[:, CHEST] = joints[:, MID] + turn(chest, (0, size["back"], 0))
+    joints[:, NECK] = joints[:, CHEST] + turn(chest, (0, size["neck"], 0))
+    joints[:, HEAD] = joints[:, NECK] + turn(head, (0, size["head"], -0.02 * scale))
 
-    for side, sign, name in ((0, -1, 'l'), (1, 1, 'r')):
-        joints[:, SHOULDER[side]] = joints[:, CHEST] + turn(chest, (sign * size['shoulder'], -.04 * scale, 0))
-        target = joints[:, CHEST] + turn(chest, channels[f'hand_{name}'] * scale)
-        spread = flat[f'elbow_{name}']
-        pole = np.stack([sign * (.5 + spread), -.8 + .5 * spread, .4 - .2 * spread], -1)
+    for side, sign, name in ((0, -1, "l"), (1, 1, "r")):
+        joints[:, SHOULDER[side]] = joints[:, CHEST] + turn(chest, (sign * size["shoulder"], -0.04 * scale, 0))
+        target = joints[:, CHEST] + turn(chest, channels[f"hand_{name}"] * scale)
+        spread = flat[f"elbow_{name}"]
+        pole = np.stack([sign * (0.5 + spread), -0.8 + 0.5 * spread, 0.4 - 0.2 * spread], -1)
         joints[:, ELBOW[side]], joints[:, WRIST[side]] = two_bones(
-            joints[:, SHOULDER[side]], target, turn(chest, pole), size['upper_arm'], size['forearm'])
+            joints[:, SHOULDER[side]], target, turn(chest, pole), size["upper_arm"], size["forearm"]
+        )
         forearm = unit(joints[:, WRIST[side]] - joints[:, ELBOW[side]])
-        inwards = turn(chest, (-sign, 0, -.2))
-        fingers = unit(forearm + channels[f'wrist_{name}'] * inwards)
-        thumb = unit(np.cross(fingers, turn(chest, (0, .3, 1.))) * -sign + 1e-6)
-        joints[:, HAND[side]] = joints[:, WRIST[side]] + size['hand'] * fingers
-        joints[:, TIP[side]] = joints[:, HAND[side]] + size['tip'] * fingers
-        joints[:, THUMB[side]] = joints[:, HAND[side]] + size['thumb'] * thumb
+        inwards = turn(chest, (-sign, 0, -0.2))
+        fingers = unit(forearm + channels[f"wrist_{name}"] * inwards)
+        thumb = unit(np.cross(fingers, turn(chest, (0, 0.3, 1.0))) * -sign + 1e-6)
+        joints[:, HAND[side]] = joints[:, WRIST[side]] + size["hand"] * fingers
+        joints[:, TIP[side]] = joints[:, HAND[side]] + size["tip"] * fingers
+        joints[:, THUMB[side]] = joints[:, HAND[side]] + size["thumb"] * thumb
 
-        hip = turn(spine(.15), (sign * size['hip'], -.01 * scale, 0))
+        hip = turn(spine(0.15), (sign * size["hip"], -0.01 * scale, 0))
         joints[:, HIP[side]] = joints[:, BASE] + hip
-        ankle = channels[f'foot_{name}'] * scale + (sign * body.stance, ANKLE_HEIGHT * scale, 0)
-        forwards = np.broadcast_to((sign * .2, .1, -1.), ankle.shape)
+        ankle = channels[f"foot_{name}"] * scale + (sign * body.stance, ANKLE_HEIGHT * scale, 0)
+        forwards = np.broadcast_to((sign * 0.2, 0.1, -1.0), ankle.shape)
         joints[:, KNEE[side]], joints[:, ANKLE[side]] = two_bones(
-            joints[:, HIP[side]], ankle, forwards, size['thigh'], size['shank'])
-        toe = .45 + flat[f'toe_{name}']
-        joints[:, FOOT[side]] = joints[:, ANKLE[side]] + size['foot'] * unit(
-            np.stack([np.full_like(toe, sign * .25), -np.sin(toe), -np.cos(toe)], -1))
+            joints[:, HIP[side]], ankle, forwards, size["thigh"], size["shank"]
+        )
+        toe = 0.45 + flat[f"toe_{name}"]
+        joints[:, FOOT[side]] = joints[:, ANKLE[side]] + size["foot"] * unit(
+            np.stack([np.full_like(toe, sign * 0.25), -np.sin(toe), -np.cos(toe)], -1)
+        )
     return joints
 
 

@@ -20,6 +20,7 @@ any method's accuracy on NTU RGB+D and must be called invented wherever it is pr
 Every file depends only on (seed, performer, action, replication, camera): the number of workers changes nothing, and a
 smaller recording consists of the same files as the larger one with the same seed.
 """
+
 import argparse
 import hashlib
 import json
@@ -38,8 +39,8 @@ from data.demo.recording import CAMERA_ANGLE, disturb, draw_cases, sense, skelet
 from data.prepare import cli  # noqa: E402
 
 FPS = 30
-FOLDER, MANIFEST = 'nturgb+d_skeletons', 'demo_manifest.json'
-LIMITS = {'performers': (3, 40), 'actions': (1, len(ACTIONS)), 'replications': (1, 2), 'cameras': (2, 3)}
+FOLDER, MANIFEST = "nturgb+d_skeletons", "demo_manifest.json"
+LIMITS = {"performers": (3, 40), "actions": (1, len(ACTIONS)), "replications": (1, 2), "cameras": (2, 3)}
 
 
 def generator(seed, performer, action=0, replication=0, camera=0):
@@ -53,14 +54,18 @@ class Person:
     def __init__(self, seed, performer, rng):
         own = generator(seed, performer)
         self.body = Body.random(own)
-        pace, size = np.exp(own.normal(-.05, .16)), np.exp(own.normal(0, .25))
-        self.left_handed = own.random() < .3
-        self.restless = own.uniform(.5, 2.)
-        posture = {name: own.normal(0, spread) for name, spread in dict(
-            lean=.06, tilt=.03, twist=.05, nod=.12, elbow_l=.2, elbow_r=.2, wrist_l=.2, wrist_r=.2).items()}
-        if rng.random() < .12:
+        pace, size = np.exp(own.normal(-0.05, 0.16)), np.exp(own.normal(0, 0.25))
+        self.left_handed = own.random() < 0.3
+        self.restless = own.uniform(0.5, 2.0)
+        posture = {
+            name: own.normal(0, spread)
+            for name, spread in dict(
+                lean=0.06, tilt=0.03, twist=0.05, nod=0.12, elbow_l=0.2, elbow_r=0.2, wrist_l=0.2, wrist_r=0.2
+            ).items()
+        }
+        if rng.random() < 0.12:
             self.left_handed = not self.left_handed
-        self.score = Score(rng, pace * np.exp(rng.normal(0, .12)), size)
+        self.score = Score(rng, pace * np.exp(rng.normal(0, 0.12)), size)
         self.score.begin(**posture)
         self.score.sway(self.restless)
 
@@ -77,30 +82,36 @@ class Performance:
         rng = generator(seed, performer, action.number, replication)
         self.people = [Person(seed, performer, rng)]
         actor = self.people[0]
-        heading = CAMERA_ANGLE[replication + 1] + rng.uniform(-.5, .5)
-        spot = np.array([rng.uniform(-.25, .25), 0, rng.uniform(-.3, .3)])
+        heading = CAMERA_ANGLE[replication + 1] + rng.uniform(-0.5, 0.5)
+        spot = np.array([rng.uniform(-0.25, 0.25), 0, rng.uniform(-0.3, 0.3)])
         self.places = [(heading, spot)]
         if action.gap:
-            partner = 1000 + int(rng.integers(8))       # a pool of helpers, who are nobody's test subjects
+            partner = 1000 + int(rng.integers(8))  # a pool of helpers, who are nobody's test subjects
             self.people.append(Person(seed, partner, rng))
-            gap = action.gap * rng.uniform(.92, 1.15)
+            gap = action.gap * rng.uniform(0.92, 1.15)
             heading += rng.choice((-1, 1)) * np.pi / 2
             forwards = rotation(1, np.array([heading]))[0] @ (0, 0, -1)
-            self.places = [(heading, spot - forwards * gap / 2),
-                           (heading + action.partner + rng.normal(0, .12), spot + forwards * gap / 2)]
+            self.places = [
+                (heading, spot - forwards * gap / 2),
+                (heading + action.partner + rng.normal(0, 0.12), spot + forwards * gap / 2),
+            ]
             end = action.program(actor.score, rng, self.people[1].score, gap)
         else:
             end = action.program(actor.score, rng)
-        lead, tail = rng.uniform(-.15, .5, 2)
+        lead, tail = rng.uniform(-0.15, 0.5, 2)
         self.begin, self.end = -lead * actor.score.pace, (end + tail) * actor.score.pace
         for person in self.people:
-            if rng.random() < .6:
-                distraction(person.score, rng, rng.uniform(-.6, end))
+            if rng.random() < 0.6:
+                distraction(person.score, rng, rng.uniform(-0.6, end))
 
     def joints(self, time):
         """Joints (P,T,25,3) of all people in the scene at `time` (T,) seconds, without noise."""
-        return np.stack([person.joints(time) @ rotation(1, np.array([heading]))[0].T + spot
-                         for person, (heading, spot) in zip(self.people, self.places, strict=True)])
+        return np.stack(
+            [
+                person.joints(time) @ rotation(1, np.array([heading]))[0].T + spot
+                for person, (heading, spot) in zip(self.people, self.places, strict=True)
+            ]
+        )
 
 
 def setup_of(performer):
@@ -113,24 +124,24 @@ def record(folder, seed, replications, cameras, performer_action):
     performer, action = performer_action
     setup = setup_of(performer)
     room = generator(seed, 2000 + setup)
-    distance, height, tilt = room.uniform(2.6, 3.6), room.uniform(.8, 1.3), room.uniform(-.08, .08)
+    distance, height, tilt = room.uniform(2.6, 3.6), room.uniform(0.8, 1.3), room.uniform(-0.08, 0.08)
     written = []
     for replication in range(1, replications + 1):
         performance = Performance(seed, performer, action, replication)
         for camera in range(1, cameras + 1):
             rng = generator(seed, performer, action.number, replication, camera)
-            begin, end = performance.begin + rng.uniform(-.2, .2), performance.end + rng.uniform(-.2, .2)
+            begin, end = performance.begin + rng.uniform(-0.2, 0.2), performance.end + rng.uniform(-0.2, 0.2)
             frames = int(np.clip((end - begin) * FPS, 32, 140))
             people = performance.joints(begin + np.arange(frames) / FPS)
             cases = draw_cases(rng)
             tracks = disturb(sense(view(people, camera, distance, height, tilt), camera, rng), cases, rng)
             if (performer, action, replication, camera) == (1, ACTIONS[0], 1, 1):
-                cases, tracks = ['no skeleton'], []     # the one missing skeleton of every recording
+                cases, tracks = ["no skeleton"], []  # the one missing skeleton of every recording
             if not np.logical_or.reduce([track.present for track in tracks] or [np.zeros(frames, bool)]).all():
-                cases = [*cases, 'frames without bodies']
-            name = f'S{setup:03}C{camera:03}P{performer:03}R{replication:03}A{action.number:03}.skeleton'
+                cases = [*cases, "frames without bodies"]
+            name = f"S{setup:03}C{camera:03}P{performer:03}R{replication:03}A{action.number:03}.skeleton"
             text = skeleton_text(frames, tracks)
-            write_skeleton(folder / name, text, crlf='crlf' in cases)
+            write_skeleton(folder / name, text, crlf="crlf" in cases)
             written.append((cases, frames, len(text)))
     return written
 
@@ -142,22 +153,22 @@ def make_demo(out, seed=0, performers=16, actions=12, replications=2, cameras=3,
     arguments = dict(seed=seed, performers=performers, actions=actions, replications=replications, cameras=cameras)
     for name, (low, high) in LIMITS.items():
         if not low <= arguments[name] <= high:
-            raise ValueError(f'--{name} is {arguments[name]}, should lie between {low} and {high}')
+            raise ValueError(f"--{name} is {arguments[name]}, should lie between {low} and {high}")
     if seed < 0 or workers < 1:
-        raise ValueError(f'--seed is {seed} and --workers is {workers}, should be at least 0 and 1')
+        raise ValueError(f"--seed is {seed} and --workers is {workers}, should be at least 0 and 1")
     folder, manifest_file = Path(out) / FOLDER, Path(out) / MANIFEST
-    source = hashlib.sha256(b''.join(path.read_bytes() for path in sorted(Path(__file__).parent.glob('*.py'))))
-    arguments['source'] = source.hexdigest()[:16]
-    old = list(folder.glob('*.skeleton'))
+    source = hashlib.sha256(b"".join(path.read_bytes() for path in sorted(Path(__file__).parent.glob("*.py"))))
+    arguments["source"] = source.hexdigest()[:16]
+    old = list(folder.glob("*.skeleton"))
     if manifest_file.exists():
         manifest = json.loads(manifest_file.read_text())
-        if manifest['arguments'] == arguments and manifest.get('files') == len(old):
-            progress(f'{folder}: {len(old)} invented files are there already')
+        if manifest["arguments"] == arguments and manifest.get("files") == len(old):
+            progress(f"{folder}: {len(old)} invented files are there already")
             return manifest
     elif old:
-        raise ValueError(f'{folder} holds skeleton files that are not from make_demo.py; give another --out')
+        raise ValueError(f"{folder} holds skeleton files that are not from make_demo.py; give another --out")
     folder.mkdir(parents=True, exist_ok=True)
-    manifest_file.write_text(json.dumps({'arguments': arguments}))         # incomplete as long as it has no 'files'
+    manifest_file.write_text(json.dumps({"arguments": arguments}))  # incomplete as long as it has no 'files'
     for path in old:
         path.unlink()
 
@@ -168,29 +179,34 @@ def make_demo(out, seed=0, performers=16, actions=12, replications=2, cameras=3,
         for done, files in enumerate(pool.imap_unordered(work, jobs), 1):
             written += files
             if done % max(1, len(jobs) // 5) == 0:
-                progress(f'{len(written)} of {len(jobs) * replications * cameras} files')
+                progress(f"{len(written)} of {len(jobs) * replications * cameras} files")
     frames = [n for _, n, _ in written]
-    manifest = {'arguments': arguments, 'files': len(written), 'invented': True,
-                'frames mean': round(float(np.mean(frames)), 1), 'frames longest': max(frames),
-                'megabytes': round(sum(n for *_, n in written) / 1e6, 1),
-                'actions': {f'A{action.number:03}': action.name for action in ACTIONS[:actions]},
-                'files with': dict(sorted(Counter(case for cases, *_ in written for case in cases).items()))}
+    manifest = {
+        "arguments": arguments,
+        "files": len(written),
+        "invented": True,
+        "frames mean": round(float(np.mean(frames)), 1),
+        "frames longest": max(frames),
+        "megabytes": round(sum(n for *_, n in written) / 1e6, 1),
+        "actions": {f"A{action.number:03}": action.name for action in ACTIONS[:actions]},
+        "files with": dict(sorted(Counter(case for cases, *_ in written for case in cases).items())),
+    }
     manifest_file.write_text(json.dumps(manifest, indent=1))
     return manifest
 
 
 def main():
-    parser = argparse.ArgumentParser(description='Makes an INVENTED recording in the format of NTU RGB+D.')
-    parser.add_argument('--out', default=str(Path(__file__).parent / 'raw'), help='folder to write into')
-    parser.add_argument('--seed', type=int, default=0)
-    parser.add_argument('--performers', type=int, default=16, help='3 to 40; the first are 1, 2 (train), 3 (test) ...')
-    parser.add_argument('--actions', type=int, default=12, help=f'1 to {len(ACTIONS)}, the first of motions.ACTIONS')
-    parser.add_argument('--replications', type=int, default=2, help='1 or 2')
-    parser.add_argument('--cameras', type=int, default=3, help='2 or 3')
-    parser.add_argument('--workers', type=int, default=2, help='processes; the files do not depend on it')
+    parser = argparse.ArgumentParser(description="Makes an INVENTED recording in the format of NTU RGB+D.")
+    parser.add_argument("--out", default=str(Path(__file__).parent / "raw"), help="folder to write into")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--performers", type=int, default=16, help="3 to 40; the first are 1, 2 (train), 3 (test) ...")
+    parser.add_argument("--actions", type=int, default=12, help=f"1 to {len(ACTIONS)}, the first of motions.ACTIONS")
+    parser.add_argument("--replications", type=int, default=2, help="1 or 2")
+    parser.add_argument("--cameras", type=int, default=3, help="2 or 3")
+    parser.add_argument("--workers", type=int, default=2, help="processes; the files do not depend on it")
     manifest = make_demo(**vars(parser.parse_args()))
     print(json.dumps(manifest, indent=1))
 
 
-if __name__ == '__main__':
+if __name__ == "__main__":
     cli.run(main)

@@ -3,6 +3,7 @@
 Programs are written for right-handers of 1.70 m; times in seconds, positions in metres, frequencies in Hz.
 Every target, duration and frequency wavers from performance to performance, and by each performer's habits.
 """
+
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -10,8 +11,18 @@ import numpy as np
 
 from data.demo.body import CHANNELS
 
-SWAY = dict(root=(.012, .002, .012), lean=.03, tilt=.02, twist=.05, nod=.06, turn=.1, hand_l=.014, hand_r=.014,
-            elbow_l=.06, elbow_r=.06)
+SWAY = dict(
+    root=(0.012, 0.002, 0.012),
+    lean=0.03,
+    tilt=0.02,
+    twist=0.05,
+    nod=0.06,
+    turn=0.1,
+    hand_l=0.014,
+    hand_r=0.014,
+    elbow_l=0.06,
+    elbow_r=0.06,
+)
 
 
 class Score:
@@ -19,10 +30,11 @@ class Score:
 
     pace stretches every duration, size every oscillation, waver (metres or radians) blurs every target."""
 
-    def __init__(self, rng, pace=1., size=1., waver=.035):
+    def __init__(self, rng, pace=1.0, size=1.0, waver=0.035):
         self.rng, self.pace, self.size, self.waver = rng, pace, size, waver
-        self.start = {name: np.broadcast_to(np.asarray(value, float), channels).copy()
-                      for name, (channels, value) in CHANNELS.items()}
+        self.start = {
+            name: np.broadcast_to(np.asarray(value, float), channels).copy() for name, (channels, value) in CHANNELS.items()
+        }
         self.last = {name: value.copy() for name, value in self.start.items()}
         self.moves, self.swings = [], []
 
@@ -36,7 +48,7 @@ class Score:
         """Bring channels to `targets` from time `begin` on; returns when the move ends (all times before pace)."""
         for name, target in targets.items():
             target = np.asarray(target, float) + self.rng.normal(0, self.waver, len(self.start[name]))
-            late, longer = self.rng.uniform(-.06, .06), np.exp(self.rng.normal(0, .15))
+            late, longer = self.rng.uniform(-0.06, 0.06), np.exp(self.rng.normal(0, 0.15))
             self.moves.append((name, begin + late, duration * longer, target - self.last[name]))
             self.last[name] = target
         return begin + duration
@@ -47,9 +59,9 @@ class Score:
 
     def swing(self, begin, count, frequency, bounce=False, **amplitudes):
         """`count` oscillations around the current course; `bounce` keeps them positive. Returns their end."""
-        phase = 0 if bounce else self.rng.uniform(-.5, .5)
+        phase = 0 if bounce else self.rng.uniform(-0.5, 0.5)
         for name, amplitude in amplitudes.items():
-            amplitude = np.asarray(amplitude, float) * self.size * np.exp(self.rng.normal(0, .2))
+            amplitude = np.asarray(amplitude, float) * self.size * np.exp(self.rng.normal(0, 0.2))
             self.swings.append((name, begin, count / frequency, frequency, phase, amplitude, bounce))
         return begin + count / frequency
 
@@ -60,19 +72,19 @@ class Score:
             if hold is not None:
                 self.moves.append((name, begin + duration + hold, duration, -np.asarray(change, float)))
 
-    def step(self, begin, x=0., z=0.):
+    def step(self, begin, x=0.0, z=0.0):
         """One step of both feet by (x, z), the nearer foot first."""
-        self.push(begin, .55, root=(x, 0, z))
-        for name, delay in (('foot_r', 0), ('foot_l', .25)) if x >= 0 else (('foot_l', 0), ('foot_r', .25)):
-            self.push(begin + delay, .3, **{name: (x, 0, z)})
-            self.swings.append((name, begin + delay, .3, 1 / .3, 0, np.array([0, .07, 0]), True))
+        self.push(begin, 0.55, root=(x, 0, z))
+        for name, delay in (("foot_r", 0), ("foot_l", 0.25)) if x >= 0 else (("foot_l", 0), ("foot_r", 0.25)):
+            self.push(begin + delay, 0.3, **{name: (x, 0, z)})
+            self.swings.append((name, begin + delay, 0.3, 1 / 0.3, 0, np.array([0, 0.07, 0]), True))
 
     def sway(self, strength):
         """Slow idle movement over all time: three sines of random direction and phase per channel."""
         for name, size in SWAY.items():
             for _ in range(3):
-                amplitude = strength * np.asarray(size) * self.rng.normal(0, .5, len(self.start[name]))
-                self.swings.append((name, -100, 200, self.rng.uniform(.15, 1.1), self.rng.random(), amplitude, False))
+                amplitude = strength * np.asarray(size) * self.rng.normal(0, 0.5, len(self.start[name]))
+                self.swings.append((name, -100, 200, self.rng.uniform(0.15, 1.1), self.rng.random(), amplitude, False))
 
     def render(self, time):
         """{channel: (T, size)} at `time` (T,) seconds."""
@@ -80,7 +92,7 @@ class Score:
         values = {name: np.tile(value, (len(time), 1)) for name, value in self.start.items()}
         for name, begin, duration, change in self.moves:
             s = np.clip((time - begin) / duration, 0, 1)[:, None]
-            values[name] += change * (s ** 3 * (10 - 15 * s + 6 * s ** 2))         # minimum jerk
+            values[name] += change * (s**3 * (10 - 15 * s + 6 * s**2))  # minimum jerk
         for name, begin, duration, frequency, phase, amplitude, bounce in self.swings:
             s = np.clip((time - begin) / duration, 0, 1)
             wave = np.sin(2 * np.pi * (frequency * (time - begin) + phase))
@@ -92,204 +104,241 @@ class Score:
 # ---- one person ------------------------------------------------------------------------------------------------------
 # a program writes into the score of the actor (and the partner's) and returns the end of the action
 
+
 def hand_waving(a, rng):
-    up = a.to(0, .5, hand_r=(.30, rng.uniform(.08, .28), -.2), elbow_r=.3)
-    wave = dict(hand_r=(.09, .02, 0), wrist_r=.35) if rng.random() < .7 else dict(wrist_r=.6, hand_r=(.03, 0, .05))
-    down = a.swing(up - .1, rng.integers(2, 5), rng.uniform(1.8, 3.2), **wave)
-    return a.rest(down, .5, 'hand_r', 'elbow_r')
+    up = a.to(0, 0.5, hand_r=(0.30, rng.uniform(0.08, 0.28), -0.2), elbow_r=0.3)
+    wave = dict(hand_r=(0.09, 0.02, 0), wrist_r=0.35) if rng.random() < 0.7 else dict(wrist_r=0.6, hand_r=(0.03, 0, 0.05))
+    down = a.swing(up - 0.1, rng.integers(2, 5), rng.uniform(1.8, 3.2), **wave)
+    return a.rest(down, 0.5, "hand_r", "elbow_r")
 
 
 def salute(a, rng):
-    up = a.to(0, .4, hand_r=(.20, .17, -.13), elbow_r=.8, wrist_r=.7, lean=-.05)
-    return a.rest(up + rng.uniform(.2, .9), .45, 'hand_r', 'elbow_r', 'wrist_r', 'lean')
+    up = a.to(0, 0.4, hand_r=(0.20, 0.17, -0.13), elbow_r=0.8, wrist_r=0.7, lean=-0.05)
+    return a.rest(up + rng.uniform(0.2, 0.9), 0.45, "hand_r", "elbow_r", "wrist_r", "lean")
 
 
 def phone_call(a, rng):
-    via = a.to(0, .35, hand_r=(.16, -.2, -.25)) if rng.random() < .6 else 0
-    up = a.to(via, .45, hand_r=(.19, .09, -.09), elbow_r=.1, wrist_r=.4, nod=.1, tilt=.05)
-    hold = a.swing(up, 1, rng.uniform(.8, 1.6), turn=.1, hand_r=(0, .01, .01))
-    return a.rest(hold, .5, 'hand_r', 'wrist_r', 'nod') if rng.random() < .5 else hold + .1
+    via = a.to(0, 0.35, hand_r=(0.16, -0.2, -0.25)) if rng.random() < 0.6 else 0
+    up = a.to(via, 0.45, hand_r=(0.19, 0.09, -0.09), elbow_r=0.1, wrist_r=0.4, nod=0.1, tilt=0.05)
+    hold = a.swing(up, 1, rng.uniform(0.8, 1.6), turn=0.1, hand_r=(0, 0.01, 0.01))
+    return a.rest(hold, 0.5, "hand_r", "wrist_r", "nod") if rng.random() < 0.5 else hold + 0.1
 
 
 def drink_water(a, rng):
-    via = a.to(0, .35, hand_r=(.15, -.22, -.28)) if rng.random() < .6 else 0
-    up = a.to(via, .45, hand_r=(.13, .07, -.20), elbow_r=.35, wrist_r=.3)
-    back = a.to(up - .1, .3, nod=-.3, hand_r=(.12, .12, -.18), elbow_r=.6)
-    hold = back + rng.uniform(.1, .5)
-    a.rest(hold, .3, 'nod')
-    return a.rest(hold, .5, 'hand_r', 'elbow_r', 'wrist_r') if rng.random() < .8 else hold + .1
+    via = a.to(0, 0.35, hand_r=(0.15, -0.22, -0.28)) if rng.random() < 0.6 else 0
+    up = a.to(via, 0.45, hand_r=(0.13, 0.07, -0.20), elbow_r=0.35, wrist_r=0.3)
+    back = a.to(up - 0.1, 0.3, nod=-0.3, hand_r=(0.12, 0.12, -0.18), elbow_r=0.6)
+    hold = back + rng.uniform(0.1, 0.5)
+    a.rest(hold, 0.3, "nod")
+    return a.rest(hold, 0.5, "hand_r", "elbow_r", "wrist_r") if rng.random() < 0.8 else hold + 0.1
 
 
 def pointing(a, rng):
-    up = a.to(0, .45, hand_r=(rng.uniform(.05, .4), rng.uniform(-.1, .15), -.5), twist=rng.uniform(-.1, .3))
-    return a.rest(up + rng.uniform(.2, .8), .5, 'hand_r', 'twist')
+    up = a.to(0, 0.45, hand_r=(rng.uniform(0.05, 0.4), rng.uniform(-0.1, 0.15), -0.5), twist=rng.uniform(-0.1, 0.3))
+    return a.rest(up + rng.uniform(0.2, 0.8), 0.5, "hand_r", "twist")
 
 
 def hands_together(a, rng, frequency, part):
     """Both hands meet before the chest; clapping parts them, rubbing slides them along each other."""
-    height = rng.uniform(-.3, -.05)
-    up = a.to(0, .45, hand_r=(.07, height, -.28), hand_l=(-.07, height, -.28), wrist_r=.3, wrist_l=.3)
-    end = a.swing(up - .1, rng.integers(3, 7), frequency, hand_r=part, hand_l=np.multiply(part, (-1, -1, -1)))
-    return a.rest(end, .5, 'hand_r', 'hand_l', 'wrist_r', 'wrist_l') if rng.random() < .7 else end + .1
+    height = rng.uniform(-0.3, -0.05)
+    up = a.to(0, 0.45, hand_r=(0.07, height, -0.28), hand_l=(-0.07, height, -0.28), wrist_r=0.3, wrist_l=0.3)
+    end = a.swing(up - 0.1, rng.integers(3, 7), frequency, hand_r=part, hand_l=np.multiply(part, (-1, -1, -1)))
+    return a.rest(end, 0.5, "hand_r", "hand_l", "wrist_r", "wrist_l") if rng.random() < 0.7 else end + 0.1
 
 
 def clapping(a, rng):
-    return hands_together(a, rng, rng.uniform(2.2, 4.), (rng.uniform(.03, .08), .01, 0))
+    return hands_together(a, rng, rng.uniform(2.2, 4.0), (rng.uniform(0.03, 0.08), 0.01, 0))
 
 
 def rub_hands(a, rng):
-    return hands_together(a, rng, rng.uniform(2., 3.6), (.01, rng.uniform(.02, .05), rng.uniform(.02, .05)))
+    return hands_together(a, rng, rng.uniform(2.0, 3.6), (0.01, rng.uniform(0.02, 0.05), rng.uniform(0.02, 0.05)))
 
 
-SEATED = dict(root=(0, -.34, .26), lean=.12, hand_r=(.15, -.40, -.22), hand_l=(-.15, -.40, -.22))
-BENT = dict(root=(0, -.20, .20), lean=.65)
+SEATED = dict(root=(0, -0.34, 0.26), lean=0.12, hand_r=(0.15, -0.40, -0.22), hand_l=(-0.15, -0.40, -0.22))
+BENT = dict(root=(0, -0.20, 0.20), lean=0.65)
 
 
 def sitting_down(a, rng):
-    look = a.to(0, .3, turn=rng.choice((-.6, .6)), twist=.1) - .2 if rng.random() < .4 else 0
-    bent = a.to(look, .5, hand_r=(.18, -.36, -.2), hand_l=(-.18, -.36, -.2), turn=0, **BENT)
-    seated = a.to(bent - .1, .6, **SEATED)
-    if rng.random() < .25:          # settles by leaning forward and back again
-        seated = a.to(a.to(seated, .3, lean=.4), .3, lean=.1)
+    look = a.to(0, 0.3, turn=rng.choice((-0.6, 0.6)), twist=0.1) - 0.2 if rng.random() < 0.4 else 0
+    bent = a.to(look, 0.5, hand_r=(0.18, -0.36, -0.2), hand_l=(-0.18, -0.36, -0.2), turn=0, **BENT)
+    seated = a.to(bent - 0.1, 0.6, **SEATED)
+    if rng.random() < 0.25:  # settles by leaning forward and back again
+        seated = a.to(a.to(seated, 0.3, lean=0.4), 0.3, lean=0.1)
     return seated
 
 
 def standing_up(a, rng):
     a.begin(**SEATED)
-    if rng.random() < .25:          # arrives in the seat first
+    if rng.random() < 0.25:  # arrives in the seat first
         a.begin(**BENT)
-        a.to(-.3, .5, **SEATED)
-    bent = a.to(.1, .5, **BENT)
-    return a.to(bent - .1, .6, root=0, lean=0, hand_r=CHANNELS['hand_r'][1], hand_l=CHANNELS['hand_l'][1])
+        a.to(-0.3, 0.5, **SEATED)
+    bent = a.to(0.1, 0.5, **BENT)
+    return a.to(bent - 0.1, 0.6, root=0, lean=0, hand_r=CHANNELS["hand_r"][1], hand_l=CHANNELS["hand_l"][1])
 
 
 def pickup(a, rng):
-    if rng.random() < .5:           # from the knees
-        down = a.to(0, .6, root=(0, rng.uniform(-.4, -.28), .18), lean=rng.uniform(.5, .9), nod=.2,
-                    hand_r=(.17, -.36, -.36), foot_l=(0, 0, .1))
-    else:                           # from the hips
-        down = a.to(0, .6, root=(0, -.10, .16), lean=rng.uniform(.9, 1.35), nod=.3,
-                    hand_r=(.15, -.25, -.42), hand_l=(-.2, -.35, -.2))
-    up = down + rng.uniform(0, .25)
-    a.rest(up, .6, 'root', 'lean', 'hand_l', 'nod')
-    return a.to(up, .6, hand_r=(.2, rng.uniform(-.48, -.2), -.2))
+    if rng.random() < 0.5:  # from the knees
+        down = a.to(
+            0,
+            0.6,
+            root=(0, rng.uniform(-0.4, -0.28), 0.18),
+            lean=rng.uniform(0.5, 0.9),
+            nod=0.2,
+            hand_r=(0.17, -0.36, -0.36),
+            foot_l=(0, 0, 0.1),
+        )
+    else:  # from the hips
+        down = a.to(
+            0,
+            0.6,
+            root=(0, -0.10, 0.16),
+            lean=rng.uniform(0.9, 1.35),
+            nod=0.3,
+            hand_r=(0.15, -0.25, -0.42),
+            hand_l=(-0.2, -0.35, -0.2),
+        )
+    up = down + rng.uniform(0, 0.25)
+    a.rest(up, 0.6, "root", "lean", "hand_l", "nod")
+    return a.to(up, 0.6, hand_r=(0.2, rng.uniform(-0.48, -0.2), -0.2))
 
 
 def kick(a, rng, height):
-    back = a.to(0, .35, foot_r=(-.02, .12, .25), root=(-.05, -.02, 0), lean=.12, hand_l=(-.25, -.42, -.15))
-    out = a.to(back, .25, foot_r=(-.08, height, rng.uniform(-.6, -.35)), toe_r=.3, lean=-.12, hand_r=(.3, -.42, .12))
-    return a.rest(out + .05, .45, 'foot_r', 'root', 'toe_r', 'lean', 'hand_l', 'hand_r')
+    back = a.to(0, 0.35, foot_r=(-0.02, 0.12, 0.25), root=(-0.05, -0.02, 0), lean=0.12, hand_l=(-0.25, -0.42, -0.15))
+    out = a.to(back, 0.25, foot_r=(-0.08, height, rng.uniform(-0.6, -0.35)), toe_r=0.3, lean=-0.12, hand_r=(0.3, -0.42, 0.12))
+    return a.rest(out + 0.05, 0.45, "foot_r", "root", "toe_r", "lean", "hand_l", "hand_r")
 
 
 def kicking(a, rng):
-    return kick(a, rng, rng.uniform(.03, .35))
+    return kick(a, rng, rng.uniform(0.03, 0.35))
 
 
 def hopping(a, rng):
-    up = a.to(0, .35, foot_l=(.05, rng.uniform(.12, .3), .2), root=(.06, -.03, 0))
-    height = rng.uniform(.04, .09)
-    end = a.swing(up - .1, rng.integers(2, 5), rng.uniform(1.8, 2.8), bounce=True, root=(0, height, 0),
-                  foot_r=(0, height, 0), foot_l=(0, height, 0), hand_r=(.02, .06, 0), hand_l=(-.02, .06, 0))
-    return a.rest(end - .05, .35, 'foot_l', 'root')
+    up = a.to(0, 0.35, foot_l=(0.05, rng.uniform(0.12, 0.3), 0.2), root=(0.06, -0.03, 0))
+    height = rng.uniform(0.04, 0.09)
+    end = a.swing(
+        up - 0.1,
+        rng.integers(2, 5),
+        rng.uniform(1.8, 2.8),
+        bounce=True,
+        root=(0, height, 0),
+        foot_r=(0, height, 0),
+        foot_l=(0, height, 0),
+        hand_r=(0.02, 0.06, 0),
+        hand_l=(-0.02, 0.06, 0),
+    )
+    return a.rest(end - 0.05, 0.35, "foot_l", "root")
 
 
 def jump_up(a, rng):
-    arms = rng.uniform(-.4, .1)
+    arms = rng.uniform(-0.4, 0.1)
     for k in range(rng.integers(1, 3)):
-        down = a.to(.8 * k, .35, root=(0, -.16, .05), lean=.35, hand_r=(.25, -.45, .03), hand_l=(-.25, -.45, .03))
-        a.to(down, .3, root=0, lean=0, hand_r=(.25, arms, -.3), hand_l=(-.25, arms, -.3))
-        lift = (0, rng.uniform(.1, .22), 0)
-        land = a.swing(down + .15, 1, 2.6, bounce=True, root=lift, foot_r=lift, foot_l=lift)
-    return a.rest(land - .1, .4, 'hand_r', 'hand_l')
+        down = a.to(0.8 * k, 0.35, root=(0, -0.16, 0.05), lean=0.35, hand_r=(0.25, -0.45, 0.03), hand_l=(-0.25, -0.45, 0.03))
+        a.to(down, 0.3, root=0, lean=0, hand_r=(0.25, arms, -0.3), hand_l=(-0.25, arms, -0.3))
+        lift = (0, rng.uniform(0.1, 0.22), 0)
+        land = a.swing(down + 0.15, 1, 2.6, bounce=True, root=lift, foot_r=lift, foot_l=lift)
+    return a.rest(land - 0.1, 0.4, "hand_r", "hand_l")
 
 
 # ---- two people: a acts, b partners; `gap` is the distance of their pelvises in metres -------------------------------
 
+
 def punching(a, rng, b, gap):
-    guard = a.to(0, .35, hand_r=(.2, -.2, -.15), hand_l=(-.15, -.2, -.2), twist=-.3) if rng.random() < .6 else .1
+    guard = a.to(0, 0.35, hand_r=(0.2, -0.2, -0.15), hand_l=(-0.15, -0.2, -0.2), twist=-0.3) if rng.random() < 0.6 else 0.1
     for _ in range(rng.integers(1, 3)):
-        hit = a.to(guard, .22, hand_r=(.02, rng.uniform(-.1, .12), -.55), twist=.35, lean=.18)
-        guard = a.to(hit, .3, hand_r=(.2, -.2, -.15), twist=-.1, lean=.05)
-    b.to(hit - .12, .25, lean=rng.uniform(-.35, -.1), twist=rng.uniform(-.3, .3), root=(0, -.02, rng.uniform(.02, .15)))
-    b.rest(hit + .3, .5, 'lean', 'twist', 'root')
-    return a.rest(guard, .4, 'hand_r', 'hand_l', 'twist', 'lean')
+        hit = a.to(guard, 0.22, hand_r=(0.02, rng.uniform(-0.1, 0.12), -0.55), twist=0.35, lean=0.18)
+        guard = a.to(hit, 0.3, hand_r=(0.2, -0.2, -0.15), twist=-0.1, lean=0.05)
+    b.to(hit - 0.12, 0.25, lean=rng.uniform(-0.35, -0.1), twist=rng.uniform(-0.3, 0.3), root=(0, -0.02, rng.uniform(0.02, 0.15)))
+    b.rest(hit + 0.3, 0.5, "lean", "twist", "root")
+    return a.rest(guard, 0.4, "hand_r", "hand_l", "twist", "lean")
 
 
 def handshaking(a, rng, b, gap):
-    height, z = rng.uniform(-.3, -.2), -gap / 2 + .05
-    late = rng.uniform(0, .2)
-    a.to(0, .45, hand_r=(.02, height, z), lean=.1)
-    up = b.to(late, .45, hand_r=(.02, height, z), lean=.1)
-    count, frequency = rng.integers(1, 4), rng.uniform(2., 3.)
+    height, z = rng.uniform(-0.3, -0.2), -gap / 2 + 0.05
+    late = rng.uniform(0, 0.2)
+    a.to(0, 0.45, hand_r=(0.02, height, z), lean=0.1)
+    up = b.to(late, 0.45, hand_r=(0.02, height, z), lean=0.1)
+    count, frequency = rng.integers(1, 4), rng.uniform(2.0, 3.0)
     for one in (a, b):
-        end = one.swing(up - .05, count, frequency, hand_r=(0, .045, .01))
-        one.rest(end, .45, 'hand_r', 'lean')
-    return end + .45
+        end = one.swing(up - 0.05, count, frequency, hand_r=(0, 0.045, 0.01))
+        one.rest(end, 0.45, "hand_r", "lean")
+    return end + 0.45
 
 
 def pat_on_back(a, rng, b, gap):
-    up = a.to(0, .45, hand_r=(.1, rng.uniform(-.15, .05), -gap + .12), lean=.08)
-    end = a.swing(up - .05, rng.integers(1, 4), rng.uniform(1.8, 3.2), hand_r=(.01, .03, .07))
-    if rng.random() < .5:
-        b.to(up + .1, .4, turn=rng.choice((-.7, .7)), twist=rng.uniform(-.2, .2))
-    return a.rest(end, .45, 'hand_r', 'lean')
+    up = a.to(0, 0.45, hand_r=(0.1, rng.uniform(-0.15, 0.05), -gap + 0.12), lean=0.08)
+    end = a.swing(up - 0.05, rng.integers(1, 4), rng.uniform(1.8, 3.2), hand_r=(0.01, 0.03, 0.07))
+    if rng.random() < 0.5:
+        b.to(up + 0.1, 0.4, turn=rng.choice((-0.7, 0.7)), twist=rng.uniform(-0.2, 0.2))
+    return a.rest(end, 0.45, "hand_r", "lean")
 
 
 def hugging(a, rng, b, gap):
-    for one, z in ((a, -gap * .3), (b, -gap * .25)):
+    for one, z in ((a, -gap * 0.3), (b, -gap * 0.25)):
         one.step(0, z=z)
-        up = one.to(.3, .5, hand_r=(.08, .0, -.38), hand_l=(-.1, -.12, -.36), elbow_r=.5, elbow_l=.5, lean=.15)
-        hold = one.rest(up + .5, .5, 'hand_r', 'hand_l', 'elbow_r', 'elbow_l', 'lean')
+        up = one.to(0.3, 0.5, hand_r=(0.08, 0.0, -0.38), hand_l=(-0.1, -0.12, -0.36), elbow_r=0.5, elbow_l=0.5, lean=0.15)
+        hold = one.rest(up + 0.5, 0.5, "hand_r", "hand_l", "elbow_r", "elbow_l", "lean")
     return hold
 
 
 def kicking_other(a, rng, b, gap):
-    end = kick(a, rng, rng.uniform(.25, .5))
-    b.to(.5, .3, root=(0, -.05, .1), lean=rng.uniform(.1, .4), hand_r=(.12, -.35, -.25), hand_l=(-.12, -.35, -.25))
-    b.rest(.95, .5, 'root', 'lean', 'hand_r', 'hand_l')
+    end = kick(a, rng, rng.uniform(0.25, 0.5))
+    b.to(0.5, 0.3, root=(0, -0.05, 0.1), lean=rng.uniform(0.1, 0.4), hand_r=(0.12, -0.35, -0.25), hand_l=(-0.12, -0.35, -0.25))
+    b.rest(0.95, 0.5, "root", "lean", "hand_r", "hand_l")
     return end
 
 
 @dataclass(frozen=True)
 class Action:
     """`number` is the NTU action (A<number>); two-person actions name their gap (m) and how the partner faces."""
+
     number: int
     name: str
     program: Callable
-    gap: float = 0.                 # 0: one person
-    partner: float = np.pi          # heading of the partner against the actor's, radians
+    gap: float = 0.0  # 0: one person
+    partner: float = np.pi  # heading of the partner against the actor's, radians
 
 
 # --actions N takes the first N; already the first four hold look-alikes, a seat, and two people
 ACTIONS = (
-    Action(23, 'hand waving', hand_waving), Action(8, 'sitting down', sitting_down),
-    Action(50, 'punching other person', punching, gap=.80), Action(1, 'drink water', drink_water),
-    Action(9, 'standing up', standing_up), Action(58, 'handshaking', handshaking, gap=.95),
-    Action(10, 'clapping', clapping), Action(6, 'pickup', pickup),
-    Action(28, 'make a phone call', phone_call), Action(34, 'rub two hands together', rub_hands),
-    Action(53, 'pat on back of other person', pat_on_back, gap=.60, partner=0.), Action(38, 'salute', salute),
-    Action(24, 'kicking something', kicking), Action(26, 'hopping', hopping), Action(27, 'jump up', jump_up),
-    Action(31, 'pointing to something', pointing), Action(55, 'hugging other person', hugging, gap=.90),
-    Action(51, 'kicking other person', kicking_other, gap=1.0))
+    Action(23, "hand waving", hand_waving),
+    Action(8, "sitting down", sitting_down),
+    Action(50, "punching other person", punching, gap=0.80),
+    Action(1, "drink water", drink_water),
+    Action(9, "standing up", standing_up),
+    Action(58, "handshaking", handshaking, gap=0.95),
+    Action(10, "clapping", clapping),
+    Action(6, "pickup", pickup),
+    Action(28, "make a phone call", phone_call),
+    Action(34, "rub two hands together", rub_hands),
+    Action(53, "pat on back of other person", pat_on_back, gap=0.60, partner=0.0),
+    Action(38, "salute", salute),
+    Action(24, "kicking something", kicking),
+    Action(26, "hopping", hopping),
+    Action(27, "jump up", jump_up),
+    Action(31, "pointing to something", pointing),
+    Action(55, "hugging other person", hugging, gap=0.90),
+    Action(51, "kicking other person", kicking_other, gap=1.0),
+)
 
 
 # ---- what happens besides --------------------------------------------------------------------------------------------
 
+
 def distraction(score, rng, begin):
     """One small movement that belongs to no class, starting at `begin`; a busy hand is left alone."""
-    name, sign = (('hand_l', -1), ('hand_r', 1))[int(rng.random() < .5)]
+    name, sign = (("hand_l", -1), ("hand_r", 1))[int(rng.random() < 0.5)]
     busy = name in (move[0] for move in score.moves)
-    kind = rng.integers(2) if busy or score.start['root'][1] else rng.integers(6)
-    if kind == 0:                   # shifts the weight
-        score.push(begin, .5, rng.uniform(.2, .8), root=(rng.choice((-.07, .07)), -.02, 0), tilt=rng.uniform(-.1, .1))
-    elif kind == 1:                 # looks around
-        score.push(begin, .4, rng.uniform(.1, .6), turn=rng.uniform(-.9, .9), twist=rng.uniform(-.2, .2))
-    elif kind == 2:                 # scratches head, cheek or arm
-        score.to(begin, .4, **{name: (sign * .14, rng.uniform(-.15, .2), -.13)})
-        score.rest(score.swing(begin + .4, 2, 3.5, **{name: (.01, .03, 0)}), .4, name)
-    elif kind == 3:                 # takes a step
-        score.step(begin, *rng.uniform(-.15, .15, 2))
-    elif kind == 4:                 # hand to the hip or pocket
-        score.to(begin, .5, **{name: (sign * .2, -.36, .04), f'elbow_{name[-1]}': .6})
-    else:                           # swings an arm
-        score.swing(begin, 1, .9, **{name: (sign * .03, .03, .12)})
+    kind = rng.integers(2) if busy or score.start["root"][1] else rng.integers(6)
+    if kind == 0:  # shifts the weight
+        score.push(begin, 0.5, rng.uniform(0.2, 0.8), root=(rng.choice((-0.07, 0.07)), -0.02, 0), tilt=rng.uniform(-0.1, 0.1))
+    elif kind == 1:  # looks around
+        score.push(begin, 0.4, rng.uniform(0.1, 0.6), turn=rng.uniform(-0.9, 0.9), twist=rng.uniform(-0.2, 0.2))
+    elif kind == 2:  # scratches head, cheek or arm
+        score.to(begin, 0.4, **{name: (sign * 0.14, rng.uniform(-0.15, 0.2), -0.13)})
+        score.rest(score.swing(begin + 0.4, 2, 3.5, **{name: (0.01, 0.03, 0)}), 0.4, name)
+    elif kind == 3:  # takes a step
+        score.step(begin, *rng.uniform(-0.15, 0.15, 2))
+    elif kind == 4:  # hand to the hip or pocket
+        score.to(begin, 0.5, **{name: (sign * 0.2, -0.36, 0.04), f"elbow_{name[-1]}": 0.6})
+    else:  # swings an arm
+        score.swing(begin, 1, 0.9, **{name: (sign * 0.03, 0.03, 0.12)})

@@ -36,8 +36,10 @@ def collect(raws, table, pattern, offset_key, reading, skipped):
         return found, recordings.Skeleton(), remarks
     table = table or (raw if raw.is_dir() else raw.parent) / recordings.TABLE
     if not table.is_file():
-        raise FileNotFoundError(f"{table}: no such table (columns name,label,split,group); write it, name it with --labels, or "
-                                "take labels from file names with --label_pattern")  # fmt: skip
+        raise FileNotFoundError(
+            f"{table}: no such table (columns name,label,split,group); write it, name it with --labels, or "
+            "take labels from file names with --label_pattern"
+        )
     if raw.is_dir():
         files = [file for file in recordings.files_in(raw) if file.resolve() != table.resolve()]
         sources = recordings.of_files(raw, files, reading.read)
@@ -47,9 +49,26 @@ def collect(raws, table, pattern, offset_key, reading, skipped):
     return found, recordings.Skeleton(), remarks
 
 
-def generate(raws, out, name="own", table=None, label_pattern=None, offset_key="offset", label_keys=("label",), group_key=None,
-             test_groups=(), layout=None, joints_file=None, unit=1.0, center=None, body_frame=None, min_max=False, strict=False,
-             joints_key="joints", **how):  # fmt: skip
+def generate(
+    raws,
+    out,
+    name="own",
+    table=None,
+    label_pattern=None,
+    offset_key="offset",
+    label_keys=("label",),
+    group_key=None,
+    test_groups=(),
+    layout=None,
+    joints_file=None,
+    unit=1.0,
+    center=None,
+    body_frame=None,
+    min_max=False,
+    strict=False,
+    joints_key="joints",
+    **how,
+):
     """Write out/<name>.npz from folders or files `raws`; returns its path. The options are those of the command line; how: of
     data.prepare.reading.Reading.
 
@@ -82,12 +101,21 @@ def main():
     parser.add_argument("--raw", type=Path, nargs="+", help="the same, named")
     parser.add_argument("--name", default="own", help="what the npz is called")
     parser.add_argument("--labels", type=Path, dest="table", help="CSV table name,label,split,group; default: labels.csv there")
-    parser.add_argument("--label_pattern", metavar="REGEX", help="instead of a table: regular expression for a file's path below "
-                        "the folder; its named groups are the fields: (?P<label>a\\d+)_(?P<group>s\\d+)")  # fmt: skip
+    parser.add_argument(
+        "--label_pattern",
+        metavar="REGEX",
+        help="instead of a table: regular expression for a file's path below "
+        "the folder; its named groups are the fields: (?P<label>a\\d+)_(?P<group>s\\d+)",
+    )
     parser.add_argument("--joints_key", default="joints", help="array of the joints where a file has several")
     parser.add_argument("--offset_key", default="offset", help="array of the sequences' first frames in a flat npz")
-    parser.add_argument("--label_key", nargs="+", dest="label_keys", default=["label"],
-                        help="fields that make the class together; 'file' is the name of the flat npz")  # fmt: skip
+    parser.add_argument(
+        "--label_key",
+        nargs="+",
+        dest="label_keys",
+        default=["label"],
+        help="fields that make the class together; 'file' is the name of the flat npz",
+    )
     parser.add_argument("--group_key", help="field of the group; default: group or subject")
     parser.add_argument("--test_groups", nargs="+", default=(), help="groups that are test, all others train; instead of a split")
     skeleton = parser.add_mutually_exclusive_group()

@@ -13,8 +13,9 @@ HERE = Path(__file__).resolve().parent
 
 def main():
     parser = cli.parser(__doc__, out=HERE)
-    parser.add_argument("--raw", type=Path, default=HERE.parent / "pku_raw" / "v2",
-                        help="folder with skeleton/, label/ and the split files")  # fmt: skip
+    parser.add_argument(
+        "--raw", type=Path, default=HERE.parent / "pku_raw" / "v2", help="folder with skeleton/, label/ and the split files"
+    )
     parser.add_argument("--workers", type=int, help="processes; all cores if not given")
     args = parser.parse_args()
     generate(args.raw, args.out, PKU2, args.workers, args.strict)

@@ -146,10 +146,7 @@ class _Statements:
     def __init__(self, path, lines):
         self.path, self.line = path, 0
         self._all = (
-            (number, part.split())
-            for number, line in enumerate(lines, 1)
-            for part in re.split(r"([{}])", line)
-            if part.strip()
+            (number, part.split()) for number, line in enumerate(lines, 1) for part in re.split(r"([{}])", line) if part.strip()
         )
 
     def next(self):

@@ -12,8 +12,9 @@ from data.prepare.npz import Split, write_dataset
 SIDES = ("train", "test")
 
 
-def write(source, path, found, skeleton, label_keys, group_key, test_groups, unit, pose, reading, skipped, remarks,
-          standing=False):  # fmt: skip
+def write(
+    source, path, found, skeleton, label_keys, group_key, test_groups, unit, pose, reading, skipped, remarks, standing=False
+):
     """Write the npz `path` of recordings; without label_keys it has no labels, and without test_groups then no test set, either.
 
     source: what to call where they come from. pose: center, body_frame and min_max, see data.prepare.sequences. reading: how the
@@ -55,18 +56,29 @@ def write(source, path, found, skeleton, label_keys, group_key, test_groups, uni
         arrays = (row(recording) for recording, _ in here)
         splits[key] = Split([recording.name for recording, _ in here], labels, arrays, [result[2] for _, result in here])
         absent[key] = [" ".join(label) for label, i in number.items() if label_keys and i not in labels]
-    write_dataset(path, splits, num_frames, len(number), num_joints, num_bodies, skeleton.layout,
-                  class_names=np.array([" ".join(label) for label in number]) if label_keys else None,
-                  joint_names=None if skeleton.layout else skeleton.joint_names,
-                  parents=None if skeleton.layout else skeleton.parents,
-                  center=-1 if origin is None else origin, body_frame=axes, min_max=int(min_max) or None,
-                  body_size=looks.size() * unit if min_max else None, unit=unit, coordinates=facts[0][1][6],
-                  how=json.dumps(reading.plain()) if reading.plain() else None)  # fmt: skip
+    write_dataset(
+        path,
+        splits,
+        num_frames,
+        len(number),
+        num_joints,
+        num_bodies,
+        skeleton.layout,
+        class_names=np.array([" ".join(label) for label in number]) if label_keys else None,
+        joint_names=None if skeleton.layout else skeleton.joint_names,
+        parents=None if skeleton.layout else skeleton.parents,
+        center=-1 if origin is None else origin,
+        body_frame=axes,
+        min_max=int(min_max) or None,
+        body_size=looks.size() * unit if min_max else None,
+        unit=unit,
+        coordinates=facts[0][1][6],
+        how=json.dumps(reading.plain()) if reading.plain() else None,
+    )
     counts = ", ".join(f"{len(split.names):,} {key}" for key, split in splits.items())
     kinds = f"{len(number)} classes" if label_keys else "no labels"
     notes = [", z is 0"] * (facts[0][1][6] == 2) + ["; no bones: see --layout and --joints"] * (skeleton.parents is None)
-    print(f"{path}: {counts}, {kinds}, up to {num_frames} frames, {num_bodies} bodies, {num_joints} joints",
-          *notes, sep="")  # fmt: skip
+    print(f"{path}: {counts}, {kinds}, up to {num_frames} frames, {num_bodies} bodies, {num_joints} joints", *notes, sep="")
     if label_keys and list(number) != [(str(i),) for i in range(len(number))]:
         shown = [f"{i} = {' '.join(label)!r}" for label, i in number.items()]
         print("  classes:", ", ".join(shown[:4]) + (f", ... {shown[-1]}" if len(shown) > 4 else ""))
@@ -85,8 +97,14 @@ def side(recording, group_key, test_groups):
         return "test" if recording.fields[group_key] in test_groups else "train"
     word = recording.fields.get("split")
     if word not in SIDES:
-        raise ValueError(f"{recording.where}: {recording.name!r}: split " + (f"{word!r} is neither train nor test" if word else
-                         "is missing; it is train or test, or --test_groups says which groups are test"))  # fmt: skip
+        raise ValueError(
+            f"{recording.where}: {recording.name!r}: split "
+            + (
+                f"{word!r} is neither train nor test"
+                if word
+                else "is missing; it is train or test, or --test_groups says which groups are test"
+            )
+        )
     return word
 
 

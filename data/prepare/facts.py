@@ -106,8 +106,10 @@ def _classes(feeder):
     count = np.bincount(feeder.label, minlength=feeder.num_classes)
     there = np.flatnonzero(count)
     few, many = there[count[there].argmin()], count.argmax()
-    return (f"  classes: {len(there)} of {feeder.num_classes} occur; smallest: {class_name(feeder, few)} with {count[few]:,}, "
-            f"largest: {class_name(feeder, many)} with {count[many]:,}")  # fmt: skip
+    return (
+        f"  classes: {len(there)} of {feeder.num_classes} occur; smallest: {class_name(feeder, few)} with {count[few]:,}, "
+        f"largest: {class_name(feeder, many)} with {count[many]:,}"
+    )
 
 
 def _frames(feeder, valid, gaps):

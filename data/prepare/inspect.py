@@ -23,9 +23,9 @@ from data.prepare.skeleton_file import read_skeleton
 from data.ucla import ucla_gendata as ucla
 from feeder import skeleton
 from feeder.npz import open_npz
+from report import plots
 from util import display
 from util.files import written_aside
-from visual import plots
 
 MOST_FRAMES = 300  # that are drawn of an untrimmed video
 
@@ -57,8 +57,10 @@ def inspect(path, split=None, index=None, name=None, layout=None, **how):
     if not path.is_file():
         raise FileNotFoundError(f"{path}: no such file")
     if path.suffix not in KINDS:
-        raise ValueError(f"{path}: unknown kind of file {path.suffix!r}; known are .npz, .skeleton (NTU), .txt (PKU-MMD "
-                         "skeletons or your own), .json (NW-UCLA), .bvh, .npy, .mat, .csv and .pkl")  # fmt: skip
+        raise ValueError(
+            f"{path}: unknown kind of file {path.suffix!r}; known are .npz, .skeleton (NTU), .txt (PKU-MMD "
+            "skeletons or your own), .json (NW-UCLA), .bvh, .npy, .mat, .csv and .pkl"
+        )
     if path.suffix == ".npz":
         return inspect_npz(path, split, index, name)
     if split is not None or name is not None:
@@ -153,8 +155,10 @@ def inspect_skeleton(path):
     lines = [f"{path}: NTU recording, {num_frames} frames with a body, 25 joints (layout {layout}), bodies: {len(bodies)}"]
     for body in bodies:
         wide = 100 * noisy_frames(body.joints).mean()
-        lines.append(f"  body {body.id}: frames {body.start} to {body.end} ({len(body.joints)}), moves "
-                     f"{motion(body.joints):.3g} m², too wide in {wide:.0f} %")  # fmt: skip
+        lines.append(
+            f"  body {body.id}: frames {body.start} to {body.end} ({len(body.joints)}), moves "
+            f"{motion(body.joints):.3g} m², too wide in {wide:.0f} %"
+        )
     try:
         joints = denoise(num_frames, bodies)
         seen = " and ".join(str(actor.any(axis=(1, 2)).sum()) for actor in joints.swapaxes(0, 1))
@@ -176,8 +180,11 @@ def inspect_pku(path, index=None):
         raise ValueError(f"{path}: no body in any frame")
     shape = pku.NUM_BODIES, pku.NUM_JOINTS, 3
     seen = " and ".join(f"{n:,}" for n in frames.reshape(-1, *shape).any(axis=(2, 3)).sum(axis=0))
-    lines = [f"{path}: PKU-MMD video, {len(frames):,} frames, {pku.NUM_JOINTS} joints (layout {pku.LAYOUT}), "
-             f"bodies: {pku.NUM_BODIES}, seen in {seen} frames", *Values().add(frames.reshape(-1, *shape)).lines()]  # fmt: skip
+    lines = [
+        f"{path}: PKU-MMD video, {len(frames):,} frames, {pku.NUM_JOINTS} joints (layout {pku.LAYOUT}), "
+        f"bodies: {pku.NUM_BODIES}, seen in {seen} frames",
+        *Values().add(frames.reshape(-1, *shape)).lines(),
+    ]
     labels = path.parent.parent / "label" / path.name
     if not labels.is_file():
         if index is not None:
@@ -200,8 +207,11 @@ def inspect_pku(path, index=None):
 def inspect_ucla(path):
     """As `inspect`, for a NW-UCLA json file."""
     joints, label, view = ucla.read_sequence(path)
-    lines = [f"{path}: NW-UCLA recording, {len(joints)} frames, {ucla.NUM_JOINTS} joints (layout {ucla.LAYOUT}), class {label}, "
-             f"view {view}", *Values().add(joints).lines()]  # fmt: skip
+    lines = [
+        f"{path}: NW-UCLA recording, {len(joints)} frames, {ucla.NUM_JOINTS} joints (layout {ucla.LAYOUT}), class {label}, "
+        f"view {view}",
+        *Values().add(joints).lines(),
+    ]
     return lines, _kinect(path.stem, f"class {label}", joints[:, None], ucla.LAYOUT)
 
 
@@ -275,8 +285,12 @@ def _file(suffix):
 
 def main():
     parser = argparse.ArgumentParser("python -m data.prepare.inspect", description="What is in a file, and how a sequence looks.")
-    parser.add_argument("file", type=Path, help="npz, .skeleton (NTU), skeleton .txt (PKU-MMD), .json (NW-UCLA), .bvh, .pkl "
-                        "(PYSKL) or a recording of your own: .npy, .mat, .csv, .txt")  # fmt: skip
+    parser.add_argument(
+        "file",
+        type=Path,
+        help="npz, .skeleton (NTU), skeleton .txt (PKU-MMD), .json (NW-UCLA), .bvh, .pkl "
+        "(PYSKL) or a recording of your own: .npy, .mat, .csv, .txt",
+    )
     parser.add_argument("--split", choices=("train", "test"), help="of an npz (default: train, or where the name is)")
     parser.add_argument("--index", type=int, help="which sequence is drawn, counted from 0; of a PKU-MMD video: which action")
     parser.add_argument("--name", help="which sequence of an npz is drawn, by name")

@@ -61,8 +61,10 @@ def _seen(bodies, layout):
         tree, change = doubts.bones(bodies, above)
         fits = tree <= doubts.WRONG_TREE
         verdict = "fit" if fits else "do not fit, the joints have another order"
-        lines.append(f"  layout {likely}: bones {verdict} ({tree:.2f} times "
-                     f"the shortest that join them) and change their length {change:.2f} times")  # fmt: skip
+        lines.append(
+            f"  layout {likely}: bones {verdict} ({tree:.2f} times "
+            f"the shortest that join them) and change their length {change:.2f} times"
+        )
         layout = layout or (likely if fits else "")
     return lines, joints, layout or ""
 
@@ -77,11 +79,14 @@ def motion(path, most):
     unit = sense.likely_unit(bodies, sense.PERSON, bvh.UNIT, *sequences.UNITS.values(), doubts.CMU)
     word = next((name for name, metres in sequences.UNITS.items() if metres == unit), f"{unit:.5g} m")
     joints = (found.joints * unit)[:, None]
-    lines = [f"{path}: BVH recording, {len(joints)} frames, {1 / skeleton.frame_time:.5g} a second, "
-             f"{np.count_nonzero(~skeleton.ends)} joints and {np.count_nonzero(skeleton.ends)} End Sites",
-             f"  joints: {', '.join(name for name, end in zip(skeleton.names, skeleton.ends, strict=True) if not end)}",
-             *Values().add(joints).lines(), f"  unit: {word}, as the size of the body suggests",
-             *(f"  {line}" for line in filter(None, doubts.standing(doubts.extents(bodies), unit)))]  # fmt: skip
+    lines = [
+        f"{path}: BVH recording, {len(joints)} frames, {1 / skeleton.frame_time:.5g} a second, "
+        f"{np.count_nonzero(~skeleton.ends)} joints and {np.count_nonzero(skeleton.ends)} End Sites",
+        f"  joints: {', '.join(name for name, end in zip(skeleton.names, skeleton.ends, strict=True) if not end)}",
+        *Values().add(joints).lines(),
+        f"  unit: {word}, as the size of the body suggests",
+        *(f"  {line}" for line in filter(None, doubts.standing(doubts.extents(bodies), unit))),
+    ]
     try:
         kinect.kinect_v1(found.joints[:1], skeleton.names, skeleton.parents, path)
         lines.append(f"  --joints {kinect.LAYOUT}: all 20 joints are found or derived")

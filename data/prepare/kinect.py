@@ -14,11 +14,7 @@ LAYOUT = "kinect_v1"
 
 # joint of Kinect v1 -> what it may be called: the first that is there and is not taken by a joint above it in the table counts.
 # Names are compared in small letters, without what is before a colon, and without -, _, . and blanks
-MIDDLE = {
-    "spine base": "spinebase hips hip pelvis root waist",
-    "neck": "neck lowerneck",
-    "head": "head",
-}
+MIDDLE = {"spine base": "spinebase hips hip pelvis root waist", "neck": "neck lowerneck", "head": "head"}
 SIDES = {  # the same without left, right, l or r in front or r and l behind
     "shoulder": "upperarm uparm arm humerus shldr shoulder",
     "elbow": "lowerarm forearm radius elbow",
@@ -37,9 +33,13 @@ HEAD = 0.2  # of the way from the base of the spine to the neck; the joint of mo
 def _plain(name):
     """('', 'l' or 'r'; the rest) of a joint's name in its plainest form."""
     name = re.sub(r".*:", "", name.strip())
-    for form in (r"(?i:(?P<s>l|r)(?:eft|ight)[ _.-]?)(?P<rest>.+)", r"(?P<s>[lLrR])(?:[ _.-]|(?=[A-Z]))(?P<rest>.+)",
-                 r"(?P<rest>.+)[ _.-](?i:(?P<s>l|r)(?:eft|ight)?)", r"(?P<rest>.+[a-z])(?P<s>[LR])(?:eft|ight)",
-                 r"(?P<s>[lr])(?P<rest>(?:humerus|radius|wrist|hand|femur|tibia|foot|toes|fingers)\w*)"):  # fmt: skip
+    for form in (
+        r"(?i:(?P<s>l|r)(?:eft|ight)[ _.-]?)(?P<rest>.+)",
+        r"(?P<s>[lLrR])(?:[ _.-]|(?=[A-Z]))(?P<rest>.+)",
+        r"(?P<rest>.+)[ _.-](?i:(?P<s>l|r)(?:eft|ight)?)",
+        r"(?P<rest>.+[a-z])(?P<s>[LR])(?:eft|ight)",
+        r"(?P<s>[lr])(?P<rest>(?:humerus|radius|wrist|hand|femur|tibia|foot|toes|fingers)\w*)",
+    ):
         if match := re.fullmatch(form, name):
             return match["s"].lower(), re.sub(r"[ _.-]", "", match["rest"]).lower()
     return "", re.sub(r"[ _.-]", "", name).lower()

@@ -43,8 +43,11 @@ class Recipe:
         """This recipe with what it, or `second_body`, puts in place of a second person."""
         if (second_body or self.second_body) != "copy":
             return self
-        return replace(self, place=partial(place_copies, self.place, num_bodies),
-                       about=f"{self.about}, one person copied to make {num_bodies}")  # fmt: skip
+        return replace(
+            self,
+            place=partial(place_copies, self.place, num_bodies),
+            about=f"{self.about}, one person copied to make {num_bodies}",
+        )
 
 
 def read_actors(path):
@@ -98,8 +101,17 @@ def place_copies(place, num_bodies, persons):
 
 
 def _ntu(release):
-    return Recipe(release.title, read_actors, place_ntu, "origin at the first spine", "ntu", ntu.NUM_JOINTS, ntu.NUM_BODIES,
-                  release.num_classes, release.second_body)  # fmt: skip
+    return Recipe(
+        release.title,
+        read_actors,
+        place_ntu,
+        "origin at the first spine",
+        "ntu",
+        ntu.NUM_JOINTS,
+        ntu.NUM_BODIES,
+        release.num_classes,
+        release.second_body,
+    )
 
 
 def _umurl(release):
@@ -109,8 +121,9 @@ def _umurl(release):
 
 def _ucla(align):
     about = "origin at the first spine" + (", shoulders of the first frame along x" if align else "")
-    return Recipe("NW-UCLA", read_actors, partial(place_ucla, align), about, "ucla",
-                  ucla.NUM_JOINTS, ucla.NUM_BODIES, ucla.NUM_CLASSES)  # fmt: skip
+    return Recipe(
+        "NW-UCLA", read_actors, partial(place_ucla, align), about, "ucla", ucla.NUM_JOINTS, ucla.NUM_BODIES, ucla.NUM_CLASSES
+    )
 
 
 AS_IS = "coordinates as they are in the file"

@@ -52,8 +52,11 @@ def write_dataset(path, splits, num_frames, num_classes, num_joints, num_bodies,
                 one_hot = np.eye(num_classes, dtype=np.uint8)
                 rows = (one_hot[label] for label in split.labels)
                 _write(file, archive, f"y_{key}", (len(valid), num_classes), np.uint8, rows)
-            about |= {f"name_{key}": np.array(split.names, dtype=np.str_), f"group_{key}": np.array(split.groups, dtype=np.str_),
-                      f"valid_frames_{key}": valid if split.valid_frames is None else np.int32(split.valid_frames)}  # fmt: skip
+            about |= {
+                f"name_{key}": np.array(split.names, dtype=np.str_),
+                f"group_{key}": np.array(split.groups, dtype=np.str_),
+                f"valid_frames_{key}": valid if split.valid_frames is None else np.int32(split.valid_frames),
+            }
         for key, value in about.items():
             _write_array(file, archive, key, np.asarray(value))
 

@@ -1,8 +1,8 @@
 """NTU RGB+D 60 and 120: raw `.skeleton` files -> bodies -> actors -> one npz per protocol, in three steps.
 
-    read_raw     raw folders         -> out/raw_data/       every body id of every file
-    denoise_raw  out/raw_data/       -> out/denoised_data/  one or two actors per file
-    write_npz    out/denoised_data/  -> out/<name>_<protocol>.npz
+read_raw     raw folders         -> out/raw_data/       every body id of every file
+denoise_raw  out/raw_data/       -> out/denoised_data/  one or two actors per file
+write_npz    out/denoised_data/  -> out/<name>_<protocol>.npz
 """
 
 import os
@@ -56,8 +56,14 @@ def read_raw(raws, out, dataset=NTU60, workers=None, strict=False):
                 body_id.append(body.id)
                 body_start.append(body.start)
                 body_frames.append(len(body.joints))
-        index.update(name=names, num_frames=num_frames, num_bodies=num_bodies,
-                     body_id=body_id, body_start=body_start, body_frames=body_frames)  # fmt: skip
+        index.update(
+            name=names,
+            num_frames=num_frames,
+            num_bodies=num_bodies,
+            body_id=body_id,
+            body_start=body_start,
+            body_frames=body_frames,
+        )
 
 
 @contextmanager
@@ -87,8 +93,10 @@ def reading(read, raws, folder, dataset, workers=None, strict=False):
             raise ValueError(f"none of the {len(files)} files can be used; the first: {skipped.reasons[0]}")
         index["found"] = np.array([*_belonging(files, dataset)], "S")
         skipped.write(folder / SKIPPED)  # like everything else, before the index
-    print(f"{len(files) + twice} files found, {used} used, {missing} without any skeleton, "
-          f"{len(skipped.reasons) - missing} unusable -> {folder}")  # fmt: skip
+    print(
+        f"{len(files) + twice} files found, {used} used, {missing} without any skeleton, "
+        f"{len(skipped.reasons) - missing} unusable -> {folder}"
+    )
 
 
 def _find(raws, skipped):
@@ -100,8 +108,11 @@ def _find(raws, skipped):
     for raw in map(Path, raws):
         here = sorted(glob("*.skeleton", root_dir=raw))
         if not here:
-            raise FileNotFoundError(f"{raw}: " + ("holds no .skeleton file" if raw.is_dir() else "no such folder")
-                                    + "; unpack the raw skeletons there or name their folders with --raw")  # fmt: skip
+            raise FileNotFoundError(
+                f"{raw}: "
+                + ("holds no .skeleton file" if raw.is_dir() else "no such folder")
+                + "; unpack the raw skeletons there or name their folders with --raw"
+            )
         for name in here:
             if name in folders:
                 skipped.add(f"{raw / name}: stands in {folders[name]}, too; that one is used")
@@ -151,8 +162,10 @@ def denoise_raw(out, strict=False):
             raise ValueError(f"nothing is left of any file; the first: {skipped.reasons[0]}")
         index.update(name=raw["name"][kept], num_frames=num_frames, num_actors=num_actors)
         skipped.write(folder / SKIPPED)
-    print(f"{len(raw['name'])} recordings, {len(kept)} used ({num_actors.count(2)} with two actors), "
-          f"{len(skipped.reasons)} left out -> {folder}")  # fmt: skip
+    print(
+        f"{len(raw['name'])} recordings, {len(kept)} used ({num_actors.count(2)} with two actors), "
+        f"{len(skipped.reasons)} left out -> {folder}"
+    )
 
 
 class _Denoiser:
@@ -216,12 +229,23 @@ def write_npz(out, dataset=NTU60, name=None, second_body=None):
         return np.tile(actors, copies) if num_actors[i] == 1 else actors
 
     skipped = [out / folder / SKIPPED for folder in (RAW, DENOISED)]
-    return write_protocols(out, name or dataset.prefix, dataset, index["name"], sequence, num_frames.max(), raw["found"], skipped,
-                           compare=name in (None, dataset.prefix), second_body=second_body)  # fmt: skip
+    return write_protocols(
+        out,
+        name or dataset.prefix,
+        dataset,
+        index["name"],
+        sequence,
+        num_frames.max(),
+        raw["found"],
+        skipped,
+        compare=name in (None, dataset.prefix),
+        second_body=second_body,
+    )
 
 
-def write_protocols(out, name, dataset, names, sequence, num_frames, found, skipped, compare, order=order, valid_frames=None,
-                    **extras):  # fmt: skip
+def write_protocols(
+    out, name, dataset, names, sequence, num_frames, found, skipped, compare, order=order, valid_frames=None, **extras
+):
     """Write out/<name>_<protocol>.npz for every protocol of the data set, and out/<name>_report.txt; returns the paths.
 
     names: (N,) recordings; sequence(i): (T_i, M_i·V·3) of recording i in metres; num_frames: T; valid_frames: (N,), see `Split`.
@@ -232,8 +256,13 @@ def write_protocols(out, name, dataset, names, sequence, num_frames, found, skip
 
     def split(rows):
         labels, performers = (fields[rows, FIELDS.index(field)] for field in ("action", "performer"))
-        return Split(names[rows], labels - 1, map(sequence, rows), [f"P{performer:03}" for performer in performers],
-                     None if valid_frames is None else valid_frames[rows])  # fmt: skip
+        return Split(
+            names[rows],
+            labels - 1,
+            map(sequence, rows),
+            [f"P{performer:03}" for performer in performers],
+            None if valid_frames is None else valid_frames[rows],
+        )
 
     paths, report = [], [f"{len(found)} files of {dataset.title} found, {len(names)} used"]
     for protocol in dataset.protocols:

@@ -23,8 +23,12 @@ def transform(dataset, script):
     here, files = Path(script).resolve().parent, " and ".join(f"NAME_{protocol.name}.npz" for protocol in dataset.protocols)
     parser = cli.parser(f"{dataset.title}, step 3 of 3: move the origin, split, write {files}.", out=here, strict=False)
     parser.add_argument("--name", default=dataset.prefix, help="what the npz files are called")
-    parser.add_argument("--second_body", choices=ntu.SECOND_BODY, default=dataset.second_body,
-                        help="what stands for the second actor of one-actor recordings")  # fmt: skip
+    parser.add_argument(
+        "--second_body",
+        choices=ntu.SECOND_BODY,
+        default=dataset.second_body,
+        help="what stands for the second actor of one-actor recordings",
+    )
     args = parser.parse_args()
     ntu.write_npz(args.out, dataset, args.name, args.second_body)
 
@@ -42,7 +46,12 @@ def _reader(dataset, script, description):
     """The parser of a command that reads the raw files."""
     here = Path(script).resolve().parent
     parser = cli.parser(description, out=here)
-    parser.add_argument("--raw", type=Path, nargs="+", default=ntu.default_folders(dataset, here.parent / "nturgbd_raw"),
-                        help="folders of the .skeleton files")  # fmt: skip
+    parser.add_argument(
+        "--raw",
+        type=Path,
+        nargs="+",
+        default=ntu.default_folders(dataset, here.parent / "nturgbd_raw"),
+        help="folders of the .skeleton files",
+    )
     parser.add_argument("--workers", type=int, help="processes; all cores if not given")
     return parser

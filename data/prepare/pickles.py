@@ -134,10 +134,14 @@ class _Unpickler(pickle._Unpickler):  # the one in Python: in C, a memo index of
     dispatch = dict.fromkeys(range(256), refuse)
     dispatch |= {getattr(pickle, op)[0]: pickle._Unpickler.dispatch[getattr(pickle, op)[0]] for op in _OPCODES}
     dispatch |= {
-        pickle.SETITEM[0]: load_setitem, pickle.SETITEMS[0]: load_setitems,
-        pickle.APPEND[0]: load_append, pickle.APPENDS[0]: load_appends,
-        pickle.REDUCE[0]: load_reduce, pickle.BUILD[0]: load_build, pickle.BYTEARRAY8[0]: load_bytearray8,
-    }  # fmt: skip
+        pickle.SETITEM[0]: load_setitem,
+        pickle.SETITEMS[0]: load_setitems,
+        pickle.APPEND[0]: load_append,
+        pickle.APPENDS[0]: load_appends,
+        pickle.REDUCE[0]: load_reduce,
+        pickle.BUILD[0]: load_build,
+        pickle.BYTEARRAY8[0]: load_bytearray8,
+    }
 
 
 def _printable(text):

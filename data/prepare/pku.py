@@ -41,10 +41,7 @@ PKU1 = Dataset(
     title="PKU-MMD I",
     prefix="PKUv1",
     name=r"(\d{4})-([LMR])",
-    splits={
-        "XSub": ("cross_subject.txt", "cross-subject.txt"),
-        "XView": ("cross_view.txt", "cross-view.txt"),
-    },
+    splits={"XSub": ("cross_subject.txt", "cross-subject.txt"), "XView": ("cross_view.txt", "cross-view.txt")},
     published={"XSub": (18841, 2704)},
 )
 PKU2 = Dataset(
@@ -221,8 +218,11 @@ def _split_files(raw, dataset):
     if not any(there.values()):
         known = ", ".join(name for names in dataset.splits.values() for name in names)
         raise FileNotFoundError(f"{raw}: no such split file as {known}; name the folder with --raw")
-    lines = [f"protocol {protocol} skipped: {raw} has none of its split files {', '.join(dataset.splits[protocol])}"
-             for protocol, files in there.items() if not files]  # fmt: skip
+    lines = [
+        f"protocol {protocol} skipped: {raw} has none of its split files {', '.join(dataset.splits[protocol])}"
+        for protocol, files in there.items()
+        if not files
+    ]
     return {protocol: files[0] for protocol, files in there.items() if files}, lines
 
 

@@ -216,8 +216,10 @@ def from_flat(path, joints_key="joints", offset_key="offset", reading=None):
             raise ValueError(f"{path}: no array {key!r}; it has {', '.join(sorted(arrays))}")
     joints, offset = arrays[joints_key], arrays[offset_key]
     if joints.ndim not in (3, 4):
-        raise ValueError(f"{path}: {joints_key} is {' x '.join(map(str, joints.shape))} instead of frames x joints x coordinates "
-                         "(or bodies x frames x joints x coordinates)")  # fmt: skip
+        raise ValueError(
+            f"{path}: {joints_key} is {' x '.join(map(str, joints.shape))} instead of frames x joints x coordinates "
+            "(or bodies x frames x joints x coordinates)"
+        )
     if offset.ndim != 1 or offset.dtype.kind not in "iu" or len(offset) < 2:
         raise ValueError(f"{path}: {offset_key} has to be whole numbers: where sequences begin, and where the last one ends")
     first = joints.ndim == 4 and not reading.axes and len(joints) == offset[-1] != joints.shape[1]
@@ -233,12 +235,16 @@ def from_flat(path, joints_key="joints", offset_key="offset", reading=None):
     }
     for key in ("label", "name", "split", "group", "subject"):
         if key in arrays and key not in columns:
-            raise ValueError(f"{path}: {key} has shape {arrays[key].shape}, type {arrays[key].dtype}; it needs a whole number or "
-                             f"string for each of the {count} sequences")  # fmt: skip
+            raise ValueError(
+                f"{path}: {key} has shape {arrays[key].shape}, type {arrays[key].dtype}; it needs a whole number or "
+                f"string for each of the {count} sequences"
+            )
     for key, kinds, what in (("joint_names", "U", "a string"), ("parents", "iuU", "a whole number or string")):
         if key in arrays and (arrays[key].shape != joints.shape[2:3] or arrays[key].dtype.kind not in kinds):
-            raise ValueError(f"{path}: {key} has shape {arrays[key].shape}, type {arrays[key].dtype}; it needs {what} for each "
-                             f"of the {joints.shape[2]} joints")  # fmt: skip
+            raise ValueError(
+                f"{path}: {key} has shape {arrays[key].shape}, type {arrays[key].dtype}; it needs {what} for each "
+                f"of the {joints.shape[2]} joints"
+            )
     recordings = []
     for i in range(count):
         fields = {key: str(column[i]) for key, column in columns.items()}

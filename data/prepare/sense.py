@@ -39,8 +39,9 @@ def arranged(array, num_joints, num_bodies, flat=None, axes=None):
         forms = [form for form in forms if likely(form)] or forms
     if len(forms) > 1 and array.shape[:2] != (1, 1):
         names = " or ".join(f"({', '.join(form)})" for form in forms)
-        raise ValueError(f"{shape} may be {names}, M bodies, T frames, V joints, C coordinates; --axes {' or '.join(forms)} "
-                         "says which")  # fmt: skip
+        raise ValueError(
+            f"{shape} may be {names}, M bodies, T frames, V joints, C coordinates; --axes {' or '.join(forms)} says which"
+        )
     order = [forms[0].index(axis) for axis in "MTVC" if axis in forms[0]]
     array = array.transpose(order)
     return array if array.ndim == 4 else array[None]

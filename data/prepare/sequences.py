@@ -36,11 +36,20 @@ def _scale(text):
 
 def add_pose(parser):
     """Options --body_frame and --min_max of an argument parser."""
-    parser.add_argument("--body_frame", nargs="*", metavar="JOINT", help="turn every recording so that x runs across the "
-                        "shoulders and y up the spine of its mean pose; the origin is the first spine, unless --center says "
-                        "another. Four joints, if the layout does not name them: hip, neck, left and right shoulder")
-    parser.add_argument("--min_max", action="store_true", help="stretch every axis of every recording to -1 .. 1, as supervised "
-                        "methods do on NW-UCLA; the size of the body is lost")
+    parser.add_argument(
+        "--body_frame",
+        nargs="*",
+        metavar="JOINT",
+        help="turn every recording so that x runs across the "
+        "shoulders and y up the spine of its mean pose; the origin is the first spine, unless --center says "
+        "another. Four joints, if the layout does not name them: hip, neck, left and right shoulder",
+    )
+    parser.add_argument(
+        "--min_max",
+        action="store_true",
+        help="stretch every axis of every recording to -1 .. 1, as supervised "
+        "methods do on NW-UCLA; the size of the body is lost",
+    )
 
 
 def pose(center, body_frame, names, num_joints):
@@ -54,8 +63,10 @@ def pose(center, body_frame, names, num_joints):
     if len(words) != len(BODY_FRAME):
         raise ValueError(f"--body_frame {' '.join(words)}: {len(words)} joints instead of hip, neck, left and right shoulder")
     if not body_frame and not set(BODY_FRAME) <= set(names if names is not None else ()):
-        raise ValueError("--body_frame: name the four joints hip, neck, left and right shoulder; this skeleton has none that are "
-                         f"called {', '.join(BODY_FRAME)}")  # fmt: skip
+        raise ValueError(
+            "--body_frame: name the four joints hip, neck, left and right shoulder; this skeleton has none that are "
+            f"called {', '.join(BODY_FRAME)}"
+        )
     axes = tuple(joint_index(word, names, num_joints, "--body_frame") for word in words)
     if origin is None:
         origin = list(names).index(SPINE) if names is not None and SPINE in names else axes[0]
@@ -71,8 +82,9 @@ def seen(array):
     array = np.asarray(array)
     if array.dtype.kind not in "iuf" or array.ndim not in (3, 4) or array.shape[-1] not in (2, 3):
         shape = " x ".join(map(str, array.shape)) or "a single value"
-        raise ValueError(f"{shape} of type {array.dtype} instead of numbers, frames x joints x 2 or 3 "
-                         "(or bodies x frames x joints x 2 or 3)")  # fmt: skip
+        raise ValueError(
+            f"{shape} of type {array.dtype} instead of numbers, frames x joints x 2 or 3 (or bodies x frames x joints x 2 or 3)"
+        )
     if array.size == 0:
         raise ValueError("it is empty")
     if array.ndim == 3:

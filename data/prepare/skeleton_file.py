@@ -1,9 +1,9 @@
 """Reader of NTU RGB+D `.skeleton` text files.
 
-    frame count
-    per frame: body count
-      per body: body id and 9 more fields / joint count / one line of 12 fields per joint, the first three
-      x y z in metres
+frame count
+per frame: body count
+  per body: body id and 9 more fields / joint count / one line of 12 fields per joint, the first three
+  x y z in metres
 """
 
 from dataclasses import dataclass

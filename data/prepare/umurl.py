@@ -120,5 +120,16 @@ def generate(raws, out, dataset=NTU60, name=None, workers=None, strict=False):
         persons = joints[first_row[i] : first_row[i] + rows[i]]
         return normalise(persons.reshape(num_persons[i], num_frames[i], ntu.NUM_JOINTS, 3))
 
-    return ntu.write_protocols(Path(out), name or own_name, dataset, index["name"], sequence, NUM_FRAMES, index["found"],
-                               [folder / ntu.SKIPPED], name in (None, own_name), by_name, num_frames)  # fmt: skip
+    return ntu.write_protocols(
+        Path(out),
+        name or own_name,
+        dataset,
+        index["name"],
+        sequence,
+        NUM_FRAMES,
+        index["found"],
+        [folder / ntu.SKIPPED],
+        name in (None, own_name),
+        by_name,
+        num_frames,
+    )

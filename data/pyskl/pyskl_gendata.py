@@ -109,8 +109,10 @@ class Samples:
                 continue
             self.by_name[name], facts[name] = annotation, (label, *bodies.shape)
         if not facts:
-            raise ValueError(f"{path}: none of the {len(annotations)} annotations can be used"
-                             + (f"; the first: {skipped.reasons[0]}" if annotations else ""))  # fmt: skip
+            raise ValueError(
+                f"{path}: none of the {len(annotations)} annotations can be used"
+                + (f"; the first: {skipped.reasons[0]}" if annotations else "")
+            )
         kind = Counter(type(fact[0]) for fact in facts.values()).most_common(1)[0][0]
         for name in [name for name, fact in facts.items() if type(fact[0]) is not kind]:
             skipped.add(f"{path}: {name!r}: the label is not a {'text' if kind is str else 'whole number'}, as most are")
@@ -129,8 +131,20 @@ class Samples:
         self.num_classes = max(self.label.values()) + 1
 
 
-def generate(path, out, name=None, layout=None, num_bodies=2, second_body="zeros", center=None, unit=1.0, strict=False,
-             split_file=None, test=(), test_pickle=None):  # fmt: skip
+def generate(
+    path,
+    out,
+    name=None,
+    layout=None,
+    num_bodies=2,
+    second_body="zeros",
+    center=None,
+    unit=1.0,
+    strict=False,
+    split_file=None,
+    test=(),
+    test_pickle=None,
+):
     """Write out/<name>_<protocol>.npz for every pair of splits of the pickle `path`; returns their paths.
 
     split_file, test, test_pickle: instead of the pickle's own splits those of a file (data.prepare.splits.read); names, or
@@ -154,8 +168,10 @@ def generate(path, out, name=None, layout=None, num_bodies=2, second_body="zeros
         split = {"train": names_of(annotations), "test": names_of(others)}
         annotations = annotations + others
     elif not split:
-        raise ValueError(f"{path}: {len(annotations)} annotations without a split; --split FILE, --test NAME ... or "
-                         "--test_pickle FILE says which are for testing")  # fmt: skip
+        raise ValueError(
+            f"{path}: {len(annotations)} annotations without a split; --split FILE, --test NAME ... or "
+            "--test_pickle FILE says which are for testing"
+        )
     pairs, samples = protocols(split_file or path, split), Samples(path, annotations, skipped)
     if layout is None:
         layout = LAYOUT_OF.get((samples.num_joints, samples.dims), "")
@@ -178,15 +194,29 @@ def generate(path, out, name=None, layout=None, num_bodies=2, second_body="zeros
             labels, groups = np.array([samples.label[row] for row in rows], int), [splits.group(row) for row in rows]
             sides[key] = Split(rows, labels, map(sequence, rows), groups)
         paths.append(out / f"{'_'.join(filter(None, (bare_name(name or path), protocol)))}.npz")
-        write_dataset(paths[-1], sides, samples.num_frames, samples.num_classes, samples.num_joints, num_bodies, layout,
-                      center=-1 if origin is None else origin, unit=unit, coordinates=samples.dims,
-                      second_body=second_body,
-                      class_names=samples.class_names and np.array(samples.class_names))  # fmt: skip
+        write_dataset(
+            paths[-1],
+            sides,
+            samples.num_frames,
+            samples.num_classes,
+            samples.num_joints,
+            num_bodies,
+            layout,
+            center=-1 if origin is None else origin,
+            unit=unit,
+            coordinates=samples.dims,
+            second_body=second_body,
+            class_names=samples.class_names and np.array(samples.class_names),
+        )
         counts = ", ".join(f"{len(rows):,} {key}" for key, rows in chosen.items())
-        print(f"{paths[-1]}: {counts}, {samples.num_classes} classes, {samples.num_frames} frames, {samples.num_joints} joints"
-              + (", z is 0" if samples.dims == 2 else ""))  # fmt: skip
-    print(f"{len(annotations):,} annotations found, {len(samples.by_name):,} usable, in {cut:,} of them persons beyond "
-          f"{num_bodies} were left out")  # fmt: skip
+        print(
+            f"{paths[-1]}: {counts}, {samples.num_classes} classes, {samples.num_frames} frames, {samples.num_joints} joints"
+            + (", z is 0" if samples.dims == 2 else "")
+        )
+    print(
+        f"{len(annotations):,} annotations found, {len(samples.by_name):,} usable, in {cut:,} of them persons beyond "
+        f"{num_bodies} were left out"
+    )
     skipped.write(out / "raw_data" / "skipped.txt")
     return paths
 
@@ -214,18 +244,33 @@ def main():
     parser = cli.parser("PYSKL's pickles: write one npz for every pair of splits.", out=HERE)
     parser.add_argument("pickle", type=Path, help="such as ntu60_3danno.pkl")
     which = parser.add_mutually_exclusive_group()
-    which.add_argument("--split", type=Path, dest="split_file", metavar="FILE",
-                       help="instead of the pickle's own: .json, .pkl or .txt of splits as there, or of names of the test part")
-    which.add_argument("--test", nargs="+", default=(), metavar="NAME",
-                       help="names, or performers such as P003, that are for testing")  # fmt: skip
+    which.add_argument(
+        "--split",
+        type=Path,
+        dest="split_file",
+        metavar="FILE",
+        help="instead of the pickle's own: .json, .pkl or .txt of splits as there, or of names of the test part",
+    )
+    which.add_argument(
+        "--test", nargs="+", default=(), metavar="NAME", help="names, or performers such as P003, that are for testing"
+    )
     which.add_argument("--test_pickle", type=Path, metavar="FILE", help="another pickle, which is the test part")
     parser.add_argument("--name", help="what the npz files are called; default: as the pickle")
     parser.add_argument("--layout", choices=LAYOUTS, help="default: by the number of joints")
     parser.add_argument("--num_bodies", type=int, default=2, help="persons; of more, those that move most are kept")
-    parser.add_argument("--second_body", choices=sequences.SECOND_BODY, default=sequences.SECOND_BODY[0],
-                        help="what stands for the second person where there is but one")  # fmt: skip
-    parser.add_argument("--center", nargs="?", const="spine mid", metavar="JOINT",
-                        help="origin at this joint of the first frame; without a name at the spine of Kinect v2")  # fmt: skip
+    parser.add_argument(
+        "--second_body",
+        choices=sequences.SECOND_BODY,
+        default=sequences.SECOND_BODY[0],
+        help="what stands for the second person where there is but one",
+    )
+    parser.add_argument(
+        "--center",
+        nargs="?",
+        const="spine mid",
+        metavar="JOINT",
+        help="origin at this joint of the first frame; without a name at the spine of Kinect v2",
+    )
     sequences.add_unit(parser)
     args = vars(parser.parse_args())
     generate(args.pop("pickle"), **args)

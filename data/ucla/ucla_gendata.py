@@ -124,8 +124,12 @@ def generate(raw, out, align=False, strict=False, body_frame=False, min_max=Fals
         print(f"note: {repeated} of the test sequences are training sequences, number by number; --unique leaves them out")
     num_frames = max(len(sequence) for split in rows.values() for _, _, sequence in split)
     splits = {
-        key: Split([row[0] for row in split], np.array([row[1] for row in split], int), [row[2] for row in split],
-                   [_NAME.fullmatch(f"{row[0]}.json")[1] for row in split])
+        key: Split(
+            [row[0] for row in split],
+            np.array([row[1] for row in split], int),
+            [row[2] for row in split],
+            [_NAME.fullmatch(f"{row[0]}.json")[1] for row in split],
+        )
         for key, split in rows.items()
     }
     path = Path(out) / f"UCLA_XView{'_align' * align}{'_body' * body_frame}{'_minmax' * min_max}{'_unique' * unique}.npz"
@@ -140,14 +144,24 @@ def generate(raw, out, align=False, strict=False, body_frame=False, min_max=Fals
 
 def main():
     parser = cli.parser("NW-UCLA: write UCLA_XView.npz from the JSON files.", out=HERE)
-    parser.add_argument("--raw", type=Path, default=next((raw for raw in DEFAULT_RAW if raw.exists()), DEFAULT_RAW[0]),
-                        help="folder all_sqe, or a zip of it")  # fmt: skip
+    parser.add_argument(
+        "--raw",
+        type=Path,
+        default=next((raw for raw in DEFAULT_RAW if raw.exists()), DEFAULT_RAW[0]),
+        help="folder all_sqe, or a zip of it",
+    )
     parser.add_argument("--align", action="store_true", help="turn every sequence to the front by its first frame: ..._align")
-    parser.add_argument("--body_frame", action="store_true", help="turn every sequence so that x runs across the shoulders and y "
-                        "up the spine of its mean pose: ..._body")  # fmt: skip
+    parser.add_argument(
+        "--body_frame",
+        action="store_true",
+        help="turn every sequence so that x runs across the shoulders and y up the spine of its mean pose: ..._body",
+    )
     parser.add_argument("--min_max", action="store_true", help="stretch every axis of every sequence to -1 .. 1: ..._minmax")
-    parser.add_argument("--unique", action="store_true", help="without the test sequences that are training sequences (95 in the "
-                        "files that are passed around): ..._unique")  # fmt: skip
+    parser.add_argument(
+        "--unique",
+        action="store_true",
+        help="without the test sequences that are training sequences (95 in the files that are passed around): ..._unique",
+    )
     generate(**vars(parser.parse_args()))
 
 

@@ -50,9 +50,15 @@ def turned(q, vector):
     return times(times(q, np.array([0, *vector])), q * [1, -1, -1, -1])[1:]
 
 
-LIMBS = (("Arm", "Neck", (0.2, -0.05, 0)), ("ForeArm", "Arm", (0, -0.28, 0)), ("Hand", "ForeArm", (0, -0.25, 0)),
-         ("UpLeg", "Hips", (0.1, 0, 0)), ("Leg", "UpLeg", (0, -0.45, 0)), ("Foot", "Leg", (0, -0.4, 0)),
-         ("ToeBase", "Foot", (0, -0.05, 0.12)))  # fmt: skip
+LIMBS = (
+    ("Arm", "Neck", (0.2, -0.05, 0)),
+    ("ForeArm", "Arm", (0, -0.28, 0)),
+    ("Hand", "ForeArm", (0, -0.25, 0)),
+    ("UpLeg", "Hips", (0.1, 0, 0)),
+    ("Leg", "UpLeg", (0, -0.45, 0)),
+    ("Foot", "Leg", (0, -0.4, 0)),
+    ("ToeBase", "Foot", (0, -0.05, 0.12)),
+)
 
 
 def person(frames, seed=0, scale=100.0, names=None):
@@ -65,8 +71,15 @@ def person(frames, seed=0, scale=100.0, names=None):
             where[side + name] = above if above in ("Neck", "Hips") else side + above
             offset[side + name] = (sign * place[0], *place[1:])
     order = list(where)
-    joints = [((names or {}).get(name, name), None if where[name] is None else order.index(where[name]),
-               np.multiply(offset[name], scale), rotation("ZXY")) for name in order]  # fmt: skip
+    joints = [
+        (
+            (names or {}).get(name, name),
+            None if where[name] is None else order.index(where[name]),
+            np.multiply(offset[name], scale),
+            rotation("ZXY"),
+        )
+        for name in order
+    ]
     joints[0][3][:0] = POSITIONS
     start = rng.uniform(-1, 1, 2) * scale
     values = 10 * np.sin(np.arange(frames)[:, None] / 5 + rng.uniform(0, 6, 3 * len(joints) + 3))

@@ -41,8 +41,13 @@ def work(i):
     return os.getpid()
 for _, pid in batch.each(work, range(999), "", batch.Skipped(), 2, chunk=1):
     print(pid, flush=True)"""
-    parent = subprocess.Popen([sys.executable, "-c", code], cwd=Path(__file__).resolve().parents[2], text=True,
-                              stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)  # fmt: skip
+    parent = subprocess.Popen(
+        [sys.executable, "-c", code],
+        cwd=Path(__file__).resolve().parents[2],
+        text=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+    )
     workers = {int(parent.stdout.readline()) for _ in range(6)}
     parent.send_signal(signal.SIGKILL)
     parent.wait()

@@ -83,8 +83,10 @@ def test_zip_and_folder_are_the_same(raw, tmp_path):
 
 
 def test_a_table(raw, tmp_path):
-    rows = "".join(f"\n{file.relative_to(raw).as_posix()},{i},{'test' if i > 5 else 'train'}"
-                   for i, file in enumerate(sorted(raw.rglob("*.[bB]*"))))  # fmt: skip
+    rows = "".join(
+        f"\n{file.relative_to(raw).as_posix()},{i},{'test' if i > 5 else 'train'}"
+        for i, file in enumerate(sorted(raw.rglob("*.[bB]*")))
+    )
     (tmp_path / "t.csv").write_text("name,label,split" + rows + "\nnobody,1,train")
     arrays = load(bvh_gendata.generate(raw, tmp_path, table=tmp_path / "t.csv"))
     assert len(arrays["x_train"]) == 6 and len(arrays["x_test"]) == 2 and len(arrays["class_names"]) == 8
@@ -121,9 +123,16 @@ def test_body_frame_of_named_joints(raw, tmp_path):
 
 @pytest.mark.parametrize(
     "scale, unit, line",
-    [(100, 0.01, ""), (1, 1, ""), (1000, 0.001, ""), (1 / 0.056444, 0.0254 / 0.45, ""),
-     (100, 1, "--unit cm would fit"), (1, 0.01, "--unit m would fit"), (1 / 0.056444, 0.01, "--scale 0.05644, CMU's unit,")],
-)  # fmt: skip
+    [
+        (100, 0.01, ""),
+        (1, 1, ""),
+        (1000, 0.001, ""),
+        (1 / 0.056444, 0.0254 / 0.45, ""),
+        (100, 1, "--unit cm would fit"),
+        (1, 0.01, "--unit m would fit"),
+        (1 / 0.056444, 0.01, "--scale 0.05644, CMU's unit,"),
+    ],
+)
 def test_units_are_doubted_by_the_height(scale, unit, line, tmp_path, capsys):
     for i in range(3):
         (tmp_path / f"{i}.bvh").write_text(text(*person(20, seed=i, scale=scale)))
@@ -161,8 +170,12 @@ def test_damaged_files_are_one_line_each(raw, tmp_path):
     path = bvh_gendata.generate(raw, tmp_path, label_pattern=PATTERN, test_groups=["ben"], window=10)
     lines = skipped(tmp_path)
     assert len(load(path)["x_train"]) + len(load(path)["x_test"]) == 4 + 7 * 5 and len(lines) == 4  # 40 to 47 frames
-    for name, reason in (("noise_anna_9", "not text, so no BVH file"), ("cut_anna_9", "values, the hierarchy has 57 channels"),
-                         ("other_anna_9", "has no joint 'LeftHand'"), ("unlabelled", "is not found in")):  # fmt: skip
+    for name, reason in (
+        ("noise_anna_9", "not text, so no BVH file"),
+        ("cut_anna_9", "values, the hierarchy has 57 channels"),
+        ("other_anna_9", "has no joint 'LeftHand'"),
+        ("unlabelled", "is not found in"),
+    ):
         assert sum(str(raw / name) in line and reason in line for line in lines) == 1
     with pytest.raises(ValueError, match="_anna_9.bvh"):
         bvh_gendata.generate(raw, tmp_path, strict=True)
@@ -198,8 +211,22 @@ def test_mistakes_are_one_line(words, wrong, raw, tmp_path, monkeypatch, capsys)
 
 
 def test_command_line(raw, tmp_path):
-    words = [raw, "--label_pattern", PATTERN, "--test_groups", "ben", "--joints", "kinect_v1", "--body_frame", "--min_max",
-             "--name", "mine", "--out", tmp_path / "out", "--quiet"]  # fmt: skip
+    words = [
+        raw,
+        "--label_pattern",
+        PATTERN,
+        "--test_groups",
+        "ben",
+        "--joints",
+        "kinect_v1",
+        "--body_frame",
+        "--min_max",
+        "--name",
+        "mine",
+        "--out",
+        tmp_path / "out",
+        "--quiet",
+    ]
     done = subprocess.run([sys.executable, SCRIPT, *map(str, words)], capture_output=True, text=True)
     assert done.returncode == 0 and not done.stderr, done.stderr
     about = "4 train, 4 test, 2 classes, up to 47 frames, 1 bodies, 20 joints"

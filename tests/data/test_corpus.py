@@ -18,14 +18,24 @@ from tests.data.bvh_text import person, text
 
 SCRIPT = Path(corpus.__file__)
 NAMES = joint_names("kinect_v1")
-SETS = {"ucla": ["nw_ucla_all_sqe.zip"], "bandai": ["bandai_bvh.zip"], "irds": ["irds_kinect25_subset.npz"],
-        "ui_prmd": ["ui_prmd_kinect22_correct.npz", "ui_prmd_kinect22_incorrect.npz"]}  # fmt: skip
+SETS = {
+    "ucla": ["nw_ucla_all_sqe.zip"],
+    "bandai": ["bandai_bvh.zip"],
+    "irds": ["irds_kinect25_subset.npz"],
+    "ui_prmd": ["ui_prmd_kinect22_correct.npz", "ui_prmd_kinect22_incorrect.npz"],
+}
 
 BONES = (
-    ("hip left", "knee left", 0.3, 0.55), ("knee right", "ankle right", 0.25, 0.45), ("shoulder left", "elbow left", 0.2, 0.3),
-    ("elbow right", "wrist right", 0.2, 0.3), ("wrist left", "hand left", 0.04, 0.1), ("neck", "head", 0.1, 0.2),
-    ("spine base", "neck", 0.35, 0.65), ("shoulder left", "shoulder right", 0.15, 0.4), ("ankle left", "foot left", 0.05, 0.15),
-)  # metres, of grown-ups as these cameras and suits see them  # fmt: skip
+    ("hip left", "knee left", 0.3, 0.55),
+    ("knee right", "ankle right", 0.25, 0.45),
+    ("shoulder left", "elbow left", 0.2, 0.3),
+    ("elbow right", "wrist right", 0.2, 0.3),
+    ("wrist left", "hand left", 0.04, 0.1),
+    ("neck", "head", 0.1, 0.2),
+    ("spine base", "neck", 0.35, 0.65),
+    ("shoulder left", "shoulder right", 0.15, 0.4),
+    ("ankle left", "foot left", 0.05, 0.15),
+)  # metres, of grown-ups as these cameras and suits see them
 
 
 @pytest.fixture(scope="module")
@@ -70,8 +80,14 @@ def test_no_test_sequence_by_name(whole, shared):
     styles = {name.split("_")[2] for name in found["bandai"]}
     assert len(styles) == 13 and not styles & {"childish", "youthful", "old", "elderly", "tired", "exhausted"}
     assert {group for group in arrays["group_train"].tolist() if group.startswith(("ui", "irds"))} == {
-        "ui_prmd/1", "ui_prmd/3", "ui_prmd/5", "ui_prmd/7", "ui_prmd/9", "irds/215", "irds/216"
-    }  # fmt: skip
+        "ui_prmd/1",
+        "ui_prmd/3",
+        "ui_prmd/5",
+        "ui_prmd/7",
+        "ui_prmd/9",
+        "irds/215",
+        "irds/216",
+    }
 
 
 def test_no_test_sequence_by_content(whole):
@@ -160,8 +176,14 @@ def small(tmp_path):
     names = ["SpineBase", "SpineMid", "Neck", "Head"]
     names += [part + side for limb in limbs for side in ("Left", "Right") for part in limb]
     names += ["SpineShoulder", "HandTipLeft", "ThumbLeft", "HandTipRight", "ThumbRight"]
-    np.savez(tmp_path / "irds.npz", joints_tenth_mm=rng.integers(-5000, 5000, (25, 25, 3)), offset=[0, 5, 12, 25],
-             subject=[215, 217, 216], joint_names=names, parents=np.zeros(25, int))  # fmt: skip
+    np.savez(
+        tmp_path / "irds.npz",
+        joints_tenth_mm=rng.integers(-5000, 5000, (25, 25, 3)),
+        offset=[0, 5, 12, 25],
+        subject=[215, 217, 216],
+        joint_names=names,
+        parents=np.zeros(25, int),
+    )
     (tmp_path / "ucla").mkdir()
     for view in (1, 2, 3):
         record = {"skeletons": rng.normal(size=(4 + view, 20, 3)).tolist(), "label": 1}

@@ -11,10 +11,40 @@ from data.prepare.denoise import denoise
 from data.prepare.skeleton_file import read_skeleton
 
 WORDS = [
-    b"", b" ", b"\n", b"\r", b"\t", b"\0", b"\x0b", b"\x1c", b"\xff\xfe", b"\xef\xbb\xbf", "\u0663".encode(), "²".encode(), b"x",
-    b"nan", b"-inf", b"1e30", b"1e39", b"1e999", b"1e-400", b"-1", b"+1", b"0", b"1", b"2", b"24", b"25", b"1_0", b"0x1f", b"1,5",
-    b"1.#QNAN", b"9" * 30, b"9" * 5000, b"1,2,3,4",
-]  # fmt: skip
+    b"",
+    b" ",
+    b"\n",
+    b"\r",
+    b"\t",
+    b"\0",
+    b"\x0b",
+    b"\x1c",
+    b"\xff\xfe",
+    b"\xef\xbb\xbf",
+    "\u0663".encode(),
+    "²".encode(),
+    b"x",
+    b"nan",
+    b"-inf",
+    b"1e30",
+    b"1e39",
+    b"1e999",
+    b"1e-400",
+    b"-1",
+    b"+1",
+    b"0",
+    b"1",
+    b"2",
+    b"24",
+    b"25",
+    b"1_0",
+    b"0x1f",
+    b"1,5",
+    b"1.#QNAN",
+    b"9" * 30,
+    b"9" * 5000,
+    b"1,2,3,4",
+]
 
 
 def mutate(content, rng):
@@ -71,7 +101,9 @@ def test_skeleton_files(recording, tmp_path):
                 actors = ntu.translate(denoise(frames, bodies)) if frames else np.zeros((0, 1, 25, 3), np.float32)
         except ValueError as error:
             assert refused(error, path) or str(error) in (
-                "no body is seen for more than 11 frames", "a body id stands twice in one frame"), error  # fmt: skip
+                "no body is seen for more than 11 frames",
+                "a body id stands twice in one frame",
+            ), error
         else:
             sound += 1
             assert actors.dtype == np.float32 and np.isfinite(actors).all() and len(actors) <= frames

@@ -397,8 +397,17 @@ def test_sequences_that_occur_twice_are_told(tmp_path, look):
     nearly = x[1].copy()
     nearly[4, 11] = np.nextafter(nearly[4, 11], 2)
     test = np.stack([x[4], x[2], nearly, x[5], x[0]])
-    np.savez(tmp_path / "a.npz", x_train=x[[0, 1, 2, 1, 3]], y_train=y, x_test=test, y_test=y, name_test=np.array(list("abcde")),
-             num_joints=4, num_bodies=1, layout="")  # fmt: skip
+    np.savez(
+        tmp_path / "a.npz",
+        x_train=x[[0, 1, 2, 1, 3]],
+        y_train=y,
+        x_test=test,
+        y_test=y,
+        name_test=np.array(list("abcde")),
+        num_joints=4,
+        num_bodies=1,
+        layout="",
+    )
     text, _ = look(tmp_path / "a.npz")
     train, test = text.split("test: 5 sequences")
     line = "equal to an earlier sequence, number by number: 1 in this split; the first: train sample 3 = train sample 1\n"

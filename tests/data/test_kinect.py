@@ -10,22 +10,42 @@ ARMS = ("shoulder", "elbow", "wrist")
 LEGS = ("hip", "knee", "ankle", "foot")
 # what files call the joints: the middle (base, neck, head); of a side shoulder, elbow, wrist, hip, knee, ankle, foot; and others
 PEOPLE = {
-    "CMU, MotionBuilder": ("Hips Neck Head", "{Left}Arm {Left}ForeArm {Left}Hand {Left}UpLeg {Left}Leg {Left}Foot {Left}ToeBase",
-                           "LHipJoint RHipJoint LowerBack Spine Spine1 Neck1 LeftShoulder RightShoulder LThumb RThumb"),
-    "CMU, DAZ": ("hip neck head", "{l}Shldr {l}ForeArm {l}Hand {l}Thigh {l}Shin {l}Foot {l}Foot_end",
-                 "abdomen chest lCollar rCollar leftEye lButtock rButtock lThumb1"),
-    "CMU, ASF": ("root lowerneck head", "{l}humerus {l}radius {l}wrist {l}femur {l}tibia {l}foot {l}toes",
-                 "lhipjoint rhipjoint lowerback upperback thorax upperneck lclavicle rclavicle lthumb rthumb"),
-    "LaFAN1": ("Hips Neck Head", "{Left}Arm {Left}ForeArm {Left}Hand {Left}UpLeg {Left}Leg {Left}Foot {Left}Toe",
-               "Spine Spine1 Spine2 LeftShoulder RightShoulder"),
-    "100STYLE": ("Hips Neck Head", "{Left}Shoulder {Left}Elbow {Left}Wrist {Left}Hip {Left}Knee {Left}Ankle {Left}Toe",
-                 "Chest Chest2 Chest3 Chest4 LeftCollar RightCollar"),
-    "Bandai-Namco": ("Hips Neck Head", "UpperArm_{L} LowerArm_{L} Hand_{L} UpperLeg_{L} LowerLeg_{L} Foot_{L} Toes_{L}",
-                     "joint_Root Spine Chest Shoulder_L Shoulder_R"),
-    "Mixamo": ("mixamorig:Hips mixamorig:Neck mixamorig:Head",
-               " ".join(f"mixamorig:{{Left}}{part}" for part in "Arm ForeArm Hand UpLeg Leg Foot ToeBase".split()),
-               "mixamorig:Spine mixamorig:Spine1 mixamorig:LeftShoulder mixamorig:RightShoulder mixamorig:LeftHandThumb1"),
-}  # fmt: skip
+    "CMU, MotionBuilder": (
+        "Hips Neck Head",
+        "{Left}Arm {Left}ForeArm {Left}Hand {Left}UpLeg {Left}Leg {Left}Foot {Left}ToeBase",
+        "LHipJoint RHipJoint LowerBack Spine Spine1 Neck1 LeftShoulder RightShoulder LThumb RThumb",
+    ),
+    "CMU, DAZ": (
+        "hip neck head",
+        "{l}Shldr {l}ForeArm {l}Hand {l}Thigh {l}Shin {l}Foot {l}Foot_end",
+        "abdomen chest lCollar rCollar leftEye lButtock rButtock lThumb1",
+    ),
+    "CMU, ASF": (
+        "root lowerneck head",
+        "{l}humerus {l}radius {l}wrist {l}femur {l}tibia {l}foot {l}toes",
+        "lhipjoint rhipjoint lowerback upperback thorax upperneck lclavicle rclavicle lthumb rthumb",
+    ),
+    "LaFAN1": (
+        "Hips Neck Head",
+        "{Left}Arm {Left}ForeArm {Left}Hand {Left}UpLeg {Left}Leg {Left}Foot {Left}Toe",
+        "Spine Spine1 Spine2 LeftShoulder RightShoulder",
+    ),
+    "100STYLE": (
+        "Hips Neck Head",
+        "{Left}Shoulder {Left}Elbow {Left}Wrist {Left}Hip {Left}Knee {Left}Ankle {Left}Toe",
+        "Chest Chest2 Chest3 Chest4 LeftCollar RightCollar",
+    ),
+    "Bandai-Namco": (
+        "Hips Neck Head",
+        "UpperArm_{L} LowerArm_{L} Hand_{L} UpperLeg_{L} LowerLeg_{L} Foot_{L} Toes_{L}",
+        "joint_Root Spine Chest Shoulder_L Shoulder_R",
+    ),
+    "Mixamo": (
+        "mixamorig:Hips mixamorig:Neck mixamorig:Head",
+        " ".join(f"mixamorig:{{Left}}{part}" for part in "Arm ForeArm Hand UpLeg Leg Foot ToeBase".split()),
+        "mixamorig:Spine mixamorig:Spine1 mixamorig:LeftShoulder mixamorig:RightShoulder mixamorig:LeftHandThumb1",
+    ),
+}
 
 
 def skeletons():

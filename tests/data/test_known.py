@@ -15,16 +15,19 @@ def test_class_names_are_the_published_ones(shared):
         assert known.read_names(known.NAMES / f"{name}.txt") == names
 
 
-@pytest.mark.parametrize("data_path, title, about", [
-    ("data/ntu/NTU60_XSub.npz", "NTU RGB+D 60", "origin at the first spine"),
-    ("NTU120_XSet.npz", "NTU RGB+D 120", "copied"),
-    ("/far/ntu120_xsub.npz", "NTU RGB+D 120", "copied"),
-    ("data/ntu/UMURL_NTU60_XView.npz", "NTU RGB+D 60", "UmURL's"),
-    ("data/ntu120/UMURL_NTU120_XSet.npz", "NTU RGB+D 120", "UmURL's"),
-    ("data/demo/DEMO_XSub.npz", "the INVENTED demo recording", "origin at the first spine"),
-    ("PKUv1_XSub.npz", "PKU-MMD", "as they are"),
-    ("adventures.npz", "a data set of its own", "as they are"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "data_path, title, about",
+    [
+        ("data/ntu/NTU60_XSub.npz", "NTU RGB+D 60", "origin at the first spine"),
+        ("NTU120_XSet.npz", "NTU RGB+D 120", "copied"),
+        ("/far/ntu120_xsub.npz", "NTU RGB+D 120", "copied"),
+        ("data/ntu/UMURL_NTU60_XView.npz", "NTU RGB+D 60", "UmURL's"),
+        ("data/ntu120/UMURL_NTU120_XSet.npz", "NTU RGB+D 120", "UmURL's"),
+        ("data/demo/DEMO_XSub.npz", "the INVENTED demo recording", "origin at the first spine"),
+        ("PKUv1_XSub.npz", "PKU-MMD", "as they are"),
+        ("adventures.npz", "a data set of its own", "as they are"),
+    ],
+)
 def test_recipes_are_found_by_the_name_of_the_arrays(data_path, title, about):
     found = known.recipe(data_path, 25, 60)
     assert found.title == title and about in found.with_copies(2).about
@@ -40,10 +43,17 @@ def test_every_data_set_of_the_project_is_known():
         assert found is not known.OTHER and ("UmURL" in found.about) == ("umurl" in file.stem), file
 
 
-@pytest.mark.parametrize("joints, classes, names", [
-    (25, 60, "drink water"), (25, 120, "drink water"), (25, 51, "bow"), (20, 10, "pick up with one hand"), (25, 61, None),
-    (17, 60, None),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "joints, classes, names",
+    [
+        (25, 60, "drink water"),
+        (25, 120, "drink water"),
+        (25, 51, "bow"),
+        (20, 10, "pick up with one hand"),
+        (25, 61, None),
+        (17, 60, None),
+    ],
+)
 def test_weights_that_name_no_data_are_known_by_joints_and_classes(joints, classes, names):
     assert known.class_names(known.recipe(None, joints, classes), classes)[:1] == ([names] if names else [])
 

@@ -13,10 +13,14 @@ def splits(count=3):
     rng = np.random.default_rng(0)
     train = [rng.normal(size=(n, 12)).astype(np.float32) for n in (4, 6, 1)]
     test = [rng.normal(size=(5, 6)).astype(np.float32)]
-    return train, test, {
-        "train": Split(["a", "bb", "ccc"], np.array([1, 0, 3]), iter(train[:count]), ["P1", "P2", "P1"]),
-        "test": Split(["d"], np.array([2]), iter(test), ["P003"]),
-    }
+    return (
+        train,
+        test,
+        {
+            "train": Split(["a", "bb", "ccc"], np.array([1, 0, 3]), iter(train[:count]), ["P1", "P2", "P1"]),
+            "test": Split(["d"], np.array([2]), iter(test), ["P003"]),
+        },
+    )
 
 
 def write(path, **changes):
@@ -30,11 +34,20 @@ def test_schema(tmp_path):
     with np.load(tmp_path / "new" / "x.npz") as npz:
         arrays = dict(npz)
     assert {k: (v.shape, v.dtype.str) for k, v in arrays.items()} == {
-        "x_train": ((3, 6, 12), "<f4"), "y_train": ((3, 4), "|u1"), "x_test": ((1, 6, 12), "<f4"),
-        "y_test": ((1, 4), "|u1"), "num_joints": ((), "<i8"), "num_bodies": ((), "<i8"), "layout": ((), "<U9"),
-        "name_train": ((3,), "<U3"), "valid_frames_train": ((3,), "<i4"), "name_test": ((1,), "<U1"),
-        "valid_frames_test": ((1,), "<i4"), "group_train": ((3,), "<U2"), "group_test": ((1,), "<U4"),
-    }  # fmt: skip
+        "x_train": ((3, 6, 12), "<f4"),
+        "y_train": ((3, 4), "|u1"),
+        "x_test": ((1, 6, 12), "<f4"),
+        "y_test": ((1, 4), "|u1"),
+        "num_joints": ((), "<i8"),
+        "num_bodies": ((), "<i8"),
+        "layout": ((), "<U9"),
+        "name_train": ((3,), "<U3"),
+        "valid_frames_train": ((3,), "<i4"),
+        "name_test": ((1,), "<U1"),
+        "valid_frames_test": ((1,), "<i4"),
+        "group_train": ((3,), "<U2"),
+        "group_test": ((1,), "<U4"),
+    }
     for i, sequence in enumerate(train):
         np.testing.assert_array_equal(arrays["x_train"][i, : len(sequence)], sequence)
         assert not arrays["x_train"][i, len(sequence) :].any()

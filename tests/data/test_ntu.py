@@ -113,8 +113,13 @@ def test_number_of_workers_does_not_matter(raw_fixture, tmp_path):
 
 
 def test_split_order_is_id_by_id_then_by_name(raw, tmp_path):
-    names = ["S002C003P001R001A001", "S001C002P002R001A060", "S001C003P003R001A002", "S003C002P001R001A003",
-             "S001C001P007R001A004"]  # fmt: skip
+    names = [
+        "S002C003P001R001A001",
+        "S001C002P002R001A060",
+        "S001C003P003R001A002",
+        "S003C002P001R001A003",
+        "S001C001P007R001A004",
+    ]
     paths = prepare(raw(*names), tmp_path / "out", "DEMO")
     assert [path.name for path in paths] == ["DEMO_XSub.npz", "DEMO_XView.npz"]
     xsub, xview = map(np.load, paths)
@@ -129,9 +134,7 @@ def test_split_order_is_id_by_id_then_by_name(raw, tmp_path):
 def test_splits_are_the_published_ones():
     xsub, xview = NTU60.protocols
     assert len(xsub.train) == len(xsub.test) == 20 and set(xsub.train + xsub.test) == set(range(1, 41))
-    assert ",".join(map(str, xsub.train)).replace("13,14,15,16,17,18,19", "13-19") == (
-        "1,2,4,5,8,9,13-19,25,27,28,31,34,35,38"
-    )
+    assert ",".join(map(str, xsub.train)).replace("13,14,15,16,17,18,19", "13-19") == ("1,2,4,5,8,9,13-19,25,27,28,31,34,35,38")
     assert xsub.test == tuple(sorted(xsub.test)) and (xview.train, xview.test) == ((2, 3), (1,))
     assert sum(xsub.published) == sum(xview.published) == NTU60.num_files - NTU60.num_missing == 56578
     xsub, xset = NTU120.protocols
@@ -219,8 +222,10 @@ def test_bad_files_are_reported_and_the_rest_goes_on(raw, tmp_path, capsys):
     assert "5 files found, 2 used, 1 without any skeleton, 2 unusable" in capsys.readouterr().out
     lines = (out / "raw_data" / "skipped.txt").read_text().splitlines()
     assert [line.split("/")[-1].split(": ")[0] for line in lines] == [
-        "S001C001P004R001A001.skeleton", "S001C001P005R001A001.skeleton", "S001C002P002R001A001.skeleton"
-    ]  # fmt: skip
+        "S001C001P004R001A001.skeleton",
+        "S001C001P005R001A001.skeleton",
+        "S001C002P002R001A001.skeleton",
+    ]
     assert np.load(out / "NTU60_XSub.npz")["name_train"].tolist() == ["S001C001P001R001A001"]
     strict = run("get_raw_skes_data.py", "--raw", folder, "--out", out, "--strict")
     assert strict.returncode == 2 and strict.stderr.splitlines()[-1].startswith("error: ")

@@ -143,8 +143,10 @@ BAD_FILES = {
     "zero.npy": (np.zeros((5, 4, 3)), "all coordinates are zero"),
     "none.npy": (np.zeros((0, 4, 3)), "empty|not a complete npy"),
     "text.npy": (np.full((5, 4, 3), "x"), "of type <U1 instead of numbers"),
-    "cut.npy": (b"\x93NUMPY\x01\x00v\x00{'descr': '<f8', 'fortran_order': False, 'shape': (1000000, 1000000, 3), }",
-                "not a complete npy"),
+    "cut.npy": (
+        b"\x93NUMPY\x01\x00v\x00{'descr': '<f8', 'fortran_order': False, 'shape': (1000000, 1000000, 3), }",
+        "not a complete npy",
+    ),
     "empty.npy": (b"", "not a complete npy"),
     "zip.npy": (b"PK\3\4junk", "not a complete npy"),
     "junk.npz": (b"PK\3\4junk", "not a complete npz"),
@@ -155,7 +157,7 @@ BAD_FILES = {
     "four.txt": (b"1 2 3 4\n", "4 numbers a row instead of bodies x joints x coordinates = 1 x 1 x 3; --row"),
     "inf.txt": (b" ".join([b"inf"] * 12), "frame 0, joint 0 has a coordinate"),
     "binary.txt": (bytes(range(256)), "no row of numbers|not a number"),
-}  # fmt: skip
+}
 BAD_ROWS = {
     "nobody,walk,train,eve": "'nobody' is not in ",
     "walk_1,walk,test,eve": "'walk_1' stands in line 2 already",

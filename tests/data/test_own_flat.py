@@ -27,9 +27,12 @@ def load(path):
 
 def flat(**changes):
     arrays = {
-        "joints": joints(0, 9, 4, 3), "offset": np.array([0, 2, 5, 9]), "label": np.array([3, 3, 5]),
-        "split": np.array(["train", "test", "train"]), "parents": np.array([-1, 0, 1, 2]),
-    }  # fmt: skip
+        "joints": joints(0, 9, 4, 3),
+        "offset": np.array([0, 2, 5, 9]),
+        "label": np.array([3, 3, 5]),
+        "split": np.array(["train", "test", "train"]),
+        "parents": np.array([-1, 0, 1, 2]),
+    }
     return {key: value for key, value in (arrays | changes).items() if value is not None}
 
 
@@ -129,8 +132,15 @@ def source(shared, name):
 def test_ui_prmd(shared, tmp_path):
     """22 joints with a tree of their own; 20 classes: movement x correct or incorrect; odd subjects train."""
     files = [f"ui_prmd_kinect22_{kind}" for kind in ("correct", "incorrect")]
-    path = own.generate([shared(f"realdata/{file}.npz") for file in files], tmp_path, joints_key="joints_tenth_mm", unit=1e-4,
-                        label_keys=["label", "file"], test_groups=["2", "4", "6", "8", "10"], center="spine")  # fmt: skip
+    path = own.generate(
+        [shared(f"realdata/{file}.npz") for file in files],
+        tmp_path,
+        joints_key="joints_tenth_mm",
+        unit=1e-4,
+        label_keys=["label", "file"],
+        test_groups=["2", "4", "6", "8", "10"],
+        center="spine",
+    )
     arrays, row = load(path), {"train": 0, "test": 0}
     assert arrays["y_train"].shape == arrays["y_test"].shape == (1000, 20)
     assert arrays["y_train"].sum(0).tolist() == [50] * 20
@@ -159,8 +169,20 @@ def test_ui_prmd(shared, tmp_path):
 
 def test_irds(shared, tmp_path):
     """25 joints in NTU's order, classes and subjects of its own."""
-    args = ["--raw", shared("realdata/irds_kinect25_subset.npz"), "--joints_key", "joints_tenth_mm", "--scale", "1e-4",
-            "--test_groups", "217", "--layout", "kinect_v2", "--out", tmp_path]  # fmt: skip
+    args = [
+        "--raw",
+        shared("realdata/irds_kinect25_subset.npz"),
+        "--joints_key",
+        "joints_tenth_mm",
+        "--scale",
+        "1e-4",
+        "--test_groups",
+        "217",
+        "--layout",
+        "kinect_v2",
+        "--out",
+        tmp_path,
+    ]
     done = subprocess.run([sys.executable, SCRIPT, *map(str, args)], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     arrays, given = load(tmp_path / "own.npz"), source(shared, "irds_kinect25_subset")

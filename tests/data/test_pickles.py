@@ -80,8 +80,7 @@ class Reduced:
 
 def numpy_array(*shape, data, dtype="f4"):
     """An array as protocol 2 writes it, with any shape and data."""
-    return Reduced(np.ndarray((0,)).__reduce__()[0], np.ndarray, (0,), b"b",
-                   state=(1, shape, np.dtype(dtype), False, data))  # fmt: skip
+    return Reduced(np.ndarray((0,)).__reduce__()[0], np.ndarray, (0,), b"b", state=(1, shape, np.dtype(dtype), False, data))
 
 
 class Plain:
@@ -172,10 +171,19 @@ ENCODE = b"c_codecs\nencode\n"
         (b"", "truncated"),
         (b"PK\x03\x04", "not a pickle|opcodes"),
         (b"\x93NUMPY", "not a pickle"),
-        (ENCODE + b"q\x00X\x00\x10\x00\x00" + b"a" * 4096 + b"q\x01" + LATIN + b"q\x02\x86q\x03R" + b"h\x00h\x03R" * 5000 + b".",
-         "again and again"),
+        (
+            ENCODE
+            + b"q\x00X\x00\x10\x00\x00"
+            + b"a" * 4096
+            + b"q\x01"
+            + LATIN
+            + b"q\x02\x86q\x03R"
+            + b"h\x00h\x03R" * 5000
+            + b".",
+            "again and again",
+        ),
     ],
-)  # fmt: skip
+)
 def test_hand_written_pickles(written, content, named):
     with pytest.raises(ValueError, match=named) as error:
         pickles.load(written(content))

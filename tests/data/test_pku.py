@@ -84,8 +84,10 @@ def test_instances_by_hand(raw, tmp_path):
     np.testing.assert_array_equal(arrays["x_train"][1, :30], values[20:50])
     np.testing.assert_array_equal(arrays["x_test"][0, :4], values[5:9])
     assert not arrays["x_test"][0, 4:].any() and arrays["x_test"].shape == (1, 300, 150)
-    assert skipped == [f"{raw[0] / 'cross_subject.txt'}: names 0003-R, of which there is no skeleton file",
-                       f"{raw[0] / 'cross-view.txt'}: names 0003-R, of which there is no skeleton file"]  # fmt: skip
+    assert skipped == [
+        f"{raw[0] / 'cross_subject.txt'}: names 0003-R, of which there is no skeleton file",
+        f"{raw[0] / 'cross-view.txt'}: names 0003-R, of which there is no skeleton file",
+    ]
 
 
 def test_long_instances_are_cut_at_300_frames_and_ends_at_the_video(raw, tmp_path, capsys):
@@ -159,8 +161,10 @@ def test_videos_without_usable_labels(raw, tmp_path):
     raw[1]("0005-R", None)
     arrays, skipped = prepared(raw[0], tmp_path / "out")
     assert [line.split(": ", 1)[1] for line in skipped] == [
-        "line 1: frames 0 to 8 are all zero", "the file is empty", f"has no label file {raw[0] / 'label/0005-R.txt'}"
-    ]  # fmt: skip
+        "line 1: frames 0 to 8 are all zero",
+        "the file is empty",
+        f"has no label file {raw[0] / 'label/0005-R.txt'}",
+    ]
     assert len(arrays["x_train"]) == 2 and len(arrays["x_test"]) == 1
 
 
@@ -204,8 +208,10 @@ def test_names_of_no_video_get_into_no_split(raw, tmp_path):
         raw[1](name, "1,0,9,1")
     arrays, skipped = prepared(raw[0], tmp_path / "out")
     assert len(arrays["y_train"]) == 2 and len(arrays["y_test"]) == 1
-    assert skipped[:4] == [f"{raw[0] / 'skeleton' / name}.txt: not a name of a video of PKU-MMD I"
-                           for name in ("0001-L (1)", "0001-X", "A01N01-L", "readme")]  # fmt: skip
+    assert skipped[:4] == [
+        f"{raw[0] / 'skeleton' / name}.txt: not a name of a video of PKU-MMD I"
+        for name in ("0001-L (1)", "0001-X", "A01N01-L", "readme")
+    ]
     assert pku.re.fullmatch(pku.PKU2.name, "A01N01-L") and not pku.re.fullmatch(pku.PKU2.name, "0001-L")
 
 

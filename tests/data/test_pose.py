@@ -164,24 +164,36 @@ def test_own_recordings(words, layout, folder, tmp_path):
     assert data.about()["min_max"] == 1 and data.about()["body_size"] > 2 and not data.complaints
 
 
-@pytest.mark.parametrize("words, names, line", [
-    (["hip"], ["hip"], "--body_frame hip: 1 joints instead of hip, neck, left and right shoulder"),
-    ([], ["hip", "neck"], "--body_frame: name the four joints hip, neck, left and right shoulder; this skeleton has none that "
-                          "are called spine base, neck, shoulder left, shoulder right"),
-    ([], None, "--body_frame: name the four joints"),
-    (["0", "1", "2", "20"], None, "--body_frame 20: use a number 0..19"),
-    (["0", "1", "2", "nek"], list(joint_names("kinect_v1")), "--body_frame nek: use a number 0..19 or one of spine base"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "words, names, line",
+    [
+        (["hip"], ["hip"], "--body_frame hip: 1 joints instead of hip, neck, left and right shoulder"),
+        (
+            [],
+            ["hip", "neck"],
+            "--body_frame: name the four joints hip, neck, left and right shoulder; this skeleton has none that "
+            "are called spine base, neck, shoulder left, shoulder right",
+        ),
+        ([], None, "--body_frame: name the four joints"),
+        (["0", "1", "2", "20"], None, "--body_frame 20: use a number 0..19"),
+        (["0", "1", "2", "nek"], list(joint_names("kinect_v1")), "--body_frame nek: use a number 0..19 or one of spine base"),
+    ],
+)
 def test_joints_that_are_not_there(words, names, line):
     with pytest.raises(ValueError) as error:
         sequences.pose(None, words, names, 20)
     assert str(error.value).startswith(line)
 
 
-@pytest.mark.parametrize("key, value, what", [
-    ("body_frame", np.array([0, 2, 4]), "the numbers of four joints"), ("body_frame", np.array([0, 2, 4, 20]), "the numbers of"),
-    ("body_frame", np.array([0.0, 2, 4, 8]), "the numbers of"), ("min_max", np.array(2), "0 or 1"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "key, value, what",
+    [
+        ("body_frame", np.array([0, 2, 4]), "the numbers of four joints"),
+        ("body_frame", np.array([0, 2, 4, 20]), "the numbers of"),
+        ("body_frame", np.array([0.0, 2, 4, 8]), "the numbers of"),
+        ("min_max", np.array(2), "0 or 1"),
+    ],
+)
 def test_an_npz_that_tells_nonsense(key, value, what, folder, tmp_path):
     path = own.generate([folder[0]], tmp_path, layout="kinect_v1", unit=0.01, checks=False)
     with np.load(path) as npz:

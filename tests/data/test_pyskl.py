@@ -35,8 +35,7 @@ def content():
     """12 annotations: 5 to 16 frames, one or two persons; cross-subject and cross-view splits, not in the order of the names."""
     annotations = [annotation(name, persons=1 + i % 2, frames=5 + i) for i, name in enumerate(NAMES)]
     train = [name for name in NAMES if "P003" not in name][::-1]
-    split = {"xsub_train": train, "xsub_val": [n for n in NAMES if "P003" in n],
-             "xview_train": NAMES[6:], "xview_val": NAMES[:6]}  # fmt: skip
+    split = {"xsub_train": train, "xsub_val": [n for n in NAMES if "P003" in n], "xview_train": NAMES[6:], "xview_val": NAMES[:6]}
     return {"split": split, "annotations": annotations}
 
 
@@ -254,15 +253,23 @@ TEST = [name for name in NAMES if "P003" in name]
 TRAIN = [name for name in NAMES if "P003" not in name]
 
 
-@pytest.mark.parametrize("name, text", [
-    ("s.txt", "\n".join(TEST)),
-    ("s.txt", "\ufeffname,split\r\n" + "\r\n".join(f"{n},{'test' if n in TEST else 'train'}" for n in NAMES)),
-    ("s.csv", "\n".join(f"{n} {'val' if n in TEST else 'train'}" for n in NAMES)),
-    ("s.txt", "P003\n"),
-    ("s.json", TEST), ("s.json", {"train": TRAIN, "val": TEST}), ("s.json", {"split": {"train": TRAIN, "test": TEST}}),
-    ("s.json", {n: "test" if n in TEST else "train" for n in NAMES}), ("s.json", {"test": TEST}), ("s.json", {"train": TRAIN}),
-    ("s.pkl", {"train": TRAIN, "test": TEST}), ("s.pkl", TEST),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "name, text",
+    [
+        ("s.txt", "\n".join(TEST)),
+        ("s.txt", "\ufeffname,split\r\n" + "\r\n".join(f"{n},{'test' if n in TEST else 'train'}" for n in NAMES)),
+        ("s.csv", "\n".join(f"{n} {'val' if n in TEST else 'train'}" for n in NAMES)),
+        ("s.txt", "P003\n"),
+        ("s.json", TEST),
+        ("s.json", {"train": TRAIN, "val": TEST}),
+        ("s.json", {"split": {"train": TRAIN, "test": TEST}}),
+        ("s.json", {n: "test" if n in TEST else "train" for n in NAMES}),
+        ("s.json", {"test": TEST}),
+        ("s.json", {"train": TRAIN}),
+        ("s.pkl", {"train": TRAIN, "test": TEST}),
+        ("s.pkl", TEST),
+    ],
+)
 def test_a_list_of_annotations_with_a_split_file(written, content, tmp_path, name, text):
     file = tmp_path / name
     file.write_bytes(pickle.dumps(text) if name == "s.pkl" else (text if isinstance(text, str) else json.dumps(text)).encode())
@@ -277,17 +284,27 @@ def test_a_list_of_annotations_with_names_or_another_pickle(written, content, tm
     chosen = splits_of(pyskl.generate(path, tmp_path, test=[NAMES[3], "nobody", NAMES[1]])[0])
     assert chosen["test"] == [NAMES[1], NAMES[3]] and len(chosen["train"]) == 10
     assert len(skipped(tmp_path)) == 1 and "'nobody': has no usable annotation" in skipped(tmp_path)[0]
-    first, second = (written([a for a in content["annotations"] if a["frame_dir"] in part], name)
-                     for part, name in ((TRAIN, "xsub_train.pkl"), (TEST, "xsub_val.pkl")))  # fmt: skip
+    first, second = (
+        written([a for a in content["annotations"] if a["frame_dir"] in part], name)
+        for part, name in ((TRAIN, "xsub_train.pkl"), (TEST, "xsub_val.pkl"))
+    )
     assert splits_of(pyskl.generate(first, tmp_path, name="a", test_pickle=second)[0]) == {"train": TRAIN, "test": TEST}
 
 
-@pytest.mark.parametrize("name, text, reason", [
-    ("s.txt", "", "no usable sample in test"), ("s.txt", "\n".join(NAMES), "no usable sample in train"),
-    ("s.json", "{", "no split file"), ("s.json", "[1, 2]", "no split file; it holds splits as"), 
-    ("s.json", '{"a": ["b"], "c": ["d"]}', "no two splits of the form"), ("s.txt", "a train\nb", "'b' has no part"),
-    ("s.json", "{}", "no split file"), ("s.pkl", "no pickle", "the pickle uses opcodes"), ("s.none", None, "no such split file"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "name, text, reason",
+    [
+        ("s.txt", "", "no usable sample in test"),
+        ("s.txt", "\n".join(NAMES), "no usable sample in train"),
+        ("s.json", "{", "no split file"),
+        ("s.json", "[1, 2]", "no split file; it holds splits as"),
+        ("s.json", '{"a": ["b"], "c": ["d"]}', "no two splits of the form"),
+        ("s.txt", "a train\nb", "'b' has no part"),
+        ("s.json", "{}", "no split file"),
+        ("s.pkl", "no pickle", "the pickle uses opcodes"),
+        ("s.none", None, "no such split file"),
+    ],
+)
 def test_bad_split_files_are_one_line(written, content, tmp_path, name, text, reason):
     if text is not None:
         (tmp_path / name).write_text(text)

@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 from scipy.io import savemat
 
-from data.prepare import doubts, inputs, known
+from data.prepare import doubts, known
 from data.prepare.reading import Reading
 from data.prepare.sequences import resampled
 from feeder.feeder_ntu import Feeder
 from feeder.skeleton import parents
-from util import trained
+from predict import inputs, trained
 
 SCRIPT = Path(__file__).resolve().parents[2] / "data" / "own" / "own_gendata.py"
 spec = importlib.util.spec_from_file_location("own_gendata", SCRIPT)
@@ -55,11 +55,21 @@ def test_every_form_gives_the_same_joints(kinect, tmp_path):
     rows(tmp_path / "turned.csv", kinect.swapaxes(0, 1).reshape(20, 156))
     rows(tmp_path / "planes.csv", kinect.swapaxes(1, 2).reshape(52, 60))
     forms = {
-        "a.npy": {}, "t.npy": {"axes": "TMVC"}, "four.npy": {"columns": "xyz_"}, "flat.npy": {"num_joints": 20}, "b.npz": {},
-        "c.npy": {"axes": "CTVM"}, "utd.mat": {}, "plain.mat": {}, "time.csv": {"columns": "xyz_", "skip_columns": [0]},
-        "last.csv": {"skip_columns": [-1]}, "joints.txt": {"num_joints": 20}, "sure.txt": {"form": (1, 20, 4), "columns": "xyz_"},
-        "turned.csv": {"axes": "VTC"}, "planes.csv": {"axes": "TCV"},
-    }  # fmt: skip
+        "a.npy": {},
+        "t.npy": {"axes": "TMVC"},
+        "four.npy": {"columns": "xyz_"},
+        "flat.npy": {"num_joints": 20},
+        "b.npz": {},
+        "c.npy": {"axes": "CTVM"},
+        "utd.mat": {},
+        "plain.mat": {},
+        "time.csv": {"columns": "xyz_", "skip_columns": [0]},
+        "last.csv": {"skip_columns": [-1]},
+        "joints.txt": {"num_joints": 20},
+        "sure.txt": {"form": (1, 20, 4), "columns": "xyz_"},
+        "turned.csv": {"axes": "VTC"},
+        "planes.csv": {"axes": "TCV"},
+    }
     for name, how in forms.items():
         np.testing.assert_allclose(read(tmp_path / name, **how), kinect, atol=1e-12, err_msg=name)
     two = np.stack([kinect, kinect[::-1]])

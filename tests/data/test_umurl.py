@@ -243,8 +243,14 @@ def test_unusable_files_are_reported_and_the_rest_goes_on(raw, tmp_path, walk):
     done = run("--raw", folder, "--out", out, "--name", "MINE", "--workers", 1)
     assert done.returncode == 0 and "8 files found, 2 used, 1 without any skeleton, 5 unusable" in done.stdout, done.stderr
     lines = (out / "raw_data/umurl/skipped.txt").read_text().splitlines()
-    reasons = {"P004": "line 50: the file ends", "P005": "line 5: 13 fields instead of", "P006": "all bodies are zero",
-               "P007": "no frame has a body", "P008": "301 frames; UmURL's arrays", "P041": "no performer 41"}  # fmt: skip
+    reasons = {
+        "P004": "line 50: the file ends",
+        "P005": "line 5: 13 fields instead of",
+        "P006": "all bodies are zero",
+        "P007": "no frame has a body",
+        "P008": "301 frames; UmURL's arrays",
+        "P041": "no performer 41",
+    }
     assert all(key in line and why in line for line, (key, why) in zip(lines, reasons.items(), strict=True)), lines
     assert "published" not in (out / "MINE_report.txt").read_text()
     train = Feeder(out / "MINE_XSub.npz")
@@ -264,8 +270,10 @@ def test_nothing_usable_is_one_line(raw, tmp_path):
 
 
 def test_number_of_workers_does_not_matter(raw, tmp_path, walk):
-    folder = raw(**{f"S{i // 3 + 1:03}C{i % 3 + 1:03}P001R001A001": [[joints] for joints in walk(2 + i % 5)] for i in range(34)},
-                 **{NAME.replace("P001", "P003"): [[walk(1)[0]]]})  # fmt: skip
+    folder = raw(
+        **{f"S{i // 3 + 1:03}C{i % 3 + 1:03}P001R001A001": [[joints] for joints in walk(2 + i % 5)] for i in range(34)},
+        **{NAME.replace("P001", "P003"): [[walk(1)[0]]]},
+    )
     paths = [umurl.generate([folder], tmp_path / str(workers), NTU60, "X", workers)[0] for workers in (1, 2)]
     assert paths[0].read_bytes() == paths[1].read_bytes()
     assert np.load(paths[0])["valid_frames_train"].tolist() == [2 + i % 5 for i in range(34)]

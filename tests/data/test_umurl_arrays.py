@@ -13,8 +13,10 @@ from data.prepare import umurl_arrays
 from feeder.feeder_ntu import Feeder
 
 SCRIPT = Path(__file__).resolve().parents[2] / "data/umurl/umurl_arrays.py"
-NAMES = {"train": [f"S001C001P00{p}R001A0{a:02}.skeleton" for p in (1, 2) for a in (3, 1, 60)],
-         "val": ["S001C002P003R001A002.skeleton"]}  # fmt: skip
+NAMES = {
+    "train": [f"S001C001P00{p}R001A0{a:02}.skeleton" for p in (1, 2) for a in (3, 1, 60)],
+    "val": ["S001C002P003R001A002.skeleton"],
+}
 
 
 @pytest.fixture
@@ -83,17 +85,20 @@ def test_what_cannot_be_used_is_listed(folder, tmp_path):
     assert [name[:20] for i, name in enumerate(NAMES["train"]) if i not in (1, 3)] == Feeder(path).names.tolist()
 
 
-@pytest.mark.parametrize("name, content, message", [
-    ("train_num_frame.npy", np.full(6, 13), "row 0 says 13 frames; the arrays hold 12"),
-    ("train_num_frame.npy", np.ones(5), r"not one whole number for each of 6"),
-    ("train_label.pkl", ([*"abcde"], [0] * 5), "5 names and 5 labels for 6 sequences"),
-    ("train_label.pkl", [0] * 6, r"not the pair \(names, labels\)"),
-    ("train_label.pkl", ([*"abcdef"], [0, 1, 2, 3, 4, -1]), "row 5 has the label -1"),
-    ("train_label.pkl", None, "train_label.pkl: no such file"),
-    ("train_data_joint.npy", np.ones((6, 12, 150), np.float32), "6 x 12 x 150 of type float32, not samples x 3 x frames"),
-    ("train_data_joint.npy", np.array([{}] * 6), "not an npy of numbers"),
-    ("val_data_joint.npy", np.ones((1, 3, 12, 20, 2)), "train and test differ in frames, joints or bodies"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "name, content, message",
+    [
+        ("train_num_frame.npy", np.full(6, 13), "row 0 says 13 frames; the arrays hold 12"),
+        ("train_num_frame.npy", np.ones(5), r"not one whole number for each of 6"),
+        ("train_label.pkl", ([*"abcde"], [0] * 5), "5 names and 5 labels for 6 sequences"),
+        ("train_label.pkl", [0] * 6, r"not the pair \(names, labels\)"),
+        ("train_label.pkl", ([*"abcdef"], [0, 1, 2, 3, 4, -1]), "row 5 has the label -1"),
+        ("train_label.pkl", None, "train_label.pkl: no such file"),
+        ("train_data_joint.npy", np.ones((6, 12, 150), np.float32), "6 x 12 x 150 of type float32, not samples x 3 x frames"),
+        ("train_data_joint.npy", np.array([{}] * 6), "not an npy of numbers"),
+        ("val_data_joint.npy", np.ones((1, 3, 12, 20, 2)), "train and test differ in frames, joints or bodies"),
+    ],
+)
 def test_bad_folders_are_one_line(folder, tmp_path, name, content, message):
     (folder / name).unlink()
     if content is not None:

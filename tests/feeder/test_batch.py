@@ -27,8 +27,15 @@ def skeletons(tmp_path_factory):
     valid = rng.integers(3, 41, 30).astype(np.int32)
     x = rng.normal(size=(30, 40, 120)).astype(np.float32)
     x[np.arange(40) >= valid[:, None]] = 0
-    np.savez(path, x_train=x, y_train=np.eye(5, dtype=np.uint8)[np.arange(30) % 5], valid_frames_train=valid, num_joints=20,
-             num_bodies=2, layout="kinect_v1")  # fmt: skip
+    np.savez(
+        path,
+        x_train=x,
+        y_train=np.eye(5, dtype=np.uint8)[np.arange(30) % 5],
+        valid_frames_train=valid,
+        num_joints=20,
+        num_bodies=2,
+        layout="kinect_v1",
+    )
     return path
 
 

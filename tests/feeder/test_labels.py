@@ -47,14 +47,17 @@ def test_numbers_as_texts_and_the_file_s_own_order(npz, arrays):
     assert data.class_names == ["wave", "sit", "bow", "jump high"] and data.num_classes == 4 and set(data.label) == {0, 2, 3}
 
 
-@pytest.mark.parametrize("change, message", [
-    ({"class_names": np.array(["wave", "bow"])}, "y_train: row 2 has the label 'jump high', which is not in class_names"),
-    ({"y_test": np.arange(13) % 3}, "y_train and y_test are of different kinds: texts and numbers"),
-    ({"y_train": np.array(["a", " "] * 12)}, "y_train: row 1 has the label ' ', which is empty"),
-    ({"y_train": np.array(["a", "b\x1bc"] * 12)}, "y_train: row 1 has the label .* no text"),
-    ({"y_train": np.array([["a", "b"]] * 24)}, r"y_train: shape \(24, 2\), type <U1; texts are \(N,\)"),
-    ({"y_train": np.array(["a", None] * 12, object)}, r"'y_train.npy' .*never read; save .* y.astype\(str\)"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "change, message",
+    [
+        ({"class_names": np.array(["wave", "bow"])}, "y_train: row 2 has the label 'jump high', which is not in class_names"),
+        ({"y_test": np.arange(13) % 3}, "y_train and y_test are of different kinds: texts and numbers"),
+        ({"y_train": np.array(["a", " "] * 12)}, "y_train: row 1 has the label ' ', which is empty"),
+        ({"y_train": np.array(["a", "b\x1bc"] * 12)}, "y_train: row 1 has the label .* no text"),
+        ({"y_train": np.array([["a", "b"]] * 24)}, r"y_train: shape \(24, 2\), type <U1; texts are \(N,\)"),
+        ({"y_train": np.array(["a", None] * 12, object)}, r"'y_train.npy' .*never read; save .* y.astype\(str\)"),
+    ],
+)
 def test_texts_that_are_no_labels(npz, arrays, change, message):
     with pytest.raises(ValueError, match=f"data.npz: .*{message}") as error:
         Feeder(npz(texts(arrays) | change))
@@ -82,8 +85,18 @@ def test_eval_finds_classes_by_text(npz, arrays, options, tmp_path):
     less = texts(arrays)
     less |= {key: value[kept] for key, value in less.items() if key.endswith("_test")}
     less["y_train"] = np.where(less["y_train"] == "bow", "wave", less["y_train"])
-    line = ["--eval", tmp_path / "tuned/checkpoint-0.pth", "--data_path", npz(less, "less.npz"), "--device", "cpu",
-            "--output_dir", tmp_path / "eval", "--num_workers", 1]  # fmt: skip
+    line = [
+        "--eval",
+        tmp_path / "tuned/checkpoint-0.pth",
+        "--data_path",
+        npz(less, "less.npz"),
+        "--device",
+        "cpu",
+        "--output_dir",
+        tmp_path / "eval",
+        "--num_workers",
+        1,
+    ]
     main_finetune.main(list(map(str, line)))
     with np.load(tmp_path / "tuned/scores.npz") as whole, np.load(tmp_path / "eval/scores.npz") as part:
         np.testing.assert_allclose(part["scores"], whole["scores"][kept], atol=1e-6)
@@ -114,12 +127,25 @@ def test_pretraining_needs_x_train_alone(npz, arrays, options, tmp_path, more):
     assert any("no labels" in line for line in inspect_npz(path)[0])
 
 
-@pytest.mark.parametrize("main, stage, absent, message", [
-    (main_linprobe, "linprobe", "y_train", "no array 'y_train'; it has .*the labels to learn from; only main_pretrain"),
-    (main_finetune, "finetune", "y_test", "no array 'y_test'; it has .*; these are the labels that answers are compared with"),
-    (main_finetune, "finetune", "x_test", "no array 'x_test'; .* judged by; only main_pretrain.py, and --val_groups, do without"),
-    (main_retrieval, "retrieval", "y_train", "no array 'y_train'"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "main, stage, absent, message",
+    [
+        (main_linprobe, "linprobe", "y_train", "no array 'y_train'; it has .*the labels to learn from; only main_pretrain"),
+        (
+            main_finetune,
+            "finetune",
+            "y_test",
+            "no array 'y_test'; it has .*; these are the labels that answers are compared with",
+        ),
+        (
+            main_finetune,
+            "finetune",
+            "x_test",
+            "no array 'x_test'; .* judged by; only main_pretrain.py, and --val_groups, do without",
+        ),
+        (main_retrieval, "retrieval", "y_train", "no array 'y_train'"),
+    ],
+)
 def test_other_stages_say_what_they_lack(npz, arrays, options, tmp_path, main, stage, absent, message):
     arrays.pop(absent)
     with pytest.raises(ValueError, match=f"data.npz: {message}") as error:

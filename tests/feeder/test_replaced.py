@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from feeder.feeder_ntu import Feeder
-from util.loader import train_loader
+from feeder.loader import train_loader
 
 
 def renamed(path, other):

@@ -89,11 +89,7 @@ def test_no_valid_frame():
 
 def test_rotation_matrices_by_axis():
     c, s = math.cos(0.2), math.sin(0.2)
-    expected = [
-        [[1, 0, 0], [0, c, s], [0, -s, c]],
-        [[c, 0, -s], [0, 1, 0], [s, 0, c]],
-        [[c, s, 0], [-s, c, 0], [0, 0, 1]],
-    ]
+    expected = [[[1, 0, 0], [0, c, s], [0, -s, c]], [[c, 0, -s], [0, 1, 0], [s, 0, c]], [[c, s, 0], [-s, c, 0], [0, 0, 1]]]
     single = [tools.rotation_matrix(0.2 * np.eye(3)[axis]) for axis in range(3)]
     for ours, matrix in zip(single, expected, strict=True):
         assert torch.allclose(ours, torch.tensor(matrix, dtype=torch.float32), atol=1e-7)

@@ -6,10 +6,13 @@ import numpy as np
 import pytest
 import torch
 
+from feeder import loader
+from feeder.loader import build_feeder
+from model import build
 from model.mamp import MAMP
 from tests.gpu.rehearsal import CUDA
 from tests.gpu.test_training import ALWAYS, STEPS, epoch
-from util import engine, loader, methods, run
+from util import engine
 
 
 @pytest.fixture
@@ -18,8 +21,8 @@ def waits(rehearsal, arguments):
 
     def rehearse():
         args = arguments("pretrain")
-        data = run.feeder(args, "train", augment=True)
-        return epoch(rehearsal, args, *methods.pretrainer(args, data, CUDA), data)
+        data = build_feeder(args, "train", augment=True, views=build.views(args))
+        return epoch(rehearsal, args, *build.pretrainer(args, data, CUDA), data)
 
     return rehearse
 
@@ -30,10 +33,13 @@ def after(monkeypatch, owner, name, change):
     monkeypatch.setattr(owner, name, lambda *args, **named: change(function(*args, **named)))
 
 
-@pytest.mark.parametrize("change, error, message", [
-    (lambda x: x + torch.arange(x.shape[1]), RuntimeError, "cuda:0"),
-    (lambda x: torch.from_numpy(np.abs(x.numpy())), TypeError, "can't convert cuda:0"),
-])
+@pytest.mark.parametrize(
+    "change, error, message",
+    [
+        (lambda x: x + torch.arange(x.shape[1]), RuntimeError, "cuda:0"),
+        (lambda x: torch.from_numpy(np.abs(x.numpy())), TypeError, "can't convert cuda:0"),
+    ],
+)
 def test_what_would_fail_on_a_gpu_fails(monkeypatch, waits, change, error, message):
     after(monkeypatch, MAMP, "motion_intensity", change)
     with pytest.raises(error, match=message):
@@ -59,31 +65,34 @@ def test_data_that_are_waited_for(monkeypatch, waits):
         return real(tensor, *where, **{} if sys._getframe(1).f_code.co_filename == own else how)
 
     monkeypatch.setattr(torch.Tensor, "to", to)
-    assert waits() == ALWAYS | {"util/loader.py __iter__": 5 * STEPS}  # frames, where they begin, how many, rotation, label
+    assert waits() == ALWAYS | {"feeder/loader.py __iter__": 5 * STEPS}  # frames, where they begin, how many, rotation, label
 
 
-@pytest.mark.parametrize("function, count", [
-    (lambda x: x.sum().item(), 1),
-    (lambda x: float(x.sum()), 1),
-    (lambda x: bool((x > 0).all()), 1),
-    (lambda x: x.tolist(), 1),
-    (lambda x: x.cpu().numpy(), 1),
-    (lambda x: x.to("cpu", non_blocking=True), 1),
-    (lambda x: x[[0, 1]], 1),
-    (lambda x: x[torch.tensor([0, 1])], 1),
-    (lambda x: x[x > 0], 1),
-    (lambda x: x.nonzero(), 1),
-    (lambda x: x.unique(), 1),
-    (lambda x: x.copy_(torch.ones(4)), 1),
-    (lambda x: x.index_put_((torch.tensor([0]),), x[0]), 1),
-    (lambda x: torch.tensor([0.0, 1], device=x.device), 1),
-    (lambda x: torch.from_numpy(np.ones(3)).to(x.device), 1),
-    (lambda x: torch.cuda.synchronize(), 1),
-    (lambda x: torch.from_numpy(np.ones(3)).to(x.device, non_blocking=True), 0),
-    (lambda x: x[torch.arange(2, device=x.device)] + x[1:3] * 2, 0),
-    (lambda x: x.to(x.device).to(torch.bfloat16).argsort(), 0),
-    (lambda x: torch.ones(3).tolist(), 0),
-])
+@pytest.mark.parametrize(
+    "function, count",
+    [
+        (lambda x: x.sum().item(), 1),
+        (lambda x: float(x.sum()), 1),
+        (lambda x: bool((x > 0).all()), 1),
+        (lambda x: x.tolist(), 1),
+        (lambda x: x.cpu().numpy(), 1),
+        (lambda x: x.to("cpu", non_blocking=True), 1),
+        (lambda x: x[[0, 1]], 1),
+        (lambda x: x[torch.tensor([0, 1])], 1),
+        (lambda x: x[x > 0], 1),
+        (lambda x: x.nonzero(), 1),
+        (lambda x: x.unique(), 1),
+        (lambda x: x.copy_(torch.ones(4)), 1),
+        (lambda x: x.index_put_((torch.tensor([0]),), x[0]), 1),
+        (lambda x: torch.tensor([0.0, 1], device=x.device), 1),
+        (lambda x: torch.from_numpy(np.ones(3)).to(x.device), 1),
+        (lambda x: torch.cuda.synchronize(), 1),
+        (lambda x: torch.from_numpy(np.ones(3)).to(x.device, non_blocking=True), 0),
+        (lambda x: x[torch.arange(2, device=x.device)] + x[1:3] * 2, 0),
+        (lambda x: x.to(x.device).to(torch.bfloat16).argsort(), 0),
+        (lambda x: torch.ones(3).tolist(), 0),
+    ],
+)
 def test_what_waits(rehearsal, function, count):
     with rehearsal:
         function(torch.zeros(4, device=CUDA))

@@ -4,12 +4,13 @@ import numpy as np
 import pytest
 
 import main_predict
+from feeder.loader import build_feeder, test_loader
+from model import build
+from predict import trained
+from predict.trained import Skeleton
 from tests.gpu.rehearsal import CUDA
-from util import methods, run, trained
 from util.engine import outputs
-from util.loader import test_loader
 from util.predictions import Evaluation
-from util.trained import Skeleton
 
 test_loader.__test__ = False  # pytest takes its name for a test's
 BATCHES = 2  # of the 13 test sequences
@@ -17,15 +18,18 @@ ONCE = {"util/engine.py outputs": 2}  # the outputs' and the labels' way to the 
 BODIES = {"model/transformer.py forward_features": BATCHES}  # how many bodies differ: see there
 
 
-@pytest.mark.parametrize("words, more", [
-    ("--enable_amp", BODIES),
-    ("--input_stream bone --data_on_device", BODIES | {"feeder/feeder_ntu.py _stream": 1}),  # the joints' parents
-    ("--method umurl", {}),
-])
+@pytest.mark.parametrize(
+    "words, more",
+    [
+        ("--enable_amp", BODIES),
+        ("--input_stream bone --data_on_device", BODIES | {"feeder/feeder_ntu.py _stream": 1}),  # the joints' parents
+        ("--method umurl", {}),
+    ],
+)
 def test_evaluation(rehearsal, arguments, words, more):
     args = arguments("finetune", *words.split())
-    data = run.feeder(args, "test", augment=False)
-    model = methods.classifier(args, data, data.num_classes).to(CUDA)
+    data = build_feeder(args, "test", augment=False)
+    model = build.classifier(args, data, data.num_classes).to(CUDA)
     with rehearsal:
         evaluation = Evaluation(model, test_loader(data, args, CUDA), CUDA, args.enable_amp)
         rehearsal.waits.clear()
@@ -38,8 +42,8 @@ def test_evaluation(rehearsal, arguments, words, more):
 @pytest.mark.parametrize("words, more", [("", BODIES), ("--method umurl", {})])
 def test_features_for_retrieval(rehearsal, arguments, words, more):
     args = arguments("retrieval", *words.split())
-    data = run.feeder(args, "test", augment=False)
-    model = methods.classifier(args, data, data.num_classes).to(CUDA).eval()
+    data = build_feeder(args, "test", augment=False)
+    model = build.classifier(args, data, data.num_classes).to(CUDA).eval()
     rehearsal.waits.clear()
     with rehearsal:
         features, labels = outputs(model.pooled, test_loader(data, args, CUDA), CUDA)
@@ -51,7 +55,7 @@ def test_features_for_retrieval(rehearsal, arguments, words, more):
 def test_prediction(rehearsal, arguments, stream, more):
     args = arguments("linprobe", "--input_stream", stream)
     data = Skeleton(5, 2, np.array([0, 0, 1, 2, 3]))
-    model = methods.classifier(args, data, 7).to(CUDA).eval()
+    model = build.classifier(args, data, 7).to(CUDA).eval()
     sequences = [np.ones((frames, 30), np.float32) for frames in (9, 20)]
     asked = main_predict.build_parser().parse_args(["x.npy", "--checkpoint", "x.pth", "--top_k", "3"])
     rehearsal.waits.clear()
@@ -60,7 +64,7 @@ def test_prediction(rehearsal, arguments, stream, more):
         shares, order = main_predict.look(model, x, asked)
     assert [len(row) for row in (*shares, *order)] == [3] * 4
     assert rehearsal.waits == more | {
-        "util/trained.py batch": 2,  # the recordings' way to the GPU
+        "predict/trained.py batch": 2,  # the recordings' way to the GPU
         "model/transformer.py forward_features": 1,
         "main_predict.py look": 3,  # the answer: is it finite, probabilities, classes
     }

@@ -5,10 +5,10 @@ import torch
 import torch.nn.functional as F
 
 import main_linprobe
+from feeder.loader import build_feeder, test_loader, train_loader
+from model import build
 from tests.gpu.rehearsal import CUDA
-from util import methods, run
 from util.engine import grad_scaler, outputs, train_one_epoch
-from util.loader import test_loader, train_loader
 from util.lr_decay import param_groups_lrd
 
 test_loader.__test__ = False  # pytest takes its name for a test's
@@ -33,28 +33,31 @@ def epoch(rehearsal, args, model, optimizer, loss_of, data):
     return rehearsal.waits
 
 
-@pytest.mark.parametrize("words, more", [
-    ("", {}),
-    ("--enable_amp --data_on_device", {}),
-    ("--clip_grad 1 --batch_size 4", {}),
-    ("--input_stream motion", {}),
-    ("--input_stream bone", {"feeder/feeder_ntu.py _stream": 1}),  # the joints' parents, before the first step
-    ("--target joint --motion_aware_tau 0", {}),
-    ("--skip_empty_bodies", {"model/mamp.py only_shown_once": STEPS}),  # how many bodies are left
-    ("--skip_nonfinite --enable_amp", {"util/engine.py _update": STEPS}),  # may the update be made
-    ("--decoder query", {}),
-    ("--decoder query --loss_weight motion --enable_amp", {}),
-    ("--decoder query --loss_weight motion --skip_empty_bodies", {"model/mamp.py only_shown_once": STEPS}),
-    ("--decoder cross", {}),
-    ("--decoder cross --enable_amp --batch_size 4", {}),
-    ("--decoder cross --skip_empty_bodies", {"model/mamp.py only_shown_once": STEPS}),
-    ("--loss_weight motion", {}),
-    ("--method umurl", {}),
-])
+@pytest.mark.parametrize(
+    "words, more",
+    [
+        ("", {}),
+        ("--enable_amp --data_on_device", {}),
+        ("--clip_grad 1 --batch_size 4", {}),
+        ("--input_stream motion", {}),
+        ("--input_stream bone", {"feeder/feeder_ntu.py _stream": 1}),  # the joints' parents, before the first step
+        ("--target joint --motion_aware_tau 0", {}),
+        ("--skip_empty_bodies", {"model/mamp.py only_shown_once": STEPS}),  # how many bodies are left
+        ("--skip_nonfinite --enable_amp", {"util/engine.py _update": STEPS}),  # may the update be made
+        ("--decoder query", {}),
+        ("--decoder query --loss_weight motion --enable_amp", {}),
+        ("--decoder query --loss_weight motion --skip_empty_bodies", {"model/mamp.py only_shown_once": STEPS}),
+        ("--decoder cross", {}),
+        ("--decoder cross --enable_amp --batch_size 4", {}),
+        ("--decoder cross --skip_empty_bodies", {"model/mamp.py only_shown_once": STEPS}),
+        ("--loss_weight motion", {}),
+        ("--method umurl", {}),
+    ],
+)
 def test_pretraining(rehearsal, arguments, words, more):
     args = arguments("pretrain", *words.split())
-    data = run.feeder(args, "train", augment=True)
-    model, optimizer, loss_of = methods.pretrainer(args, data, CUDA)
+    data = build_feeder(args, "train", augment=True, views=build.views(args))
+    model, optimizer, loss_of = build.pretrainer(args, data, CUDA)
     assert epoch(rehearsal, args, model, optimizer, loss_of, data) == ALWAYS | more
 
 
@@ -63,37 +66,40 @@ def test_float16_where_bfloat16_lacks(monkeypatch, rehearsal, arguments, words):
     """The loss is scaled, and the fused optimizer learns on the GPU whether a gradient overflowed."""
     monkeypatch.setattr("torch.cuda.is_bf16_supported", lambda including_emulation: False)
     args = arguments("pretrain", "--enable_amp", *words.split())
-    data, seen = run.feeder(args, "train", augment=True), set()
-    model, optimizer, loss_of = methods.pretrainer(args, data, CUDA)
+    data, seen = build_feeder(args, "train", augment=True, views=build.views(args)), set()
+    model, optimizer, loss_of = build.pretrainer(args, data, CUDA)
     model.decoder_embed.register_forward_hook(lambda module, inputs, output: seen.add(output.dtype))
     assert epoch(rehearsal, args, model, optimizer, loss_of, data) == ALWAYS and seen == {torch.float16}
 
 
 def test_an_optimizer_goes_on_from_a_checkpoint_on_the_host(rehearsal, arguments):
     args = arguments("pretrain")
-    data = run.feeder(args, "train", augment=True)
-    model, optimizer, _ = methods.pretrainer(args, data, torch.device("cpu"))
+    data = build_feeder(args, "train", augment=True, views=build.views(args))
+    model, optimizer, _ = build.pretrainer(args, data, torch.device("cpu"))
     for weight in model.parameters():
         weight.grad = torch.ones_like(weight)
     optimizer.step()
     saved = optimizer.state_dict()
     assert all(value.device.type == "cpu" for values in saved["state"].values() for value in values.values())
-    model, optimizer, loss_of = methods.pretrainer(args, data, CUDA)
+    model, optimizer, loss_of = build.pretrainer(args, data, CUDA)
     with rehearsal:
         optimizer.load_state_dict(saved)
     assert len(optimizer.state) == len(list(model.parameters()))
     assert epoch(rehearsal, args, model, optimizer, loss_of, data) == ALWAYS
 
 
-@pytest.mark.parametrize("words, more", [
-    ("--enable_amp", {}),
-    ("--skip_empty_bodies", {"model/transformer.py forward_features": STEPS}),  # how many bodies differ
-    ("--method umurl", {}),
-])
+@pytest.mark.parametrize(
+    "words, more",
+    [
+        ("--enable_amp", {}),
+        ("--skip_empty_bodies", {"model/transformer.py forward_features": STEPS}),  # how many bodies differ
+        ("--method umurl", {}),
+    ],
+)
 def test_finetuning(rehearsal, arguments, words, more):
     args = arguments("finetune", *words.split())
-    data = run.feeder(args, "train", augment=True)
-    model = methods.classifier(args, data, data.num_classes).to(CUDA)
+    data = build_feeder(args, "train", augment=True, views=build.views(args))
+    model = build.classifier(args, data, data.num_classes).to(CUDA)
     groups = param_groups_lrd(model, args.weight_decay, layer_decay=args.layer_decay)
     optimizer = torch.optim.AdamW(groups, lr=args.lr, fused=True)
 
@@ -106,9 +112,9 @@ def test_finetuning(rehearsal, arguments, words, more):
 @pytest.mark.parametrize("words", ["--augment", "--no-augment", "--no-augment --method umurl"])
 def test_linear_probe(rehearsal, arguments, words):
     args = arguments("linprobe", *words.split())
-    data = run.feeder(args, "train", augment=args.augment)
-    model = methods.classifier(args, data, data.num_classes).freeze_encoder().to(CUDA).eval()
-    heads = methods.heads(args, data, data.num_classes, model)
+    data = build_feeder(args, "train", augment=args.augment)
+    model = build.classifier(args, data, data.num_classes).freeze_encoder().to(CUDA).eval()
+    heads = build.heads(args, data, data.num_classes, model)
     weights, read_outs = list(heads.parameters()), torch.no_grad()(model.read_outs)
     if not args.augment:
         with rehearsal:

@@ -5,9 +5,11 @@ import torch
 
 import main_finetune
 import main_linprobe
-from data.prepare import inputs, known
+from data.prepare import known
 from feeder.feeder_ntu import Feeder
-from util import checkpoint, config, methods, trained
+from model import build
+from predict import inputs, trained
+from util import checkpoint, config
 
 TINY = "--dim_feat 8 --depth 2 --num_heads 2 --num_frames 16 --num_workers 0 --device cpu".split()
 MAMP = (*TINY, "--mlp_ratio", "2")
@@ -19,7 +21,7 @@ def trained_on(npz, path, stage, *words):
     args = config.parse(stage, [*map(str, words), "--data_path", str(npz)])
     data = Feeder(npz, "test")
     torch.manual_seed(0)
-    model = methods.classifier(args, data, data.num_classes)
+    model = build.classifier(args, data, data.num_classes)
     for name, value in model.named_buffers():
         if name.endswith("running_var"):
             value.uniform_(0.5, 2)
@@ -33,8 +35,20 @@ def trained_on(npz, path, stage, *words):
 
 def evaluated(stage, path, npz, out):
     """{name: logits} by --eval."""
-    MAINS[stage].main(["--eval", str(path), "--data_path", str(npz), "--output_dir", str(out), *TINY[-4:], "--no-report",
-                        "--test_p_interval", str(checkpoint.load(path)["config"]["test_p_interval"][0])])  # fmt: skip
+    MAINS[stage].main(
+        [
+            "--eval",
+            str(path),
+            "--data_path",
+            str(npz),
+            "--output_dir",
+            str(out),
+            *TINY[-4:],
+            "--no-report",
+            "--test_p_interval",
+            str(checkpoint.load(path)["config"]["test_p_interval"][0]),
+        ]
+    )
     with np.load(out / "scores.npz") as file:
         return dict(zip(file["name"].tolist(), file["scores"], strict=True))
 

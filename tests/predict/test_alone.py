@@ -11,8 +11,9 @@ from data.own import own_gendata as own
 from data.pyskl import pyskl_gendata as pyskl
 from feeder.feeder_ntu import Feeder
 from feeder.skeleton import joint_names
+from predict import trained
 from tests.predict.helpers import MAMP, evaluated, shares, trained_on
-from util import checkpoint, trained
+from util import checkpoint
 
 CLASSES = ("slow", "fast")
 
@@ -123,21 +124,46 @@ def test_a_checkpoint_tells_what_its_npz_does(millimetres):
     sides = [max(body[:, axis].max() - body[:, axis].min() for axis in range(3)) for body in bodies]
     assert content["data"].pop("body_size") == pytest.approx(np.median(sides), rel=1e-3)
     assert content["data"] == {
-        "num_joints": 4, "num_bodies": 1, "parents": [0, 0, 1, 1], "joint_names": ["hip", "chest", "head", "hand"],
-        "class_names": ["fast", "slow"], "center": 0, "unit": 0.001, "coordinates": 3,
-    }  # fmt: skip
+        "num_joints": 4,
+        "num_bodies": 1,
+        "parents": [0, 0, 1, 1],
+        "joint_names": ["hip", "chest", "head", "hand"],
+        "class_names": ["fast", "slow"],
+        "center": 0,
+        "unit": 0.001,
+        "coordinates": 3,
+    }
     found = trained.skeleton(content, path, {})
     assert found.parents().tolist() == data.parents().tolist() and found.class_names == data.class_names
 
 
 @pytest.mark.parametrize(
     ("key", "value"),
-    [("num_joints", 0), ("num_joints", None), ("num_joints", 5), ("num_bodies", True), ("num_bodies", "2"),
-     ("num_bodies", 10**12), ("parents", [0, 0, 1]), ("parents", [1, 0, 1, 1]), ("joint_names", ["hip"]), ("class_names", "fast"),
-     ("class_names", [[1]]), ("center", 4), ("center", -2), ("center", 0.5), ("coordinates", 4), ("unit", 0),
-     ("unit", float("nan")), ("unit", "mm"), ("unit", 10**400), ("unit", True), ("second_body", "mirror"),
-     ("second_body", torch.ones(2, requires_grad=True))],
-)  # fmt: skip
+    [
+        ("num_joints", 0),
+        ("num_joints", None),
+        ("num_joints", 5),
+        ("num_bodies", True),
+        ("num_bodies", "2"),
+        ("num_bodies", 10**12),
+        ("parents", [0, 0, 1]),
+        ("parents", [1, 0, 1, 1]),
+        ("joint_names", ["hip"]),
+        ("class_names", "fast"),
+        ("class_names", [[1]]),
+        ("center", 4),
+        ("center", -2),
+        ("center", 0.5),
+        ("coordinates", 4),
+        ("unit", 0),
+        ("unit", float("nan")),
+        ("unit", "mm"),
+        ("unit", 10**400),
+        ("unit", True),
+        ("second_body", "mirror"),
+        ("second_body", torch.ones(2, requires_grad=True)),
+    ],
+)
 def test_what_no_data_have_is_refused_in_one_line(millimetres, predict, key, value):
     raw, path, _ = millimetres
     content = checkpoint.load(path)
@@ -168,12 +194,21 @@ def test_a_data_entry_of_somebody_else_means_nothing(shared, tmp_path):
 
 @pytest.mark.parametrize(
     ("key", "value", "kept"),
-    [("class_names", np.array([b"a", b"b", b"c"]), ["a", "b", "c"]), ("class_names", np.arange(3), ["0", "1", "2"]),
-     ("class_names", np.array([["a"], ["b"], ["c"]]), None), ("center", np.zeros((3, 3)), None), ("center", np.array([1]), 1),
-     ("center", np.array(2.0), 2), ("unit", np.array("mm"), None), ("unit", np.array([0.5]), 0.5),
-     ("unit", np.longdouble(0.5), 0.5), ("unit", np.datetime64("2020"), None), ("joint_names", np.array(["a", "b"]), None),
-     ("second_body", np.array("mirror"), None)],
-)  # fmt: skip
+    [
+        ("class_names", np.array([b"a", b"b", b"c"]), ["a", "b", "c"]),
+        ("class_names", np.arange(3), ["0", "1", "2"]),
+        ("class_names", np.array([["a"], ["b"], ["c"]]), None),
+        ("center", np.zeros((3, 3)), None),
+        ("center", np.array([1]), 1),
+        ("center", np.array(2.0), 2),
+        ("unit", np.array("mm"), None),
+        ("unit", np.array([0.5]), 0.5),
+        ("unit", np.longdouble(0.5), 0.5),
+        ("unit", np.datetime64("2020"), None),
+        ("joint_names", np.array(["a", "b"]), None),
+        ("second_body", np.array("mirror"), None),
+    ],
+)
 def test_training_goes_on_with_what_an_npz_tells_oddly(npz, arrays, options, tmp_path, capsys, key, value, kept):
     path = npz(arrays | {key: value})
     main_pretrain.main(options("pretrain", path, tmp_path / "out", "--epochs", 1))

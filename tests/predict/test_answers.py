@@ -92,9 +92,12 @@ def test_a_pretraining_is_refused_and_other_mistakes_are_one_line(mamp, raw, sha
     with pytest.raises(ValueError, match="holds no classifier"):
         predict(shared("parity/released_umurl_small.pth.tar"), recording)
     for words, message in (
-        (("--stride", 4), "--window"), (("--window", 0), "--window 0: at least 1"), (("--fps", 0), "--fps 0"),
-        (("--device", "tpu"), "device"), (("--data_path", tmp_path / "no.npz"), "no.npz"),
-    ):  # fmt: skip
+        (("--stride", 4), "--window"),
+        (("--window", 0), "--window 0: at least 1"),
+        (("--fps", 0), "--fps 0"),
+        (("--device", "tpu"), "device"),
+        (("--data_path", tmp_path / "no.npz"), "no.npz"),
+    ):
         with pytest.raises((ValueError, OSError), match=message):
             predict(mamp, recording, *words)
     content = checkpoint.load(mamp)

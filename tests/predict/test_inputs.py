@@ -57,8 +57,13 @@ def test_a_folder_is_all_its_recordings_and_what_is_empty_is_named(mamp, raw, pr
 def own(tmp_path, arrays):
     """(classifier, npz) of 5 joints, 1 body and 3 classes, bones by an own tree."""
     npz = tmp_path / "mine.npz"
-    np.savez(npz, **arrays, parents=np.array([0, 0, 1, 1, 3]), class_names=np.array(["slow", "fast", "still"]),
-             joint_names=np.array(["hip", "chest", "head", "arm", "hand"]))  # fmt: skip
+    np.savez(
+        npz,
+        **arrays,
+        parents=np.array([0, 0, 1, 1, 3]),
+        class_names=np.array(["slow", "fast", "still"]),
+        joint_names=np.array(["hip", "chest", "head", "arm", "hand"]),
+    )
     return trained_on(npz, tmp_path / "own.pth", "linprobe", *MAMP, "--input_stream", "bone"), npz
 
 

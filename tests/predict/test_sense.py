@@ -62,12 +62,22 @@ def test_what_may_be_either_is_asked(mamp, person, predict, tmp_path):
     assert np.abs(answers(persons) - answers(house)).max() > 1e-3
 
 
-@pytest.mark.parametrize("shape, flat, bodies, expected", [
-    ((3, 9, 25, 2), False, 2, "CTVM"), ((3, 9, 25, 2), None, 2, "CTVM"), ((3, 9, 25, 2), True, 3, "MTVC"),
-    ((2, 9, 25, 3), False, 2, "MTVC"), ((2, 9, 25, 2), True, 1, None), ((98, 1, 25, 3), None, 2, "TMVC"),
-    ((98, 2, 25, 2), True, 2, "TMVC"), ((4, 98, 25, 3), None, 2, "MTVC"), ((2, 2, 25, 3), False, 2, None),
-    ((1, 1, 25, 3), False, 2, "MTVC"), ((2, 98, 25, 1), True, 1, "CTVM"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "shape, flat, bodies, expected",
+    [
+        ((3, 9, 25, 2), False, 2, "CTVM"),
+        ((3, 9, 25, 2), None, 2, "CTVM"),
+        ((3, 9, 25, 2), True, 3, "MTVC"),
+        ((2, 9, 25, 3), False, 2, "MTVC"),
+        ((2, 9, 25, 2), True, 1, None),
+        ((98, 1, 25, 3), None, 2, "TMVC"),
+        ((98, 2, 25, 2), True, 2, "TMVC"),
+        ((4, 98, 25, 3), None, 2, "MTVC"),
+        ((2, 2, 25, 3), False, 2, None),
+        ((1, 1, 25, 3), False, 2, "MTVC"),
+        ((2, 98, 25, 1), True, 1, "CTVM"),
+    ],
+)
 def test_the_order_by_what_the_model_knows(shape, flat, bodies, expected):
     array = np.arange(np.prod(shape), dtype=float).reshape(shape)
     if expected is None:
@@ -137,8 +147,20 @@ def test_features_are_those_of_retrieval(ntu60, raw, predict, tmp_path, options)
     sizes = {"dim_feat": 8, "num_frames": 16, "min_frames": 8, "test_p_interval": 0.95}
     main_pretrain.main(options("pretrain", ntu60, tmp_path / "run", "--epochs", 1, **sizes))
     path = tmp_path / "run/checkpoint-0.pth"
-    main_retrieval.main(options("retrieval", ntu60, tmp_path / "near", "--finetune", path, "--save_features", tmp_path / "r.npz",
-                                num_frames=16, min_frames=8, test_p_interval=0.95))  # fmt: skip
+    main_retrieval.main(
+        options(
+            "retrieval",
+            ntu60,
+            tmp_path / "near",
+            "--finetune",
+            path,
+            "--save_features",
+            tmp_path / "r.npz",
+            num_frames=16,
+            min_frames=8,
+            test_p_interval=0.95,
+        )
+    )
     with np.load(tmp_path / "r.npz") as file:
         expected = dict(zip(file["name_test"].tolist(), file["x_test"], strict=True))
     result, _, messages = predict(path, raw, "--features", tmp_path / "out/features.npz")

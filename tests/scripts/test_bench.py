@@ -87,8 +87,9 @@ def test_on_a_gpu_the_batches_are_those_of_the_main(tmp_path):
 def test_passes_are_accumulated_to_an_update(tmp_path):
     o = bench.options(["--quick", "--device", "cpu", "--steps", "4", "--accum_iter", "2"])
     bench_stages.invent(tmp_path / "bench.npz", o, 64)
-    stage = bench_stages.Stage("pretrain", bench_stages.MODES["default"], bench_stages.feeder_of(tmp_path / "bench.npz", o), o,
-                               torch.device("cpu"))
+    stage = bench_stages.Stage(
+        "pretrain", bench_stages.MODES["default"], bench_stages.feeder_of(tmp_path / "bench.npz", o), o, torch.device("cpu")
+    )
     weights, changed = stage.model.decoder_pred.bias, []
     for _ in range(o.steps):
         before = weights.detach().clone()

@@ -47,7 +47,13 @@ def test_smoke_ablations(script, tmp_path):
     done = script("ablation", timeout=1200, SMOKE=1, OUT=tmp_path, PYTHON=sys.executable)
     assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
     made = [json.loads(f.read_text())["encoder"] for f in tmp_path.glob("demo/*/linprobe/seed0/result.json")]
-    for key, values in {"decoder_depth": {2, 3, 4, 5}, "decoder_dim_feat": {64, 128, 256, 512}, "t_patch_size": {2, 4, 6, 8},
-                        "mask_ratio": {0.7, 0.8, 0.85, 0.9, 0.95}, "epochs": {1, 2}, "input_stream": {"joint", "motion"},
-                        "target": {"joint", "motion"}}.items():  # fmt: skip
+    for key, values in {
+        "decoder_depth": {2, 3, 4, 5},
+        "decoder_dim_feat": {64, 128, 256, 512},
+        "t_patch_size": {2, 4, 6, 8},
+        "mask_ratio": {0.7, 0.8, 0.85, 0.9, 0.95},
+        "epochs": {1, 2},
+        "input_stream": {"joint", "motion"},
+        "target": {"joint", "motion"},
+    }.items():
         assert {encoder[key] for encoder in made} == values

@@ -9,19 +9,24 @@ import pytest
 import yaml
 
 from scripts import compare, coordinates
-from util import checkpoint, config, run
+from util import checkpoint, config, results
 
 SIZES = "--num_frames 8 --min_frames 4 --dim_feat 8 --depth 2 --num_heads 2 --num_workers 0".split()
 MASK = ["--mask_ratio", "0.6"]
 METHODS = {
-    "MAMP": MASK, "SkeletonMAE*": [*MASK, "--target", "joint", "--motion_aware_tau", "0"], "UmURL": ["--method", "umurl"],
-    "no pre-training": None, "UmURL's encoder without pre-training": None,
-}  # fmt: skip
+    "MAMP": MASK,
+    "SkeletonMAE*": [*MASK, "--target", "joint", "--motion_aware_tau", "0"],
+    "UmURL": ["--method", "umurl"],
+    "no pre-training": None,
+    "UmURL's encoder without pre-training": None,
+}
 COLUMNS = {
-    ("linprobe", "mean"): "linear probe, mean", ("linprobe", "per_joint"): "linear probe, per joint",
-    ("retrieval", "mean"): "1-NN, mean", ("retrieval", "per_joint"): "1-NN, per joint",
+    ("linprobe", "mean"): "linear probe, mean",
+    ("linprobe", "per_joint"): "linear probe, per joint",
+    ("retrieval", "mean"): "1-NN, mean",
+    ("retrieval", "per_joint"): "1-NN, per joint",
     ("finetune", "mean"): "fine-tuning, 10 % of the labels",
-}  # fmt: skip
+}
 STAGES = {"linprobe": [], "retrieval": [], "finetune": ["--data_ratio", "0.1"]}
 
 
@@ -44,7 +49,7 @@ def write(data, tmp_path):
         if hasattr(args, "accum_iter"):
             config.set_batches(args)
         own = {"sha256": hashlib.sha256(str(folder).encode()).hexdigest()}
-        content = run.about(args) | {"config": "config.yaml", "hardware": "abacus", "processes": 1}
+        content = results.about(args) | {"config": "config.yaml", "hardware": "abacus", "processes": 1}
         content["labels"] = int(24 * getattr(args, "data_ratio", 1))
         if stage == "pretrain":
             content |= checkpoint.recipe(vars(args)) | {"last": {"train_loss": 1.0}, "log": "log.jsonl", "checkpoint": own}
@@ -187,6 +192,7 @@ def test_what_costs_nothing_stands_beside_the_methods(everything, free, table, c
     for method in list(METHODS)[:3]:
         untrained = list(METHODS)[4 if method == "UmURL" else 3]
         for (stage, readout), column in COLUMNS.items():
+
             def mean(who, stage=stage, readout=readout):
                 return np.mean([accuracies.get((who, stage, readout, seed), np.nan) for seed in (0, 1)])
 
@@ -333,9 +339,24 @@ def test_mamps_operations_by_formula(data):
     """Every token through every matrix, forward once and backward twice, but no gradient of the input."""
     frames, d, depth, wide, deep, ratio, joints, length = 24, 16, 3, 8, 2, 0.7, 5, 4
     options = resolved(
-        data, "--num_frames", frames, "--dim_feat", d, "--depth", depth, "--num_heads", 2, "--decoder_dim_feat", wide,
-        "--decoder_depth", deep, "--mask_ratio", ratio, "--effective_batch_size", 6,
-    )  # fmt: skip
+        data,
+        "--num_frames",
+        frames,
+        "--dim_feat",
+        d,
+        "--depth",
+        depth,
+        "--num_heads",
+        2,
+        "--decoder_dim_feat",
+        wide,
+        "--decoder_depth",
+        deep,
+        "--mask_ratio",
+        ratio,
+        "--effective_batch_size",
+        6,
+    )
     tokens = frames // length * joints
     seen, values = int(tokens * (1 - ratio)), 3 * length
 
@@ -358,9 +379,22 @@ def test_umurls_operations_by_formula(bodies, arrays, npz):
     data = npz(arrays | {"parents": np.array([0, 0, 1, 1, 3])})
     frames, h, depth, z, n, joints = 16, 8, 2, 32, 6, 5
     options = resolved(
-        data, "--method", "umurl", "--num_frames", frames, "--dim_feat", h, "--depth", depth, "--num_heads", 2,
-        "--projector_dim", z, "--effective_batch_size", n,
-    )  # fmt: skip
+        data,
+        "--method",
+        "umurl",
+        "--num_frames",
+        frames,
+        "--dim_feat",
+        h,
+        "--depth",
+        depth,
+        "--num_heads",
+        2,
+        "--projector_dim",
+        z,
+        "--effective_batch_size",
+        n,
+    )
     counts = {frames: bodies * joints * 3, bodies * joints: frames * 3}  # tokens: values of each
     first = sum(6 * 2 * tokens * values * h for tokens, values in counts.items())  # made twice, see model/coordinates.py
     rest = 6 * 2 * (2 * h * 2 * h * 2 + 2 * h * z) + 6 * 2 * n * z

@@ -17,8 +17,10 @@ def scores(tmp_path):
         label = np.arange(40) % 8
         arrays = {
             "scores": (rng.normal(size=(40, 8)) + 1.5 * np.eye(8)[label]).astype(np.float32),
-            "label": label, "name": np.array([f"S{i:03}" for i in range(40)]), "input_stream": stream,
-        } | changes  # fmt: skip
+            "label": label,
+            "name": np.array([f"S{i:03}" for i in range(40)]),
+            "input_stream": stream,
+        } | changes
         np.savez(tmp_path / f"{stream}.npz", **{k: v for k, v in arrays.items() if v is not None})
         return str(tmp_path / f"{stream}.npz")
 

@@ -38,11 +38,14 @@ def test_the_active_environment_is_used_if_it_has_everything(active, script, ver
     assert f"using the active one, {folder}" in done.stderr
 
 
-@pytest.mark.parametrize("versions, lacking", [
-    ({"timm": None, "tqdm": None}, "timm>=1.0.9, tqdm>=4.64"),
-    ({"numpy": "1.9.5"}, "numpy>=1.24"),
-    ({"torch": "2.5.1"}, "torch>=2.6"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "versions, lacking",
+    [
+        ({"timm": None, "tqdm": None}, "timm>=1.0.9, tqdm>=4.64"),
+        ({"numpy": "1.9.5"}, "numpy>=1.24"),
+        ({"torch": "2.5.1"}, "torch>=2.6"),
+    ],
+)
 def test_another_one_is_left_alone_and_what_it_lacks_is_said(active, script, versions, lacking):
     folder = active(**versions)
     done = script("pretrain", DRY_RUN=1, DATA="ucla", VIRTUAL_ENV=folder)

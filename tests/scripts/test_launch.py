@@ -10,36 +10,77 @@ DATA = ["ntu60_xsub", "ntu60_xview", "ntu120_xsub", "ntu120_xset", "pku1_xsub", 
 
 # the paper and the published scripts, written down once more
 MODEL = {
-    "dim_in": 3, "dim_feat": 256, "depth": 8, "num_heads": 8, "mlp_ratio": 4, "num_frames": 120, "t_patch_size": 4,
+    "dim_in": 3,
+    "dim_feat": 256,
+    "depth": 8,
+    "num_heads": 8,
+    "mlp_ratio": 4,
+    "num_frames": 120,
+    "t_patch_size": 4,
     "patch_size": 1,
-}  # fmt: skip
+}
 PRETRAIN = MODEL | {
-    "lr": 1e-3, "min_lr": 5e-4, "warmup_epochs": 20, "epochs": 400, "betas": [0.9, 0.95], "weight_decay": 0.05,
-    "decoder_dim_feat": 256, "mask_ratio": 0.9, "motion_stride": 1, "norm_skes_loss": True, "target": "motion",
-    "drop_path_rate": 0, "effective_batch_size": 128,
-}  # fmt: skip
+    "lr": 1e-3,
+    "min_lr": 5e-4,
+    "warmup_epochs": 20,
+    "epochs": 400,
+    "betas": [0.9, 0.95],
+    "weight_decay": 0.05,
+    "decoder_dim_feat": 256,
+    "mask_ratio": 0.9,
+    "motion_stride": 1,
+    "norm_skes_loss": True,
+    "target": "motion",
+    "drop_path_rate": 0,
+    "effective_batch_size": 128,
+}
 LINPROBE = MODEL | {
-    "min_lr": 0, "warmup_epochs": 0, "epochs": 100, "momentum": 0.9, "weight_decay": 0, "readout": "mean", "augment": True,
-    "data_ratio": 1, "val_groups": 0,
-}  # fmt: skip
+    "min_lr": 0,
+    "warmup_epochs": 0,
+    "epochs": 100,
+    "momentum": 0.9,
+    "weight_decay": 0,
+    "readout": "mean",
+    "augment": True,
+    "data_ratio": 1,
+    "val_groups": 0,
+}
 FINETUNE = MODEL | {
-    "lr": 3e-4, "min_lr": 1e-5, "warmup_epochs": 5, "epochs": 100, "betas": [0.9, 0.999], "weight_decay": 0.05,
-    "layer_decay": 0.8, "drop_path_rate": 0.3, "smoothing": 0.1, "head_dim": 2048, "head_dropout": 0.3,
-    "effective_batch_size": 48, "val_groups": 0, "subset": "shared",
-}  # fmt: skip
+    "lr": 3e-4,
+    "min_lr": 1e-5,
+    "warmup_epochs": 5,
+    "epochs": 100,
+    "betas": [0.9, 0.999],
+    "weight_decay": 0.05,
+    "layer_decay": 0.8,
+    "drop_path_rate": 0.3,
+    "smoothing": 0.1,
+    "head_dim": 2048,
+    "head_dropout": 0.3,
+    "effective_batch_size": 48,
+    "val_groups": 0,
+    "subset": "shared",
+}
 DECODER_DEPTH = {"ntu60": 3, "ntu120": 5, "pku1": 5, "pku2": 5}
 TAU = {"ntu60": 0.80, "ntu120": 0.75, "pku1": 0.80, "pku2": 0.80}
 PROBE_BATCH = {"ntu60": 256, "ntu120": 256, "pku1": 128, "pku2": 32}
 PROBE_LR = {"ntu60": 0.1, "ntu120": 0.1, "pku1": 0.1, "pku2": 0.01}
 CHECKPOINT = {
-    "ntu60": "checkpoint-399.pth", "ntu120": "checkpoint-399.pth", "pku1": "checkpoint-300.pth", "pku2": "checkpoint-300.pth",
-}  # fmt: skip
+    "ntu60": "checkpoint-399.pth",
+    "ntu120": "checkpoint-399.pth",
+    "pku1": "checkpoint-300.pth",
+    "pku2": "checkpoint-300.pth",
+}
 FILES = {
-    "ntu60_xsub": "data/ntu/NTU60_XSub.npz", "ntu60_xview": "data/ntu/NTU60_XView.npz",
-    "ntu120_xsub": "data/ntu120/NTU120_XSub.npz", "ntu120_xset": "data/ntu120/NTU120_XSet.npz",
-    "pku1_xsub": "data/pku_v1/PKUv1_XSub.npz", "pku1_xview": "data/pku_v1/PKUv1_XView.npz",
-    "pku2_xsub": "data/pku_v2/PKUv2_XSub.npz", "pku2_xview": "data/pku_v2/PKUv2_XView.npz",
-}  # fmt: skip
+    "ntu60_xsub": "data/ntu/NTU60_XSub.npz",
+    "ntu60_xview": "data/ntu/NTU60_XView.npz",
+    "ntu120_xsub": "data/ntu120/NTU120_XSub.npz",
+    "ntu120_xset": "data/ntu120/NTU120_XSet.npz",
+    "pku1_xsub": "data/pku_v1/PKUv1_XSub.npz",
+    "pku1_xview": "data/pku_v1/PKUv1_XView.npz",
+    "pku2_xsub": "data/pku_v2/PKUv2_XSub.npz",
+    "pku2_xview": "data/pku_v2/PKUv2_XView.npz",
+}
 
 
 def check(args, **wanted):
@@ -63,8 +104,14 @@ def test_the_papers_settings(data, gpus, planned, monkeypatch):
     (probe,) = planned("linprobe", DATA=data, GPUS=gpus)
     batch, processes = PROBE_BATCH[family], min(gpus, 2)
     assert probe.value("finetune") == f"{command.output}/{CHECKPOINT[family]}" and probe.processes == processes
-    check(probe.options(monkeypatch), **LINPROBE, lr=PROBE_LR[family], effective_batch_size=batch, batch_size=batch // 2,
-          accum_iter=2 // processes)  # fmt: skip
+    check(
+        probe.options(monkeypatch),
+        **LINPROBE,
+        lr=PROBE_LR[family],
+        effective_batch_size=batch,
+        batch_size=batch // 2,
+        accum_iter=2 // processes,
+    )
 
     (tuned,) = planned("finetune", DATA=data, GPUS=gpus)
     assert tuned.value("finetune") == probe.value("finetune")
@@ -83,8 +130,9 @@ def test_folders(planned):
     commands = planned("pretrain", **given) + planned("pretrain", **given, STREAM="bone")
     assert [c.output for c in commands] == [
         f"out put/ntu120_xset/{method}/pretrain/seed{seed}"
-        for method in ("mamp", "skeletonmae", "mamp-bone", "skeletonmae-bone") for seed in (0, 3)
-    ]  # fmt: skip
+        for method in ("mamp", "skeletonmae", "mamp-bone", "skeletonmae-bone")
+        for seed in (0, 3)
+    ]
     (command,) = planned("linprobe", "--readout", "per_joint", VARIANT="deep", TAG="per_joint", SEEDS=7, STREAM="motion")
     assert command.output == "output/ntu60_xsub/mamp-motion-deep/linprobe-per_joint/seed7"
     assert command.value("finetune") == "output/ntu60_xsub/mamp-motion-deep/pretrain/seed7/checkpoint-399.pth"
@@ -113,11 +161,14 @@ def test_five_semi_supervised_runs_of_each_method(planned, monkeypatch):
 @pytest.mark.parametrize(
     ("data", "method", "judged"),
     [
-        ("ntu60_xsub", "mamp", "checkpoint-399.pth"), ("pku1_xsub", "skeletonmae", "checkpoint-300.pth"),
-        ("ntu60_xsub_umurl", "umurl", "checkpoint-450.pth"), ("ntu60_xsub", "umurl", "checkpoint-last.pth"),
-        ("pku1_xsub", "umurl", "checkpoint-last.pth"), ("ntu60_xsub_umurl", "mamp", "checkpoint-last.pth"),
+        ("ntu60_xsub", "mamp", "checkpoint-399.pth"),
+        ("pku1_xsub", "skeletonmae", "checkpoint-300.pth"),
+        ("ntu60_xsub_umurl", "umurl", "checkpoint-450.pth"),
+        ("ntu60_xsub", "umurl", "checkpoint-last.pth"),
+        ("pku1_xsub", "umurl", "checkpoint-last.pth"),
+        ("ntu60_xsub_umurl", "mamp", "checkpoint-last.pth"),
     ],
-)  # fmt: skip
+)
 def test_which_epoch_is_judged(data, method, judged, planned):
     """The published one where there is one: of the method that the arrays are made for. Else the last."""
     assert [c.value("finetune").split("/")[-1] for c in planned("linprobe", DATA=data, METHOD=method)] == [judged]
@@ -127,8 +178,9 @@ def test_transfer_to_pku2(planned, monkeypatch):
     commands = planned("transfer")
     assert [c.value("finetune") for c in commands] == [
         f"output/{source}/{method}/pretrain/seed0/{CHECKPOINT[source.split('_')[0]]}"
-        for source in ("ntu60_xsub", "ntu120_xsub", "pku1_xsub") for method in ("mamp", "skeletonmae")
-    ]  # fmt: skip
+        for source in ("ntu60_xsub", "ntu120_xsub", "pku1_xsub")
+        for method in ("mamp", "skeletonmae")
+    ]
     for command in commands:
         check(command.options(monkeypatch), **FINETUNE, data_path=FILES["pku2_xsub"])
     assert len({c.output for c in commands}) == 6
@@ -184,9 +236,10 @@ def test_ablation_of_the_decoders(data, planned, monkeypatch):
     assert sorted(probes) == sorted(runs)
 
 
-@pytest.mark.parametrize("method, decoder, target", [
-    ("mamp_query", "query", "motion"), ("mamp_cross", "cross", "motion"), ("skeletonmae_query", "query", "joint"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "method, decoder, target",
+    [("mamp_query", "query", "motion"), ("mamp_cross", "cross", "motion"), ("skeletonmae_query", "query", "joint")],
+)
 def test_methods_with_another_decoder(method, decoder, target, planned, monkeypatch):
     (command,) = planned("pretrain", DATA="ucla", METHOD=method)
     args = command.options(monkeypatch)

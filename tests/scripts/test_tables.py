@@ -39,15 +39,23 @@ def write(tmp_path):
         if encoder == "default":
             encoder = pretrained(dataset, seed=args.seed)
         content = {
-            "stage": stage, "dataset": args.dataset, "data_path": args.data_path, "seed": args.seed,
-            "epochs": getattr(args, "epochs", None), "encoder": encoder, "input_stream": args.input_stream,
-            "readout": getattr(args, "readout", None), "subset_seed": getattr(args, "subset_seed", None),
+            "stage": stage,
+            "dataset": args.dataset,
+            "data_path": args.data_path,
+            "seed": args.seed,
+            "epochs": getattr(args, "epochs", None),
+            "encoder": encoder,
+            "input_stream": args.input_stream,
+            "readout": getattr(args, "readout", None),
+            "subset_seed": getattr(args, "subset_seed", None),
             "evaluated_on": "validation" if args.val_groups else "test",
             "checkpoint": {"path": "checkpoint-99.pth", "sha256": digest(name)},
             "last": {"test_acc1": accuracy, "test_acc5": 99.0, "test_loss": 1.0, "test_samples": 16487},
-            "best": {"test_acc1": accuracy + 0.5, "epoch": 90}, "log": "log.jsonl", "config": "config.yaml",
+            "best": {"test_acc1": accuracy + 0.5, "epoch": 90},
+            "log": "log.jsonl",
+            "config": "config.yaml",
             "versions": {"torch": "9"},
-        } | changes  # fmt: skip
+        } | changes
         if stage == "finetune" and encoder is None:
             args.finetune = None
         elif stage != "pretrain":
@@ -87,8 +95,18 @@ def test_mean_and_spread_over_seeds(write, table):
     (line,) = [x for x in lines if x["mean"] and x["table"].startswith("Table 1:")]
     numbers = float(line["mean"]), float(line["std"])
     assert numbers == (pytest.approx(np.mean(accuracies)), pytest.approx(np.std(accuracies, ddof=1)))
-    wanted = {"data": "NTU-60 X-sub", "row": "MAMP", "paper": "84.9", "release": "85.0", "runs": "3", "seeds": "0 1 2",
-              "encoder epoch": "400", "last epoch": "100", "read-out": "mean", "precision": "float32"}  # fmt: skip
+    wanted = {
+        "data": "NTU-60 X-sub",
+        "row": "MAMP",
+        "paper": "84.9",
+        "release": "85.0",
+        "runs": "3",
+        "seeds": "0 1 2",
+        "encoder epoch": "400",
+        "last epoch": "100",
+        "read-out": "mean",
+        "precision": "float32",
+    }
     assert wanted.items() <= line.items()
     assert "| NTU-60 X-sub | MAMP | 84.9 | 85.0 | 84.8 ± 0.6 (3 seeds, encoder epoch 400, last epoch 100, mean) |" in text
     assert "| NTU-60 X-view | MAMP | 89.1 | 89.0 |  |" in text and "Other results" not in text and not errors
@@ -203,10 +221,12 @@ def test_subsets_as_in_the_release_and_more_neighbours_are_named(write, table):
     lines, _, _ = table()
     rows = {(x["data"], x["row"]) for x in lines if x["table"] == "other results"}
     assert len(filled(lines)) == 5 and rows == {
-        ("NTU-60 X-sub", "finetune: MAMP, data_ratio 0.01, subset released"), ("NTU-60 X-sub", "retrieval: MAMP, k 5"),
-        ("NTU-60 X-sub", "finetune: MAMP, data_ratio 0.05"), ("NTU-60 X-sub", "finetune: no pre-training, layer_decay 0.8"),
+        ("NTU-60 X-sub", "finetune: MAMP, data_ratio 0.01, subset released"),
+        ("NTU-60 X-sub", "retrieval: MAMP, k 5"),
+        ("NTU-60 X-sub", "finetune: MAMP, data_ratio 0.05"),
+        ("NTU-60 X-sub", "finetune: no pre-training, layer_decay 0.8"),
         ("PKU-MMD I X-view", "linprobe: MAMP"),
-    }  # fmt: skip
+    }
 
 
 def test_released_weights_are_not_ours(write, table):
@@ -217,9 +237,10 @@ def test_released_weights_are_not_ours(write, table):
     lines, _, _ = table()
     cells = {key[1:]: mean for key, mean in filled(lines).items() if key[0] == "Table 1"}
     assert cells == {
-        ("NTU-60 X-sub", "MAMP"): 84, ("NTU-60 X-sub", "MAMP's released weights"): 85,
+        ("NTU-60 X-sub", "MAMP"): 84,
+        ("NTU-60 X-sub", "MAMP's released weights"): 85,
         ("PKU-MMD I X-sub", "MAMP's released weights"): 92,
-    }  # fmt: skip
+    }
 
 
 def test_mixed_precision_is_told_apart(write, table):
@@ -260,9 +281,12 @@ def test_evaluations_are_listed_but_fill_no_cell(write, table):
 def test_damaged_and_foreign_results_are_named_and_the_rest_goes_on(write, table, tmp_path):
     write("good", "linprobe", "ntu60_xsub", 84.0)
     for name, text in {
-        "cut": '{"stage": "linpr', "foreign": '{"accuracy": 3}', "list": "[1]", "binary": "\0\1",
+        "cut": '{"stage": "linpr',
+        "foreign": '{"accuracy": 3}',
+        "list": "[1]",
+        "binary": "\0\1",
         "stage": '{"stage": "detect", "last": {}}',
-    }.items():  # fmt: skip
+    }.items():
         (tmp_path / name).mkdir()
         (tmp_path / name / "result.json").write_text(text)
     (write("alone", "linprobe", "ntu60_xsub", 1.0) / "config.yaml").unlink()
@@ -278,8 +302,23 @@ def test_damaged_and_foreign_results_are_named_and_the_rest_goes_on(write, table
 
 
 def test_no_value_of_a_result_stops_the_table(write, table):
-    keys = ("stage", "dataset", "seed", "epochs", "encoder", "readout", "evaluated_on", "checkpoint", "last", "best", "log",
-            "config", "versions", "eval", "subset_seed")  # fmt: skip
+    keys = (
+        "stage",
+        "dataset",
+        "seed",
+        "epochs",
+        "encoder",
+        "readout",
+        "evaluated_on",
+        "checkpoint",
+        "last",
+        "best",
+        "log",
+        "config",
+        "versions",
+        "eval",
+        "subset_seed",
+    )
     for key in keys:
         for number, value in enumerate((None, -1, 0.5, "x", [], {}, [1], {"x": []})):
             file = write(f"{key}{number}", "linprobe", "ntu60_xsub", 99.0) / "result.json"
@@ -375,13 +414,19 @@ def test_published_numbers(shared):
     assert numbers["Table 1", "MAMP"]["release"][:4] == listed(("release", "MAMP linear"))
     assert numbers["Tables 2 and 3", "MAMP"]["release"] == listed(("release", "MAMP fine-tune"))
     for title, key, rows in (
-        ("Table 7", "7", {"joint→joint / joint→motion": ("joint → joint", "joint → motion"),
-                          "motion→joint / motion→motion": ("motion → joint", "motion → motion")}),
+        (
+            "Table 7",
+            "7",
+            {
+                "joint→joint / joint→motion": ("joint → joint", "joint → motion"),
+                "motion→joint / motion→motion": ("motion → joint", "motion → motion"),
+            },
+        ),
         ("Table 8", "8", {"random / motion-aware": ("random", "motion-aware")}),
         ("Table 9", "9", {"2 / 4 / 6 / 8 (T = 60/120/180/240)": [f"{x} ({30 * x} frames)" for x in (2, 4, 6, 8)]}),
         ("Table 10a", "10a", {"2 / 3 / 4 / 5": "2345"}),
         ("Table 10b", "10b", {"64 / 128 / 256 / 512": ("64", "128", "256", "512")}),
-    ):  # fmt: skip
+    ):
         for line, names in rows.items():
             cells = [published[key, line][i].replace(" ", "").split("/") for i in (0, 2)]
             for part, name in enumerate(names):

@@ -10,13 +10,15 @@ from matplotlib.colors import to_hex
 from PIL import Image
 
 from data.bvh import bvh_gendata
+from feeder.loader import build_feeder
+from model import build
 from model.mamp import take
+from report import explain, page, pictures, plots, samples
 from scripts import visualize
 from tests.conftest import invent
 from tests.data import bvh_text
 from tests.predict.helpers import MAMP, trained_on
-from util import checkpoint, config, methods, run
-from visual import explain, page, pictures, plots, samples
+from util import checkpoint, config
 
 
 @pytest.fixture(scope="module")
@@ -40,10 +42,10 @@ def made(tmp_path, options, two_people):
 
     def make(stage, *words, **named):
         args = config.parse(stage, options(stage, two_people, tmp_path, *words, **named))
-        data = run.feeder(args, "train", augment=False)
+        data = build_feeder(args, "train", augment=False)
         torch.manual_seed(3)
         args.accum_iter = 1
-        model = methods.pretrainer(args, data, "cpu")[0] if stage == "pretrain" else methods.classifier(args, data, 3)
+        model = build.pretrainer(args, data, "cpu")[0] if stage == "pretrain" else build.classifier(args, data, 3)
         for parameter in model.parameters():  # so that predictions are not next to nothing
             parameter.data += 0.2 * torch.randn_like(parameter)
         checkpoint.save(tmp_path / f"{stage}.pth", {"model": model.state_dict(), "config": vars(args), "epoch": 6})
@@ -73,8 +75,10 @@ def tokens(frames, segment):
     t, m, v, _ = frames.shape
     return {
         (b, s * v + j): frames[s * segment : (s + 1) * segment, b, j].ravel()
-        for s in range(t // segment) for b in range(m) for j in range(v)
-    }  # fmt: skip
+        for s in range(t // segment)
+        for b in range(m)
+        for j in range(v)
+    }
 
 
 @pytest.mark.parametrize("stride", [1, 2])
@@ -116,10 +120,18 @@ def test_a_perfect_answer_to_queries_is_drawn_on_the_truth(target, decoder, fram
     true = sample.joints.astype(np.float64)
     if target == "motion":
         true = np.concatenate([true[1:] - true[:-1], np.zeros_like(true[:1])])
-    answers = torch.stack([
-        torch.stack([torch.from_numpy((values - values.mean()) / np.sqrt(values.var(ddof=1) + 1e-6)).float()
-                     for (body, _), values in tokens(true, frames).items() if body == m]) for m in range(2)
-    ])  # fmt: skip
+    answers = torch.stack(
+        [
+            torch.stack(
+                [
+                    torch.from_numpy((values - values.mean()) / np.sqrt(values.var(ddof=1) + 1e-6)).float()
+                    for (body, _), values in tokens(true, frames).items()
+                    if body == m
+                ]
+            )
+            for m in range(2)
+        ]
+    )
     monkeypatch.setattr(model, "forward_queries", lambda latent, asked=None: answers if asked is None else take(answers, asked))
     found = explain.predict(model, sample.x, 0, **masking(args))
     hidden = np.repeat(found.hidden, 4, axis=0)
@@ -185,8 +197,10 @@ def test_the_mask_is_the_models(made, opened):
 def test_mask_figure_shows_both_masks(made, opened):
     args, model, sample = opened(made("pretrain", mask_ratio=0.6))
     intensity = explain.intensity(model, sample.x)
-    masks = {"aware": explain.predict(model, sample.x, 7, **masking(args)).hidden,
-             "random": explain.hidden_at_random(model, sample.x, 7, 0.6)}  # fmt: skip
+    masks = {
+        "aware": explain.predict(model, sample.x, 7, **masking(args)).hidden,
+        "random": explain.hidden_at_random(model, sample.x, 7, 0.6),
+    }
     figure = pictures.mask_figure(sample, "a model", intensity, masks)
     maps = [ax for ax in figure.axes if ax.get_title().endswith(("body 1", "body 2"))]
     assert [ax.get_title() for ax in maps] == ["aware, body 1", "random, body 1", "aware, body 2", "random, body 2"]
@@ -305,8 +319,15 @@ def test_a_recording_alone(tmp_path, capsys):
     """A BVH file is drawn as the npz of its folder would have it, with the classes' names and without a truth."""
     for i in range(4):
         (tmp_path / f"{'walk' if i % 2 else 'jump'}_{i}.bvh").write_text(bvh_text.text(*bvh_text.person(30 + i, seed=i)))
-    npz = bvh_gendata.generate(tmp_path, tmp_path / "out", label_pattern=r"(?P<label>[a-z]+)_(?P<group>\d)", joints="kinect_v1",
-                               test_groups=["2", "3"], body_frame=[], min_max=True)  # fmt: skip
+    npz = bvh_gendata.generate(
+        tmp_path,
+        tmp_path / "out",
+        label_pattern=r"(?P<label>[a-z]+)_(?P<group>\d)",
+        joints="kinect_v1",
+        test_groups=["2", "3"],
+        body_frame=[],
+        min_max=True,
+    )
     path = trained_on(npz, tmp_path / "probe.pth", "linprobe", *MAMP)
     with np.load(npz) as prepared, np.load(visualize.prepared(tmp_path / "walk_3.bvh", path, tmp_path)) as alone:
         row = prepared["name_test"].tolist().index("walk_3")
@@ -402,18 +423,21 @@ def test_umurl(made, opened, two_people, tmp_path, capsys, monkeypatch):
     assert given[1:] == [["skeleton", "saliency"]]
 
 
-@pytest.mark.parametrize(("words", "wrong"), [
-    (["--samples", "13"], r"--samples 13: the split test has the rows 0 to 12"),
-    (["--samples", "-1"], r"--samples -1: the split test"),
-    (["--names", "test00"], r"no sequence 'test00' in the split test; near are test000, test001, test002"),
-    (["--split", "train", "--names", "test001"], r"no sequence 'test001' in the split train; near are"),
-    (["--sampels", "3"], r"'sampels' is not known|does not belong here"),
-    (["--mask_ratio", "1.5"], r"mask_ratio 1.5: a share"),
-    (["--seed", "-1"], r"seed -1: from 0"),
-    (["--dim_feat", "16"], r"built with other sizes"),
-    (["--checkpoint", "nowhere.pth"], r"nowhere.pth: no such checkpoint"),
-    (["--data_path", "nowhere.npz"], r"nowhere.npz"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("words", "wrong"),
+    [
+        (["--samples", "13"], r"--samples 13: the split test has the rows 0 to 12"),
+        (["--samples", "-1"], r"--samples -1: the split test"),
+        (["--names", "test00"], r"no sequence 'test00' in the split test; near are test000, test001, test002"),
+        (["--split", "train", "--names", "test001"], r"no sequence 'test001' in the split train; near are"),
+        (["--sampels", "3"], r"'sampels' is not known|does not belong here"),
+        (["--mask_ratio", "1.5"], r"mask_ratio 1.5: a share"),
+        (["--seed", "-1"], r"seed -1: from 0"),
+        (["--dim_feat", "16"], r"built with other sizes"),
+        (["--checkpoint", "nowhere.pth"], r"nowhere.pth: no such checkpoint"),
+        (["--data_path", "nowhere.npz"], r"nowhere.npz"),
+    ],
+)
 def test_mistakes_are_one_line(words, wrong, made, two_people, tmp_path):
     before = {*tmp_path.iterdir()} | {made("pretrain")}
     with pytest.raises((ValueError, OSError), match=wrong) as error:
@@ -428,8 +452,10 @@ def test_another_skeleton_and_no_data(made, invented, tmp_path):
     with pytest.raises(ValueError, match="trained on 5 joints, the data has 4"):
         visualize.main(["--checkpoint", path, "--data_path", str(tmp_path / "four.npz")])
     content = checkpoint.load(path)
-    for npz, wrong in (("gone.npz", "was trained on gone.npz, which is not here; name it with --data_path"),
-                       (None, "data_path: no data set given; use --dataset")):  # fmt: skip
+    for npz, wrong in (
+        ("gone.npz", "was trained on gone.npz, which is not here; name it with --data_path"),
+        (None, "data_path: no data set given; use --dataset"),
+    ):
         checkpoint.save(path, content | {"config": content["config"] | {"data_path": npz}})
         with pytest.raises((ValueError, OSError), match=wrong):
             visualize.main(["--checkpoint", path])
@@ -440,7 +466,7 @@ def test_another_skeleton_and_no_data(made, invented, tmp_path):
 def test_joints_without_a_known_skeleton_are_numbered(made, invented):
     """The invented data set says nothing of its five joints."""
     args, content = visualize.options(made("pretrain"), ["--data_path", str(invented)])
-    data = run.feeder(args, "test", augment=False)
+    data = build_feeder(args, "test", augment=False)
     sample = samples.sample(data, data, 2)
     assert sample.names == tuple(f"joint {v}" for v in range(5)) and sample.parents is None
     assert pictures.skeleton_figure(sample, "a model").get_size_inches()[0] * page.DPI == 1000
@@ -448,10 +474,14 @@ def test_joints_without_a_known_skeleton_are_numbered(made, invented):
     assert samples.rows(data, None, ["test007"]) == [7]
 
 
-@pytest.mark.parametrize(("stage", "drawn"), [
-    ("pretrain", {"skeleton", "mask", "prediction", "intensity"}), ("linprobe", {"skeleton", "saliency"}),
-    ("finetune", {"skeleton", "saliency"}),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("stage", "drawn"),
+    [
+        ("pretrain", {"skeleton", "mask", "prediction", "intensity"}),
+        ("linprobe", {"skeleton", "saliency"}),
+        ("finetune", {"skeleton", "saliency"}),
+    ],
+)
 def test_released_files(stage, drawn, shared, tmp_path, monkeypatch):
     path, given = shared(f"parity/released_{stage}_tiny25.pth"), []
     words = ["--data_path", str(shared("parity/ntu60/NTU60_XSub.npz")), "--samples", "0", "--out", str(tmp_path)]

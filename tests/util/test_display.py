@@ -43,9 +43,10 @@ def test_quiet(monkeypatch, capsys):
     assert capsys.readouterr().err == ""
 
 
-@pytest.mark.parametrize("seconds, text", [
-    (0.2, "1 s"), (42, "42 s"), (100, "2 min"), (18_480, "5 h 8 min"), (3599, "1 h 0 min"), (186_000, "2 d 3 h"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "seconds, text",
+    [(0.2, "1 s"), (42, "42 s"), (100, "2 min"), (18_480, "5 h 8 min"), (3599, "1 h 0 min"), (186_000, "2 d 3 h")],
+)
 def test_a_duration_in_words(seconds, text):
     assert display.duration(seconds) == text
 
@@ -71,9 +72,19 @@ def test_fast_epochs_are_estimated_before_their_last_step(steps, told):
 
 
 def test_an_epochs_line_fits_a_terminal():
-    metrics = {"train_loss": 1.23456789, "lr": 0.05, "samples_per_s": 12345.678, "skipped_steps": 0, "test_acc1": 63.254321,
-               "test_acc5": 90.123456, "test_loss": 1.98765, "test_samples": 16487, "test_acc1_per_joint": 65.4321,
-               "test_acc5_per_joint": 91.2, "test_loss_per_joint": 1.87654}  # fmt: skip
+    metrics = {
+        "train_loss": 1.23456789,
+        "lr": 0.05,
+        "samples_per_s": 12345.678,
+        "skipped_steps": 0,
+        "test_acc1": 63.254321,
+        "test_acc5": 90.123456,
+        "test_loss": 1.98765,
+        "test_samples": 16487,
+        "test_acc1_per_joint": 65.4321,
+        "test_acc5_per_joint": 91.2,
+        "test_loss_per_joint": 1.87654,
+    }
     line = f"epoch 100/100  {display.numbers(metrics)}  {display.ahead(300_000)}"
     assert "loss 1.235  lr 0.05  top-1 63.25  per_joint 65.43" in line and len(line) <= 100
     assert "lr" not in display.numbers(metrics, metrics) and "lr 0.05" in display.numbers(metrics, metrics | {"lr": 0.1})

@@ -36,10 +36,12 @@ def runs(invented, tmp_path_factory):
             subprocess.Popen(
                 [sys.executable, str(WORKER), str(invented), str(folders[world])],
                 env=environment | (group | {"RANK": str(r), "LOCAL_RANK": str(r)} if world > 1 else {}),
-                stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                text=True,
             )
             for r in range(world)
-        ]  # fmt: skip
+        ]
         try:
             for process in processes:
                 text, _ = process.communicate(timeout=240)

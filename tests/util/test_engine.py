@@ -7,8 +7,8 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from feeder.loader import test_loader, train_loader
 from util.engine import first_of_each, outputs, train_one_epoch
-from util.loader import test_loader, train_loader
 from util.predictions import Evaluation
 
 CPU = torch.device("cpu")
@@ -39,10 +39,22 @@ class Points:
 
 def arguments(**changes):
     values = dict(
-        batch_size=8, accum_iter=1, seed=0, num_workers=0, dist_eval=True, enable_amp=False, print_freq=2,
-        data_on_device=False, clip_grad=None, skip_nonfinite=False,
-        lr=0.5, min_lr=0.0, warmup_epochs=0, epochs=2, effective_batch_size=8,
-    )  # fmt: skip
+        batch_size=8,
+        accum_iter=1,
+        seed=0,
+        num_workers=0,
+        dist_eval=True,
+        enable_amp=False,
+        print_freq=2,
+        data_on_device=False,
+        clip_grad=None,
+        skip_nonfinite=False,
+        lr=0.5,
+        min_lr=0.0,
+        warmup_epochs=0,
+        epochs=2,
+        effective_batch_size=8,
+    )
     return argparse.Namespace(**values | changes)
 
 
@@ -96,9 +108,14 @@ def test_random_numbers_of_an_epoch_depend_on_seed_and_epoch_alone():
         torch.rand(int(torch.randint(1, 50, ())))  # whatever was drawn before
         model = linear()
         train_one_epoch(
-            model, train_loader(Points(), args, CPU), torch.optim.SGD(model.parameters(), lr=0.1),
-            lambda m, x, y: seen.append(torch.rand(()).item()) or loss_of(m, x, y), epoch, args, CPU,
-        )  # fmt: skip
+            model,
+            train_loader(Points(), args, CPU),
+            torch.optim.SGD(model.parameters(), lr=0.1),
+            lambda m, x, y: seen.append(torch.rand(()).item()) or loss_of(m, x, y),
+            epoch,
+            args,
+            CPU,
+        )
         return seen
 
     assert draws(1) == draws(1)

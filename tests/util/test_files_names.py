@@ -8,10 +8,20 @@ from util import config
 from util.files import bare_name
 
 
-@pytest.mark.parametrize("name, bare", [
-    ("foo.npz", "foo"), ("foo.npz.npz", "foo"), ("a/b.c/ntu60_3danno.pkl.gz", "ntu60_3danno"), ("umurl.pth.tar", "umurl"),
-    ("run.v2.npz", "run.v2"), ("mine.v1", "mine.v1"), ("checkpoint-99.pth", "checkpoint-99"), (".npz", ".npz"), ("1.5m", "1.5m"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "name, bare",
+    [
+        ("foo.npz", "foo"),
+        ("foo.npz.npz", "foo"),
+        ("a/b.c/ntu60_3danno.pkl.gz", "ntu60_3danno"),
+        ("umurl.pth.tar", "umurl"),
+        ("run.v2.npz", "run.v2"),
+        ("mine.v1", "mine.v1"),
+        ("checkpoint-99.pth", "checkpoint-99"),
+        (".npz", ".npz"),
+        ("1.5m", "1.5m"),
+    ],
+)
 def test_suffixes_go_and_other_dots_stay(name, bare):
     assert bare_name(name) == bare_name(Path(name)) == bare
 
@@ -21,9 +31,10 @@ def test_the_data_set_of_a_run_is_called_as_its_file(data, dataset):
     assert config.parse("pretrain", ["--data_path", data]).dataset == dataset
 
 
-@pytest.mark.parametrize("file, folder", [
-    ("released_linprobe_tiny25.pth", "released_linprobe_tiny25-eval"), ("v1.2", "v1.2-eval"), ("m.pth.tar", "m-eval"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "file, folder",
+    [("released_linprobe_tiny25.pth", "released_linprobe_tiny25-eval"), ("v1.2", "v1.2-eval"), ("m.pth.tar", "m-eval")],
+)
 def test_an_evaluation_keeps_the_dots_of_its_checkpoint(file, folder, shared, tmp_path):
     (tmp_path / file).write_bytes(shared("parity/released_linprobe_tiny25.pth").read_bytes())
     args = config.parse("linprobe", ["--data_path", "a.npz", "--eval", str(tmp_path / file)])

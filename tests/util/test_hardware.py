@@ -16,10 +16,16 @@ PAPER = dict(dim_feat=256, depth=8, decoder_depth=5, num_frames=120, num_joints=
 SMALL = dict(dim_feat=32, depth=2, decoder_depth=3, num_frames=16, num_joints=5, classes=7)
 
 
-@pytest.mark.parametrize("decoder, own, gflop", [
-    ("self", {}, 58.6), ("query", {}, 11.6), ("query", {"query_frames": 4}, 37.1), ("cross", {}, 13.5),
-    ("cross", {"predict_ratio": 1.0}, 34.6),
-])
+@pytest.mark.parametrize(
+    "decoder, own, gflop",
+    [
+        ("self", {}, 58.6),
+        ("query", {}, 11.6),
+        ("query", {"query_frames": 4}, 37.1),
+        ("cross", {}, 13.5),
+        ("cross", {"predict_ratio": 1.0}, 34.6),
+    ],
+)
 def test_forward_operations_of_the_decoders(decoder, own, gflop):
     """Of 64 samples, so that what a batch does once does not count; tensors hold nothing."""
     model = MAMP(**{k: v for k, v in PAPER.items() if k != "classes"}, decoder=decoder, **own).requires_grad_(False)
@@ -59,15 +65,18 @@ def test_peaks(monkeypatch):
     assert all(half > tf32 >= full for half, tf32, full in PEAKS.values())
 
 
-@pytest.mark.parametrize("text, lacks", [
-    ("processor\t: 0\nmodel name\t: AMD EPYC 7763\nflags\t\t: fpu avx2 fma\n", True),
-    ("processor\t: 0\nmodel name\t: AMD EPYC 9654\nflags\t\t: fpu avx512f avx512_bf16\n", False),
-    ("processor\t: 0\nmodel name\t: Xeon\nflags\t\t: fpu avx512f amx_bf16 amx_tile\n", False),
-    ("processor\t: 0\nmodel name\t: Xeon, bf16\nflags\t\t: fpu avx512f\n", True),
-    ("processor\t: 0\nFeatures\t: fp asimd svebf16 bf16\n", False),
-    ("processor\t: 0\nFeatures\t: fp asimd\n", True),
-    ("", False),
-])
+@pytest.mark.parametrize(
+    "text, lacks",
+    [
+        ("processor\t: 0\nmodel name\t: AMD EPYC 7763\nflags\t\t: fpu avx2 fma\n", True),
+        ("processor\t: 0\nmodel name\t: AMD EPYC 9654\nflags\t\t: fpu avx512f avx512_bf16\n", False),
+        ("processor\t: 0\nmodel name\t: Xeon\nflags\t\t: fpu avx512f amx_bf16 amx_tile\n", False),
+        ("processor\t: 0\nmodel name\t: Xeon, bf16\nflags\t\t: fpu avx512f\n", True),
+        ("processor\t: 0\nFeatures\t: fp asimd svebf16 bf16\n", False),
+        ("processor\t: 0\nFeatures\t: fp asimd\n", True),
+        ("", False),
+    ],
+)
 @pytest.mark.parametrize("words", ["mamp", "mamp --enable_amp", "umurl", "umurl --no-enable_amp"])
 def test_16_bits_that_cost_time_are_warned_of(monkeypatch, tmp_path, capsys, text, lacks, words):
     """UmURL's configuration asks for 16 bits; they are warned of, and left as they are."""

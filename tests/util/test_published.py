@@ -42,7 +42,7 @@ pin_mem: True
 output_dir: ./output_dir/x
 resume: ''
 dist_url: env://
-"""  # fmt: skip
+"""
 
 
 @pytest.fixture
@@ -57,11 +57,33 @@ def file(tmp_path):
 def test_published_pretraining(file):
     args = config.parse("pretrain", ["--config", file(PRETRAIN)])
     expected = dict(
-        data_path="./data/ntu/NTU60_XSub.npz", dataset="ntu60_xsub", num_frames=96, train_p_interval=[0.5, 1.0],
-        test_p_interval=[0.9], random_rot=True, input_stream="bone", dim_feat=128, decoder_dim_feat=64, depth=4, decoder_depth=2,
-        num_heads=4, mlp_ratio=4.0, qk_scale=None, norm_skes_loss=True, target="motion", mask_ratio=0.85, motion_aware_tau=0.75,
-        lr=1e-3, min_lr=5e-4, warmup_epochs=10, epochs=300, batch_size=16, accum_iter=2, output_dir="./output_dir/x", resume=None,
-    )  # fmt: skip
+        data_path="./data/ntu/NTU60_XSub.npz",
+        dataset="ntu60_xsub",
+        num_frames=96,
+        train_p_interval=[0.5, 1.0],
+        test_p_interval=[0.9],
+        random_rot=True,
+        input_stream="bone",
+        dim_feat=128,
+        decoder_dim_feat=64,
+        depth=4,
+        decoder_depth=2,
+        num_heads=4,
+        mlp_ratio=4.0,
+        qk_scale=None,
+        norm_skes_loss=True,
+        target="motion",
+        mask_ratio=0.85,
+        motion_aware_tau=0.75,
+        lr=1e-3,
+        min_lr=5e-4,
+        warmup_epochs=10,
+        epochs=300,
+        batch_size=16,
+        accum_iter=2,
+        output_dir="./output_dir/x",
+        resume=None,
+    )
     assert {k: getattr(args, k) for k in expected} == expected
     assert config.set_batches(args).effective_batch_size == 32
 
@@ -166,10 +188,28 @@ def test_options_of_the_published_launches_are_taken_or_replaced(stage, name, sh
         except ValueError as error:
             assert str(error).startswith("option ") and f"--{key}" in str(error) and len(str(error).splitlines()) == 1
             assert "here: " in str(error) or key == "eval"
-    ours = {"batch_size", "epochs", "accum_iter", "enable_amp", "weight_decay", "lr", "min_lr", "warmup_epochs", "output_dir",
-            "log_dir", "device", "seed", "num_workers", "resume", "local_rank"}  # fmt: skip
-    ours |= {"pretrain": {"mask_ratio", "motion_stride", "motion_aware_tau"}, "linprobe": {"dist_eval"},
-             "finetune": {"dist_eval", "clip_grad", "layer_decay", "smoothing"}}[stage]  # fmt: skip
+    ours = {
+        "batch_size",
+        "epochs",
+        "accum_iter",
+        "enable_amp",
+        "weight_decay",
+        "lr",
+        "min_lr",
+        "warmup_epochs",
+        "output_dir",
+        "log_dir",
+        "device",
+        "seed",
+        "num_workers",
+        "resume",
+        "local_rank",
+    }
+    ours |= {
+        "pretrain": {"mask_ratio", "motion_stride", "motion_aware_tau"},
+        "linprobe": {"dist_eval"},
+        "finetune": {"dist_eval", "clip_grad", "layer_decay", "smoothing"},
+    }[stage]
     assert set(taken) == ours
 
 

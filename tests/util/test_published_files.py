@@ -14,10 +14,11 @@ import main_pretrain
 import main_retrieval
 from feeder.feeder_ntu import Feeder
 from model.transformer import Transformer
+from predict import export, trained
 from scripts import tsne, visualize
 from tests.conftest import invent
 from tests.test_hub import hub
-from util import checkpoint, export, trained
+from util import checkpoint
 
 STAGES = ("mamp", "mae", "lp", "ft", "semi")
 HEADS = {"lp": "linprobe", "ft": "finetune", "semi": "finetune"}
@@ -40,8 +41,11 @@ def published(shared, parity, part, tmp_path_factory):
         state = part(parity(f"classifier_{head}_tiny25" if head else "pretrain_tiny25"), "state/")
         if stage == "lp":  # the probe's norm, with statistics that change nothing
             state = {key.replace("head.fc.", "head.fc.1."): value for key, value in state.items()}
-            state |= {"head.fc.0.running_mean": torch.zeros(32), "head.fc.0.running_var": torch.full((32,), 1 - 1e-6),
-                      "head.fc.0.num_batches_tracked": torch.tensor(1)}  # fmt: skip
+            state |= {
+                "head.fc.0.running_mean": torch.zeros(32),
+                "head.fc.0.running_var": torch.full((32,), 1 - 1e-6),
+                "head.fc.0.num_batches_tracked": torch.tensor(1),
+            }
         args = json.loads(json.dumps(told[stage]))
         if change:
             change(args)
@@ -96,7 +100,9 @@ def test_what_it_is(file, capsys):
         assert (made_with["drop_path_rate"], made_with["test_p_interval"]) == (0.0 if stage == "lp" else 0.3, [0.95])
     else:
         assert (about["method"], about["target"], about["motion_aware_tau"]) == {
-            "mamp": ("mamp", "motion", 0.8), "mae": ("skeletonmae", "joint", 0)}[stage]  # fmt: skip
+            "mamp": ("mamp", "motion", 0.8),
+            "mae": ("skeletonmae", "joint", 0),
+        }[stage]
         assert (about["dataset"], about["epochs"], about["epoch"]) == ("ntu60_xsub", 2, 1)
     if stage == "semi":
         assert (made_with["data_ratio"], made_with["subset"], made_with["subset_seed"]) == (0.5, "released", 0)
@@ -182,8 +188,21 @@ def test_pictures(file, recordings, tmp_path, monkeypatch):
     visualize.main(["--checkpoint", str(path), "--data_path", str(recordings), "--samples", "0", "--out", str(tmp_path)])
     names = {"mamp": "MAMP, pre-training", "mae": "SkeletonMAE*, pre-training", "lp": "MAMP, linear probe"}
     assert names.get(stage, "MAMP, fine-tuned") in told[-1] and ("saliency" if stage in HEADS else "prediction") in told[-1]
-    tsne.main(["--finetune", str(path), "--data_path", str(recordings), "--out", str(tmp_path / "a.png"), "--classes", "11",
-               "--perplexity", "3", *SHORT])  # fmt: skip
+    tsne.main(
+        [
+            "--finetune",
+            str(path),
+            "--data_path",
+            str(recordings),
+            "--out",
+            str(tmp_path / "a.png"),
+            "--classes",
+            "11",
+            "--perplexity",
+            "3",
+            *SHORT,
+        ]
+    )
     assert (tmp_path / "a.csv").read_text().count("\n") == 12
 
 
@@ -211,31 +230,37 @@ def _with(section=None, **values):
     return lambda args: (args[section] if section else args).update(values)
 
 
-@pytest.mark.parametrize("change, complaint, told", [
-    (_with(epochs="many"), "epochs: 'many' is not a whole number", {}),
-    (_with(epochs="400"), None, {"epochs": 400}),
-    (_with(epochs=-1), "epochs -1: at least 1", {}),
-    (_with(optimiser_of_mine="x"), "key 'optimiser_of_mine' is not known", {}),
-    (_with(model="a_model_with_quite_a_long_name.transformer_of_mine.Transformer"),
-     "model: 'a_model_with_quite_a_long_name.transformer_of_mine.Transformer' is not known", {}),
-    (_with(enable_amp=0, pin_mem=1), None, {"enable_amp": False}),
-    (_with("train_feeder_args", random_rot=1), None, {"random_rot": True}),
-    (_with("train_feeder_args", bone=1, vel=1), "input_stream: 'bone and motion' is not one of", {}),
-    (_with("val_feeder_args", p_interval=[0.9, 0.95]), "test_p_interval 0.9 0.95: takes 1 number", {}),
-    (_with("val_feeder_args", window_size=64), "num_frames is 120 in one place and 64 in another", {}),
-    (_with("model_args", qk_scale="wide"), "qk_scale: 'wide' is not a number", {}),
-    (_with("model_args", num_heads="None"), "num_heads: has no value", {}),
-    (_with("model_args", num_heads=5), "num_heads: 5 does not divide the width 32", {}),
-    (_with("model_args", drop_path_rate="None"), "drop_path_rate: has no value", {}),
-    (_with(val_feeder_args=3), "val_feeder_args: is not a list of", {}),
-    (_with(val_feeder_args=None), None, {}),
-    (_with(mixup=0.8), "mixup: 0.8 does not exist here", {}),
-    (_with(lr=torch.ones(3)), "lr: is a Tensor", {}),
-    (_with(eval=True), "eval: True", {}),
-    (_with("val_feeder_args", p_interval=(0.9,)), None, {"test_p_interval": [0.9]}),
-    (_without("model_args"), "does not tell num_heads; 8", {}),
-    (_without("model", "seed", "epochs", "mixup", "clip_grad"), None, {}),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "change, complaint, told",
+    [
+        (_with(epochs="many"), "epochs: 'many' is not a whole number", {}),
+        (_with(epochs="400"), None, {"epochs": 400}),
+        (_with(epochs=-1), "epochs -1: at least 1", {}),
+        (_with(optimiser_of_mine="x"), "key 'optimiser_of_mine' is not known", {}),
+        (
+            _with(model="a_model_with_quite_a_long_name.transformer_of_mine.Transformer"),
+            "model: 'a_model_with_quite_a_long_name.transformer_of_mine.Transformer' is not known",
+            {},
+        ),
+        (_with(enable_amp=0, pin_mem=1), None, {"enable_amp": False}),
+        (_with("train_feeder_args", random_rot=1), None, {"random_rot": True}),
+        (_with("train_feeder_args", bone=1, vel=1), "input_stream: 'bone and motion' is not one of", {}),
+        (_with("val_feeder_args", p_interval=[0.9, 0.95]), "test_p_interval 0.9 0.95: takes 1 number", {}),
+        (_with("val_feeder_args", window_size=64), "num_frames is 120 in one place and 64 in another", {}),
+        (_with("model_args", qk_scale="wide"), "qk_scale: 'wide' is not a number", {}),
+        (_with("model_args", num_heads="None"), "num_heads: has no value", {}),
+        (_with("model_args", num_heads=5), "num_heads: 5 does not divide the width 32", {}),
+        (_with("model_args", drop_path_rate="None"), "drop_path_rate: has no value", {}),
+        (_with(val_feeder_args=3), "val_feeder_args: is not a list of", {}),
+        (_with(val_feeder_args=None), None, {}),
+        (_with(mixup=0.8), "mixup: 0.8 does not exist here", {}),
+        (_with(lr=torch.ones(3)), "lr: is a Tensor", {}),
+        (_with(eval=True), "eval: True", {}),
+        (_with("val_feeder_args", p_interval=(0.9,)), None, {"test_p_interval": [0.9]}),
+        (_without("model_args"), "does not tell num_heads; 8", {}),
+        (_without("model", "seed", "epochs", "mixup", "clip_grad"), None, {}),
+    ],
+)
 def test_a_setting_that_cannot_be_read_costs_a_warning(change, complaint, told, published, tmp_path, capsys):
     path = published("ft", change, name=tmp_path.name)
     content = checkpoint.load(path)

@@ -15,12 +15,13 @@ import main_finetune
 import main_linprobe
 import main_pretrain
 from feeder.feeder_ntu import Feeder
+from feeder.loader import test_loader, train_loader
+from model import build
 from model.mamp import MAMP
 from model.transformer import Transformer
 from model.umurl import UmURL
-from util import config, distributed, methods
+from util import config, distributed
 from util.engine import train_one_epoch
-from util.loader import test_loader, train_loader
 from util.predictions import Evaluation
 
 SIZE = dict(dim_feat=8, depth=2, num_heads=2, mlp_ratio=2, num_frames=8, num_joints=5)
@@ -34,10 +35,22 @@ DECODERS = {
 
 def arguments(**changes):
     values = dict(
-        batch_size=2, effective_batch_size=8, accum_iter=None, seed=0, num_workers=0, dist_eval=True, enable_amp=False,
+        batch_size=2,
+        effective_batch_size=8,
+        accum_iter=None,
+        seed=0,
+        num_workers=0,
+        dist_eval=True,
+        enable_amp=False,
         data_on_device=False,
-        print_freq=1, clip_grad=None, skip_nonfinite=False, lr=1.0, min_lr=1.0, warmup_epochs=0, epochs=1,
-    )  # fmt: skip
+        print_freq=1,
+        clip_grad=None,
+        skip_nonfinite=False,
+        lr=1.0,
+        min_lr=1.0,
+        warmup_epochs=0,
+        epochs=1,
+    )
     return config.set_batches(argparse.Namespace(**values | changes))
 
 
@@ -65,7 +78,7 @@ def pretraining(data, decoder, **changes):
 def skipping(data, decoder, **changes):
     """The same with bodies that are left out, of which the parts of an update have different numbers."""
     args = arguments(**changes, skip_empty_bodies=True, mask_ratio=0.5, motion_stride=1, motion_aware_tau=0.8)
-    loss_of = methods.mamp_loss(args)
+    loss_of = build.mamp_loss(args)
 
     def with_gaps(model, x, label):  # two bodies, one, or nobody
         there = torch.stack([label != 2, label == 1], 1)[:, None, None, None]

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from sklearn.metrics import confusion_matrix
 
+from report import svg
 from util import confusion, logging
-from visual import svg
 
 
 def test_a_picture_of_a_confusion_matrix():
@@ -67,7 +67,7 @@ def test_a_skeleton_moves_as_the_sequence():
     sequence[:, 0, 1] = [(1.5, 1.0 + 0.1 * t, 2.0) for t in range(6)]
     sequence[3] = 0
     drawn = svg.skeleton(sequence, np.array([0, 0]), np.array([1, 2]), "two & joints", fps=30, width=100, height=100)
-    values, = re.findall(r'values="([^"]*)"', drawn)  # one path: the second person is never there
+    (values,) = re.findall(r'values="([^"]*)"', drawn)  # one path: the second person is never there
     poses = [list(map(int, re.findall(r"-?\d+", pose))) for pose in values.split(";")]
     assert len(poses) == 6 and poses[3] == [0, 0] and 'dur="0.20s"' in drawn and "two &amp; joints" in drawn
     there = [poses[t] for t in (0, 1, 2, 4, 5)]

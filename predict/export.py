@@ -1,6 +1,6 @@
 """A classifier, or an encoder, as a program that runs without this code: ONNX, torch.export or TorchScript.
 
-    python -m util.export checkpoint-99.pth model.onnx        # or model.pt2 (torch.export), model.ts (TorchScript)
+    python -m predict.export checkpoint-99.pth model.onnx        # or model.pt2 (torch.export), model.ts (TorchScript)
 
 Input x (N, C, T, V, M) float32, any N; output logits (N, K) or, with --encoder, features (N, D). ONNX needs
 `pip install onnx onnxscript onnxruntime`.
@@ -16,7 +16,8 @@ from pathlib import Path
 
 import torch
 
-from util import checkpoint, run, trained
+from predict import trained
+from util import checkpoint, errors
 from util.files import written_aside
 
 TOLERANCE = 1e-4  # of the standard deviation of the outputs
@@ -58,8 +59,10 @@ def export(path, out, encoder=False, data_path=None):
     difference, spread, same, count = (compared[key] for key in ("difference", "spread", "same_class", "compared"))
     if not difference <= TOLERANCE * spread:
         agree = "" if encoder else f"; the likeliest class is the same for {same} of {count}"
-        raise ValueError(f"{out}: its outputs would differ from the model's by {difference:.2g}, more than {TOLERANCE:g} of "
-                         f"their standard deviation, {spread:.2g}{agree}")  # fmt: skip
+        raise ValueError(
+            f"{out}: its outputs would differ from the model's by {difference:.2g}, more than {TOLERANCE:g} of "
+            f"their standard deviation, {spread:.2g}{agree}"
+        )
     with written_aside(out) as file:
         file.write(program.getbuffer())
     return {"input": ("N", *shape), "output": ("N", model(recordings(1, shape)).shape[1])} | compared
@@ -99,8 +102,12 @@ def compare(model, program, shape):
     inputs = [recordings(count, shape) for count in BATCHES]
     ours, theirs = (torch.cat([function(x) for x in inputs]).double() for function in (model, program))
     same = (ours.argmax(1) == theirs.argmax(1)).sum().item()
-    return {"difference": (theirs - ours).abs().max().item(), "spread": ours.std().item(), "same_class": same,
-            "compared": len(ours)}  # fmt: skip
+    return {
+        "difference": (theirs - ours).abs().max().item(),
+        "spread": ours.std().item(),
+        "same_class": same,
+        "compared": len(ours),
+    }
 
 
 def _samples():
@@ -109,8 +116,9 @@ def _samples():
 
 def write_onnx(model, x, file):
     with contextlib.redirect_stdout(None):
-        program = torch.onnx.export(model, (x,), dynamo=True, dynamic_shapes=_samples(), input_names=["x"], output_names=["y"],
-                                    verbose=False)  # fmt: skip
+        program = torch.onnx.export(
+            model, (x,), dynamo=True, dynamic_shapes=_samples(), input_names=["x"], output_names=["y"], verbose=False
+        )
     file.write(program.model_proto.SerializeToString())
 
 
@@ -141,19 +149,24 @@ FORMATS = {  # suffix: (write, read, the packages that both need)
 
 
 def main(argv=None):
-    parser = argparse.ArgumentParser("python -m util.export", description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser("python -m predict.export", description=__doc__.splitlines()[0])
     parser.add_argument("checkpoint", help="linear probe or fine-tuned model, ours or released; with --encoder any")
     parser.add_argument("out", type=Path, help="ends in .onnx, .pt2 (torch.export) or .ts (TorchScript)")
     parser.add_argument("--encoder", action="store_true", help="features instead of logits: what a linear probe sees")
-    parser.add_argument("--data_path", metavar="NPZ", help="what it was trained on, if that is data of your own and the "
-                        "checkpoint is one of before it kept bodies and bones")
+    parser.add_argument(
+        "--data_path",
+        metavar="NPZ",
+        help="what it was trained on, if that is data of your own and the checkpoint is one of before it kept bodies and bones",
+    )
     args = parser.parse_args(argv)
     what = export(args.checkpoint, args.out, args.encoder, args.data_path)
     x, y = (" x ".join(map(str, what[key])) for key in ("input", "output"))
     agree = "" if args.encoder else f", the same likeliest class for {what['same_class']} of {what['compared']}"
-    print(f"{args.out}: x {x} (N, C, T, V, M) -> y {y}; largest difference from the model {what['difference']:.2g}, standard "
-          f"deviation of the outputs {what['spread']:.2g}{agree}")  # fmt: skip
+    print(
+        f"{args.out}: x {x} (N, C, T, V, M) -> y {y}; largest difference from the model {what['difference']:.2g}, standard "
+        f"deviation of the outputs {what['spread']:.2g}{agree}"
+    )
 
 
 if __name__ == "__main__":
-    run.main(main)
+    errors.main(main)

@@ -8,7 +8,7 @@ import subprocess
 import pytest
 
 from tests.conftest import EVIL
-from tests.visual.conftest import Page
+from tests.report.conftest import Page
 
 
 @pytest.fixture(scope="session")

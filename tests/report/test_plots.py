@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from feeder import skeleton
-from visual import plots
+from report import plots
 
 
 @pytest.fixture
@@ -79,8 +79,18 @@ def test_sides_that_do_not_fit(ax):
 
 def test_sides_of_joint_names():
     left, middle, right = plots.LEFT, plots.MIDDLE, plots.RIGHT
-    names = {"shoulder left": left, "LeftArm": left, "l_knee": left, "knee.R": right, "RIGHT EYE": right, "r-toe": right,
-             "collar": middle, "pelvis": middle, "root": middle, "spine lower": middle}  # fmt: skip
+    names = {
+        "shoulder left": left,
+        "LeftArm": left,
+        "l_knee": left,
+        "knee.R": right,
+        "RIGHT EYE": right,
+        "r-toe": right,
+        "collar": middle,
+        "pelvis": middle,
+        "root": middle,
+        "spine lower": middle,
+    }
     assert dict(zip(names, plots.sides(names), strict=True)) == names
 
 
@@ -191,7 +201,7 @@ def test_gif_shows_who_is_there_where_he_is(dance, tmp_path):
 
 def test_neither_pyplot_nor_a_screen_is_needed(tmp_path):
     code = (
-        "import sys; from visual import plots; import numpy as np\n"
+        "import sys; from report import plots; import numpy as np\n"
         f"x = np.ones((2, 1, 3, 3)); plots.animate(x, None, {str(tmp_path / 'a.gif')!r}); plots.contact_sheet(x)\n"
         "assert 'matplotlib.pyplot' not in sys.modules"
     )

@@ -17,10 +17,10 @@ import numpy as np
 import yaml
 
 from feeder.feeder_ntu import Feeder
+from report import sections
 from util import confusion, predictions, results
 from util.files import write_text
 from util.logging import tell
-from visual import sections
 
 FILE = "report.html"
 NAMES = {"pretrain": "Pre-training", "linprobe": "Linear probe", "finetune": "Fine-tuning", "retrieval": "Retrieval"}
@@ -67,9 +67,12 @@ def write(folder, data_path=None):
             parts.append(f"<section><h2>{title}</h2>\n{html}\n</section>")
     script = Path(__file__).with_name("report.js").read_text()
     page = string.Template(Path(__file__).with_name("report.html").read_text()).substitute(
-        title=escape(f"{NAMES[run.result['stage']]}: {run.folder.resolve().name}"), header=header, main="\n".join(parts),
-        script=script, script_hash="sha256-" + base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
-    )  # fmt: skip
+        title=escape(f"{NAMES[run.result['stage']]}: {run.folder.resolve().name}"),
+        header=header,
+        main="\n".join(parts),
+        script=script,
+        script_hash="sha256-" + base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
+    )
     write_text(run.folder / FILE, page.encode(errors="replace").decode())
     return run.folder / FILE
 
@@ -126,8 +129,11 @@ def _header(run):
         cards += [("top-1, last epoch" if trained else "top-1", f"{last['test_acc1']:.2f} %")]
         near = "right class among the 5 nearest" if result["stage"] == "retrieval" else "top-5"
         cards += [(near, f"{last['test_acc5']:.2f} %")] if "test_acc5" in last else []
-        cards += [(f"top-1 of the read-out {key.removeprefix('test_acc1_')}, beside {result.get('readout')}", f"{value:.2f} %")
-                  for key, value in last.items() if key.startswith("test_acc1_")]  # fmt: skip
+        cards += [
+            (f"top-1 of the read-out {key.removeprefix('test_acc1_')}, beside {result.get('readout')}", f"{value:.2f} %")
+            for key, value in last.items()
+            if key.startswith("test_acc1_")
+        ]
         if run.predicted:
             mean = 100 * np.diag(confusion.shares(run.counts))[run.counts.any(1)].mean()
             cards += [("mean over classes", f"{mean:.2f} %"), ("classes", f"{len(run.counts)}")]
@@ -137,8 +143,10 @@ def _header(run):
         labelled = "gallery sequences" if result["stage"] == "retrieval" else "labelled sequences"
         cards += _given(result, "labels", labelled)
     cards += _given(result, "epochs", "epochs") + _given(result, "seed", "seed")
-    boxes = "".join(f'<div class="card{" head" if not k else ""}"><b>{value}</b><span>{escape(name)}</span></div>'
-                    for k, (name, value) in enumerate(cards))  # fmt: skip
+    boxes = "".join(
+        f'<div class="card{" head" if not k else ""}"><b>{value}</b><span>{escape(name)}</span></div>'
+        for k, (name, value) in enumerate(cards)
+    )
     title = f"{NAMES[result['stage']]} on {escape(str(result.get('dataset')))}"
     about = f"{escape(what)} · {made} · {escape(_encoder(result))}"
     return f'<h1>{title}</h1><p class="soft">{about}</p><div class="cards">{boxes}</div>'
@@ -204,8 +212,11 @@ def _files(run):
             own = run.folder / Path(known["path"]).name
             path = _link(own.name) if key == "checkpoint" and own.is_file() else escape(str(known["path"]))
             rows.append((what, f"{path}<br><code>sha256 {escape(str(known.get('sha256')))}</code>"))
-    there = [name for name in ("result.json", "config.yaml", "log.jsonl", predictions.FILE, "subset.csv")
-             if (run.folder / name).is_file()]  # fmt: skip
+    there = [
+        name
+        for name in ("result.json", "config.yaml", "log.jsonl", predictions.FILE, "subset.csv")
+        if (run.folder / name).is_file()
+    ]
     return _facts([*rows, ("beside this page", " · ".join(map(_link, there)))])
 
 

@@ -15,7 +15,8 @@ from feeder.feeder_ntu import Feeder
 from feeder.npz import open_npz
 from feeder.skeleton import LAYOUTS, joint_names, tree
 from feeder.skeleton import parents as parents_in
-from util import checkpoint, config, methods
+from model import build
+from util import checkpoint, config
 from util.options import OPTIONS
 
 CLASSIFIERS = ("linprobe", "finetune")
@@ -55,8 +56,10 @@ def options(content, path):
     """
     stage = checkpoint.stage(content)
     if stage not in CLASSIFIERS or checkpoint.num_classes(content) is None:
-        raise ValueError(f"{path}: holds no classifier, only a pre-trained encoder; main_linprobe.py or main_finetune.py, with "
-                         f"--finetune {path}, trains one on it")  # fmt: skip
+        raise ValueError(
+            f"{path}: holds no classifier, only a pre-trained encoder; main_linprobe.py or main_finetune.py, with "
+            f"--finetune {path}, trains one on it"
+        )
     return _options(stage, content, path)
 
 
@@ -125,15 +128,19 @@ def skeleton(content, path, made_with, data_path=None):
     if found and count == found.num_joints * (found.num_bodies if umurl else 1):
         return found
     if where:
-        raise ValueError(f"{where}: {found.num_bodies} bodies of {found.num_joints} joints; {path} was trained on {count} "
-                         + ("joints of all bodies" if umurl else "joints"))  # fmt: skip
+        raise ValueError(
+            f"{where}: {found.num_bodies} bodies of {found.num_joints} joints; {path} was trained on {count} "
+            + ("joints of all bodies" if umurl else "joints")
+        )
     for number, bodies in BODIES.items():
         if count == number * (bodies if umurl else 1):
             layout = next(name for name, (names, _) in LAYOUTS.items() if len(names) == number)
             return Skeleton(number, bodies, parents_in(layout), list(joint_names(layout)))
     where = f", {named}," if named else ""
-    raise ValueError(f"{path}: has {count} joints, and the npz it was trained on{where} is not here to say how many bodies these "
-                     "are; name it with --data_path")  # fmt: skip
+    raise ValueError(
+        f"{path}: has {count} joints, and the npz it was trained on{where} is not here to say how many bodies these "
+        "are; name it with --data_path"
+    )
 
 
 def _of_npz(path):
@@ -164,7 +171,7 @@ def classifier(content, path, args, data):
 
     args, data: as `options` and `skeleton` give them.
     """
-    model = methods.classifier(args, data, checkpoint.num_classes(content))
+    model = build.classifier(args, data, checkpoint.num_classes(content))
     checkpoint.load_model(model, path, content)
     return model.eval()
 
@@ -177,7 +184,7 @@ def encoder(content, path, data, **asked):
     args = _options("linprobe", content, path)
     for name, value in asked.items():
         setattr(args, name, value)
-    model = without_head(methods.classifier(args, data, num_classes=1))
+    model = without_head(build.classifier(args, data, num_classes=1))
     checkpoint.load_encoder(model, path)
     return model.eval()
 

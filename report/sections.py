@@ -4,8 +4,8 @@ from html import escape
 
 import numpy as np
 
+from report import svg
 from util import confusion as matrices
-from visual import svg
 
 SHOWN = 4  # moving skeletons of right answers, and of wrong ones
 SEED = 0  # of t-SNE and of which skeletons are shown
@@ -18,17 +18,22 @@ def curves(run):
     charts = (
         ("Loss", {"train": "train_loss", "test": "test_loss"}),
         ("Accuracy, %", {"top-1": "test_acc1", "top-5": "test_acc5"}),
-        *(("Top-1 of both read-outs, %", {run.result.get("readout"): "test_acc1", key.removeprefix("test_acc1_"): key})
-          for key in log[-1] if key.startswith("test_acc1_")),
+        *(
+            ("Top-1 of both read-outs, %", {run.result.get("readout"): "test_acc1", key.removeprefix("test_acc1_"): key})
+            for key in log[-1]
+            if key.startswith("test_acc1_")
+        ),
         ("Learning rate", {"learning rate": "lr"}),
         ("Samples per second", {"samples per second": "samples_per_s"}),
         ("Skipped steps", {"skipped steps": "skipped_steps"}),
-    )  # fmt: skip
+    )
     where = run.result.get("evaluated_on", "test")
     figures = []
     for title, keys in charts:
-        series = {name.replace("test", where): [(line["epoch"] + 1, line[key]) for line in log if key in line]
-                  for name, key in keys.items()}  # fmt: skip
+        series = {
+            name.replace("test", where): [(line["epoch"] + 1, line[key]) for line in log if key in line]
+            for name, key in keys.items()
+        }
         epochs = log[0]["epoch"] + 1, log[-1]["epoch"] + 1
         drawn = svg.curves({name: line for name, line in series.items() if line}, f"{title} over epochs", epochs)
         if drawn:
@@ -59,21 +64,29 @@ def classes(run):
         name, other = (f'<td class="name">{text}</td>' for text in (escape(names[k]), other))
         rows.append(f"<tr>{number}{name}{''.join(others)}{other}</tr>")
     heads = ("class", "n"), ("name", ""), ("accuracy", "n"), ("right", "n"), ("of", "n"), ("most often taken for", "")
-    head = "".join(f'<th class="{kind}"{" aria-sort=ascending" if name == "accuracy" else ""}><button>{name}</button></th>'
-                   for name, kind in heads)  # fmt: skip
-    return ('<p class="soft">Worst first; a click on a column sorts by it.</p><div class="scroll"><table class="sortable" '
-            f'id="classes"><thead><tr>{head}</tr></thead><tbody>{"".join(rows)}</tbody></table></div>')  # fmt: skip
+    head = "".join(
+        f'<th class="{kind}"{" aria-sort=ascending" if name == "accuracy" else ""}><button>{name}</button></th>'
+        for name, kind in heads
+    )
+    return (
+        '<p class="soft">Worst first; a click on a column sorts by it.</p><div class="scroll"><table class="sortable" '
+        f'id="classes"><thead><tr>{head}</tr></thead><tbody>{"".join(rows)}</tbody></table></div>'
+    )
 
 
 def confusion(run):
     if not run.predicted:
         return ""
     counts, names = run.counts, run.class_names
-    rows = [(escape(names[t]), escape(names[p]), f"{n} of {counts[t].sum()}", f"{share:.0%}")
-            for t, p, n, share in matrices.confused(counts)]  # fmt: skip
+    rows = [
+        (escape(names[t]), escape(names[p]), f"{n} of {counts[t].sum()}", f"{share:.0%}")
+        for t, p, n, share in matrices.confused(counts)
+    ]
     pairs = "<h3>Most frequent mistakes</h3>" + table(("true", "predicted", "samples", "share"), rows, 2) if rows else ""
-    return ('<p class="soft">Rows are true classes, columns predicted ones, in percent of the row.</p>'
-            f'<div class="pair"><figure class="wide">{svg.matrix(counts, names)}</figure><div>{pairs}</div></div>')  # fmt: skip
+    return (
+        '<p class="soft">Rows are true classes, columns predicted ones, in percent of the row.</p>'
+        f'<div class="pair"><figure class="wide">{svg.matrix(counts, names)}</figure><div>{pairs}</div></div>'
+    )
 
 
 def features(run):
@@ -86,22 +99,32 @@ def features(run):
     places = TSNE(init="pca", perplexity=neighbours, random_state=SEED).fit_transform(run.predicted.features.astype(np.float64))
     labels, predicted = run.predicted.labels[at], run.predicted.predicted[at]
     palette, wrong = svg.colours(len(names)), labels != predicted
-    titles = [f"{run.names[i]}: {names[t]}" + (f", predicted {names[p]}" if t != p else "")
-              for i, t, p in zip(at, labels, predicted, strict=True)]  # fmt: skip
+    titles = [
+        f"{run.names[i]}: {names[t]}" + (f", predicted {names[p]}" if t != p else "")
+        for i, t, p in zip(at, labels, predicted, strict=True)
+    ]
     drawn = svg.points(places, [palette[k] for k in labels], wrong, titles)
-    keys = "".join(f'<span class="key dots" style="--colour: {palette[k]}">{escape(matrices.shortened(names[k]))}</span>'
-                   for k in range(len(names))) if len(names) <= 20 else ""  # fmt: skip
+    keys = (
+        "".join(
+            f'<span class="key dots" style="--colour: {palette[k]}">{escape(matrices.shortened(names[k]))}</span>'
+            for k in range(len(names))
+        )
+        if len(names) <= 20
+        else ""
+    )
     which = "what the last linear map sees" if run.result["stage"] != "retrieval" else "what neighbours are found with"
     all_of = f"{len(at):,} of {len(run.names):,}" if len(at) < len(run.names) else f"all {len(at):,}"
-    return (f'<p class="soft">t-SNE of {which}, {all_of} sequences, coloured by true class, hollow where the prediction is '
-            f"wrong; perplexity {neighbours:.0f}, seed {SEED}.</p>"
-            f'<figure class="points">{drawn}<figcaption>{keys}</figcaption></figure>')  # fmt: skip
+    return (
+        f'<p class="soft">t-SNE of {which}, {all_of} sequences, coloured by true class, hollow where the prediction is '
+        f"wrong; perplexity {neighbours:.0f}, seed {SEED}.</p>"
+        f'<figure class="points">{drawn}<figcaption>{keys}</figcaption></figure>'
+    )
 
 
 def skeletons(run):
     if not run.data:
         return f'<p class="warning">No skeletons to show: {escape(run.without)}</p>' if run.predicted else ""
-    from visual import plots  # here: it loads matplotlib
+    from report import plots  # here: it loads matplotlib
 
     data, names = run.data, run.class_names
     try:
@@ -130,9 +153,13 @@ def skeletons(run):
 
 def table(head, rows, numbers_from):
     """A table of cells that are HTML already; columns from `numbers_from` on are numbers."""
+
     def line(tag, cells):
-        return "<tr>" + "".join(f'<{tag} class="{"n" if k >= numbers_from else "name"}">{cell}</{tag}>'
-                                for k, cell in enumerate(cells)) + "</tr>"  # fmt: skip
+        return (
+            "<tr>"
+            + "".join(f'<{tag} class="{"n" if k >= numbers_from else "name"}">{cell}</{tag}>' for k, cell in enumerate(cells))
+            + "</tr>"
+        )
 
     body = "".join(line("td", row) for row in rows)
     return f'<div class="scroll"><table><thead>{line("th", head)}</thead><tbody>{body}</tbody></table></div>'

@@ -101,7 +101,7 @@ class Preparation:
 
 
 def as_trained(data, recipe, center=None, unit=None, axes=None, how=None):
-    """The `Preparation` of recordings for a model. data: what it knows of its training data, as util.trained.skeleton gives it;
+    """The `Preparation` of recordings for a model. data: what it knows of its training data, of predict.trained.skeleton;
     recipe: of their name; center, unit, axes, how: what the user says instead, see main_predict.py. Raises ValueError for a
     joint that is not one.
     """
@@ -109,8 +109,18 @@ def as_trained(data, recipe, center=None, unit=None, axes=None, how=None):
     ours = recipe.num_joints is not None
     flat = (False if ours else None) if data.coordinates is None else data.coordinates == 2
     size = None if unit else data.body_size or (sense.PERSON if ours else None)  # who gives a unit knows it
-    return Preparation(recipe, data.num_joints, data.num_bodies, unit or data.unit or 1.0, data.coordinates, flat, size, axes,
-                       (data.how or {}) | (how or {}), data.joint_names)  # fmt: skip
+    return Preparation(
+        recipe,
+        data.num_joints,
+        data.num_bodies,
+        unit or data.unit or 1.0,
+        data.coordinates,
+        flat,
+        size,
+        axes,
+        (data.how or {}) | (how or {}),
+        data.joint_names,
+    )
 
 
 def _placed(recipe, center, data):
@@ -227,8 +237,10 @@ def _dataset(file, preparation):
     """The test set of an npz that is prepared already."""
     feeder = Feeder(file, "test", labelled=False)
     if feeder.num_joints != preparation.num_joints or feeder.num_bodies > preparation.num_bodies:
-        raise ValueError(f"{file}: {feeder.num_bodies} bodies of {feeder.num_joints} joints, the model knows "
-                         f"{preparation.num_bodies} of {preparation.num_joints}")  # fmt: skip
+        raise ValueError(
+            f"{file}: {feeder.num_bodies} bodies of {feeder.num_joints} joints, the model knows "
+            f"{preparation.num_bodies} of {preparation.num_joints}"
+        )
 
     def load(index):
         rows = feeder.frames(index)
@@ -252,6 +264,14 @@ def _pickle(file, preparation):
 
 
 KINDS = {
-    ".skeleton": _skeleton, ".txt": _text, ".csv": _text, ".json": _ucla, ".npy": _npy, ".mat": _npy, ".npz": _npz,
-    ".pkl": _pickle, ".pickle": _pickle, ".bvh": _bvh,
-}  # fmt: skip
+    ".skeleton": _skeleton,
+    ".txt": _text,
+    ".csv": _text,
+    ".json": _ucla,
+    ".npy": _npy,
+    ".mat": _npy,
+    ".npz": _npz,
+    ".pkl": _pickle,
+    ".pickle": _pickle,
+    ".bvh": _bvh,
+}

@@ -62,11 +62,22 @@ class Writer:
         """[{column: value}] of an answer: its likeliest classes, or its timeline."""
         if not self.windowed:
             _, _, classes, shares = answer.windows[0]
-            return [{"class": c, "class_name": self.class_name(c), "probability": round(p, 6)}
-                    for c, p in zip(classes, shares, strict=True)]  # fmt: skip
-        return [{"start": start, "end": end, "start_s": round(start / self.fps, 3), "end_s": round(end / self.fps, 3), "class": c,
-                 "class_name": self.class_name(c), "probability": round(p, 6)}
-                for start, end, c, p in answer.timeline()]  # fmt: skip
+            return [
+                {"class": c, "class_name": self.class_name(c), "probability": round(p, 6)}
+                for c, p in zip(classes, shares, strict=True)
+            ]
+        return [
+            {
+                "start": start,
+                "end": end,
+                "start_s": round(start / self.fps, 3),
+                "end_s": round(end / self.fps, 3),
+                "class": c,
+                "class_name": self.class_name(c),
+                "probability": round(p, 6),
+            }
+            for start, end, c, p in answer.timeline()
+        ]
 
     def text(self, answers):
         """A line per recording, and below it one for each of its classes or each part of its timeline."""

@@ -7,7 +7,7 @@ import json
 import numpy as np
 import pytest
 
-from util.answers import Answer, Writer
+from predict.answers import Answer, Writer
 
 
 def windows(seed):
@@ -48,7 +48,7 @@ def test_a_timeline_in_every_format():
     writer = Writer(["sit", "stand, up"], True, 10, {"classes": 3})
     row = {"start": 0, "end": 20, "start_s": 0.0, "end_s": 2.0, "class": 1, "class_name": "stand, up", "probability": 0.5}
     content = json.loads(writer.json(answers))
-    recording, = content["recordings"]
+    (recording,) = content["recordings"]
     assert (recording["name"], recording["frames"], recording["timeline"][0]) == ('odd, "name"', 40, row)
     assert content["classes"] == 3
     first, second = csv.DictReader(io.StringIO(writer.csv(answers)))

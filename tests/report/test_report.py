@@ -16,10 +16,10 @@ from sklearn.metrics import confusion_matrix, recall_score
 
 import main_pretrain
 import main_retrieval
+from report import report
 from scripts import report as script
 from tests.conftest import EVIL
 from util import config, predictions
-from visual import report
 
 ROOT = Path(__file__).resolve().parents[2]
 JUDGED = ("linprobe", "finetune", "retrieval", "eval")
@@ -70,8 +70,11 @@ def test_tables_and_matrix_are_those_of_the_predictions(stage, finished, page):
         for k, row in ((int(row[0]), row) for row in rows)
     )
     assert [float(row[2].split()[0]) for row in rows] == sorted(round(100 * r, 1) for r in recall)  # worst first
-    told = {f"{names[t]} → {names[p]}: {n} of {matrix[t].sum()} ({n / matrix[t].sum():.1%})"
-            for (t, p), n in np.ndenumerate(matrix) if n}  # fmt: skip
+    told = {
+        f"{names[t]} → {names[p]}: {n} of {matrix[t].sum()} ({n / matrix[t].sum():.1%})"
+        for (t, p), n in np.ndenumerate(matrix)
+        if n
+    }
     assert {title for title in seen.titles if " → " in title} == told
     assert f"{100 * recall.mean():.2f} %" in seen.words
 
@@ -89,7 +92,7 @@ def test_the_read_out_beside_the_headline(stage, other, finished, page):
 def test_names_from_files_are_text(stage, finished, page):
     """The only script is the page's own, whose checksum the page's policy names; nobody else's would run."""
     seen = page(finished / stage)
-    script = (ROOT / "visual/report.js").read_text()
+    script = (ROOT / "report/report.js").read_text()
     assert seen.count("script") == 1 and not any(key.startswith("on") for _, attributes in seen.tags for key in attributes)
     assert {tag for tag, _ in seen.tags}.isdisjoint({"img", "iframe", "object", "link", "base", "form"})
     policy = next(a["content"] for tag, a in seen.tags if a.get("http-equiv") == "Content-Security-Policy")
@@ -138,7 +141,7 @@ def test_a_pretraining_page_takes_no_time_and_no_libraries(finished, tmp_path, m
     line = json.loads((tmp_path / "run/log.jsonl").read_text().splitlines()[0])
     lines = [json.dumps(line | {"epoch": k, "train_loss": 1 / (k + 1) if k != 7 else float("nan")}) for k in range(400)]
     (tmp_path / "run/log.jsonl").write_text("\n".join(lines))
-    for library in ("matplotlib", "visual.plots", "sklearn.manifold"):
+    for library in ("matplotlib", "report.plots", "sklearn.manifold"):
         monkeypatch.setitem(sys.modules, library, None)  # which cannot be imported then
     begin = time.process_time()
     report.write(tmp_path / "run")
@@ -182,13 +185,16 @@ def test_the_page_of_an_older_run(stage, finished, tmp_path, capsys, page):
         script.main([str(tmp_path / "run")])
 
 
-@pytest.mark.parametrize("spoil, message", [
-    (lambda run: (run / "result.json").unlink(), "no result.json of a finished run, neither there nor below"),
-    (lambda run: (run / "result.json").write_text("{"), "not the folder of a finished run of ours"),
-    (lambda run: (run / "config.yaml").unlink(), "config.yaml: no such file"),
-    (lambda run: (run / "config.yaml").write_text("[1, 2]"), "not the folder of a finished run of ours"),
-    (lambda run: (run / "log.jsonl").write_text('{"epoch": 0}\nnonsense'), "not the folder of a finished run of ours"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "spoil, message",
+    [
+        (lambda run: (run / "result.json").unlink(), "no result.json of a finished run, neither there nor below"),
+        (lambda run: (run / "result.json").write_text("{"), "not the folder of a finished run of ours"),
+        (lambda run: (run / "config.yaml").unlink(), "config.yaml: no such file"),
+        (lambda run: (run / "config.yaml").write_text("[1, 2]"), "not the folder of a finished run of ours"),
+        (lambda run: (run / "log.jsonl").write_text('{"epoch": 0}\nnonsense'), "not the folder of a finished run of ours"),
+    ],
+)
 def test_folders_that_hold_no_finished_run(spoil, message, finished, tmp_path):
     shutil.copytree(finished / "pretrain", tmp_path / "run")
     spoil(tmp_path / "run")
@@ -212,8 +218,17 @@ def test_runs_are_found_below_and_what_is_none_is_skipped(finished, tmp_path, ca
 def test_the_papers_number_stands_beside_its_own_protocol_only(finished, tmp_path, page):
     config.save(config.parse("linprobe", ["--dataset", "ntu60_xsub"]), tmp_path / "config.yaml")
     encoder = vars(config.parse("pretrain", ["--dataset", "ntu60_xsub"])) | {"epoch": 399, "target": "motion", "format": "ours"}
-    content = {"stage": "linprobe", "dataset": "ntu60_xsub", "seed": 0, "last": {"test_acc1": 84.44, "test_samples": 16487},
-               "config": "config.yaml", "eval": False, "evaluated_on": "test", "encoder": encoder, "epochs": 100}  # fmt: skip
+    content = {
+        "stage": "linprobe",
+        "dataset": "ntu60_xsub",
+        "seed": 0,
+        "last": {"test_acc1": 84.44, "test_samples": 16487},
+        "config": "config.yaml",
+        "eval": False,
+        "evaluated_on": "test",
+        "encoder": encoder,
+        "epochs": 100,
+    }
 
     def words(**changes):
         (tmp_path / "result.json").write_text(json.dumps(content | {"encoder": encoder | changes}))

@@ -13,14 +13,33 @@ from util.options import METHODS
 
 _KEYS = {
     "mamp": (
-        "dim_in", "dim_feat", "depth", "num_heads", "mlp_ratio", "num_frames", "patch_size", "t_patch_size",
-        "qkv_bias", "qk_scale", "drop_rate", "attn_drop_rate", "drop_path_rate",
+        "dim_in",
+        "dim_feat",
+        "depth",
+        "num_heads",
+        "mlp_ratio",
+        "num_frames",
+        "patch_size",
+        "t_patch_size",
+        "qkv_bias",
+        "qk_scale",
+        "drop_rate",
+        "attn_drop_rate",
+        "drop_path_rate",
     ),
     "umurl": ("dim_in", "depth", "num_heads", "num_frames"),
-}  # fmt: skip
+}
 _DECODER_KEYS = (
-    "decoder", "decoder_dim_feat", "decoder_depth", "query_frames", "predict_ratio", "target", "norm_skes_loss", "loss_weight",
-    "loss_weight_k", "loss_weight_windows",
+    "decoder",
+    "decoder_dim_feat",
+    "decoder_depth",
+    "query_frames",
+    "predict_ratio",
+    "target",
+    "norm_skes_loss",
+    "loss_weight",
+    "loss_weight_k",
+    "loss_weight_windows",
 )
 
 
@@ -58,8 +77,10 @@ def mamp_loss(args):
 
 def _umurl(args, data, device):
     if args.accum_iter > 1:
-        raise ValueError(f"accum_iter {args.accum_iter}: UmURL compares an update's samples with each other, so they pass "
-                         f"together; raise batch_size, now {args.batch_size}, or lower effective_batch_size")  # fmt: skip
+        raise ValueError(
+            f"accum_iter {args.accum_iter}: UmURL compares an update's samples with each other, so they pass "
+            f"together; raise batch_size, now {args.batch_size}, or lower effective_batch_size"
+        )
     if args.effective_batch_size < 2:
         raise ValueError("effective_batch_size 1: UmURL compares samples; at least 2")
     model = UmURL(**encoder_options(args, data), projector_dim=args.projector_dim).to(device)

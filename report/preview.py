@@ -12,12 +12,13 @@ def preview(model, args):
         return None
 
     def draw():
-        from visual import explain, pictures  # here: all this loads matplotlib, which most runs do without
-        from visual.samples import feeders, sample
+        from report import explain, pictures  # here: all this loads matplotlib, which most runs do without
+        from report.samples import feeders, sample
 
         drawn = sample(*feeders(args, "train"), 0)
-        found = explain.predict(copy.deepcopy(model).cpu().eval(), drawn.x, args.seed, args.mask_ratio, args.motion_stride,
-                                args.motion_aware_tau)  # fmt: skip
+        found = explain.predict(
+            copy.deepcopy(model).cpu().eval(), drawn.x, args.seed, args.mask_ratio, args.motion_stride, args.motion_aware_tau
+        )
         figure = pictures.prediction_figure(drawn, "a training sequence", found, f"mask_ratio {args.mask_ratio:g}.")
         figure.canvas.draw()
         return np.asarray(figure.canvas.buffer_rgba())[..., :3].copy()

@@ -6,10 +6,15 @@ import numpy as np
 import pytest
 import torch
 
-from util import checkpoint, export, trained
+from predict import export, trained
+from util import checkpoint
 
-MODELS = {"linprobe": "released_linprobe_tiny25.pth", "finetune": "released_finetune_tiny25.pth",
-          "pretrain": "released_pretrain_tiny25.pth", "umurl": "released_umurl_small.pth.tar"}  # fmt: skip
+MODELS = {
+    "linprobe": "released_linprobe_tiny25.pth",
+    "finetune": "released_finetune_tiny25.pth",
+    "pretrain": "released_pretrain_tiny25.pth",
+    "umurl": "released_umurl_small.pth.tar",
+}
 
 
 def needs_onnx():
@@ -32,10 +37,17 @@ def recordings():
     return make
 
 
-@pytest.mark.parametrize("name, encoder, suffix", [
-    ("finetune", False, ".onnx"), ("finetune", False, ".pt2"), ("finetune", False, ".ts"),
-    ("linprobe", True, ".ts"), ("umurl", True, ".onnx"), ("umurl", True, ".pt2"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "name, encoder, suffix",
+    [
+        ("finetune", False, ".onnx"),
+        ("finetune", False, ".pt2"),
+        ("finetune", False, ".ts"),
+        ("linprobe", True, ".ts"),
+        ("umurl", True, ".onnx"),
+        ("umurl", True, ".pt2"),
+    ],
+)
 def test_programs_give_what_the_model_gives(name, encoder, suffix, shared, recordings, tmp_path):
     if suffix == ".onnx":
         needs_onnx()

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from data.prepare.facts import class_name
-from util import run
-from visual import plots
+from feeder.loader import build_feeder
+from report import plots
 
 
 @dataclass
@@ -42,9 +42,9 @@ class Sample:
 
 
 def feeders(args, split, labelled=None):
-    """Feeders of what the model sees, and of the joints, which are drawn. labelled: see run.feeder."""
+    """Feeders of what the model sees, and of the joints, which are drawn. labelled: see feeder.loader.build_feeder."""
     joints = argparse.Namespace(**{**vars(args), "input_stream": "joint"})
-    return tuple(run.feeder(o, split, False, labelled) for o in (args, joints))
+    return tuple(build_feeder(o, split, False, labelled) for o in (args, joints))
 
 
 def rows(data, samples=None, names=None):
@@ -68,8 +68,10 @@ def rows(data, samples=None, names=None):
     position = {int(row): i for i, row in enumerate(data.indices)}
     for row in samples:
         if row not in position:
-            raise ValueError(f"{data.data_path}: --samples {row}: the split {data.split} has the rows {min(position)} to "
-                             f"{max(position)}, {len(data)} of them")  # fmt: skip
+            raise ValueError(
+                f"{data.data_path}: --samples {row}: the split {data.split} has the rows {min(position)} to "
+                f"{max(position)}, {len(data)} of them"
+            )
     return [position[row] for row in samples]
 
 

@@ -33,8 +33,10 @@ def curves(series, label, epochs, width=360, height=210):
     parts = []
     for y in yticks:
         at = place(across[0], y)[1]
-        parts.append(f'<path class="grid" d="M{left} {at:.1f}H{width - right}"/>'
-                     f'<text x="{left - 6}" y="{at + 3.5:.1f}" text-anchor="end">{number(y)}</text>')  # fmt: skip
+        parts.append(
+            f'<path class="grid" d="M{left} {at:.1f}H{width - right}"/>'
+            f'<text x="{left - 6}" y="{at + 3.5:.1f}" text-anchor="end">{number(y)}</text>'
+        )
     for x in (x for x in ticks(*across, 6) if epochs[0] <= x <= epochs[1] and x == int(x)):
         parts.append(f'<text x="{place(x, up[0])[0]:.1f}" y="{height - 8}" text-anchor="middle">{int(x)}</text>')
     for order, (name, line) in enumerate(series.items()):
@@ -76,21 +78,28 @@ def matrix(counts, class_names):
     left, top = 12 + 0.56 * font * max(map(len, names)), 22
     parts = []
     for k, name in enumerate(names):
-        parts.append(f'<text x="{left - 4:.1f}" y="{top + (k + 0.5) * cell + font * 0.35:.1f}" text-anchor="end" '
-                     f'font-size="{font:.1f}">{escape(name)}</text>')  # fmt: skip
+        parts.append(
+            f'<text x="{left - 4:.1f}" y="{top + (k + 0.5) * cell + font * 0.35:.1f}" text-anchor="end" '
+            f'font-size="{font:.1f}">{escape(name)}</text>'
+        )
         if k % (1 if cell > 14 else 2 if cell > 9 else 5) == 0:
-            parts.append(f'<text x="{left + (k + 0.5) * cell:.1f}" y="{top - 5}" text-anchor="middle" font-size="{font:.1f}">'
-                         f"{k}</text>")  # fmt: skip
+            parts.append(
+                f'<text x="{left + (k + 0.5) * cell:.1f}" y="{top - 5}" text-anchor="middle" font-size="{font:.1f}">{k}</text>'
+            )
     for true, predicted in np.argwhere(counts):
         x, y, part = left + predicted * cell, top + true * cell, share[true, predicted]
         title = f"{class_names[true]} → {class_names[predicted]}: {counts[true, predicted]} of {counts[true].sum()} ({part:.1%})"
         kind, shade = "right" if true == predicted else "wrong", 0.06 + 0.94 * part**0.7
-        parts.append(f'<rect class="{kind}" x="{x:.1f}" y="{y:.1f}" width="{cell:.1f}" height="{cell:.1f}" '
-                     f'fill-opacity="{shade:.2f}"><title>{escape(title)}</title></rect>')  # fmt: skip
+        parts.append(
+            f'<rect class="{kind}" x="{x:.1f}" y="{y:.1f}" width="{cell:.1f}" height="{cell:.1f}" '
+            f'fill-opacity="{shade:.2f}"><title>{escape(title)}</title></rect>'
+        )
         if cell >= 28 and part >= 0.005:
             kind = "on" if part > 0.45 else "off"
-            parts.append(f'<text class="{kind}" x="{x + cell / 2:.1f}" y="{y + cell / 2 + 4:.1f}" text-anchor="middle" '
-                         f'font-size="11" pointer-events="none">{100 * part:.0f}</text>')  # fmt: skip
+            parts.append(
+                f'<text class="{kind}" x="{x + cell / 2:.1f}" y="{y + cell / 2 + 4:.1f}" text-anchor="middle" '
+                f'font-size="11" pointer-events="none">{100 * part:.0f}</text>'
+            )
     side = size * cell
     parts.append(f'<rect class="frame" x="{left:.1f}" y="{top}" width="{side:.1f}" height="{side:.1f}"/>')
     label = "confusion matrix: rows are true classes, columns predicted ones"
@@ -104,8 +113,10 @@ def points(places, colours, wrong, titles, width=560, height=400):
     parts = []
     for (x, y), colour, miss, title in zip(at, colours, wrong, titles, strict=True):
         paint = f'fill="none" stroke="{colour}" stroke-width="1.6"' if miss else f'fill="{colour}"'
-        parts.append(f'<circle cx="{x:.1f}" cy="{height - y:.1f}" r="3.4" {paint} pointer-events="all">'
-                     f"<title>{escape(title)}</title></circle>")  # fmt: skip
+        parts.append(
+            f'<circle cx="{x:.1f}" cy="{height - y:.1f}" r="3.4" {paint} pointer-events="all">'
+            f"<title>{escape(title)}</title></circle>"
+        )
     return _svg(width, height, "t-SNE of features", parts)
 
 
@@ -134,12 +145,16 @@ def skeleton(sequence, parents, side, label, fps=30, width=170, height=190):
     for person in range(sequence.shape[1]):
         for which in range(3):
             own = [(a, b) for a, b in bones if side[b] == which]
-            poses = [_pose(body[person], own) if body[person].any() and pose[person].any() else "M0 0"
-                     for body, pose in zip(at, shown, strict=True)]  # fmt: skip
+            poses = [
+                _pose(body[person], own) if body[person].any() and pose[person].any() else "M0 0"
+                for body, pose in zip(at, shown, strict=True)
+            ]
             if own and any(pose != "M0 0" for pose in poses):
-                parts.append(f'<path class="bone p{person % 4} b{which}" d="{poses[len(poses) // 2]}"><animate '
-                             f'attributeName="d" values="{";".join(poses)}" dur="{len(sequence) / fps:.2f}s" '
-                             'repeatCount="indefinite" calcMode="discrete"/></path>')  # fmt: skip
+                parts.append(
+                    f'<path class="bone p{person % 4} b{which}" d="{poses[len(poses) // 2]}"><animate '
+                    f'attributeName="d" values="{";".join(poses)}" dur="{len(sequence) / fps:.2f}s" '
+                    'repeatCount="indefinite" calcMode="discrete"/></path>'
+                )
     return _svg(10 * width, 10 * height, label, parts)
 
 
@@ -150,5 +165,6 @@ def _pose(at, bones):
 def _svg(width, height, label, parts, least=None):
     """least: how much smaller a narrow screen may make it, if it has a size of its own."""
     size = f' style="width: {width:.0f}px; max-width: max(100%, {least * width:.0f}px)"' if least else ""
-    return (f'<svg viewBox="0 0 {width:.0f} {height:.0f}" role="img" aria-label="{escape(label)}"{size}>' + "".join(parts)
-            + "</svg>")  # fmt: skip
+    return (
+        f'<svg viewBox="0 0 {width:.0f} {height:.0f}" role="img" aria-label="{escape(label)}"{size}>' + "".join(parts) + "</svg>"
+    )

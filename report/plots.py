@@ -69,8 +69,10 @@ class Body:
     def __init__(self, ax, num_joints, parents=None, side=None, person=0):
         parents = np.arange(num_joints) if parents is None else np.asarray(parents)
         if parents.shape != (num_joints,) or not np.isin(parents, np.arange(num_joints)).all():
-            raise ValueError(f"parents {parents.tolist()}: needs one of 0..{num_joints - 1} for each of {num_joints} joints; "
-                             "a root names itself")  # fmt: skip
+            raise ValueError(
+                f"parents {parents.tolist()}: needs one of 0..{num_joints - 1} for each of {num_joints} joints; "
+                "a root names itself"
+            )
         side = np.full(num_joints, MIDDLE) if side is None else np.asarray(side)
         if side.shape != (num_joints,):
             raise ValueError(f"side has shape {side.shape} for {num_joints} joints")
@@ -276,8 +278,17 @@ def _legend(figure, sequence, side):
     if entries:
         lines = [Line2D([], [], color=colour, linewidth=3) for _, colour in entries]
         place = "outside lower center" if figure.get_layout_engine() else "lower center"
-        figure.legend(lines, [text for text, _ in entries], loc=place, ncols=len(entries), fontsize=8, labelcolor=INK,
-                      frameon=False, handlelength=1.2, columnspacing=1.2)  # fmt: skip
+        figure.legend(
+            lines,
+            [text for text, _ in entries],
+            loc=place,
+            ncols=len(entries),
+            fontsize=8,
+            labelcolor=INK,
+            frameon=False,
+            handlelength=1.2,
+            columnspacing=1.2,
+        )
 
 
 def _palette(colours):

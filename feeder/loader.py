@@ -7,6 +7,7 @@ import torch
 from torch.utils.data import DataLoader, Dataset
 
 from feeder.batch import Resident, uniforms
+from feeder.feeder_ntu import Feeder
 from util import distributed, stopping
 from util.logging import say
 
@@ -128,3 +129,45 @@ def _placed(data, args, device):
     frames, size = data.flat.shape[0], data.flat.nbytes / 2**30
     say(f"{data.feeder.split}: {len(data)} sequences, {frames} frames, {size:.2f} GiB in the memory of {device}")
     return data
+
+
+def build_feeder(args, split, augment, labelled=None, views=1):
+    """Feeder of 'train' or 'test' with the options' crop; `augment` means random crops and rotations.
+
+    With val_groups, 'test' is what they hold out of the training set. labelled: whether labels are wanted; default: in every
+    stage but the pre-training.
+    """
+    train = split == "train"
+    seed = getattr(args, "subset_seed", 0)
+    return Feeder(
+        args.data_path,
+        "val" if args.val_groups and not train else split,
+        p_interval=args.train_p_interval if augment else args.test_p_interval,
+        window_size=args.num_frames,
+        min_frames=args.min_frames,
+        random_rot=args.random_rot and augment,
+        rot_theta=args.rot_theta,
+        bone=args.input_stream == "bone",
+        vel=args.input_stream == "motion" and not (args.stage == "pretrain" and args.method == "mamp"),  # which makes it itself
+        views=views,
+        data_ratio=getattr(args, "data_ratio", 1.0) if train else 1.0,
+        subset_seed=seed + distributed.rank() if getattr(args, "subset", "") == "released" else seed,
+        val_groups=args.val_groups,
+        labelled=args.stage != "pretrain" if labelled is None else labelled,
+    )
+
+
+def number_as_trained(data, content, path):
+    """Give the classes of a Feeder the names that they have in the checkpoint `content`, if that has some and the npz has none;
+    where labels are texts, the numbers. Raises ValueError for such a class that it does not know."""
+    told = content.get("data") if "config" in content else None
+    names = told.get("class_names") if isinstance(told, dict) else None
+    if not isinstance(names, list):
+        return
+    if not data.text_labels:
+        data.class_names = data.class_names or names
+        return
+    try:
+        data.number_by(names)
+    except ValueError as error:
+        raise ValueError(f"{error} of {path}: {', '.join(map(repr, names))[:200]}") from error

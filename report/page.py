@@ -13,7 +13,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 from matplotlib.transforms import ScaledTranslation
 
-from visual import plots
+from report import plots
 
 WIDTH, DPI = 6.25, 160  # inches, pixels per inch
 MOMENTS = 4  # at which bodies are drawn
@@ -158,8 +158,18 @@ def line(colour, **style):
 def legend(figure, entries, fontsize=8, **place):
     place = place or {"loc": "lower center"}
     lines = [Line2D([], [], **style) for _, style in entries]
-    figure.legend(lines, [text for text, _ in entries], **place, ncols=len(entries), fontsize=fontsize, labelcolor=plots.INK,
-                  frameon=False, handlelength=1.5, columnspacing=1.2, handletextpad=0.5)  # fmt: skip
+    figure.legend(
+        lines,
+        [text for text, _ in entries],
+        **place,
+        ncols=len(entries),
+        fontsize=fontsize,
+        labelcolor=plots.INK,
+        frameon=False,
+        handlelength=1.5,
+        columnspacing=1.2,
+        handletextpad=0.5,
+    )
 
 
 def shortened(name):

@@ -9,8 +9,8 @@ import torch
 
 from feeder.batch import Draws, uniforms
 from feeder.feeder_ntu import Feeder
+from feeder.loader import TrainBatches, test_loader, train_loader
 from util import distributed
-from util.loader import TrainBatches, test_loader, train_loader
 
 CPU = torch.device("cpu")
 test_loader.__test__ = False  # pytest takes its name for a test's
@@ -138,7 +138,7 @@ def test_test_samples_are_shared_out_once(monkeypatch, invented, world):
 
 def test_no_more_workers_than_cores(npz, monkeypatch):
     """torch warns of more, and they would only wait for each other."""
-    monkeypatch.setattr("util.loader.cores", lambda: 2)
+    monkeypatch.setattr("feeder.loader.cores", lambda: 2)
     args = argparse.Namespace(batch_size=2, accum_iter=1, seed=0, num_workers=64, data_on_device=False)
     with warnings.catch_warnings():
         warnings.simplefilter("error")

@@ -7,9 +7,9 @@ import numpy as np
 from matplotlib import colormaps
 from matplotlib.colors import ListedColormap, Normalize, to_hex
 
-from visual import page, plots
-from visual.explain import STEPS
-from visual.page import GUESS, PALE, SEEN, TRUE, Page, dot, line
+from report import page, plots
+from report.explain import STEPS
+from report.page import GUESS, PALE, SEEN, TRUE, Page, dot, line
 
 CURVES = 3  # joints whose prediction is drawn over time
 DIVERGING, RISING = colormaps["RdBu_r"], colormaps["viridis"]
@@ -70,11 +70,12 @@ def prediction_figure(sample, source, found, note=""):
         f"Each query predicts {found.queries} frames of a joint, of which a few may be visible." if found.queries else "",
         f"Predictions are UN-NORMALISED WITH THE TRUE mean and deviation of every {one} (norm_skes_loss), which the model does "
         f"not know: only what differs from the dotted mean (over a {one}'s frames and axes) is its own."
-        if found.given is not None else "",
+        if found.given is not None
+        else "",
         f"Loss on {'all queries' if found.queries else 'the hidden tokens'} {found.loss:.3f}; predicting each {one}'s mean would "
         f"cost {found.mean_loss:.3f}.",
         f"Arrows are {arrow_scale(sample, found)} times as long as the {sample.of}s' motion." if found.motion else "",
-    ]  # fmt: skip
+    ]
     rows = [page.body_height(sample), 0.35, *[1.25] * (len(joints) - 1), 1.5]
     what = "motion" if found.motion else "positions"
     sheet = Page(f"Predicted and true {what} of hidden {sample.of}s", sample, source, rows, " ".join(filter(None, said)))
@@ -100,8 +101,10 @@ def prediction_figure(sample, source, found, note=""):
 
 def intensity_figure(sample, source, intensity):
     """Motion intensity (T', M, V) metres: for each body a map joints × segments, and the mean over its joints below."""
-    note = ("How far the coordinates of a token are from those of the segment before, on average (the first segment has the "
-            "value of the second). Motion-aware masking hides tokens with much of it more often.")  # fmt: skip
+    note = (
+        "How far the coordinates of a token are from those of the segment before, on average (the first segment has the "
+        "value of the second). Motion-aware masking hides tokens with much of it more often."
+    )
     rows = [height for _ in sample.bodies() for height in (page.map_height(sample) - 0.2, 1.5)]
     sheet = Page("Motion intensity over time", sample, source, rows, note)
     norm = Normalize(0, max(1e-6, 100 * intensity.max()))
@@ -124,10 +127,12 @@ def saliency_figure(sample, source, found, verdict):
     found: an explain.Saliency. verdict: a line that says what was predicted, how surely, and what is true.
     """
     segment = len(sample.joints) // len(found.contribution)
-    note = (f"Saliency: gradient × input, averaged over {STEPS} steps from a body that stands still in its mean posture to this "
-            f"sequence (integrated gradients). Red speaks for the predicted class, blue against it. Standing still it would "
-            f"have {100 * found.still[found.probability.argmax()]:.0f} %; its logit changes by {found.difference:+.3g}, the "
-            f"values of the map add up to {found.contribution.sum():+.3g}.")  # fmt: skip
+    note = (
+        f"Saliency: gradient × input, averaged over {STEPS} steps from a body that stands still in its mean posture to this "
+        f"sequence (integrated gradients). Red speaks for the predicted class, blue against it. Standing still it would "
+        f"have {100 * found.still[found.probability.argmax()]:.0f} %; its logit changes by {found.difference:+.3g}, the "
+        f"values of the map add up to {found.contribution.sum():+.3g}."
+    )
     rows = [page.body_height(sample), *[page.map_height(sample)] * len(sample.bodies())]
     sheet = Page(verdict, sample, source, rows, note)
     for t, _, bodies in sheet.bodies(page.strongest(sample.per_frame(np.abs(found.contribution)).sum((1, 2)))):
@@ -180,9 +185,11 @@ def prediction_overlay(sample, found):
         if found.motion:
             artists = [ax.quiver(none, none, none, none, color=c, width=w, **style) for c, w in ((TRUE, 0.02), (GUESS, 0.012))]
         else:
-            artists = [ax.quiver(none, none, none, none, color=GUESS, width=0.01, headwidth=1, headlength=0, **style),
-                       ax.scatter(none, none, s=20, c=TRUE, zorder=4),
-                       ax.scatter(none, none, s=20, facecolors="white", edgecolors=GUESS, linewidths=1.4, zorder=5)]  # fmt: skip
+            artists = [
+                ax.quiver(none, none, none, none, color=GUESS, width=0.01, headwidth=1, headlength=0, **style),
+                ax.scatter(none, none, s=20, c=TRUE, zorder=4),
+                ax.scatter(none, none, s=20, facecolors="white", edgecolors=GUESS, linewidths=1.4, zorder=5),
+            ]
 
         def step(t):
             at = np.where(hidden[t, ..., None], sample.joints[t, ..., :2], np.nan).reshape(-1, 2)

@@ -1,0 +1,40 @@
+"""A user's mistake ends in one line, never in a traceback."""
+
+import os
+import sys
+
+import torch
+
+from util import distributed, stopping
+from util.logging import tell
+
+
+def main(function):
+    """Run a main: a user's mistake ends in one line and exit code 2 (MAMP_TRACEBACK=1 shows where it came from).
+
+    A run that was asked to stop ends with stopping.REQUEUE.
+    """
+    try:
+        function()
+    except stopping.Interrupted as stop:
+        if not stop.saved:  # features or an evaluation: nothing that could be continued
+            tell(f"stopped by {stopping.by_what()} with nothing new to save; the same command starts again")
+        sys.exit(stopping.REQUEUE)
+    except KeyboardInterrupt:
+        sys.exit(130)
+    except (ValueError, OSError, RuntimeError, MemoryError) as error:
+        lost_worker = isinstance(error, RuntimeError) and "DataLoader worker" in str(error)
+        no_memory = isinstance(error, torch.OutOfMemoryError | MemoryError) or "DefaultCPUAllocator" in str(error)
+        if os.environ.get("MAMP_TRACEBACK") == "1" or (isinstance(error, RuntimeError) and not lost_worker | no_memory):
+            raise
+        message = str(error).strip()
+        if no_memory:
+            message = f"out of memory; a smaller --batch_size needs less of it ({' '.join(message.split())[:200]})"
+        if lost_worker:
+            message = f"{message.splitlines()[0]}; --num_workers 0 or --data_on_device do without, --resume auto goes on"
+        if "Original Traceback" in message:  # from a loader's worker process: its last line is "ValueError: what was wrong"
+            message = message.splitlines()[-1].split(": ", 1)[-1]
+        print(f"error: {message}", file=sys.stderr, flush=True)
+        sys.exit(2)
+    finally:
+        distributed.cleanup()
