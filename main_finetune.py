@@ -11,43 +11,67 @@ if __name__ == "__main__":  # --help and mistyped options are answered before to
 import torch
 from torch import nn
 
-from feeder.loader import build_feeder, test_loader, train_loader
+from feeder.loader import build_feeder, test_loader, train_loader, training_rows
 from model import build
-from util import checkpoint, errors, run
-from util.logging import say
+from report.report import leave_report
+from util import checkpoint, config, errors, run
+from util.distributed import parallel
+from util.engine import train_one_epoch
+from util.logging import Log, say
 from util.lr_decay import param_groups_lrd
 from util.predictions import Evaluation
-from util.training import fit
+from util.training import Training
 
 
 def main(argv=None):
-    args, device = run.start("finetune", argv)
+    # options: config/finetune.yaml, then --config, --dataset, the checkpoint's sizes and the rest of the command line
+    args = config.parse("finetune", argv)
+    device = run.start(args)
+
+    # data: random crops and rotations in training, the central crop in the test
     test = test_loader(build_feeder(args, "test", augment=False), args, device)
     if args.eval:
-        return run.evaluate_checkpoint(args, device, test, lambda model, *_: Evaluation(model, test, device, args.enable_amp))
-
+        model, content = build.trained_classifier(args, test.source)
+        run.evaluate(args, device, Evaluation(model.to(device), test, device, args.enable_amp), content)
+        return leave_report(args)
     data = build_feeder(args, "train", augment=True)
+    loader = train_loader(data, args, device)
+    labels = len(training_rows(args, data))
+
+    # model: the encoder of --finetune, and a new head; a layer's learning rate is layer_decay times that of the one above it
     model = build.classifier(args, data, data.num_classes)
     encoder = checkpoint.start_from(model, args.finetune)
     model.to(device)
     groups = param_groups_lrd(model, args.weight_decay, layer_decay=args.layer_decay)
     optimizer = torch.optim.AdamW(groups, lr=args.lr, betas=tuple(args.betas), fused=True)
-    labels = run.labelled(args, data)
-    say(f"{labels} labelled sequences, encoder from {args.finetune or 'scratch'}")
     criterion = nn.CrossEntropyLoss(label_smoothing=args.smoothing)
     evaluation = Evaluation(model, test, device, args.enable_amp)
-    result = fit(
-        args,
-        device,
-        model,
-        data,
-        train_loader(data, args, device),
-        optimizer,
-        loss_of=lambda model, x, label: criterion(model(x), label),
-        evaluate=evaluation,
-        encoder=encoder,
-    )
-    run.report(args, "fine-tuning", result, evaluation, labels=labels)
+    say(f"{labels} labelled sequences, encoder from {args.finetune or 'scratch'}")
+
+    def loss_of(model, x, label):
+        return criterion(model(x), label)
+
+    # --resume: weights, optimizer, random state and position of the run so far
+    training = Training(args, device, model, optimizer, loader, data, encoder, resumed=checkpoint.to_resume(args))
+    ddp_model = parallel(model, device, args)
+    log = Log(args, training.first_epoch)
+
+    for epoch in range(training.first_epoch, args.epochs):
+        with training.stoppable(epoch):
+            metrics = train_one_epoch(
+                ddp_model, loader, optimizer, loss_of, epoch, args, device, training.scaler, training.progress
+            )
+            if evaluation.due(epoch, args):
+                metrics |= evaluation()
+        log.epoch(epoch, metrics, evaluation)
+        training.save(epoch, metrics)
+    log.close()
+
+    result = training.result(evaluation)
+    run.print_result(args, "fine-tuning", result)
+    run.write(args, device, eval=False, labels=labels, **result)
+    evaluation.save(args)
+    leave_report(args)
 
 
 if __name__ == "__main__":

@@ -12,97 +12,83 @@ if __name__ == "__main__":  # --help and mistyped options are answered before to
 import torch
 import torch.nn.functional as F
 
-from feeder.loader import build_feeder, test_loader, train_loader
+from feeder.loader import Features, build_feeder, test_loader, train_loader, training_rows
 from model import build
-from util import checkpoint, distributed, errors, results, run
-from util.engine import outputs
-from util.logging import say
+from report.report import leave_report
+from util import checkpoint, config, distributed, errors, results, run
+from util.distributed import parallel
+from util.engine import outputs, train_one_epoch
+from util.logging import Log, say
 from util.predictions import Evaluation
-from util.training import find_resumed, fit
-
-
-class Features:
-    """Read-outs {name: (N, D')} and labels (N,) in place of sequences, for feeder.loader (see feeder.batch)."""
-
-    in_memory = True
-
-    def __init__(self, read_outs, labels, device):
-        self.read_outs, self.label = {name: features.to(device) for name, features in read_outs.items()}, labels
-
-    def __len__(self):
-        return len(self.label)
-
-    def collect(self, indices, draws):
-        indices = torch.from_numpy(indices)
-        return (indices,), self.label[indices], indices
-
-    def make(self, indices):
-        return {name: features[indices] for name, features in self.read_outs.items()}
+from util.training import Training
 
 
 def main(argv=None):
-    args, device = run.start("linprobe", argv)
-    test = test_loader(build_feeder(args, "test", augment=False), args, device)
+    # options: config/linprobe.yaml, then --config, --dataset, the checkpoint's sizes and the rest of the command line
+    args = config.parse("linprobe", argv)
+    device = run.start(args)
 
-    def fixed(model, loader):
+    def features(model, loader):
+        """Read-outs {name: (N, D')} of a whole split, computed once: the encoder is frozen."""
         return Features(*outputs(model.read_outs, loader, device, args.enable_amp), device)
 
-    def evaluation_of(model, heads):
-        features = fixed(model.eval(), test)
-        return Evaluation(heads, test_loader(features, args, device), device, args.enable_amp, test.source)
-
+    # the test set: the central crop, the same in every epoch
+    test = test_loader(build_feeder(args, "test", augment=False), args, device)
     if args.eval:
-        return run.evaluate_checkpoint(
-            args,
-            device,
-            test,
-            lambda model, *source: evaluation_of(
-                model, build.heads(args, test.source, checkpoint.num_classes(source[1]), model, *source)
-            ),
-        )
+        model, content = build.trained_classifier(args, test.source)
+        heads = build.heads(args, test.source, checkpoint.num_classes(content), model.to(device), args.eval, content)
+        test_features = test_loader(features(model.eval(), test), args, device)
+        run.evaluate(args, device, Evaluation(heads, test_features, device, args.enable_amp, test.source), content)
+        return leave_report(args)
 
+    # model: a frozen encoder, of --finetune or of the run to be resumed, and a linear head for every read-out
     if args.subset == "released" and args.data_ratio < 1 and not args.augment and distributed.world_size() > 1:
         raise ValueError(
             "subset released: every process has its own samples, but features that are computed once are shared "
             "out; use --augment or --subset shared"
         )
     data = build_feeder(args, "train", augment=args.augment)
+    labels, resumed = len(training_rows(args, data)), checkpoint.to_resume(args)
     model = build.classifier(args, data, data.num_classes)
     encoder = checkpoint.start_from(model, args.finetune)
-    resumed = find_resumed(args)
-    if resumed:  # its encoder, too, before features are computed with it
+    if resumed:
         checkpoint.load_model(model, *resumed)
     model.freeze_encoder().to(device)
     heads = build.heads(args, data, data.num_classes, model, *resumed or ())
-    labels = run.labelled(args, data)
     source = args.finetune or (resumed and resumed[0]) or "random weights"
     say(f"{labels} labelled sequences, frozen encoder from {source}{results.read_out(args)}")
 
-    evaluation = evaluation_of(model, heads)
-    if args.augment:
-        samples, read_outs = data, torch.no_grad()(model.read_outs)
-    else:  # nothing in front of the heads changes between epochs
-        samples, read_outs = fixed(model, test_loader(data, args, device)), lambda features: features
+    # data: sequences with random crops and rotations or, with --no-augment, their features
+    evaluation = Evaluation(heads, test_loader(features(model.eval(), test), args, device), device, args.enable_amp, test.source)
+    read_outs = torch.no_grad()(model.read_outs) if args.augment else lambda features: features
+    samples = data if args.augment else features(model, test_loader(data, args, device))
+    loader = train_loader(samples, args, device)
+    optimizer = torch.optim.SGD(heads.parameters(), lr=args.lr, momentum=args.momentum, weight_decay=args.weight_decay)
 
     def loss_of(heads, x, label):
         own, *others = (F.cross_entropy(logits, label) for logits in heads(read_outs(x)).values())
         return own + sum(loss - loss.detach() for loss in others)  # the headline's value, the gradients of all
 
-    optimizer = torch.optim.SGD(heads.parameters(), lr=args.lr, momentum=args.momentum, weight_decay=args.weight_decay)
-    result = fit(
-        args,
-        device,
-        model,
-        data,
-        train_loader(samples, args, device),
-        optimizer,
-        loss_of,
-        evaluation,
-        heads,
-        encoder,
-        beside=lambda: {"heads": heads.beside()},
-    )
-    run.report(args, "linear probe", result, evaluation, labels=labels)
+    training = Training(args, device, model, optimizer, loader, data, encoder, heads, resumed)
+    ddp_heads = parallel(heads, device, args)
+    log = Log(args, training.first_epoch)
+
+    for epoch in range(training.first_epoch, args.epochs):
+        with training.stoppable(epoch):
+            metrics = train_one_epoch(
+                ddp_heads, loader, optimizer, loss_of, epoch, args, device, training.scaler, training.progress
+            )
+            if evaluation.due(epoch, args):
+                metrics |= evaluation()
+        log.epoch(epoch, metrics, evaluation)
+        training.save(epoch, metrics)
+    log.close()
+
+    result = training.result(evaluation)
+    run.print_result(args, "linear probe", result)
+    run.write(args, device, eval=False, labels=labels, **result)
+    evaluation.save(args)
+    leave_report(args)
 
 
 if __name__ == "__main__":

@@ -11,29 +11,59 @@ if __name__ == "__main__":  # --help and mistyped options are answered before to
 
 import time
 
-from feeder.loader import build_feeder, train_loader
+from feeder.loader import build_feeder, train_loader, training_rows
 from model import build
 from report.preview import preview
-from util import checkpoint, errors, run
-from util.logging import say
-from util.training import fit
+from report.report import leave_report
+from util import checkpoint, config, display, errors, run
+from util.distributed import parallel
+from util.engine import train_one_epoch
+from util.logging import Log, say, tell
+from util.training import Training
 
 
 def main(argv=None):
     begin = time.time()
-    args, device = run.start("pretrain", argv)
+
+    # options: config/pretrain.yaml, then --config, --dataset and the rest of the command line
+    args = config.parse("pretrain", argv)
+    device = run.start(args)
+
+    # data: sequences are cropped, resized and rotated at random; a batch is x (N, C, T, V, M) in metres
     data = build_feeder(args, "train", augment=True, views=build.views(args))
+    loader = train_loader(data, args, device)
+    sequences = len(training_rows(args, data))
+
+    # model and optimizer; loss_of(model, x, label) -> scalar
     model, optimizer, loss_of = build.pretrainer(args, data, device)
-    sequences = run.labelled(args, data)
     say(
         f"{sequences} sequences, {sum(p.numel() for p in model.parameters()):,} parameters, "
         f"{args.batch_size} × {args.accum_iter} accumulated = {args.effective_batch_size} samples per update"
     )
 
-    loader = train_loader(data, args, device)
-    result = fit(args, device, model, data, loader, optimizer, loss_of, preview=preview(model, args))
-    run.pretrained(args, result["last"], time.time() - begin)
-    run.finish(args, labels=sequences, last=result["last"], **checkpoint.recipe(vars(args)))
+    # --resume: weights, optimizer, random state and position of the run so far
+    training = Training(args, device, model, optimizer, loader, data, resumed=checkpoint.to_resume(args))
+    ddp_model = parallel(model, device, args)
+    log, draw = Log(args, training.first_epoch), preview(model, args)
+
+    for epoch in range(training.first_epoch, args.epochs):
+        with training.stoppable(epoch):
+            metrics = train_one_epoch(
+                ddp_model, loader, optimizer, loss_of, epoch, args, device, training.scaler, training.progress
+            )
+        log.epoch(epoch, metrics)
+        if training.save(epoch, metrics) and draw:
+            log.picture("prediction", epoch, draw)
+    log.close()
+
+    result = training.result()
+    run.write(args, device, labels=sequences, last=result["last"], **checkpoint.recipe(vars(args)))
+    tell(
+        f"pre-training: loss {result['last']['train_loss']:.4f} after {args.epochs} epochs, "
+        f"{display.duration(time.time() - begin)}; {args.output_dir}/checkpoint-{args.epochs - 1}.pth\n"
+        f"next: {run.judge_command(args)}"
+    )
+    leave_report(args)
 
 
 if __name__ == "__main__":

@@ -12,52 +12,63 @@ import numpy as np
 
 from feeder.loader import build_feeder, test_loader
 from model import build
-from util import checkpoint, distributed, errors, results, run
+from report.report import leave_report
+from util import checkpoint, config, distributed, errors, predictions, results, run
 from util.engine import outputs
 from util.files import written_aside
 from util.logging import say, tell
 from util.metrics import accuracy, nearest, vote
-from util.predictions import Predictions, beside, class_names, draw
 
 
 def main(argv=None):
-    args, device = run.start("retrieval", argv)
-    splits = {split: build_feeder(args, split, augment=False) for split in ("train", "test")}
-    data = splits["train"]
-    if args.k > len(data):
-        raise ValueError(f"k {args.k}: the gallery has only {len(data)} samples")
-    model = build.classifier(args, data, data.num_classes)
+    # options: config/retrieval.yaml, then --config, --dataset, the checkpoint's sizes and the rest of the command line
+    args = config.parse("retrieval", argv)
+    device = run.start(args)
+
+    # data: the central crop of every sequence
+    gallery, queries = (build_feeder(args, split, augment=False) for split in ("train", "test"))
+    if args.k > len(gallery):
+        raise ValueError(f"k {args.k}: the gallery has only {len(gallery)} samples")
+
+    # model: the encoder of --finetune; features {read-out: (N, D')} and labels (N,) of both splits
+    model = build.classifier(args, gallery, gallery.num_classes)
     encoder = checkpoint.start_from(model, args.finetune)
     model.to(device).eval()
-    (galleries, gallery_labels), (queries_of, labels) = (
-        outputs(model.read_outs, test_loader(split, args, device), device, args.enable_amp) for split in splits.values()
+    (known, known_labels), (asked, labels) = (
+        outputs(model.read_outs, test_loader(data, args, device), device, args.enable_amp) for data in (gallery, queries)
     )
 
     def judge(name):
-        found = gallery_labels[nearest(galleries[name], queries_of[name], min(max(args.k, 5), len(data)))]
-        votes = vote(found[:, : args.k], data.num_classes)
-        acc5 = 100.0 * (found[:, :5] == labels[:, None]).any(1).double().mean().item()
+        """Votes (N, K) of the k nearest neighbours under a read-out, and their accuracy."""
+        neighbours = known_labels[nearest(known[name], asked[name], min(max(args.k, 5), len(gallery)))]
+        votes = vote(neighbours[:, : args.k], gallery.num_classes)
+        acc5 = 100.0 * (neighbours[:, :5] == labels[:, None]).any(1).double().mean().item()
         return votes, {"test_acc1": accuracy(votes, labels)[0], "test_acc5": acc5, "test_samples": len(labels)}
 
-    own, *others = model.readouts
-    gallery, queries, (votes, result) = galleries[own], queries_of[own], judge(own)
-    result |= beside({name: judge(name)[1] for name in others})
+    headline, *others = model.readouts
+    votes, metrics = judge(headline)
+    metrics |= predictions.beside({name: judge(name)[1] for name in others})
+
+    # result
     if args.save_features and distributed.is_main():
-        arrays = {"x_train": gallery, "y_train": gallery_labels, "x_test": queries, "y_test": labels}
-        arrays["class_names"] = class_names(data)
-        arrays |= {f"name_{split}": data.names[data.indices] for split, data in splits.items() if data.names is not None}
+        arrays = {"x_train": known[headline], "y_train": known_labels, "x_test": asked[headline], "y_test": labels}
+        arrays["class_names"] = predictions.class_names(gallery)
+        for split, data in (("train", gallery), ("test", queries)):
+            if data.names is not None:
+                arrays[f"name_{split}"] = data.names[data.indices]
         with written_aside(args.save_features) as file:
             np.savez(file, **{key: np.asarray(value) for key, value in arrays.items()})
         say(f"features: {args.save_features}")
     tell(
-        f"retrieval: top-1 {result['test_acc1']:.2f} %, right class among the 5 nearest {result['test_acc5']:.2f} %, "
+        f"retrieval: top-1 {metrics['test_acc1']:.2f} %, right class among the 5 nearest {metrics['test_acc5']:.2f} %, "
         f"{len(labels)} queries ({results.about(args)['evaluated_on']}), cosine {args.k}-NN among {len(gallery)}"
-        f"{results.read_out(args, result)}, {args.input_stream} stream, "
-        f"encoder from {args.finetune or 'random weights'}"
+        f"{results.read_out(args, metrics)}, {args.input_stream} stream, encoder from {args.finetune or 'random weights'}"
     )
-    drawn = draw(len(queries))
-    predictions = Predictions(votes.numpy(), labels.numpy(), queries[drawn].numpy(), drawn)
-    run.finish(args, predictions, splits["test"], encoder=encoder, labels=len(gallery), last=result)
+    run.write(args, device, encoder=encoder, labels=len(gallery), last=metrics)
+    drawn = predictions.draw(len(queries))
+    found = predictions.Predictions(votes.numpy(), labels.numpy(), asked[headline][drawn].numpy(), drawn)
+    predictions.save(args.output_dir, found, queries, args.input_stream)
+    leave_report(args)
 
 
 if __name__ == "__main__":

@@ -1,15 +1,21 @@
 """Batches whose content depends on seed, epoch and step alone: not on workers, processes, accumulation or where the data lie."""
 
+import csv
+import io
 import os
+from pathlib import Path
 
 import numpy as np
 import torch
 from torch.utils.data import DataLoader, Dataset
 
+from feeder import about
 from feeder.batch import Resident, uniforms
 from feeder.feeder_ntu import Feeder
 from util import distributed, stopping
-from util.logging import say
+from util.files import write_text
+from util.logging import say, tell
+from util.predictions import class_names
 
 
 class TrainBatches:
@@ -109,6 +115,25 @@ class _Host(Dataset):
         return self.data.collect(*batch)
 
 
+class Features:
+    """Read-outs {name: (N, D')} and labels (N,) in place of sequences: what a frozen encoder says of each is computed once."""
+
+    in_memory = True
+
+    def __init__(self, read_outs, labels, device):
+        self.read_outs, self.label = {name: features.to(device) for name, features in read_outs.items()}, labels
+
+    def __len__(self):
+        return len(self.label)
+
+    def collect(self, indices, draws):
+        indices = torch.from_numpy(indices)
+        return (indices,), self.label[indices], indices
+
+    def make(self, indices):
+        return {name: features[indices] for name, features in self.read_outs.items()}
+
+
 def train_loader(data, args, device):
     """Loader of shuffled, augmented batches."""
     batches = TrainBatches(len(data), args.batch_size, args.accum_iter, args.seed, getattr(data, "views", 1))
@@ -139,7 +164,7 @@ def build_feeder(args, split, augment, labelled=None, views=1):
     """
     train = split == "train"
     seed = getattr(args, "subset_seed", 0)
-    return Feeder(
+    data = Feeder(
         args.data_path,
         "val" if args.val_groups and not train else split,
         p_interval=args.train_p_interval if augment else args.test_p_interval,
@@ -155,6 +180,49 @@ def build_feeder(args, split, augment, labelled=None, views=1):
         val_groups=args.val_groups,
         labelled=args.stage != "pretrain" if labelled is None else labelled,
     )
+    if train and hasattr(args, "effective_batch_size"):
+        for line in [*data.complaints, *doubts(data, args)]:
+            tell(f"warning: {line}")
+    return data
+
+
+def doubts(data, args):
+    """Lines about training data from which little can be learnt."""
+    if size := about.doubt(data.about()):
+        yield f"{data.data_path}: {size}"
+    if args.effective_batch_size and len(data) < args.effective_batch_size:
+        yield (
+            f"{len(data)} samples are fewer than effective_batch_size {args.effective_batch_size}: an epoch is one step, in "
+            f"which they are repeated; --effective_batch_size {max(1, len(data) // 2)} or less gives more steps; "
+            "config/small.yaml (--config) is for small data"
+        )
+
+
+def training_rows(args, data):
+    """Rows of the training split that are used, by any process; those of a subset are listed in subset.csv. Says which class
+    has which number, too."""
+    if data.class_names is not None and data.num_classes:
+        named = [f"{number} = {name!r}" for number, name in enumerate(class_names(data))]
+        say("classes: " + ", ".join(named if len(named) < 6 else [*named[:4], "...", named[-1]]))
+    shares = distributed.gather(data.indices.tolist())
+    rows = sorted(set().union(*shares))
+    if len(rows) == len(data.label):
+        return rows
+    path = Path(args.output_dir, "subset.csv")
+    if distributed.is_main():
+        names, text = class_names(data), io.StringIO()
+        table = csv.writer(text, lineterminator="\n")
+        table.writerow(("row", "label", "class_name", "name"))
+        for row in rows:
+            label = [data.label[row], names[data.label[row]]] if names else ["", ""]
+            table.writerow((row, *label, "" if data.names is None else data.names[row]))
+        write_text(path, text.getvalue())
+    if args.subset == "released" and len(shares) > 1:
+        how = f"released: {len(data)} drawn by each of {len(shares)} processes for itself"
+    else:
+        how = f"subset_seed {args.subset_seed}, the same on every process"
+    say(f"subset: {len(rows)} of {len(data.label)} training samples ({how}), listed in {path}")
+    return rows
 
 
 def number_as_trained(data, content, path):

@@ -4,10 +4,12 @@ from argparse import Namespace
 
 import torch
 
+from feeder.loader import number_as_trained
 from model.mamp import MAMP
 from model.probe import Heads
 from model.transformer import Transformer
 from model.umurl import VIEWS, UmURL, UmURLClassifier
+from util import checkpoint
 from util.lr_decay import param_groups_wd
 from util.options import METHODS
 
@@ -111,6 +113,30 @@ def classifier(args, data, num_classes):
     model = Transformer(**encoder_options(args, data), protocol="linprobe", readout=args.readout, num_classes=num_classes)
     model.head.add_norm()
     return model
+
+
+def trained_classifier(args, data):
+    """--eval: (model, content) of the classifier in a checkpoint of ours or of the release; sizes and classes are the file's.
+
+    The classes of the Feeder `data` get the file's numbers. Raises ValueError for a file of another stage, without a classifier,
+    or with fewer classes than the data.
+    """
+    content = checkpoint.load(args.eval)
+    stage = checkpoint.stage(content)
+    if stage == "pretrain":
+        raise ValueError(
+            f"{args.eval}: holds no classifier; --eval wants a linear-probe or fine-tuning checkpoint; "
+            f"main_{args.stage}.py --finetune {args.eval} trains one"
+        )
+    if stage != args.stage:
+        raise ValueError(f"{args.eval}: holds a classifier of main_{stage}.py; evaluate it there")
+    classes = checkpoint.num_classes(content)
+    number_as_trained(data, content, args.eval)
+    model = classifier(args, data, classes)
+    checkpoint.load_model(model, args.eval, content)
+    if data.label.max() >= classes:
+        raise ValueError(f"{args.data_path}: has the label {data.label.max()}, {args.eval} knows {classes} classes")
+    return model, content
 
 
 def heads(args, data, num_classes, model, path=None, content=None):

@@ -16,7 +16,7 @@ import torch.nn.functional as F
 
 from util import display, distributed, published, weights
 from util.files import bare_name, replace, sha256, written_aside
-from util.options import DEFAULT_METHOD, GROUPS, OPTIONS
+from util.options import DEFAULT_METHOD, GROUPS, HOW, OPTIONS
 from util.values import convert, shown
 
 LAST, PREVIOUS, BEST = "checkpoint-last.pth", "checkpoint-previous.pth", "checkpoint-best.pth"
@@ -87,6 +87,29 @@ def load(path):
             raise ValueError(f"{path}: {key} is not what a checkpoint has there")
     content["model"] = {k.removeprefix("module."): v for k, v in content["model"].items()}
     return content
+
+
+def to_resume(args):
+    """(path, content) of the checkpoint that --resume means, or None to start anew.
+
+    'auto' takes checkpoint-last.pth or, if that is damaged or gone, checkpoint-previous.pth with a warning.
+    """
+    if args.resume != "auto":
+        return (args.resume, load(args.resume)) if args.resume else None
+    damaged = None
+    for path in (Path(args.output_dir, LAST), Path(args.output_dir, PREVIOUS)):
+        if path.is_file():
+            try:
+                content = load(path)
+            except ValueError as error:
+                damaged = error
+                continue
+            if damaged:
+                _warn(f"warning: {damaged}; going on from {path}")
+            return path, content
+    if damaged:
+        raise damaged
+    return None
 
 
 def _is_state(model):
@@ -217,7 +240,7 @@ def method(made_with):
 
 def recipe(made_with):
     """The settings that decide what a pre-training learns, and the method's name; not where and how fast it ran."""
-    elsewhere = {option.name for option in GROUPS["run"]} - {"seed", "enable_amp"}
+    elsewhere = {option.name for option in GROUPS["run"] if option.role == HOW}
     return {k: v for k, v in made_with.items() if k not in elsewhere} | {"method": method(made_with)}
 
 

@@ -89,34 +89,24 @@ def duration(seconds):
     return " ".join([f"{days} d {hours} h"] if days else [f"{hours} h {minutes} min"] if hours else [f"{minutes} min"])
 
 
-class Outlook:
-    """Tells once, within the first epoch that this process trains, how long the whole run takes.
+class TimeEstimate:
+    """How long the training of `epochs` epochs takes, from the first seconds of the first: a line, once.
 
-    epochs: how many are to be trained, what: how to call them; extra: work beside the steps, in steps. A run's first step is
-    slower than the others and does not count, where more come before the estimate: after `SECONDS`, or ahead of the last step.
+    The first look is the beginning, since a run's first step is slower than the others.
     """
 
     SECONDS = 5
 
-    def __init__(self, epochs, what, extra=0.0):
-        self.epochs, self.what, self.extra, self.told = epochs, what, extra, False
+    def __init__(self, epochs):
+        self.epochs, self.first, self.printed = epochs, None, False
 
-    def start(self, done):
-        """The epoch goes on after `done` steps, now."""
-        self.first, self.mark, self.begin = done, None, (done, time.perf_counter())
-
-    def look(self, done, steps):
-        """After `done` steps of an epoch of `steps`, which are complete: a line, or None if it is too early or told already."""
+    def look(self, step, steps):
+        """After `step` of an epoch's `steps` updates: the line, or None if it is too early, too late, or was given already."""
         now = time.perf_counter()
-        early = self.mark is None and done + 1 < steps
-        if early:
-            self.mark = done, now
-        if self.told or early or done >= steps:
+        self.first = self.first or (step, now)
+        if self.printed or step >= steps or now - self.first[1] < self.SECONDS:
             return None
-        before, since = self.mark or self.begin
-        if now - since < self.SECONDS and done + 1 < steps:
-            return None
-        self.told = True
-        step = (now - since) / (done - before)
-        whole = step * (steps * self.epochs - self.first + self.extra)
-        return f"about {duration(whole)} for {self.what}, done around {clock(whole - step * (done - self.first))}"
+        self.printed = True
+        per_step = (now - self.first[1]) / (step - self.first[0])
+        left = per_step * (steps * self.epochs - step)
+        return f"about {ahead(left)} for {self.epochs} epochs"

@@ -78,6 +78,29 @@ def average_(tensor):
     return tensor
 
 
+def parallel(model, device, args):
+    """What is called in training: the model itself; with --compile compiled, and on several processes wrapped so that they
+    exchange gradients. The model's own weights are trained either way."""
+    if getattr(args, "compile", False):
+        model = compiled(model, device)
+    return wrap(model, device, static_graph=args.accum_iter == 1)
+
+
+def compiled(model, device):
+    """torch.compile of the model for training, with the random numbers of the uncompiled one; `model` itself stays as it is.
+
+    Raises ValueError where torch.compile does not work.
+    """
+    try:
+        torch.compile(torch.sin)(torch.zeros(8, device=device))
+    except Exception as error:  # every backend has its own
+        reason = str(error).strip().splitlines() or [type(error).__name__]
+        raise ValueError(
+            f"compile: torch.compile does not work here ({reason[0]}); it needs a C++ compiler (CXX) and, on a GPU, Triton"
+        ) from error
+    return torch.compile(model, options={"fallback_random": True})
+
+
 def wrap(model, device, static_graph=False):
     """DistributedDataParallel when there are several processes; the model itself otherwise.
 

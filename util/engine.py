@@ -4,6 +4,7 @@ import contextlib
 import math
 import time
 import warnings
+from dataclasses import dataclass
 
 import torch
 
@@ -35,115 +36,145 @@ def grad_scaler(device, enabled):
     return torch.amp.GradScaler(device.type, enabled=enabled and half(device) == torch.float16)
 
 
-def compiled(model, device):
-    """torch.compile of the model for training, with the random numbers of the uncompiled one; `model` itself stays as it is.
+@dataclass
+class Progress:
+    """How far an epoch is, and what its metrics are made of."""
 
-    Raises ValueError where torch.compile does not work.
-    """
-    try:
-        torch.compile(torch.sin)(torch.zeros(8, device=device))
-    except Exception as error:  # every backend has its own
-        reason = str(error).strip().splitlines() or [type(error).__name__]
-        raise ValueError(
-            f"compile: torch.compile does not work here ({reason[0]}); it needs a C++ compiler (CXX) and, on a GPU, Triton"
-        ) from error
-    return torch.compile(model, options={"fallback_random": True})
+    step: int = 0  # updates done, those that were skipped included
+    loss: float = 0.0  # sum over this process's forward passes
+    skipped: int = 0  # updates left out by --skip_nonfinite
+    seconds: float = 0.0  # since the epoch began
+    random_state: dict | None = None  # of torch's generators, where the epoch goes on
+    estimate: display.TimeEstimate | None = None  # of the whole run, to be printed once
+
+    def look(self, step, losses, begin, epoch):
+        """After `step` updates: add up the losses since the last look, [(step, samples, loss)], for which the host waits for
+        the device. Raises FloatingPointError naming the first that is not finite."""
+        values = torch.stack([loss for *_, loss in losses]).tolist() if losses else []
+        for (at, index, _), loss in zip(losses, values, strict=True):
+            if not math.isfinite(loss):
+                raise FloatingPointError(f"loss {loss} in epoch {epoch + 1}, step {at + 1}, samples {index.tolist()}")
+        losses.clear()
+        self.step, self.loss, self.seconds = step, self.loss + sum(values), time.perf_counter() - begin
+
+    def state_dict(self, device):
+        """What a checkpoint keeps, of all processes; to be called by each of them."""
+        own = {"loss": self.loss, "rng": _random_state(device)}
+        return {"step": self.step, "skipped": self.skipped, "seconds": self.seconds, "ranks": distributed.gather(own)}
+
+    @classmethod
+    def from_state_dict(cls, state, steps, args):
+        """The Progress of this process. With other processes than before, data stay the same and masks become others: a warning.
+
+        steps: updates in an epoch; older checkpoints of an epoch that waited for its evaluation hold its metrics alone.
+        """
+        if metrics := state.get("metrics"):
+            skipped = metrics.get("skipped_steps", 0)
+            loss = metrics["train_loss"] * max(1, steps - skipped) * args.accum_iter
+            return cls(steps, loss, skipped, steps * args.effective_batch_size / metrics["samples_per_s"])
+        ranks = state["ranks"]
+        if len(ranks) == distributed.world_size():
+            loss, random_state = ranks[distributed.rank()]["loss"], ranks[distributed.rank()]["rng"]
+        else:
+            now = distributed.world_size()
+            tell(f"stopped with {len(ranks)} processes, goes on with {now}: the masks are not those of one run")
+            loss, random_state = sum(rank["loss"] for rank in ranks) / len(ranks), None
+        return cls(state["step"], loss, state["skipped"], state["seconds"], random_state)
 
 
-def train_one_epoch(model, loader, optimizer, loss_of, epoch, args, device, scaler=None, progress=None, outlook=None):
-    """One epoch over `loader` with gradient accumulation; scaler: see grad_scaler; outlook: a display.Outlook.
-
-    loss_of(model, x, label) -> scalar, the mean over its samples; or (mean, share) of what counts in it, where that is not the
-    same in all parts of an update: share, a tensor, is how much counts of all that is there. The update is then the mean over all
-    that counts, whatever the parts. Returns {'train_loss': per-sample mean over all ranks, 'lr',
+def train_one_epoch(model, loader, optimizer, loss_of, epoch, args, device, scaler=None, progress=None):
+    """One epoch over `loader` with gradient accumulation. Returns {'train_loss': mean over samples and processes, 'lr',
     'samples_per_s'}, with --skip_nonfinite also 'skipped_steps'.
-    Raises FloatingPointError with epoch and step, from 1, and sample indices when a loss, or a weight in the end, is not finite;
-    losses stay on the device between checks (every args.print_freq steps, on a CPU every step). Raises Interrupted between two
-    steps when the run is asked to stop; `progress` takes up its progress, and goes on as if nothing had been.
+
+    loss_of(model, x, label) -> scalar, the mean over the samples; or (mean, share), where only a share (a scalar tensor) of the
+    batch counts, which differs between the parts of an update: the update is then the mean over all that counts.
+    scaler: see `grad_scaler`. progress: a `Progress` to go on from, updated at every look at the losses.
+
+    Raises FloatingPointError naming epoch and step (from 1) and samples, when a loss or in the end a weight is not finite; losses
+    stay on the device between looks (every args.print_freq steps; on a CPU every step). Raises Interrupted after such a look
+    when the run is asked to stop.
     """
     model.train()
-    torch.manual_seed(_mix(args.seed, epoch, distributed.rank()))  # an epoch's masks depend on nothing before it
-    state = {"step": 0, "loss": 0.0, "skipped": 0, "seconds": 0.0}
-    if progress:
-        state = _take_up(progress, device)
-    loader.batches.start(epoch, state["step"] * args.accum_iter)
-    scaler = scaler or grad_scaler(device, False)
-    parts = getattr(distributed.unwrap(model), "apart", [model])  # of whose gradients each has a norm of its own
+    scaler, progress = scaler or grad_scaler(device, False), progress or Progress()
+    start_random(args.seed, epoch, device, progress.random_state)
+    loader.batches.start(epoch, progress.step * args.accum_iter)
+    batches, steps = iter(loader), len(loader) // args.accum_iter
+    look_every = 1 if device.type == "cpu" else args.print_freq
+    # parts of the model whose gradients are clipped each by its own norm: one, but for the heads of a linear probe
+    parts = getattr(distributed.unwrap(model), "apart", [model])
     parts = [[p for p in part.parameters() if p.requires_grad] for part in parts]
-    steps = len(loader) // args.accum_iter
-    check_every = 1 if device.type == "cpu" else args.print_freq
-    pending, start, batches = [], time.perf_counter() - state["seconds"], iter(loader)
-    if outlook:
-        outlook.start(state["step"])
+    losses, begin = [], time.perf_counter() - progress.seconds  # losses: (step, samples, loss on the device) not looked at yet
     bar = display.bar(  # of forward passes, since an update may take minutes of them
         None,
         f"epoch {epoch + 1}/{args.epochs}",
         steps * args.accum_iter,
         "pass",
-        initial=state["step"] * args.accum_iter,
+        initial=progress.step * args.accum_iter,
         leave=False,
         disable=not distributed.is_main(),
     )
-    for step in range(state["step"], steps):
-        before = [b.clone() for b in model.buffers()], _random_state(device)
-        lr, shares = adjust_learning_rate(optimizer, epoch + step / steps, args), []
-        for micro in range(args.accum_iter):
-            try:
-                x, label, index = next(batches)
-            except RuntimeError:  # a scheduler's signal went to the workers, too; no step has been taken since
-                if not stopping.asked_here():
-                    raise
-                state["loss"] += _finite_sum(pending[: len(pending) - micro], epoch)
-                _restore(model, before[0])
-                raise stopping.Interrupted(_progress(state, before[1])) from None
-            last = micro == args.accum_iter - 1
-            sync = contextlib.nullcontext() if last or distributed.world_size() == 1 else model.no_sync()
-            with sync:
+    lr = adjust_learning_rate(optimizer, epoch + max(0, progress.step - 1) / steps, args)
+
+    for step in range(progress.step, steps):
+        lr = adjust_learning_rate(optimizer, epoch + step / steps, args)  # per update, not per epoch
+        if args.skip_nonfinite:  # BatchNorm will have seen the samples of a step that is not taken
+            buffers = [buffer.clone() for buffer in model.buffers()]
+        shares = []
+        try:
+            fetched = [next(batches) for _ in range(args.accum_iter)]
+        except RuntimeError:  # a loader's worker died; of a signal that was sent to all processes?
+            if not stopping.asked_here():
+                raise
+            progress.look(step, losses, begin, epoch)
+            raise stopping.Interrupted(progress) from None
+        for part, (x, label, index) in enumerate(fetched):
+            # processes exchange gradients once, with the last part of an update
+            exchange = part == args.accum_iter - 1 or distributed.world_size() == 1
+            with contextlib.nullcontext() if exchange else model.no_sync():
                 with autocast(device, args.enable_amp):
                     loss = loss_of(model, x, label)
                 if isinstance(loss, tuple):
                     shares.append(loss[1])
                     loss = loss[0] * loss[1]
                 scaler.scale(loss / args.accum_iter).backward()
-            pending.append((step, index, loss.detach()))
+            losses.append((step, index, loss.detach()))
             bar.update()
-        if shares:
+        if shares:  # so far sums over what counts: divided by how much that is, in all parts and processes, they are means
             factor = 1 / distributed.average_(torch.stack(shares).mean()).clamp(min=1e-12)
             torch._foreach_mul_([p.grad for part in parts for p in part if p.grad is not None], factor)
-            pending[-args.accum_iter :] = [(*where, loss * factor) for *where, loss in pending[-args.accum_iter :]]
+            losses[-args.accum_iter :] = [(*where, loss * factor) for *where, loss in losses[-args.accum_iter :]]
         if _update(parts, optimizer, scaler, args):
             optimizer.zero_grad(set_to_none=True)
         else:
-            _restore(model, before[0])
-            state["skipped"] += 1
-            del pending[-args.accum_iter :]
-        state["step"] = step + 1
+            for buffer, before in zip(model.buffers(), buffers, strict=True):
+                buffer.copy_(before)
+            progress.skipped += 1
+            del losses[-args.accum_iter :]
+
+        if (step + 1) % look_every and step + 1 < steps:
+            continue  # without having waited for the device
+        progress.look(step + 1, losses, begin, epoch)
+        if progress.estimate and (line := progress.estimate.look(step + 1, steps)):
+            bar.clear()
+            say(line)
+        if (step + 1) % args.print_freq == 0:
+            speed = (step + 1) * args.effective_batch_size / progress.seconds
+            mean = progress.loss / max(1, step + 1 - progress.skipped) / args.accum_iter
+            bar.set_postfix_str(f"step {step + 1}/{steps}, loss {mean:.4f}, {speed:.0f} samples/s", refresh=False)
         stop = stopping.asked()
-        early = outlook and not outlook.told and step + 2 == steps  # the last moment to look ahead
-        if (step + 1) % check_every == 0 or step + 1 == steps or stop or early:
-            state["loss"] += _finite_sum(pending, epoch)
-            pending.clear()
-            state["seconds"] = time.perf_counter() - start
-            if outlook and (line := outlook.look(step + 1, steps)):
-                bar.clear()
-                say(line)
-            if (step + 1) % args.print_freq == 0:
-                speed, counted = (step + 1) * args.effective_batch_size / state["seconds"], max(1, step + 1 - state["skipped"])
-                loss = state["loss"] / counted / args.accum_iter
-                bar.set_postfix_str(f"step {step + 1}/{steps}, loss {loss:.4f}, {speed:.0f} samples/s", refresh=False)
-        if stop and step + 1 < steps:
-            bar.close()
+        if stop or step + 1 == steps:
             _check_weights(model, epoch, step, index)
-            raise stopping.Interrupted(_progress(state, _random_state(device)))
+        if stop:
+            bar.close()
+            raise stopping.Interrupted(progress)
     bar.close()
-    _check_weights(model, epoch, step, index)
-    counted = max(1, steps - state["skipped"]) * args.accum_iter
+    passes = max(1, steps - progress.skipped) * args.accum_iter
     metrics = {
-        "train_loss": distributed.mean(state["loss"] / counted),
+        "train_loss": distributed.mean(progress.loss / passes),
         "lr": lr,
-        "samples_per_s": steps * args.effective_batch_size / state["seconds"],
+        "samples_per_s": steps * args.effective_batch_size / progress.seconds,
     }
-    return metrics | ({"skipped_steps": state["skipped"]} if args.skip_nonfinite else {})
+    return metrics | ({"skipped_steps": progress.skipped} if args.skip_nonfinite else {})
 
 
 def _update(parts, optimizer, scaler, args):
@@ -160,51 +191,23 @@ def _update(parts, optimizer, scaler, args):
     return True
 
 
+def start_random(seed, epoch, device, state=None):
+    """Seed torch for an epoch, whose random numbers depend on nothing before it; or go on from a `state` of its middle."""
+    torch.manual_seed((seed * 1_000_003 + epoch) * 4096 + distributed.rank())
+    if state:
+        torch.set_rng_state(state["torch"])
+        if device.type == "cuda" and "device" in state:
+            torch.cuda.set_rng_state(state["device"], device)
+
+
 def _random_state(device):
     return {"torch": torch.get_rng_state()} | ({"device": torch.cuda.get_rng_state(device)} if device.type == "cuda" else {})
 
 
-def _progress(state, rng):
-    """Where an epoch stands, with every rank's sum of losses and random state; what `train_one_epoch` takes up."""
-    return state | {"ranks": distributed.gather({"loss": state["loss"], "rng": rng})}
-
-
-def _take_up(progress, device):
-    """Set the random state, and return the rest of the state, of `_progress`."""
-    ranks = progress["ranks"]
-    if len(ranks) == distributed.world_size():
-        own = ranks[distributed.rank()]
-        torch.set_rng_state(own["rng"]["torch"])
-        if device.type == "cuda" and "device" in own["rng"]:
-            torch.cuda.set_rng_state(own["rng"]["device"], device)
-    else:  # other processes than before: the same data, other masks
-        tell(f"stopped with {len(ranks)} processes, goes on with {distributed.world_size()}: the masks are not those of one run")
-        own = {"loss": sum(rank["loss"] for rank in ranks) / len(ranks)}
-    return {key: progress[key] for key in ("step", "skipped", "seconds")} | {"loss": own["loss"]}
-
-
-def _restore(model, buffers):
-    """BatchNorm's running statistics as they were: it has seen samples of a step that is not taken."""
-    for buffer, before in zip(model.buffers(), buffers, strict=True):
-        buffer.copy_(before)
-
-
 def _check_weights(model, epoch, step, index):
-    """The last update has seen no loss after it."""
+    """No loss comes after the last update: raise FloatingPointError if it ruined a weight."""
     if not torch.stack([p.detach().isfinite().all() for p in model.parameters()]).all():
         raise FloatingPointError(f"weights are not finite after epoch {epoch + 1}, step {step + 1}, samples {index.tolist()}")
-
-
-def _finite_sum(pending, epoch):
-    losses = torch.stack([loss for *_, loss in pending]).tolist() if pending else []
-    for (step, index, _), loss in zip(pending, losses, strict=True):
-        if not math.isfinite(loss):
-            raise FloatingPointError(f"loss {loss} in epoch {epoch + 1}, step {step + 1}, samples {index.tolist()}")
-    return sum(losses)
-
-
-def _mix(seed, epoch, rank):
-    return (seed * 1_000_003 + epoch) * 4096 + rank
 
 
 @torch.no_grad()

@@ -2,6 +2,7 @@
 
 import json
 import platform
+import sys
 import time
 from pathlib import Path
 
@@ -36,27 +37,37 @@ FIGURE_SECONDS = 20  # between two pictures in TensorBoard, so that they take li
 
 
 class Log:
-    """log.jsonl and TensorBoard of one run; on resuming, lines from `start_epoch` on are dropped and written anew."""
+    """What a run says of its epochs: log.jsonl, TensorBoard, a line on the console.
 
-    def __init__(self, output_dir, log_dir=None, start_epoch=0):
-        self.path = Path(output_dir) / "log.jsonl"
-        self.board, self.drawn = None, time.monotonic()
+    On resuming, lines of log.jsonl from `first_epoch` on are dropped and written anew.
+    """
+
+    def __init__(self, args, first_epoch=0):
+        self.path, self.epochs, self.first_epoch = Path(args.output_dir) / "log.jsonl", args.epochs, first_epoch
+        self.board, self.drawn, self.before, self.begin = None, time.monotonic(), None, time.time()
         if not distributed.is_main():
             return
-        lines = self.path.read_text().splitlines() if start_epoch and self.path.exists() else []
-        kept = [line for line in lines if line.endswith("}") and json.loads(line)["epoch"] < start_epoch]  # not a cut one
+        lines = self.path.read_text().splitlines() if first_epoch and self.path.exists() else []
+        kept = [line for line in lines if line.endswith("}") and json.loads(line)["epoch"] < first_epoch]  # not a cut one
         write_text(self.path, "".join(line + "\n" for line in kept))
-        self.board = SummaryWriter(log_dir or output_dir, purge_step=start_epoch + 1 if start_epoch else None)
+        self.board = SummaryWriter(args.log_dir or args.output_dir, purge_step=first_epoch + 1 if first_epoch else None)
 
-    def epoch(self, epoch, values):
-        """One line {'epoch': epoch, **values}, from 0; numbers also go to TensorBoard under their names, there from 1."""
+    def epoch(self, epoch, metrics, evaluation=None):
+        """An epoch's metrics: a line {'epoch': from 0, **metrics} of log.jsonl, scalars of TensorBoard from 1, the console's line
+        with the time left. evaluation: a util.predictions.Evaluation whose confusion matrix is drawn now and then."""
         if self.board is None:
             return
         with open(self.path, "a") as file:
-            file.write(json.dumps({"epoch": epoch, **values}) + "\n")
-        for name, value in values.items():
+            file.write(json.dumps({"epoch": epoch, **metrics}) + "\n")
+        for name, value in metrics.items():
             self.board.add_scalar(name, value, epoch + 1)
         self.board.flush()
+        if "test_acc1" in metrics and evaluation:
+            self.picture("confusion", epoch, evaluation.picture, must=epoch + 1 == self.epochs)
+        left = (time.time() - self.begin) / (epoch + 1 - self.first_epoch) * (self.epochs - 1 - epoch)
+        line = f"{display.stamp(sys.stdout)}epoch {epoch + 1}/{self.epochs}  {display.numbers(metrics, self.before)}"
+        say(line + (f"  {display.ahead(left)}" if left else ""))
+        self.before = metrics
 
     def picture(self, name, epoch, draw, must=False):
         """The image (H, W, 3) uint8 that draw() makes, for TensorBoard; unless it must be, only one every FIGURE_SECONDS.

@@ -1,25 +1,48 @@
-"""Every option of every stage, once: name, default, meaning. The command line, the YAML files and --help come from here."""
+"""Every option of every stage, once: name, default, type, range, stages, meaning.
 
-from dataclasses import dataclass
+The command line, the YAML files, --help, with what a run may be resumed and what a table compares come from here.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from typing import Any
 
 STAGES = ("pretrain", "linprobe", "finetune", "retrieval")
+TRAINED, JUDGED = STAGES[:3], STAGES[1:]
 METHODS = {"mamp": "mamp", "umurl": "umurl"}  # method of pre-training: whose encoder it has (see model.build.register)
 DEFAULT_METHOD = "mamp"  # what is meant where no method is named
-_TRAINED = ("pretrain", "linprobe", "finetune")
-_JUDGED = ("linprobe", "finetune", "retrieval")
+
+# ranges: what to say of a value outside, and whether a value is inside
+AT_LEAST_ONE = ("at least 1", lambda v: v >= 1)
+NOT_NEGATIVE = ("not below 0", lambda v: v >= 0)
+SHARE = ("a share, at least 0 and below 1", lambda v: 0 <= v < 1)
+SEED = (f"from 0 to {2**31 - 1}", lambda v: 0 <= v < 2**31)
+
+
+# roles: what may differ when a run goes on (--resume), and between runs whose numbers stand in one cell of a table
+WHAT = "neither: it decides what the weights become"
+HOW = "both: where and how fast it is computed"
+DRAW = "between runs of one cell: seeds, files"
+EXTENDS = "when a run goes on: how far, on which copy of the data"
 
 
 @dataclass(frozen=True)
 class Option:
     name: str
     default: Any
-    help: str
-    kind: type = str  # str, int, float or bool
+    kind: type  # str, int, float or bool
     many: bool = False  # a list of `kind`
+    counts: tuple = ()  # of a list: how many values it may have
     choices: tuple = ()
+    range: tuple[str, Callable] = ("", lambda v: True)
     stages: tuple = STAGES
     only_with: tuple = ()  # (option, value) without which this one says nothing
+    role: str = WHAT
+    help: str = ""
+
+    def means(self, text):
+        """The option with a line for --help."""
+        return replace(self, help=text)
 
     def belongs(self, stage, method):
         """Whether the option exists in a stage of a method; the groups named like an encoder are that encoder's."""
@@ -28,262 +51,219 @@ class Option:
 
 GROUPS = {
     "run": [
-        Option(
-            "output_dir",
-            None,
-            "folder for checkpoints, log.jsonl, config.yaml and result.json (default: output/STAGE; of an "
-            "evaluation: beside the checkpoint)",
+        Option("output_dir", None, str, role=HOW).means(
+            "folder for checkpoints, log.jsonl, config.yaml and result.json (default: output/STAGE; of an evaluation: beside "
+            "the checkpoint)"
         ),
-        Option("log_dir", None, "folder for TensorBoard (default: output_dir)"),
-        Option("device", "auto", "auto, cpu, cuda or cuda:N"),
-        Option("seed", 0, "seeds initialisation, data order, augmentation and masking", int),
-        Option("num_workers", 4, "data loader processes, at most one for each core; 0 loads in the main process", int),
-        Option(
-            "enable_amp",
-            False,
-            "autocast to bfloat16 (on GPUs without it float16 with loss scaling); weights, losses and updates stay float32",
-            bool,
+        Option("log_dir", None, str, role=HOW).means("folder for TensorBoard (default: output_dir)"),
+        Option("device", "auto", str, role=HOW).means("auto, cpu, cuda or cuda:N"),
+        Option("seed", 0, int, range=SEED, role=DRAW).means("seeds initialisation, data order, augmentation and masking"),
+        Option("num_workers", 4, int, range=NOT_NEGATIVE, role=HOW).means(
+            "data loader processes, at most one for each core; 0 loads in the main process"
         ),
-        Option(
-            "tf32",
-            True,
-            "matrix products of features in TF32 (11 bits) on GPUs that have it, as torch did in the paper's "
-            "time; coordinates stay exact, and on a CPU nothing changes",
-            bool,
+        Option("enable_amp", False, bool, role=DRAW).means(
+            "autocast to bfloat16 (on GPUs without it float16 with loss scaling); weights, losses and updates stay float32"
         ),
-        Option(
-            "compile",
-            False,
-            "torch.compile for training: numbers differ by rounding, the first steps take minutes",
-            bool,
-            stages=("pretrain", "finetune"),
+        Option("tf32", True, bool, role=HOW).means(
+            "matrix products of features in TF32 (11 bits) on GPUs that have it, as torch did in the paper's time; "
+            "coordinates stay exact, and on a CPU nothing changes"
         ),
-        Option("deterministic", False, "two runs with one seed give the same bits on a GPU, too (on a CPU they always do)", bool),
-        Option(
-            "resume",
-            None,
-            "checkpoint of this stage to go on from; 'auto' takes checkpoint-last.pth if it is there",
-            stages=_TRAINED,
+        Option("compile", False, bool, stages=("pretrain", "finetune"), role=HOW).means(
+            "torch.compile for training: numbers differ by rounding, the first steps take minutes"
         ),
-        Option(
-            "print_freq",
-            20,
-            "steps between progress updates (and, on a GPU, checks that the loss is finite)",
-            int,
-            stages=_TRAINED,
+        Option("deterministic", False, bool, role=HOW).means(
+            "two runs with one seed give the same bits on a GPU, too (on a CPU they always do)"
         ),
-        Option("save_freq", 20, "epochs between the checkpoints that are kept", int, stages=_TRAINED),
-        Option(
-            "save_minutes",
-            5.0,
-            "least time between two checkpoint-last.pth; they are written after epochs, at the end, and "
-            "when the run is asked to stop",
-            float,
-            stages=_TRAINED,
+        Option("resume", None, str, stages=TRAINED, role=HOW).means(
+            "checkpoint of this stage to go on from; 'auto' takes checkpoint-last.pth if it is there"
         ),
-        Option("quiet", False, "print results and warnings alone", bool),
-        Option("report", True, "leave report.html, a page of the finished run's numbers, curves and pictures", bool),
+        Option("print_freq", 20, int, range=AT_LEAST_ONE, stages=TRAINED, role=HOW).means(
+            "steps between progress updates (and, on a GPU, checks that the loss is finite)"
+        ),
+        Option("save_freq", 20, int, range=AT_LEAST_ONE, stages=TRAINED, role=HOW).means(
+            "epochs between the checkpoints that are kept"
+        ),
+        Option("save_minutes", 5.0, float, range=NOT_NEGATIVE, stages=TRAINED, role=HOW).means(
+            "least time between two checkpoint-last.pth; they are written after epochs, at the end, and when the run is asked "
+            "to stop"
+        ),
+        Option("quiet", False, bool, role=HOW).means("print results and warnings alone"),
+        Option("report", True, bool, role=HOW).means(
+            "leave report.html, a page of the finished run's numbers, curves and pictures"
+        ),
     ],
     "data": [
-        Option("data_path", None, "npz with x_train, y_train, x_test, y_test"),
-        Option("num_frames", 120, "frames T after cropping and resizing", int),
-        Option("train_p_interval", (0.5, 1.0), "share of the valid frames in a random training crop", float, many=True),
-        Option("test_p_interval", (0.95,), "share of the valid frames in the central test crop", float, many=True),
-        Option("min_frames", 64, "shortest random crop, in frames", int),
-        Option("random_rot", True, "rotate training sequences at random", bool),
-        Option("rot_theta", (0.3,), "largest rotation in radians, one number or one each for x, y, z", float, many=True),
-        Option(
-            "input_stream",
-            "joint",
-            "what the model sees: joint, motion (frame differences) or bone (joint minus its parent)",
-            choices=("joint", "motion", "bone"),
+        Option("data_path", None, str, role=EXTENDS).means("npz with x_train, y_train, x_test, y_test"),
+        Option("num_frames", 120, int, range=AT_LEAST_ONE).means("frames T after cropping and resizing"),
+        Option("train_p_interval", (0.5, 1.0), float, many=True, counts=(1, 2)).means(
+            "share of the valid frames in a random training crop"
         ),
-        Option(
-            "data_on_device",
-            False,
-            "keep the valid frames in the device's memory (on a CPU in RAM), without workers; the batches are the same",
-            bool,
+        Option("test_p_interval", (0.95,), float, many=True, counts=(1,)).means(
+            "share of the valid frames in the central test crop"
         ),
-        Option("data_ratio", 1.0, "share of the training samples to use", float, stages=_TRAINED),
-        Option(
-            "subset",
-            "shared",
-            "data_ratio draws one subset for all processes (shared), or one for each (released: as in the "
-            "published code, which so sees up to as many times the labels as there are processes)",
-            choices=("shared", "released"),
-            stages=_TRAINED,
+        Option("min_frames", 64, int, range=AT_LEAST_ONE).means("shortest random crop, in frames"),
+        Option("random_rot", True, bool).means("rotate training sequences at random"),
+        Option("rot_theta", (0.3,), float, many=True, counts=(1, 3)).means(
+            "largest rotation in radians, one number or one each for x, y, z"
         ),
-        Option(
-            "subset_seed", None, "which samples data_ratio draws (default: seed; 0 with --subset released)", int, stages=_TRAINED
+        Option("input_stream", "joint", str, choices=("joint", "motion", "bone")).means(
+            "what the model sees: joint, motion (frame differences) or bone (joint minus its parent)"
         ),
-        Option(
-            "val_groups",
-            0,
-            "performers (groups) of the training set to hold out and to evaluate on, instead of the test set",
-            int,
+        Option("data_on_device", False, bool, role=HOW).means(
+            "keep the valid frames in the device's memory (on a CPU in RAM), without workers; the batches are the same"
+        ),
+        Option("data_ratio", 1.0, float, stages=TRAINED).means("share of the training samples to use"),
+        Option("subset", "shared", str, choices=("shared", "released"), stages=TRAINED).means(
+            "data_ratio draws one subset for all processes (shared), or one for each (released: as in the published code, "
+            "which so sees up to as many times the labels as there are processes)"
+        ),
+        Option("subset_seed", None, int, range=SEED, stages=TRAINED, role=DRAW).means(
+            "which samples data_ratio draws (default: seed; 0 with --subset released)"
+        ),
+        Option("val_groups", 0, int, range=NOT_NEGATIVE).means(
+            "performers (groups) of the training set to hold out and to evaluate on, instead of the test set"
         ),
     ],
     "model": [
-        Option(
-            "method",
-            "mamp",
-            "mamp (SkeletonMAE*: with target joint, motion_aware_tau 0) or umurl; checkpoints know theirs",
-            choices=METHODS,
+        Option("method", "mamp", str, choices=METHODS).means(
+            "mamp (SkeletonMAE*: with target joint, motion_aware_tau 0) or umurl; checkpoints know theirs"
         ),
-        Option("dim_in", 3, "coordinates C", int),
-        Option("dim_feat", 256, "width of the encoder: D, UmURL's H", int),
-        Option("depth", 8, "encoder blocks", int),
-        Option("num_heads", 8, "attention heads", int),
+        Option("dim_in", 3, int, range=AT_LEAST_ONE).means("coordinates C"),
+        Option("dim_feat", 256, int, range=AT_LEAST_ONE).means("width of the encoder: D, UmURL's H"),
+        Option("depth", 8, int, range=AT_LEAST_ONE).means("encoder blocks"),
+        Option("num_heads", 8, int, range=AT_LEAST_ONE).means("attention heads"),
     ],
     "mamp": [
-        Option("mlp_ratio", 4.0, "width of a block's MLP over its own", float),
-        Option("patch_size", 1, "joints in a token", int),
-        Option("t_patch_size", 4, "frames l in a token", int),
-        Option("qkv_bias", True, "bias in the attention's projections", bool),
-        Option("qk_scale", None, "attention scale (default: head_dim ** -0.5)", float),
-        Option("drop_rate", 0.0, "dropout", float),
-        Option("attn_drop_rate", 0.0, "dropout of attention weights", float),
-        Option("drop_path_rate", 0.0, "stochastic depth of the last block", float),
-        Option(
-            "decoder",
-            "self",
-            "self-attention over all tokens (self, the paper's), or queries that read the visible ones: "
-            "one for each joint and query_frames frames (query, as in AMR), or a mask token for each of a random share of the "
-            "hidden tokens (cross, as in CrossMAE)",
-            choices=("self", "query", "cross"),
-            stages=("pretrain",),
+        Option("mlp_ratio", 4.0, float).means("width of a block's MLP over its own"),
+        Option("patch_size", 1, int).means("joints in a token"),
+        Option("t_patch_size", 4, int, range=AT_LEAST_ONE).means("frames l in a token"),
+        Option("qkv_bias", True, bool).means("bias in the attention's projections"),
+        Option("qk_scale", None, float).means("attention scale (default: head_dim ** -0.5)"),
+        Option("drop_rate", 0.0, float, range=SHARE).means("dropout"),
+        Option("attn_drop_rate", 0.0, float, range=SHARE).means("dropout of attention weights"),
+        Option("drop_path_rate", 0.0, float, range=SHARE).means("stochastic depth of the last block"),
+        Option("decoder", "self", str, choices=("self", "query", "cross"), stages=("pretrain",)).means(
+            "self-attention over all tokens (self, the paper's), or queries that read the visible ones: one for each joint "
+            "and query_frames frames (query, as in AMR), or a mask token for each of a random share of the hidden tokens "
+            "(cross, as in CrossMAE)"
         ),
-        Option(
-            "query_frames",
-            24,
-            "decoder query: frames that a query predicts, a divisor of num_frames",
-            int,
-            stages=("pretrain",),
-            only_with=("decoder", "query"),
+        Option("query_frames", 24, int, range=AT_LEAST_ONE, stages=("pretrain",), only_with=("decoder", "query")).means(
+            "decoder query: frames that a query predicts, a divisor of num_frames"
         ),
         Option(
             "predict_ratio",
             0.25,
-            "decoder cross: share of the hidden tokens that is predicted in a step",
             float,
+            range=("a share of the hidden tokens, above 0 and at most 1", lambda v: 0 < v <= 1),
             stages=("pretrain",),
             only_with=("decoder", "cross"),
+        ).means("decoder cross: share of the hidden tokens that is predicted in a step"),
+        Option("decoder_dim_feat", 256, int, range=AT_LEAST_ONE, stages=("pretrain",)).means("width of the decoder"),
+        Option("decoder_depth", 5, int, range=AT_LEAST_ONE, stages=("pretrain",)).means("decoder blocks"),
+        Option("norm_skes_loss", True, bool, stages=("pretrain",)).means("normalise every token's (every query's) target"),
+        Option("loss_weight", "none", str, choices=("none", "motion"), stages=("pretrain",)).means(
+            "motion: errors count less where a joint rests while its body moves, none in empty ones"
         ),
-        Option("decoder_dim_feat", 256, "width of the decoder", int, stages=("pretrain",)),
-        Option("decoder_depth", 5, "decoder blocks", int, stages=("pretrain",)),
-        Option("norm_skes_loss", True, "normalise every token's (every query's) target", bool, stages=("pretrain",)),
-        Option(
-            "loss_weight",
-            "none",
-            "motion: errors count less where a joint rests while its body moves, none in empty ones",
-            choices=("none", "motion"),
-            stages=("pretrain",),
-        ),
-        Option(
-            "loss_weight_k",
-            0.01,
-            "loss_weight motion: the k of its formula; more counts resting joints less",
-            float,
-            stages=("pretrain",),
-            only_with=("loss_weight", "motion"),
+        Option("loss_weight_k", 0.01, float, range=NOT_NEGATIVE, stages=("pretrain",), only_with=("loss_weight", "motion")).means(
+            "loss_weight motion: the k of its formula; more counts resting joints less"
         ),
         Option(
             "loss_weight_windows",
             (4, 8, 12),
-            "loss_weight motion: frames of a window, a divisor of num_frames",
             int,
             many=True,
+            range=("frames, at least 1", lambda v: v >= 1),
             stages=("pretrain",),
             only_with=("loss_weight", "motion"),
+        ).means("loss_weight motion: frames of a window, a divisor of num_frames"),
+        Option("target", "motion", str, choices=("motion", "joint"), stages=("pretrain",)).means(
+            "what is predicted: motion (MAMP) or joint (SkeletonMAE*)"
         ),
         Option(
-            "target",
-            "motion",
-            "what is predicted: motion (MAMP) or joint (SkeletonMAE*)",
-            choices=("motion", "joint"),
-            stages=("pretrain",),
+            "mask_ratio", 0.9, float, range=("a share of the tokens between 0 and 1", lambda v: 0 < v < 1), stages=("pretrain",)
+        ).means("share of tokens that are hidden"),
+        Option("motion_stride", 1, int, range=AT_LEAST_ONE, stages=("pretrain",)).means(
+            "frames s between the two ends of a motion"
         ),
-        Option("mask_ratio", 0.9, "share of tokens that are hidden", float, stages=("pretrain",)),
-        Option("motion_stride", 1, "frames s between the two ends of a motion", int, stages=("pretrain",)),
-        Option(
-            "motion_aware_tau", 0.8, "temperature of the motion-aware masking; 0 masks uniformly", float, stages=("pretrain",)
+        Option("motion_aware_tau", 0.8, float, stages=("pretrain",)).means(
+            "temperature of the motion-aware masking; 0 masks uniformly"
         ),
-        Option(
-            "skip_empty_bodies",
-            False,
-            "train without bodies that are all zeros or copies of their sample's first body: in "
-            "pre-training they do not count in the loss, in fine-tuning they share one encoding (in evaluation, where that "
-            "changes nothing, they always do)",
-            bool,
-            stages=("pretrain", "finetune"),
+        Option("skip_empty_bodies", False, bool, stages=("pretrain", "finetune")).means(
+            "train without bodies that are all zeros or copies of their sample's first body: in pre-training they do not "
+            "count in the loss, in fine-tuning they share one encoding (in evaluation, where that changes nothing, they "
+            "always do)"
         ),
-        Option("head_dim", 2048, "hidden width of the fine-tuning head", int, stages=("finetune",)),
-        Option("head_dropout", 0.3, "dropout in front of the fine-tuning head", float, stages=("finetune",)),
-        Option(
-            "readout",
-            "mean",
-            "pooling of frozen features that is the headline: mean (D), or per_joint (V·D); the numbers of "
-            "the other stand beside it",
-            choices=("mean", "per_joint"),
-            stages=("linprobe", "retrieval"),
+        Option("head_dim", 2048, int, range=AT_LEAST_ONE, stages=("finetune",)).means("hidden width of the fine-tuning head"),
+        Option("head_dropout", 0.3, float, range=SHARE, stages=("finetune",)).means("dropout in front of the fine-tuning head"),
+        Option("readout", "mean", str, choices=("mean", "per_joint"), stages=("linprobe", "retrieval")).means(
+            "pooling of frozen features that is the headline: mean (D), or per_joint (V·D); the numbers of the other stand "
+            "beside it"
         ),
     ],
     "umurl": [
-        Option("projector_dim", 4096, "width in which features are compared", int, stages=("pretrain",)),
-        Option(
-            "features",
-            "multi",
-            "what the encoder sees: all three modalities fused (multi), or one of them",
-            choices=("multi", "joint", "bone", "motion"),
-            stages=_JUDGED,
+        Option("projector_dim", 4096, int, range=AT_LEAST_ONE, stages=("pretrain",)).means(
+            "width in which features are compared"
+        ),
+        Option("features", "multi", str, choices=("multi", "joint", "bone", "motion"), stages=JUDGED).means(
+            "what the encoder sees: all three modalities fused (multi), or one of them"
         ),
     ],
     "optimization": [
-        Option("epochs", 400, "epochs", int, stages=_TRAINED),
-        Option("warmup_epochs", 20, "epochs of linear warm-up", int, stages=_TRAINED),
-        Option("batch_size", 32, "samples per process and forward pass", int),
-        Option("effective_batch_size", None, "samples per update over all processes; sets accum_iter", int, stages=_TRAINED),
-        Option(
-            "accum_iter", None, "forward passes per update (default: from effective_batch_size, else 1)", int, stages=_TRAINED
+        Option("epochs", 400, int, range=AT_LEAST_ONE, stages=TRAINED, role=EXTENDS).means("epochs"),
+        Option("warmup_epochs", 20, int, range=NOT_NEGATIVE, stages=TRAINED).means("epochs of linear warm-up"),
+        Option("batch_size", 32, int, range=AT_LEAST_ONE, role=HOW).means("samples per process and forward pass"),
+        Option("effective_batch_size", None, int, range=AT_LEAST_ONE, stages=TRAINED).means(
+            "samples per update over all processes; sets accum_iter"
         ),
-        Option("lr", 1e-3, "highest learning rate", float, stages=_TRAINED),
-        Option("min_lr", 5e-4, "learning rate at the end of the cosine", float, stages=_TRAINED),
+        Option("accum_iter", None, int, range=AT_LEAST_ONE, stages=TRAINED, role=HOW).means(
+            "forward passes per update (default: from effective_batch_size, else 1)"
+        ),
+        Option("lr", 0.001, float, range=NOT_NEGATIVE, stages=TRAINED).means("highest learning rate"),
+        Option("min_lr", 0.0005, float, range=NOT_NEGATIVE, stages=TRAINED).means("learning rate at the end of the cosine"),
+        Option("lr_steps", (), int, many=True, range=("epochs, not below 0", lambda v: v >= 0), stages=TRAINED).means(
+            "epochs at which the rate falls to a tenth; without a number, it follows the cosine"
+        ),
+        Option("weight_decay", 0.05, float, range=NOT_NEGATIVE, stages=TRAINED).means("weight decay of matrices and embeddings"),
         Option(
-            "lr_steps",
-            (),
-            "epochs at which the rate falls to a tenth; without a number, it follows the cosine",
-            int,
+            "betas",
+            (0.9, 0.95),
+            float,
             many=True,
-            stages=_TRAINED,
+            range=("at least 0 and below 1", lambda v: 0 <= v < 1),
+            counts=(2,),
+            stages=("pretrain", "finetune"),
+        ).means("the two averages of AdamW and Adam"),
+        Option("momentum", 0.9, float, range=NOT_NEGATIVE, stages=("linprobe",)).means("SGD's momentum"),
+        Option("clip_grad", None, float, range=("a norm above 0", lambda v: v > 0), stages=TRAINED).means(
+            "largest norm of the gradient (default: not clipped)"
         ),
-        Option("weight_decay", 0.05, "weight decay of matrices and embeddings", float, stages=_TRAINED),
-        Option("betas", (0.9, 0.95), "the two averages of AdamW and Adam", float, many=True, stages=("pretrain", "finetune")),
-        Option("momentum", 0.9, "SGD's momentum", float, stages=("linprobe",)),
-        Option("clip_grad", None, "largest norm of the gradient (default: not clipped)", float, stages=_TRAINED),
-        Option(
-            "skip_nonfinite",
-            False,
-            "leave out, and count, steps whose gradient is not finite, instead of stopping; the host "
-            "then waits for the device at every step",
-            bool,
-            stages=_TRAINED,
+        Option("skip_nonfinite", False, bool, stages=TRAINED).means(
+            "leave out, and count, steps whose gradient is not finite, instead of stopping; the host then waits for the "
+            "device at every step"
         ),
-        Option("layer_decay", 0.8, "learning-rate factor from a layer to the one below", float, stages=("finetune",)),
-        Option("smoothing", 0.1, "label smoothing", float, stages=("finetune",)),
+        Option("layer_decay", 0.8, float, range=NOT_NEGATIVE, stages=("finetune",)).means(
+            "learning-rate factor from a layer to the one below"
+        ),
+        Option("smoothing", 0.1, float, range=SHARE, stages=("finetune",)).means("label smoothing"),
     ],
     "evaluation": [
-        Option(
-            "finetune", None, "checkpoint whose encoder to start from, with its sizes (default: a random one)", stages=_JUDGED
+        Option("finetune", None, str, stages=JUDGED, role=HOW).means(
+            "checkpoint whose encoder to start from, with its sizes (default: a random one)"
         ),
-        Option("eval", None, "evaluate this classifier checkpoint, write its scores, and stop", stages=("linprobe", "finetune")),
-        Option(
-            "eval_freq", 1, "epochs between evaluations; the last epoch is always evaluated", int, stages=("linprobe", "finetune")
+        Option("eval", None, str, stages=("linprobe", "finetune"), role=DRAW).means(
+            "evaluate this classifier checkpoint, write its scores, and stop"
         ),
-        Option("dist_eval", True, "share the test samples among the processes", bool, stages=_JUDGED),
-        Option("augment", True, "crop and rotate at random; without, features are computed once", bool, stages=("linprobe",)),
-        Option("k", 1, "neighbours that vote", int, stages=("retrieval",)),
-        Option("save_features", None, "npz for the features, with names and labels", stages=("retrieval",)),
+        Option("eval_freq", 1, int, range=AT_LEAST_ONE, stages=("linprobe", "finetune"), role=HOW).means(
+            "epochs between evaluations; the last epoch is always evaluated"
+        ),
+        Option("dist_eval", True, bool, stages=JUDGED, role=HOW).means("share the test samples among the processes"),
+        Option("augment", True, bool, stages=("linprobe",)).means(
+            "crop and rotate at random; without, features are computed once"
+        ),
+        Option("k", 1, int, range=AT_LEAST_ONE, stages=("retrieval",)).means("neighbours that vote"),
+        Option("save_features", None, str, stages=("retrieval",), role=DRAW).means("npz for the features, with names and labels"),
     ],
 }
 
 OPTIONS = {option.name: option for group in GROUPS.values() for option in group}
+MAY_CHANGE_ON_RESUME = {"dataset", *(name for name, option in OPTIONS.items() if option.role in (HOW, EXTENDS))}

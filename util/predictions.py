@@ -48,6 +48,16 @@ class Evaluation:
         self.data = data if data is not None else loader.source
         self.predictions = None
 
+    def due(self, epoch, args):
+        """Whether --eval_freq, or the run's end, wants an evaluation after `epoch`, counted from 0."""
+        return (epoch + 1) % args.eval_freq == 0 or epoch + 1 == args.epochs
+
+    def save(self, args):
+        """Write scores.npz of the last evaluation, on rank 0; returns its path."""
+        if distributed.is_main():
+            save(args.output_dir, self.predictions, self.data, args.input_stream)
+        return Path(args.output_dir, FILE)
+
     def picture(self):
         """The confusion matrix of the predictions, see util.confusion.picture."""
         counts = confusion.counts(self.predictions.labels, self.predictions.predicted, self.data.num_classes)

@@ -8,24 +8,12 @@ from pathlib import Path
 import yaml
 
 from util import config
-from util.options import DEFAULT_METHOD, GROUPS, OPTIONS, STAGES
+from util.options import DEFAULT_METHOD, DRAW, HOW, OPTIONS, STAGES
 
 PAPER = yaml.safe_load((config.FOLDER / "paper.yaml").read_text())
-# what may differ between runs of one protocol: where and how they were computed, and the seeds they are averaged over
 SUBSET = ("data_ratio", "subset", "subset_seed")
-FREE = {option.name for option in GROUPS["run"]} | {
-    "stage",
-    "dataset",
-    "subset_seed",
-    "batch_size",
-    "accum_iter",
-    "data_on_device",
-    "finetune",
-    "eval",
-    "eval_freq",
-    "dist_eval",
-    "save_features",
-}
+# what may differ between runs of one protocol: where and how they were computed, and the seeds they are averaged over
+FREE = {"stage", "dataset", *(option.name for option in OPTIONS.values() if option.role in (HOW, DRAW))}
 # what a run takes over from its encoder, so that it is said once; everything else of a pre-training is its own
 SHARED = {"input_stream", "num_frames", "t_patch_size", "dim_feat", "depth", "num_heads"}
 
