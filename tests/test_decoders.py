@@ -91,10 +91,10 @@ def test_resuming_in_16_bits_continues_bit_for_bit(decoder, invented, options, t
             raise InterruptedError
         return train_one_epoch(model, loader, optimizer, loss_of, epoch, *args)
 
-    monkeypatch.setattr("util.training.train_one_epoch", stops)
+    monkeypatch.setattr("main_pretrain.train_one_epoch", stops)
     with pytest.raises(InterruptedError):
         main_pretrain.main(options("pretrain", invented, parts, *words, **OF[decoder]))
-    monkeypatch.setattr("util.training.train_one_epoch", train_one_epoch)
+    monkeypatch.setattr("main_pretrain.train_one_epoch", train_one_epoch)
     main_pretrain.main(options("pretrain", invented, parts, *words, "--resume", "auto", **OF[decoder]))
     assert same(last(whole)["model"], last(parts)["model"])
 

@@ -19,7 +19,7 @@ import main_retrieval
 from feeder.feeder_ntu import Feeder
 from feeder.loader import build_feeder
 from model.transformer import Transformer
-from util import checkpoint, run
+from util import checkpoint, config, run
 from util.options import METHODS
 
 MAINS = {"pretrain": main_pretrain, "linprobe": main_linprobe, "finetune": main_finetune}
@@ -374,7 +374,8 @@ def test_who_makes_the_motion_stream(invented, options, tmp_path, monkeypatch):
     monkeypatch.setitem(METHODS, "another", "mamp")
     for method, by_feeder in (("mamp", False), ("another", True)):
         line = options("pretrain", invented, tmp_path / method, "--input_stream", "motion", "--method", method)
-        args, _ = run.start("pretrain", line)
+        args = config.parse("pretrain", line)
+        run.start(args)
         assert build_feeder(args, "train", augment=True).vel == by_feeder
 
 

@@ -14,7 +14,7 @@ import main_retrieval
 from feeder.batch import Draws, uniforms
 from feeder.feeder_ntu import Feeder
 from model.transformer import Transformer
-from util import checkpoint, training
+from util import checkpoint
 
 OTHER = {"mean": "per_joint", "per_joint": "mean"}
 
@@ -166,7 +166,7 @@ def test_the_model_in_the_file_is_that_of_a_single_read_out(probe):
 
 @pytest.mark.parametrize("words", [("--augment",), ("--no-augment", "--clip_grad", 0.2)])
 def test_resuming_goes_on_with_both_heads(words, data, pretrained, probe, options, tmp_path, monkeypatch):
-    whole, train = probe("mean", *words), training.train_one_epoch
+    whole, train = probe("mean", *words), main_linprobe.train_one_epoch
     line = options("linprobe", data, tmp_path, "--finetune", pretrained, "--epochs", 4, "--effective_batch_size", 8, *words)
 
     def interrupted(*args, **kwargs):
@@ -174,7 +174,7 @@ def test_resuming_goes_on_with_both_heads(words, data, pretrained, probe, option
             raise KeyError
         return train(*args, **kwargs)
 
-    monkeypatch.setattr(training, "train_one_epoch", interrupted)
+    monkeypatch.setattr("main_linprobe.train_one_epoch", interrupted)
     with pytest.raises(KeyError):
         main_linprobe.main(line)
     monkeypatch.undo()

@@ -18,7 +18,9 @@ import main_linprobe
 import main_pretrain
 from model.mamp import MAMP
 from model.transformer import Transformer
-from util import checkpoint, training
+from util import checkpoint
+from util.engine import train_one_epoch
+from util.logging import Log
 
 ROOT = Path(__file__).resolve().parents[1]
 MAINS = {"pretrain": main_pretrain, "linprobe": main_linprobe, "finetune": main_finetune}
@@ -74,14 +76,12 @@ def assert_same_run(one, two):
 
 @pytest.mark.parametrize("stage", MAINS)
 @pytest.mark.parametrize(
-    "moment, workers",
-    [("util.training.train_one_epoch", 1), ("util.training.checkpoint.save", 0), ("util.training.Log.epoch", 0)],
+    "moment, workers", [("main.train_one_epoch", 1), ("util.training.checkpoint.save", 0), ("util.logging.Log.epoch", 0)]
 )
 def test_resuming_continues_bit_for_bit(stage, moment, workers, whole, invented, options, tmp_path, monkeypatch):
     line = options(stage, invented, tmp_path, "--epochs", 4, "--save_freq", 1, num_workers=workers)
-    function = {"train_one_epoch": training.train_one_epoch, "save": checkpoint.save, "epoch": training.Log.epoch}[
-        moment.split(".")[-1]
-    ]
+    moment = moment.replace("main.", f"main_{stage}.")
+    function = {"train_one_epoch": train_one_epoch, "save": checkpoint.save, "epoch": Log.epoch}[moment.split(".")[-1]]
 
     def interrupted(*args, **kwargs):
         numbers = [a for a in args if isinstance(a, int)] + [a["epoch"] for a in args if isinstance(a, dict) and "model" in a]

@@ -11,7 +11,7 @@ import main_finetune
 import main_linprobe
 import main_pretrain
 import main_retrieval
-from util import checkpoint, engine
+from util import checkpoint, distributed, engine
 
 MAINS = {"pretrain": main_pretrain, "linprobe": main_linprobe, "finetune": main_finetune}
 
@@ -60,10 +60,10 @@ def test_16_bits_learn_and_resume_bit_for_bit(stage, half, invented, options, tm
             raise InterruptedError
         return train_one_epoch(model, loader, optimizer, loss_of, epoch, *args)
 
-    monkeypatch.setattr("util.training.train_one_epoch", stops)
+    monkeypatch.setattr(f"main_{stage}.train_one_epoch", stops)
     with pytest.raises(InterruptedError):
         main(options(stage, invented, parts, "--epochs", 3, "--enable_amp"))
-    monkeypatch.setattr("util.training.train_one_epoch", train_one_epoch)
+    monkeypatch.setattr(f"main_{stage}.train_one_epoch", train_one_epoch)
     main(options(stage, invented, parts, "--epochs", 3, "--enable_amp", "--resume", "auto"))
     a, b = last(whole), last(parts)
     assert same(a["model"], b["model"]) and a["scaler"] == b["scaler"]
@@ -117,7 +117,7 @@ def test_compiled_numbers_are_the_uncompiled_ones_random_ones_too():
     torch.manual_seed(0)
     model, x = torch.nn.Sequential(torch.nn.Linear(6, 8), torch.nn.Dropout(0.5)), torch.randn(4, 6)
     results = []
-    for function in (model, engine.compiled(model, torch.device("cpu"))):
+    for function in (model, distributed.compiled(model, torch.device("cpu"))):
         torch.manual_seed(1)
         out = function(x)
         model.zero_grad()
@@ -141,7 +141,7 @@ def test_training_is_compiled_and_checkpoints_are_not(stage, invented, options, 
             calls.append(self.training)
             return self._orig_mod(*args)
 
-    monkeypatch.setattr("util.training.compiled", lambda model, device: Wrapped(model))
+    monkeypatch.setattr("util.distributed.compiled", lambda model, device: Wrapped(model))
     for name, more in (("eager", ()), ("compiled", ("--compile",))):
         MAINS[stage].main(options(stage, invented, tmp_path / name, "--epochs", 2, *more))
     assert calls == [True] * 12, "six steps an epoch, and no evaluation"
@@ -154,7 +154,7 @@ def test_without_a_compiler_there_is_one_line(monkeypatch):
 
     monkeypatch.setattr(torch, "compile", fails)
     with pytest.raises(ValueError, match=r"^compile: torch.compile does not work here \(no compiler\); it needs .*$"):
-        engine.compiled(torch.nn.Linear(1, 1), torch.device("cpu"))
+        distributed.compiled(torch.nn.Linear(1, 1), torch.device("cpu"))
 
 
 def test_a_frozen_encoder_computes_features_once(invented, options, tmp_path, monkeypatch):

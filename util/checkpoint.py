@@ -44,13 +44,22 @@ def link(source, path, previous=None):
         replace(aside, path, previous)
 
 
-def load(path):
+_kept = {}  # {(path, size, time of change): content} of the last file that was read to be read again
+
+
+def load(path, keep=False):
     """Read a checkpoint of ours or of a release, on the CPU: a dict with 'model' (UmURL's release says 'state_dict').
+
+    keep: hold it in memory for the next call, which gets the same dict if the file is still the same.
 
     Raises FileNotFoundError or ValueError naming the file: absent, damaged, holding more than tensors and plain values, claiming
     more than it holds, or without a model.
     """
     path = Path(path)
+    status = path.stat() if path.is_file() else None
+    identity = status and (str(path), status.st_size, status.st_mtime_ns)
+    if identity in _kept:
+        return _kept[identity] if keep else _kept.pop(identity)
     if path.is_dir():
         there = ", ".join(sorted(file.name for file in path.glob("*.pth"))[:4])
         raise ValueError(f"{path}: is a folder; name a checkpoint in it, " + (f"such as {there}" if there else "it has none"))
@@ -86,6 +95,9 @@ def load(path):
         if (key not in ("data", "heads") or "config" in content) and not isinstance(content.get(key, kind()), kind):
             raise ValueError(f"{path}: {key} is not what a checkpoint has there")
     content["model"] = {k.removeprefix("module."): v for k, v in content["model"].items()}
+    if keep:
+        _kept.clear()
+        _kept[identity] = content
     return content
 
 

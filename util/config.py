@@ -13,7 +13,7 @@ import yaml
 
 from util import published
 from util.files import bare_name, write_text
-from util.options import DEFAULT_METHOD, GROUPS, METHODS, OPTIONS, STAGES
+from util.options import DEFAULT_METHOD, EXTENDS, GROUPS, METHODS, OPTIONS, STAGES, WHAT
 from util.values import check, convert, known
 
 FOLDER = Path(__file__).resolve().parent.parent / "config"
@@ -54,7 +54,7 @@ def parse(stage, argv=None):
     if held:
         from util import checkpoint  # here, so that whatever has none starts without torch
 
-        content = checkpoint.load(held)
+        content = checkpoint.load(held, keep=True)
         encoder = checkpoint.architecture(content)
         if "method" in stated and METHODS[method] != encoder:
             raise ValueError(f"{held}: holds weights of {encoder}, not of {method}")
@@ -97,6 +97,21 @@ def parse(stage, argv=None):
         print(as_yaml(args), end="")
         sys.exit(0)
     return args
+
+
+def overridden(args):
+    """{option: value} of what --config, the command line and a checkpoint's sizes changed against the configuration of the stage
+    and the data set; not where and how fast a run is computed, nor which seed and files it takes."""
+    known_dataset = (FOLDER / "dataset" / f"{args.dataset}.yaml").is_file()
+    data = ["--dataset", args.dataset] if known_dataset else ["--data_path", args.data_path]
+    usual = vars(parse(args.stage, ["--method", args.method, *data]))
+    of_protocol = (name for name, option in OPTIONS.items() if option.role in (WHAT, EXTENDS) and hasattr(args, name))
+    now = {name: getattr(args, name) for name in of_protocol}
+    return {name: value for name, value in now.items() if _plain(value) != _plain(usual[name])}
+
+
+def _plain(value):
+    return tuple(value) if isinstance(value, list) else value
 
 
 def words(stage, argv=None):

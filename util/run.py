@@ -89,7 +89,7 @@ def write(args, device, **values):
     last = Path(args.output_dir, f"checkpoint-{getattr(args, 'epochs', 0) - 1}.pth")
     links = {"checkpoint": identity(last), "log": "log.jsonl"} if last.is_file() else {}
     made = {"command": command(args), "hardware": hardware(device), "processes": distributed.world_size()}
-    values = results.count_from_one(results.about(args) | links | values)
+    values = results.count_from_one(results.about(args) | links | values) | {"overridden": config.overridden(args)}
     write_result(args.output_dir, **values, config="config.yaml", **made)
 
 

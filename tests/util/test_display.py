@@ -51,24 +51,16 @@ def test_a_duration_in_words(seconds, text):
     assert display.duration(seconds) == text
 
 
-def test_the_whole_run_is_estimated_within_its_first_epoch(monkeypatch):
-    """400 epochs of 100 steps of 2 s, the first of 30 s; evaluations take as long as 1,000 steps: 2 s × 41,000."""
+def test_the_whole_run_is_estimated_once_within_its_first_epoch(monkeypatch):
+    """400 epochs of 100 steps of 2 s; the first takes 30 s and does not count: 2 s × 39,996 steps are left after the fourth."""
     clock = [1000.0]
     monkeypatch.setattr(display.time, "perf_counter", lambda: clock[0])
-    outlook, lines = display.Outlook(400, "400 epochs", 1000), []
-    outlook.start(0)
-    for done in range(1, 101):
-        clock[0] += 30 if done == 1 else 2
-        lines.append(outlook.look(done, 100))
-    said = [(done, line) for done, line in enumerate(lines, 1) if line]
-    assert len(said) == 1 and said[0][0] == 4 and said[0][1].startswith("about 22 h 47 min for 400 epochs, done around ")
-
-
-@pytest.mark.parametrize("steps, told", [(1, []), (2, [1]), (3, [2]), (6, [5])])
-def test_fast_epochs_are_estimated_before_their_last_step(steps, told):
-    outlook = display.Outlook(3, "3 epochs")
-    outlook.start(0)
-    assert [done for done in range(1, steps + 1) if outlook.look(done, steps)] == told
+    estimate, lines = display.TimeEstimate(400), []
+    for step in range(1, 101):
+        clock[0] += 30 if step == 1 else 2
+        lines.append(estimate.look(step, 100))
+    printed = [(step, line) for step, line in enumerate(lines, 1) if line]
+    assert len(printed) == 1 and printed[0][0] == 4 and printed[0][1].startswith("about 22 h 13 min left (")
 
 
 def test_an_epochs_line_fits_a_terminal():

@@ -8,7 +8,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from model.mamp import MAMP
 from model.transformer import Transformer
-from util import run
+from util import config, run
 from util.hardware import PEAKS, flops, hardware, lacks_bfloat16, peak_tflops
 from util.memory import keep_freed
 
@@ -83,7 +83,8 @@ def test_16_bits_that_cost_time_are_warned_of(monkeypatch, tmp_path, capsys, tex
     monkeypatch.setattr("util.hardware._cpuinfo", lambda: text)
     assert lacks_bfloat16() == lacks
     line = ["--data_path", "x.npz", "--output_dir", str(tmp_path), "--device", "cpu", "--method", *words.split()]
-    args, _ = run.start("pretrain", line)
+    args = config.parse("pretrain", line)
+    run.start(args)
     keep_freed(False)
     asked = words in ("mamp --enable_amp", "umurl")
     assert args.enable_amp == asked
