@@ -15,6 +15,7 @@ from feeder.feeder_ntu import Feeder
 from util import distributed, stopping
 from util.files import write_text
 from util.logging import say, tell
+from util.options import UNLABELLED
 from util.predictions import class_names
 
 
@@ -178,7 +179,7 @@ def build_feeder(args, split, augment, labelled=None, views=1):
         data_ratio=getattr(args, "data_ratio", 1.0) if train else 1.0,
         subset_seed=seed + distributed.rank() if getattr(args, "subset", "") == "released" else seed,
         val_groups=args.val_groups,
-        labelled=args.stage != "pretrain" if labelled is None else labelled,
+        labelled=args.stage not in UNLABELLED if labelled is None else labelled,
     )
     if train and hasattr(args, "effective_batch_size"):
         for line in [*data.complaints, *doubts(data, args)]:

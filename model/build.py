@@ -7,6 +7,7 @@ import torch
 from feeder.loader import number_as_trained
 from model.mamp import MAMP
 from model.probe import Heads
+from model.stars import TunedTransformer, TunedUmURL
 from model.transformer import Transformer
 from model.umurl import VIEWS, UmURL, UmURLClassifier
 from util import checkpoint
@@ -113,6 +114,32 @@ def classifier(args, data, num_classes):
     model = Transformer(**encoder_options(args, data), protocol="linprobe", readout=args.readout, num_classes=num_classes)
     model.head.add_norm()
     return model
+
+
+def tuned(args, data):
+    """The model of a tuning (model/stars.py), on the CPU. Raises ValueError for what cannot be."""
+    if args.accum_iter > 1:
+        raise ValueError(
+            f"accum_iter {args.accum_iter}: tuning compares an update's samples with each other, so they pass together; raise "
+            f"batch_size, now {args.batch_size}, or lower effective_batch_size"
+        )
+    if args.effective_batch_size < 2:
+        raise ValueError("effective_batch_size 1: tuning compares samples; at least 2")
+    kind = TunedUmURL if METHODS[args.method] == "umurl" else TunedTransformer
+    head = {"predictor_dim": args.predictor_dim, "temperature": args.temperature}
+    model = kind(queue_size(args, data), **head, **encoder_options(args, data))
+    model.shear = args.shear
+    return model
+
+
+def queue_size(args, data):
+    """Length of a tuning's queue: no longer than the data, since a sample's older projections tell nothing new."""
+    return min(args.queue_size, len(data) * args.views)
+
+
+def frozen_blocks(args):
+    """How many of the lowest blocks a tuning leaves as they are: --frozen_blocks, or half of them."""
+    return args.depth // 2 if args.frozen_blocks is None else args.frozen_blocks
 
 
 def trained_classifier(args, data):

@@ -16,7 +16,7 @@ import torch.nn.functional as F
 
 from util import display, distributed, published, weights
 from util.files import bare_name, replace, sha256, written_aside
-from util.options import DEFAULT_METHOD, GROUPS, HOW, OPTIONS
+from util.options import DEFAULT_METHOD, GROUPS, HOW, OPTIONS, UNLABELLED
 from util.values import convert, shown
 
 LAST, PREVIOUS, BEST = "checkpoint-last.pth", "checkpoint-previous.pth", "checkpoint-best.pth"
@@ -188,9 +188,10 @@ def num_classes(content):
 
 
 def stage(content):
-    """'pretrain', 'linprobe' or 'finetune': what a checkpoint of ours says, else by the keys of the model."""
+    """'pretrain', 'tune', 'linprobe' or 'finetune': what a checkpoint of ours says, else by the keys of the model."""
     by_keys = weights.stage(content["model"])
-    return by_keys if by_keys == "pretrain" else content.get("config", {}).get("stage", by_keys)
+    told = content.get("config", {}).get("stage", by_keys)
+    return told if (told in UNLABELLED) == (by_keys in UNLABELLED) else by_keys
 
 
 def settings(content, path="checkpoint"):

@@ -12,8 +12,9 @@ from pathlib import Path
 import yaml
 
 from util import published
+from util.command_line import build_parser, words
 from util.files import bare_name, write_text
-from util.options import DEFAULT_METHOD, EXTENDS, GROUPS, METHODS, OPTIONS, STAGES, WHAT
+from util.options import DEFAULT_METHOD, EXTENDS, METHODS, OPTIONS, STAGES, WHAT
 from util.values import check, convert, known
 
 FOLDER = Path(__file__).resolve().parent.parent / "config"
@@ -114,25 +115,6 @@ def _plain(value):
     return tuple(value) if isinstance(value, list) else value
 
 
-def words(stage, argv=None):
-    """{name: value} of the options on a command line. Raises ValueError for an unknown one, naming the main that has it."""
-    given, unknown = build_parser(stage).parse_known_args(argv)
-    if unknown and not given.help:
-        replaced = published.instead(unknown[0])
-        if replaced:
-            raise ValueError(f"option {unknown[0]!r} is one of the published code; here: {replaced}")
-        name = unknown[0].split("=")[0].lstrip("-")
-        elsewhere = OPTIONS.get(name.removeprefix("no-"))
-        if elsewhere and stage not in elsewhere.stages:
-            owners = " and ".join(f"main_{owner}.py" for owner in elsewhere.stages)
-            raise ValueError(f"option --{name}: is one of {owners}, not of main_{stage}.py")
-        known(name, list(vars(given)), "option")
-        raise ValueError(f"option {unknown[0]!r} does not belong here")
-    if getattr(given, "eval", None) == "":
-        raise ValueError("option --eval: name the classifier's checkpoint: --eval FILE")
-    return {k: v for k, v in vars(given).items() if v is not None and k != "local_rank"}
-
-
 def answer(stage):
     """Answer --help, --print_config and mistyped options of this process's command line, and end.
 
@@ -188,56 +170,6 @@ def _output_dir(stage, values):
     if values.get("eval"):
         return str(Path(values["eval"]).with_name(f"{bare_name(values['eval'])}-eval"))
     return f"output/{stage}"
-
-
-def build_parser(stage, values=None):
-    """argparse parser of a stage, grouped; what is not given on the command line stays None.
-
-    values: {name: value}; for --help, of only these options, each with its value.
-    """
-    others = [name for name in METHODS if values and name != values["method"]]
-    parser = argparse.ArgumentParser(
-        usage="%(prog)s [--config YAML] [--dataset NAME] [options]",
-        allow_abbrev=False,
-        add_help=False,
-        epilog="".join(f"--method {name} --help lists the options of {name}. " for name in others),
-    )
-    parser.add_argument(
-        "-h",
-        "--help",
-        action="store_true",
-        help="show this, and in brackets the values that the rest of the "
-        "command line leads to: add a data set, a method, a checkpoint",
-    )
-    parser.add_argument("--print_config", action="store_true", help="print all values as YAML that --config takes, and stop")
-    parser.add_argument("--config", metavar="YAML", help=f"settings on top of config/{stage}.yaml; a published YAML works, too")
-    parser.add_argument("--dataset", metavar="NAME", help="the data set's settings: a file, or the name of one in config/dataset")
-    # torch.distributed.launch, which published scripts use, adds this to the environment that torchrun, too, makes
-    parser.add_argument("--local_rank", "--local-rank", type=int, help=argparse.SUPPRESS)
-    for title, options in GROUPS.items():
-        group = parser.add_argument_group(f"{title} (this method only)" if title in METHODS else title)
-        for option in options:
-            if stage not in option.stages or values is not None and option.name not in values:
-                continue
-            extra = {"default": None, "help": option.help + _shown((values or {}).get(option.name))}
-            if option.kind is bool:
-                extra["action"] = argparse.BooleanOptionalAction
-            else:
-                extra |= {"type": option.kind, "metavar": option.kind.__name__.upper()}
-                if option.choices:
-                    extra |= {"choices": option.choices, "metavar": None}
-                if option.name == "eval":
-                    extra |= {"nargs": "?", "const": ""}  # a flag in the published code: parse says what is missing
-                if option.many:
-                    extra["nargs"] = "+" if option.default else "*"
-            group.add_argument(f"--{option.name}", **extra)
-    return parser
-
-
-def _shown(value):
-    """' [value]' for a line of --help; '' for none."""
-    text = " ".join(map(str, value)) if isinstance(value, list | tuple) else "" if value is None else str(value)
-    return f" [{text}]".replace("%", "%%") if text else ""
 
 
 def read_yaml(path, stage, method=DEFAULT_METHOD):

@@ -7,8 +7,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
-STAGES = ("pretrain", "linprobe", "finetune", "retrieval")
-TRAINED, JUDGED = STAGES[:3], STAGES[1:]
+STAGES = ("pretrain", "tune", "linprobe", "finetune", "retrieval")
+TRAINED, JUDGED = STAGES[:4], STAGES[2:]
+UNLABELLED = STAGES[:2]  # what they leave is an encoder, which the others judge
 METHODS = {"mamp": "mamp", "umurl": "umurl"}  # method of pre-training: whose encoder it has (see model.build.register)
 DEFAULT_METHOD = "mamp"  # what is meant where no method is named
 
@@ -68,7 +69,7 @@ GROUPS = {
             "matrix products of features in TF32 (11 bits) on GPUs that have it, as torch did in the paper's time; "
             "coordinates stay exact, and on a CPU nothing changes"
         ),
-        Option("compile", False, bool, stages=("pretrain", "finetune"), role=HOW).means(
+        Option("compile", False, bool, stages=("pretrain", "tune", "finetune"), role=HOW).means(
             "torch.compile for training: numbers differ by rounding, the first steps take minutes"
         ),
         Option("deterministic", False, bool, role=HOW).means(
@@ -208,6 +209,27 @@ GROUPS = {
             "what the encoder sees: all three modalities fused (multi), or one of them"
         ),
     ],
+    "tuning": [
+        Option("views", 1, int, choices=(1, 2), stages=("tune",)).means(
+            "1: whole sequences as they are; 2: two random crops of each, rotated and sheared"
+        ),
+        Option("shear", 0.5, float, range=NOT_NEGATIVE, stages=("tune",), only_with=("views", 2)).means(
+            "largest entry of the random maps beside the diagonal"
+        ),
+        Option("queue_size", 32768, int, range=AT_LEAST_ONE, stages=("tune",)).means(
+            "sequences seen lately among which neighbours are looked for; at most as many as there are"
+        ),
+        Option("predictor_dim", 4096, int, range=AT_LEAST_ONE, stages=("tune",)).means("hidden width of the predictor"),
+        Option("temperature", 0.07, float, range=("above 0", lambda v: v > 0), stages=("tune",)).means(
+            "what similarities are divided by"
+        ),
+        Option("frozen_blocks", None, int, range=NOT_NEGATIVE, stages=("tune",)).means(
+            "lowest blocks that stay as they are, with the embedding (default: half of them)"
+        ),
+        Option("head_epochs", 0, int, range=NOT_NEGATIVE, stages=("tune",)).means(
+            "the first of the epochs, in which the head alone is trained"
+        ),
+    ],
     "optimization": [
         Option("epochs", 400, int, range=AT_LEAST_ONE, stages=TRAINED, role=EXTENDS).means("epochs"),
         Option("warmup_epochs", 20, int, range=NOT_NEGATIVE, stages=TRAINED).means("epochs of linear warm-up"),
@@ -231,7 +253,7 @@ GROUPS = {
             many=True,
             range=("at least 0 and below 1", lambda v: 0 <= v < 1),
             counts=(2,),
-            stages=("pretrain", "finetune"),
+            stages=("pretrain", "tune", "finetune"),
         ).means("the two averages of AdamW and Adam"),
         Option("momentum", 0.9, float, range=NOT_NEGATIVE, stages=("linprobe",)).means("SGD's momentum"),
         Option("clip_grad", None, float, range=("a norm above 0", lambda v: v > 0), stages=TRAINED).means(
@@ -241,13 +263,13 @@ GROUPS = {
             "leave out, and count, steps whose gradient is not finite, instead of stopping; the host then waits for the "
             "device at every step"
         ),
-        Option("layer_decay", 0.8, float, range=NOT_NEGATIVE, stages=("finetune",)).means(
+        Option("layer_decay", 0.8, float, range=NOT_NEGATIVE, stages=("tune", "finetune")).means(
             "learning-rate factor from a layer to the one below"
         ),
         Option("smoothing", 0.1, float, range=SHARE, stages=("finetune",)).means("label smoothing"),
     ],
     "evaluation": [
-        Option("finetune", None, str, stages=JUDGED, role=HOW).means(
+        Option("finetune", None, str, stages=("tune", *JUDGED), role=HOW).means(
             "checkpoint whose encoder to start from, with its sizes (default: a random one)"
         ),
         Option("eval", None, str, stages=("linprobe", "finetune"), role=DRAW).means(

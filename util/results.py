@@ -8,7 +8,7 @@ from pathlib import Path
 import yaml
 
 from util import config
-from util.options import DEFAULT_METHOD, DRAW, HOW, OPTIONS, STAGES
+from util.options import DEFAULT_METHOD, DRAW, HOW, OPTIONS, STAGES, UNLABELLED
 
 PAPER = yaml.safe_load((config.FOLDER / "paper.yaml").read_text())
 SUBSET = ("data_ratio", "subset", "subset_seed")
@@ -131,7 +131,7 @@ def read(path):
             raise ValueError(f"{key} {content[key]!r}")
     if content.get("best") and not all(isinstance(content["best"][key], int | float) for key in ("test_acc1", "epoch")):
         raise ValueError(f"best {content['best']!r}")
-    accuracy = content["last"].get("test_acc1", 0 if content["stage"] == "pretrain" else None)
+    accuracy = content["last"].get("test_acc1", 0 if content["stage"] in UNLABELLED else None)
     if not isinstance(accuracy, int | float) or not 0 <= accuracy <= 100:
         raise ValueError(f"test_acc1 {accuracy!r}")
     for key, value in content["last"].items():
@@ -143,7 +143,7 @@ def read(path):
     settings, expected = of_stage(options)
     if content.get("eval"):
         settings["eval"] = Path(options["eval"]).name
-    elif content["stage"] != "pretrain":
+    elif content["stage"] not in UNLABELLED:
         settings["evaluated_on"], expected["evaluated_on"] = content["evaluated_on"], "test"
         own, usual = ({}, {}) if content["stage"] == COORDINATES else of_encoder(content, options)
         settings, expected = settings | own, expected | usual
@@ -242,7 +242,7 @@ def about(args):
         *SUBSET,
         "effective_batch_size",
     )
-    evaluated_on = {} if args.stage == "pretrain" else {"evaluated_on": "validation" if args.val_groups else "test"}
+    evaluated_on = {} if args.stage in UNLABELLED else {"evaluated_on": "validation" if args.val_groups else "test"}
     return {key: getattr(args, key) for key in keys if hasattr(args, key)} | evaluated_on
 
 
