@@ -380,10 +380,13 @@ def test_who_makes_the_motion_stream(invented, options, tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("main, stage", [(main_pretrain, "pretrain"), (main_finetune, "finetune")])
-def test_the_time_of_the_whole_run_is_said_before_the_first_epoch_ends(invented, options, tmp_path, capsys, main, stage):
+def test_the_time_of_the_whole_run_is_said_before_the_first_epoch_ends(
+    invented, options, tmp_path, capsys, monkeypatch, main, stage
+):
+    monkeypatch.setattr("util.display.TimeEstimate.SECONDS", 0)
     main.main(options(stage, invented, tmp_path / "out", "--epochs", 3, "--save_freq", 1))
     lines = capsys.readouterr().out.splitlines()
-    at = [i for i, line in enumerate(lines) if re.match(r"about \d+ s for 3 epochs, done around (... )?\d\d:\d\d$", line)]
+    at = [i for i, line in enumerate(lines) if re.match(r"about \d+ s left \((... )?\d\d:\d\d\) for 3 epochs$", line)]
     assert len(at) == 1 and at[0] < next(i for i, line in enumerate(lines) if "  epoch 1/3  " in line)
     main.main(options(stage, invented, tmp_path / "out", "--epochs", 4, "--resume", tmp_path / "out/checkpoint-1.pth"))
-    assert "for the 2 epochs left, done around" in capsys.readouterr().out
+    assert re.search(r"about .* for 2 epochs$", capsys.readouterr().out, re.M)

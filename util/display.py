@@ -103,10 +103,11 @@ class TimeEstimate:
     def look(self, step, steps):
         """After `step` of an epoch's `steps` updates: the line, or None if it is too early, too late, or was given already."""
         now = time.perf_counter()
-        self.first = self.first or (step, now)
-        if self.printed or step >= steps or now - self.first[1] < self.SECONDS:
+        if self.first is None:
+            self.first = step, now
+        first, since = self.first
+        if self.printed or not first < step < steps or now - since < self.SECONDS:
             return None
         self.printed = True
-        per_step = (now - self.first[1]) / (step - self.first[0])
-        left = per_step * (steps * self.epochs - step)
+        left = (now - since) / (step - first) * (steps * self.epochs - step)
         return f"about {ahead(left)} for {self.epochs} epochs"
