@@ -1,0 +1,139 @@
+"""Tuning an encoder: what it starts from and leaves, stopping and resuming, several processes."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+import main_finetune
+import main_linprobe
+import main_pretrain
+import main_retrieval
+import main_tune
+from util import checkpoint
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+@pytest.fixture(scope="module")
+def pretrained(invented, options, tmp_path_factory):
+    out = tmp_path_factory.mktemp("pretrained")
+    main_pretrain.main(options("pretrain", invented, out, "--epochs", 1, "--no-report"))
+    return out / "checkpoint-0.pth"
+
+
+@pytest.fixture(scope="module")
+def words(invented, pretrained):
+    """words(output, ...) -> a tuning's command line; the sizes are the encoder's."""
+
+    def line(output, *more):
+        base = f"--data_path {invented} --device cpu --num_workers 0 --min_frames 4 --batch_size 8 --effective_batch_size 8"
+        base += f" --predictor_dim 16 --epochs 3 --no-report --finetune {pretrained} --output_dir {output}"
+        return [*base.split(), *map(str, more)]
+
+    return line
+
+
+@pytest.fixture(scope="module")
+def tuned(words, tmp_path_factory):
+    out = tmp_path_factory.mktemp("tuned")
+    main_tune.main(words(out))
+    return out
+
+
+def weights(path):
+    return checkpoint.load(path)["model"]
+
+
+def test_the_deep_half_learns_and_the_rest_stays(tuned, pretrained):
+    before, after = weights(pretrained), weights(tuned / "checkpoint-2.pth")
+    changed = {key for key in before.keys() & after.keys() if not torch.equal(before[key], after[key])}
+    assert {key.split(".")[1] for key in changed if key.startswith("blocks.")} == {"1"}  # of two
+    assert "norm.weight" in changed and not changed & {"joints_embed.proj.weight", "pos_embed", "temp_embed"}
+    result = json.loads((tuned / "result.json").read_text())
+    assert result["stage"] == "tune" and result["last"]["train_loss"] > 0 and result["encoder"]["path"] == str(pretrained)
+
+
+def test_later_stages_read_what_it_leaves(tuned, invented, options, tmp_path):
+    encoder = ("--finetune", tuned / "checkpoint-2.pth", "--no-report")
+    for stage, main in (("linprobe", main_linprobe), ("finetune", main_finetune), ("retrieval", main_retrieval)):
+        epochs = () if stage == "retrieval" else ("--epochs", 1)
+        main.main(options(stage, invented, tmp_path / stage, *encoder, *epochs))
+        told = json.loads((tmp_path / stage / "result.json").read_text())["encoder"]
+        assert told["stage"] == "tune" and told["target"] == "motion"  # the recipe of its pre-training comes along
+    used = weights(tmp_path / "linprobe/checkpoint-0.pth")
+    assert all(torch.equal(used[key], value) for key, value in weights(tuned / "checkpoint-2.pth").items() if key in used)
+
+
+@pytest.mark.parametrize("more", [(), ("--views", 2, "--shear", 0.2), ("--head_epochs", 2)])
+def test_resuming_continues_bit_for_bit(more, words, tmp_path, monkeypatch):
+    main_tune.main(words(tmp_path / "whole", *more))
+    train = main_tune.train_one_epoch
+
+    def interrupted(*args):
+        if args[4] == 2:
+            raise KeyError
+        return train(*args)
+
+    monkeypatch.setattr(main_tune, "train_one_epoch", interrupted)
+    with pytest.raises(KeyError):
+        main_tune.main(words(tmp_path / "parts", *more, "--save_minutes", 0))
+    monkeypatch.undo()
+    main_tune.main(words(tmp_path / "parts", *more, "--resume", "auto"))
+    one, two = (weights(tmp_path / name / "checkpoint-2.pth") for name in ("whole", "parts"))
+    assert one.keys() == two.keys() and all(torch.equal(one[key], two[key]) for key in one) and "head.queue" in one
+
+
+def test_the_head_alone_comes_first(words, pretrained, tmp_path):
+    main_tune.main(words(tmp_path, "--head_epochs", 3))
+    before, after = weights(pretrained), weights(tmp_path / "checkpoint-2.pth")
+    assert all(torch.equal(before[key], after[key]) for key in before.keys() & after.keys())
+
+
+def test_two_processes_are_one(words, tmp_path):
+    """The whole batch's statistics, neighbours and negatives: the same losses up to rounding, which AdamW lets grow."""
+    main_tune.main(words(tmp_path / "one"))
+    torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2", "main_tune.py"]
+    line = [*torchrun, *words(tmp_path / "two", "--batch_size", 4)]
+    done = subprocess.run(line, cwd=ROOT, env=os.environ | {"OMP_NUM_THREADS": "1"}, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    one, two = (
+        [json.loads(line)["train_loss"] for line in (tmp_path / name / "log.jsonl").read_text().splitlines()]
+        for name in ("one", "two")
+    )
+    assert two[0] == pytest.approx(one[0], rel=1e-4) and two == pytest.approx(one, rel=1e-2)
+    rows = [weights(tmp_path / name / "checkpoint-2.pth")["head.rows"].tolist() for name in ("one", "two")]
+    assert sorted(rows[0]) == sorted(rows[1])
+
+
+def test_no_labels_are_needed(words, npz, arrays, tmp_path):
+    unlabelled = npz({key: value for key, value in arrays.items() if not key.startswith("y_")})
+    main_tune.main([*words(tmp_path / "out"), "--data_path", str(unlabelled)])
+    assert (tmp_path / "out/checkpoint-2.pth").is_file()
+
+
+@pytest.mark.parametrize(
+    "more, message",
+    [
+        (("--batch_size", 4), "accum_iter 2: tuning compares an update's samples"),
+        (("--batch_size", 1, "--effective_batch_size", 1), "effective_batch_size 1: tuning compares samples"),
+        (("--shear", 0.1), "option shear: belongs to --views 2"),
+        (("--temperature", 0), "temperature 0.0: above 0"),
+        (("--finetune", "absent.pth"), "absent.pth: no such checkpoint"),
+    ],
+)
+def test_mistakes(words, tmp_path, more, message):
+    with pytest.raises((ValueError, FileNotFoundError), match=message):
+        main_tune.main(words(tmp_path / "out", *more))
+
+
+def test_neighbours_get_closer(words, invented, pretrained, tmp_path):
+    """More of the loss is gone after more epochs, and features of one class are nearer to each other than before."""
+    main_tune.main(words(tmp_path, "--epochs", 20, "--frozen_blocks", 0))
+    log = [json.loads(line)["train_loss"] for line in (tmp_path / "log.jsonl").read_text().splitlines()]
+    assert np.mean(log[-3:]) < 0.8 * np.mean(log[:3])
