@@ -25,18 +25,20 @@ def mamp(checkpoint=None, readout="mean", **sizes):
     ... as in model.transformer.Encoder; the weights are random. Raises FileNotFoundError or ValueError for what does not fit.
     """
     from model.transformer import Transformer
-    from predict import trained
+    from predict import load_model
 
     if checkpoint is None:
-        model = trained.without_head(Transformer(num_classes=1, protocol="linprobe", readout=readout, **_random(sizes))).eval()
-        return _taking_recordings(model, _made_with(model.num_frames, 0.95), trained.Skeleton(model.num_joints, num_bodies=None))
+        model = load_model.without_head(Transformer(num_classes=1, protocol="linprobe", readout=readout, **_random(sizes))).eval()
+        return _taking_recordings(
+            model, _made_with(model.num_frames, 0.95), load_model.TrainingData(model.num_joints, num_bodies=None)
+        )
     content = _read(checkpoint, "mamp", sizes)
-    made_with = trained.encoder_options(content, checkpoint)
+    made_with = load_model.encoder_options(content, checkpoint)
     try:
-        data = trained.skeleton(content, checkpoint, vars(made_with))
+        data = load_model.training_data(content, checkpoint, vars(made_with))
     except ValueError:  # nobody says how many bodies there are, which this encoder need not know
-        data = trained.Skeleton(trained.joints(content, checkpoint), num_bodies=None)
-    return _taking_recordings(trained.encoder(content, checkpoint, data, readout=readout), made_with, data)
+        data = load_model.TrainingData(load_model.count_joints(content, checkpoint), num_bodies=None)
+    return _taking_recordings(load_model.encoder(content, checkpoint, data, readout=readout), made_with, data)
 
 
 def umurl(checkpoint=None, features="multi", layout="kinect_v2", data_path=None, **sizes):
@@ -49,17 +51,17 @@ def umurl(checkpoint=None, features="multi", layout="kinect_v2", data_path=None,
     """
     from feeder.skeleton import parents
     from model.umurl import UmURLClassifier
-    from predict import trained
+    from predict import load_model
     from util import checkpoint as checkpoints
 
     if checkpoint is None:
         model = UmURLClassifier(parents(layout), num_classes=1, features=features, **_random(sizes)).eval()
-        bodies = trained.Skeleton(len(parents(layout)), sizes.get("num_bodies", 2))
-        return _taking_recordings(trained.without_head(model), _made_with(sizes.get("num_frames", 64), 1.0), bodies)
+        bodies = load_model.TrainingData(len(parents(layout)), sizes.get("num_bodies", 2))
+        return _taking_recordings(load_model.without_head(model), _made_with(sizes.get("num_frames", 64), 1.0), bodies)
     content = _read(checkpoint, "umurl", sizes)
-    data = trained.skeleton(content, checkpoint, checkpoints.settings(content, checkpoint), data_path)
-    made_with = trained.encoder_options(content, checkpoint)
-    return _taking_recordings(trained.encoder(content, checkpoint, data, features=features), made_with, data)
+    data = load_model.training_data(content, checkpoint, checkpoints.settings(content, checkpoint), data_path)
+    made_with = load_model.encoder_options(content, checkpoint)
+    return _taking_recordings(load_model.encoder(content, checkpoint, data, features=features), made_with, data)
 
 
 def _made_with(num_frames, share):
@@ -68,8 +70,8 @@ def _made_with(num_frames, share):
 
 def _taking_recordings(model, made_with, data):
     """The encoder, which now also takes one recording, and says which shape it wants where neither fits."""
-    from data.prepare import sense, sequences
-    from predict import trained
+    from data.prepare import axes_and_units, sequences
+    from predict import load_model
 
     bodies = data.num_bodies
     batch = f"(N, 3, {made_with.num_frames}, {data.num_joints}, {bodies or 'M'})"
@@ -82,14 +84,16 @@ def _taking_recordings(model, made_with, data):
                 raise ValueError(f"x has shape {tuple(x.shape)}; {wanted}")
             return (x,)
         try:
-            persons = sense.arranged(x.detach().cpu().numpy(), data.num_joints, bodies or sense.CROWD, flat=False)
+            persons = axes_and_units.arrange(
+                x.detach().cpu().numpy(), data.num_joints, bodies or axes_and_units.MAX_BODIES, flat=False
+            )
         except ValueError as error:
             raise ValueError(f"x has shape {tuple(x.shape)} ({error}); {wanted}") from error
         chosen = sequences.most_moving(sequences.seen(persons), bodies or len(persons))
-        there = trained.Skeleton(data.num_joints, bodies or len(chosen), data.above)
+        there = load_model.TrainingData(data.num_joints, bodies or len(chosen), data.parent_joints)
         rows = sequences.row(chosen)
         rows = np.pad(rows, ((0, 0), (0, 3 * data.num_joints * there.num_bodies - rows.shape[1])))
-        return (trained.batch([rows], made_with, there, next(module.parameters()).device),)
+        return (load_model.make_batch([rows], made_with, there, next(module.parameters()).device),)
 
     model.register_forward_pre_hook(fit)
     return model

@@ -17,7 +17,7 @@ from util.engine import outputs
 from util.files import written_aside
 from util.logging import say, tell
 from util.metrics import accuracy, nearest, vote
-from util.predictions import Predictions, beside, class_names, draw
+from util.predictions import Predictions, beside, draw
 
 
 def main(argv=None):
@@ -44,7 +44,7 @@ def main(argv=None):
     result |= beside({name: judge(name)[1] for name in others})
     if args.save_features and distributed.is_main():
         arrays = {"x_train": gallery, "y_train": gallery_labels, "x_test": queries, "y_test": labels}
-        arrays["class_names"] = class_names(data)
+        arrays["class_names"] = data.names_of_classes()
         arrays |= {f"name_{split}": data.names[data.indices] for split, data in splits.items() if data.names is not None}
         with written_aside(args.save_features) as file:
             np.savez(file, **{key: np.asarray(value) for key, value in arrays.items()})

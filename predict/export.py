@@ -16,7 +16,7 @@ from pathlib import Path
 
 import torch
 
-from predict import trained
+from predict import load_model
 from util import checkpoint, errors
 from util.files import written_aside
 
@@ -28,8 +28,8 @@ EXAMPLE = 3  # another number than those that are checked
 def export(path, out, encoder=False, data_path=None):
     """Write `out` from the checkpoint `path`; returns {what it is}, with what `compare` says of its outputs and the model's.
 
-    data_path: see trained.skeleton. Raises FileNotFoundError or ValueError in one line: no classifier, an unknown suffix, a
-    package that is missing, outputs that differ by more than TOLERANCE of their spread; nothing is written then.
+    data_path: see load_model.training_data. Raises FileNotFoundError or ValueError in one line: no classifier, an unknown
+    suffix, a package that is missing, outputs that differ by more than TOLERANCE of their spread; nothing is written then.
     """
     out = Path(out)
     if out.suffix not in FORMATS:
@@ -42,11 +42,11 @@ def export(path, out, encoder=False, data_path=None):
             raise ValueError(f"{out}: {package} is not installed; pip install {' '.join(packages)}") from None
     content = checkpoint.load(path)
     made_with = checkpoint.settings(content, path)
-    data = trained.skeleton(content, path, made_with, data_path)
+    data = load_model.training_data(content, path, made_with, data_path)
     if encoder:
-        model = trained.encoder(content, path, data)
+        model = load_model.encoder(content, path, data)
     else:
-        model = trained.classifier(content, path, trained.options(content, path), data)
+        model = load_model.classifier(content, path, load_model.classifier_options(content, path), data)
     sizes = checkpoint.sizes(content, path)
     shape = sizes["dim_in"], sizes["num_frames"], data.num_joints, data.num_bodies
     program = io.BytesIO()

@@ -51,7 +51,7 @@ class Evaluation:
     def picture(self):
         """The confusion matrix of the predictions, see util.confusion.picture."""
         counts = confusion.counts(self.predictions.labels, self.predictions.predicted, self.data.num_classes)
-        return confusion.picture(counts, class_names(self.data))
+        return confusion.picture(counts, self.data.names_of_classes())
 
     def __call__(self):
         self.model.eval()
@@ -81,17 +81,6 @@ def beside(metrics):
     return {f"{key}_{name}": value for name, own in metrics.items() for key, value in own.items() if key != "test_samples"}
 
 
-def class_names(data, count=None):
-    """[name of class 0, ...] of a Feeder, `count` or as many as it has: those of its file or else of the data set of this name,
-    else 'class 0', ..."""
-    from data.prepare import known  # here, so that training starts without it
-
-    names, count = data.class_names, data.num_classes if count is None else count
-    if names is None:
-        names = known.class_names(known.recipe(data.data_path, data.num_joints, data.num_classes), data.num_classes)
-    return [str(names[k]) if k < len(names) else f"class {k}" for k in range(count)]
-
-
 def draw(count):
     """Positions of at most DRAWN of `count` samples, in order, always the same ones."""
     return np.sort(np.random.RandomState(0).permutation(count)[:DRAWN])
@@ -114,7 +103,7 @@ def save(folder, predictions, data, stream):
             label=predictions.labels,
             name=np.array(names),
             input_stream=stream,
-            class_names=np.array(class_names(data, predictions.scores.shape[1])),
+            class_names=np.array(data.names_of_classes(predictions.scores.shape[1])),
             features=features @ directions.T,
             positions=predictions.positions,
         )

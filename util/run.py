@@ -73,7 +73,7 @@ def _has_run(folder):
 def labelled(args, data):
     """Number of training samples used; a subset is written to subset.csv and named. Says which class has which number, too."""
     if data.class_names is not None and data.num_classes:
-        named = [f"{number} = {name!r}" for number, name in enumerate(predictions.class_names(data))]
+        named = [f"{number} = {name!r}" for number, name in enumerate(data.names_of_classes())]
         say("classes: " + ", ".join(named if len(named) < 6 else [*named[:4], "...", named[-1]]))
     shares = distributed.gather(data.indices.tolist())
     rows = sorted(set().union(*shares))
@@ -81,7 +81,7 @@ def labelled(args, data):
         return len(rows)
     path = Path(args.output_dir, "subset.csv")
     if distributed.is_main():
-        classes, text = predictions.class_names(data), io.StringIO()
+        classes, text = data.names_of_classes(), io.StringIO()
         table = csv.writer(text, lineterminator="\n")
         table.writerow(("row", "label", "class_name", "name"))
         for row in rows:

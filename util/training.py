@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from feeder import about as feeder_about
+from feeder.metadata import unit_warning
 from util import checkpoint, config, display, distributed, stopping
 from util.engine import compiled, grad_scaler, train_one_epoch
 from util.logging import Log, say, tell, versions
@@ -52,7 +52,7 @@ def fit(
     model, by key; to be taken up by the caller. Raises Interrupted, with all saved, when the
     run is asked to stop.
     """
-    first, best, metrics, progress, about = 0, None, {}, None, data.about()
+    first, best, metrics, progress, about = 0, None, {}, None, data.metadata()
     for complaint in [*data.complaints, *doubts(args, data, about, loader)]:
         tell(f"warning: {complaint}")
     scaler = grad_scaler(device, args.enable_amp)
@@ -151,9 +151,9 @@ def fit(
     return {"last": metrics, "best": best, "encoder": encoder}
 
 
-def doubts(args, data, told, loader):
-    """Lines about data and a schedule with which little can be learnt; told: of data.about()."""
-    size, count, wanted = feeder_about.doubt(told), loader.batches.num_samples, args.effective_batch_size
+def doubts(args, data, metadata, loader):
+    """Lines about data and a schedule with which little can be learnt; metadata: of data.metadata()."""
+    size, count, wanted = unit_warning(metadata), loader.batches.num_samples, args.effective_batch_size
     if size:
         yield f"{data.data_path}: {size}"
     small = "; config/small.yaml (--config) is for small data"

@@ -29,7 +29,7 @@ def test_the_sorted_texts_are_the_classes(npz, arrays, kind):
         assert data.class_names == ["bow", "jump high", "wave"] and data.num_classes == 3
         expected = WORDS[arrays[f"y_{split}"].argmax(1)]
         assert [data.class_names[data[i][1]] for i in range(len(data))] == expected.tolist()
-        assert data.about()["class_names"] == data.class_names
+        assert data.metadata()["class_names"] == data.class_names
 
 
 def test_both_splits_make_the_classes_and_a_column_is_no_one_hot(npz, arrays):

@@ -5,10 +5,10 @@ import torch
 
 import main_finetune
 import main_linprobe
-from data.prepare import known
+from data.prepare import recipes
 from feeder.feeder_ntu import Feeder
 from model import build
-from predict import inputs, trained
+from predict import load_model, readers
 from util import checkpoint, config
 
 TINY = "--dim_feat 8 --depth 2 --num_heads 2 --num_frames 16 --num_workers 0 --device cpu".split()
@@ -29,7 +29,7 @@ def trained_on(npz, path, stage, *words):
         if name in ("head.fc.1.weight", "head.fc2.weight", "fc.weight"):
             torch.nn.init.normal_(value)
     settings = {key: list(value) if isinstance(value, tuple) else value for key, value in vars(args).items()}
-    checkpoint.save(path, {"model": model.state_dict(), "epoch": 4, "config": settings, "data": data.about()})
+    checkpoint.save(path, {"model": model.state_dict(), "epoch": 4, "config": settings, "data": data.metadata()})
     return path
 
 
@@ -56,15 +56,15 @@ def evaluated(stage, path, npz, out):
 def predicted(path, files):
     """Logits (N, K) of raw files, by the functions of main_predict.py."""
     content = checkpoint.load(path)
-    made_with = trained.options(content, path)
-    data = trained.skeleton(content, path, vars(made_with))
-    recipe = known.recipe(made_with.data_path, data.num_joints, checkpoint.num_classes(content))
-    recipe = recipe.with_copies(data.num_bodies, data.second_body)
-    preparation = inputs.Preparation(recipe, data.num_joints, data.num_bodies)
-    model = trained.classifier(content, path, made_with, data)
-    rows = [load().whole() for file in files for _, load in inputs.find(file, preparation)]
+    made_with = load_model.classifier_options(content, path)
+    data = load_model.training_data(content, path, vars(made_with))
+    recipe = recipes.recipe(made_with.data_path, data.num_joints, checkpoint.num_classes(content))
+    recipe = recipe.with_second_body(data.num_bodies, data.second_body)
+    preparation = readers.Preparation(recipe, data.num_joints, data.num_bodies)
+    model = load_model.classifier(content, path, made_with, data)
+    rows = [load().whole() for file in files for _, load in readers.list_recordings(file, preparation)]
     with torch.no_grad():
-        return model(trained.batch(rows, made_with, data, torch.device("cpu"))).numpy()
+        return model(load_model.make_batch(rows, made_with, data, torch.device("cpu"))).numpy()
 
 
 def shares(recording):

@@ -11,7 +11,7 @@ from data.own import own_gendata as own
 from data.pyskl import pyskl_gendata as pyskl
 from feeder.feeder_ntu import Feeder
 from feeder.skeleton import joint_names
-from predict import trained
+from predict import load_model
 from tests.predict.helpers import MAMP, evaluated, shares, trained_on
 from util import checkpoint
 
@@ -133,7 +133,7 @@ def test_a_checkpoint_tells_what_its_npz_does(millimetres):
         "unit": 0.001,
         "coordinates": 3,
     }
-    found = trained.skeleton(content, path, {})
+    found = load_model.training_data(content, path, {})
     assert found.parents().tolist() == data.parents().tolist() and found.class_names == data.class_names
 
 
@@ -189,7 +189,9 @@ def test_a_data_entry_of_somebody_else_means_nothing(shared, tmp_path):
     for value in ("ntu60", {}, [1]):
         checkpoint.save(tmp_path / "theirs.pth", content | {"data": value})
         again = checkpoint.load(tmp_path / "theirs.pth")
-        assert trained.skeleton(again, "theirs.pth", {}).num_joints == trained.skeleton(content, path, {}).num_joints
+        assert (
+            load_model.training_data(again, "theirs.pth", {}).num_joints == load_model.training_data(content, path, {}).num_joints
+        )
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from predict import export, trained
+from predict import export, load_model
 from util import checkpoint
 
 MODELS = {
@@ -57,11 +57,11 @@ def test_programs_give_what_the_model_gives(name, encoder, suffix, shared, recor
     with open(out, "rb") as file:
         program = export.FORMATS[suffix][1](file)
     content = checkpoint.load(path)
-    data = trained.skeleton(content, path, {})
+    data = load_model.training_data(content, path, {})
     if encoder:
-        model = trained.encoder(content, path, data)
+        model = load_model.encoder(content, path, data)
     else:
-        model = trained.classifier(content, path, trained.options(content, path), data)
+        model = load_model.classifier(content, path, load_model.classifier_options(content, path), data)
     for count in (1, 7):
         x = recordings(count, what["input"][2])
         with torch.no_grad():
@@ -85,7 +85,7 @@ def test_an_encoder_gives_the_features_of_the_parity_numbers(shared, parity, ass
     path = shared("parity/released_linprobe_tiny25.pth")
     content = checkpoint.load(path)  # the same encoder
     with torch.no_grad():
-        features = trained.encoder(content, path, trained.skeleton(content, path, {}))(numbers["x"])
+        features = load_model.encoder(content, path, load_model.training_data(content, path, {}))(numbers["x"])
     assert_close(features @ numbers["state/head.fc.weight"].T + numbers["state/head.fc.bias"], numbers["logits_eval"])
 
 

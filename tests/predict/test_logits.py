@@ -5,9 +5,10 @@ import zipfile
 import numpy as np
 import pytest
 
-from data.prepare import known, pku, umurl
+from data.prepare import pku, umurl
 from data.prepare.ntu_release import NTU60, NTU120
 from data.ucla import ucla_gendata
+from feeder import class_names
 from feeder.feeder_ntu import Feeder
 from tests.predict.helpers import MAMP, TINY, evaluated, predicted, shares, softmax, trained_on
 
@@ -77,7 +78,7 @@ def test_a_real_video_of_pku_mmd(shared, predict, tmp_path):
             result, code, _ = predict(path, tmp_path / "cut.txt")
             np.testing.assert_allclose(shares(result["recordings"][0]), softmax(logits), atol=2e-6)
             best = result["recordings"][0]["predictions"][0]["class_name"]
-            assert best == known.read_names(known.NAMES / "pku.txt")[logits.argmax()]
+            assert best == class_names.PKU.class_names()[logits.argmax()]
             checked += 1
     assert checked >= len(data) // 2
 
@@ -95,7 +96,7 @@ def test_raw_files_of_nw_ucla(shared, predict, tmp_path):
     result, _, _ = predict(path, *(tmp_path / f"{name}.json" for name in scores))
     for recording, logits in zip(result["recordings"], scores.values(), strict=True):
         np.testing.assert_allclose(shares(recording), softmax(logits), atol=2e-6)
-    assert {row["class_name"] for row in recording["predictions"]} == set(known.read_names(known.NAMES / "ucla.txt"))
+    assert {row["class_name"] for row in recording["predictions"]} == set(class_names.UCLA.class_names())
 
 
 @pytest.mark.parametrize("name", ["linprobe", "finetune"])

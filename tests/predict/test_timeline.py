@@ -7,7 +7,7 @@ import json
 import numpy as np
 import pytest
 
-from predict.answers import Answer, Writer
+from predict.writers import Answer, Writer
 
 
 def windows(seed):
@@ -45,7 +45,7 @@ def test_the_probability_of_a_span_is_the_mean_of_its_windows():
 
 def test_a_timeline_in_every_format():
     answers = [Answer('odd, "name"', 40, [(0, 20, [1], [0.5]), (20, 40, [2], [0.9])])]
-    writer = Writer(["sit", "stand, up"], True, 10, {"classes": 3})
+    writer = Writer(["sit", "stand, up", "class 2"], True, 10, {"classes": 3})
     row = {"start": 0, "end": 20, "start_s": 0.0, "end_s": 2.0, "class": 1, "class_name": "stand, up", "probability": 0.5}
     content = json.loads(writer.json(answers))
     (recording,) = content["recordings"]

@@ -5,8 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from data.prepare import known
-from feeder import about
+from feeder.metadata import unit_warning
 from util import display
 
 PIECE = 2**23  # bytes of an array in memory at a time
@@ -36,7 +35,7 @@ class Values:
         return [f"  {unit}: {ranges}", f"  NaN or infinite: {self.wrong:,} coordinates"]
 
 
-def split_facts(feeder, seen):
+def describe_split(feeder, seen):
     """Lines about all sequences of one split of an npz; feeder: its `Feeder`.
 
     seen: {digest: what to call the sequence}, of the splits before, to which this one's are added: equal ones are told.
@@ -73,22 +72,12 @@ def split_facts(feeder, seen):
         across = len(repeated) - within
         where = [f"{within:,} in this split"] * bool(within) + [f"{across:,} IN ANOTHER SPLIT"] * bool(across)
         lines.append(f"  equal to an earlier sequence, number by number: {', '.join(where)}; the first: {name} = {first}")
-    lines += values.lines("from -1 to 1" if feeder.told.get("min_max") else "metres")
-    if doubt := about.doubt(feeder.about()):
-        lines.append(f"  warning: {doubt}")
+    lines += values.lines("from -1 to 1" if feeder.file_metadata.get("min_max") else "metres")
+    if warning := unit_warning(feeder.metadata()):
+        lines.append(f"  warning: {warning}")
     if feeder.groups is not None:
         lines.append(f"  groups: {len(np.unique(feeder.groups)):,}")
     return lines
-
-
-def class_name(feeder, number):
-    """How to call a class of an npz, by the names in the file or else of the data set of this name; -1 is none."""
-    if number < 0:
-        return "no label"
-    names = feeder.class_names
-    if names is None:
-        names = known.class_names(known.recipe(feeder.data_path, feeder.num_joints, feeder.num_classes), feeder.num_classes)
-    return f"class {number}" + ("" if number >= len(names) else f" ({names[number]})")
 
 
 def rows(x, begin, end):
@@ -107,8 +96,8 @@ def _classes(feeder):
     there = np.flatnonzero(count)
     few, many = there[count[there].argmin()], count.argmax()
     return (
-        f"  classes: {len(there)} of {feeder.num_classes} occur; smallest: {class_name(feeder, few)} with {count[few]:,}, "
-        f"largest: {class_name(feeder, many)} with {count[many]:,}"
+        f"  classes: {len(there)} of {feeder.num_classes} occur; smallest: {feeder.class_title(few)} with {count[few]:,}, "
+        f"largest: {feeder.class_title(many)} with {count[many]:,}"
     )
 
 
