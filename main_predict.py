@@ -10,7 +10,6 @@ if __name__ == "__main__":  # --help and mistyped options are answered before to
     options.build_parser().parse_args()
 
 import sys
-from functools import partial
 from itertools import islice
 
 import torch
@@ -32,8 +31,8 @@ def main(argv=None):
     # the model, and all that its checkpoint says of its training
     content = checkpoint.load(args.checkpoint)
     classifies = not args.features or checkpoint.stage(content) in load_model.CLASSIFIERS
-    model_options = load_model.classifier_options if classifies else load_model.encoder_options
-    made_with = model_options(content, args.checkpoint)
+    options_of = load_model.classifier_options if classifies else load_model.encoder_options
+    made_with = options_of(content, args.checkpoint)
     data = load_model.training_data(content, args.checkpoint, vars(made_with), args.data_path)
     classes = checkpoint.num_classes(content) if classifies else None
     npz = args.data_path or made_with.data_path
@@ -121,7 +120,7 @@ def cut(args, preparation, answers, failed):
     for path in args.inputs:
         for file in attempt(readers.list_files, path):
             for name, load in attempt(readers.list_recordings, file, preparation):
-                frames, parts = attempt(partial(pieces, load), name=name) or (0, [])
+                frames, parts = attempt(pieces, load, name=name) or (0, [])
                 if parts:
                     answers.append(writers.Answer(name, frames))
                     yield from ((answers[-1], *part) for part in parts)

@@ -38,19 +38,19 @@ class Values:
 def describe_split(feeder, seen):
     """Lines about all sequences of one split of an npz; feeder: its `Feeder`.
 
-    seen: {digest: what to call the sequence}, of the splits before, to which this one's are added: equal ones are told.
+    seen: {digest: name of a sequence}, of the splits before, to which this one's are added, to find equal sequences.
     """
     x, repeated, row = feeder.x, [], 0
-    step = max(1, PIECE * len(x) // max(1, x.nbytes))
+    step = max(1, PIECE * len(x) // max(1, x.nbytes))  # sequences of a piece
     valid, gaps, empty, copies, values = [], [], 0, 0, Values()
     title = f"{Path(feeder.data_path).name} {feeder.key}"
     with display.bar(title=title, total=len(x), unit="seq", disable=x.nbytes < LARGE) as bar:
         for begin in range(0, len(x), step):
             piece = rows(x, begin, min(begin + step, len(x)))
             with np.errstate(invalid="ignore", over="ignore"):
-                there = piece.sum(axis=2) != 0
-            valid.append(there.sum(axis=1))
-            gaps.append(np.where(there, np.arange(1, x.shape[1] + 1), 0).max(axis=1) - valid[-1])
+                present = piece.sum(axis=2) != 0  # (n, T): frames with somebody
+            valid.append(present.sum(axis=1))
+            gaps.append(np.where(present, np.arange(1, x.shape[1] + 1), 0).max(axis=1) - valid[-1])
             bodies = piece.reshape(*piece.shape[:2], feeder.num_bodies, feeder.num_joints, 3)
             values.add(bodies)
             if feeder.num_bodies > 1:
@@ -93,10 +93,10 @@ def _classes(feeder):
     if not feeder.num_classes:
         return "  classes: it has no labels"
     count = np.bincount(feeder.label, minlength=feeder.num_classes)
-    there = np.flatnonzero(count)
-    few, many = there[count[there].argmin()], count.argmax()
+    occurring = np.flatnonzero(count)
+    few, many = occurring[count[occurring].argmin()], count.argmax()
     return (
-        f"  classes: {len(there)} of {feeder.num_classes} occur; smallest: {feeder.class_title(few)} with {count[few]:,}, "
+        f"  classes: {len(occurring)} of {feeder.num_classes} occur; smallest: {feeder.class_title(few)} with {count[few]:,}, "
         f"largest: {feeder.class_title(many)} with {count[many]:,}"
     )
 
