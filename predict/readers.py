@@ -28,34 +28,29 @@ class Clip:
 class Preparation:
     """How a recording is made into what the model was trained on.
 
-    recipe: of the training data. num_joints, num_bodies: V and M of the model. unit: metres per unit of arrays and rows.
-    coordinates: of a row of a text file, None if data/own or data/pyskl did not make the training data: .txt is PKU-MMD's.
-    flat, size, axes: see data.prepare.axes_and_units. how: the training data's files were read, fields of
-    data.prepare.reading.Reading. joint_names: (V,) or None.
+    recipe: of the training data. data: predict.load_model.TrainingData. unit: metres per unit of arrays and rows. flat, size,
+    axes: see data.prepare.axes_and_units. how: the form of files, fields of data.prepare.reading.Reading.
     """
 
     recipe: Recipe
-    num_joints: int
-    num_bodies: int
-    unit: float = 1.0
-    coordinates: int | None = None
-    flat: bool | None = None
-    size: float | None = None
-    axes: str | None = None
-    how: dict | None = None
-    joint_names: list | None = None
+    data: object
+    unit: float
+    flat: bool | None
+    size: float | None
+    axes: str | None
+    how: dict
 
     @property
     def reading(self):
         """The `Reading` of arrays and rows. Raises ValueError if `how` is not one."""
-        how = {key: tuple(value) if isinstance(value, list) else value for key, value in (self.how or {}).items()}
+        how = {key: tuple(value) if isinstance(value, list) else value for key, value in self.how.items()}
         if self.axes is not None:
             how["axes"] = self.axes
         if "joint_order" not in how:
-            if self.coordinates == 2 and "columns" not in how:
-                how["form"] = (None, self.num_joints, 2)
+            if self.data.coordinates == 2 and "columns" not in how:
+                how["form"] = (None, self.data.num_joints, 2)
             else:
-                how["num_joints"] = self.num_joints
+                how["num_joints"] = self.data.num_joints
         try:
             if "form" in how:
                 how["form"] = (None, *how["form"][1:])  # a recording may have other bodies than the training data
@@ -68,7 +63,7 @@ class Preparation:
         can be told. where: what to call it in messages; mat: out of a MATLAB file."""
         if self.how or mat or array.ndim == 2:
             return self.reading.understood(array, where, mat)
-        return axes_and_units.arrange(array, self.num_joints, self.num_bodies, self.flat, self.axes)
+        return axes_and_units.arrange(array, self.data.num_joints, self.data.num_bodies, self.flat, self.axes)
 
     def metres(self, array, unit=None):
         """(M, T, V, C) of any unit -> (M, T, V, 3) float32 metres. Raises ValueError, without a file name, if nobody is in it."""
@@ -78,8 +73,8 @@ class Preparation:
 
     def checked(self, persons):
         """The persons (M, T, V, 3). Raises ValueError if the model cannot have been trained on their like."""
-        if persons.shape[2] != self.num_joints:
-            raise ValueError(f"{persons.shape[2]} joints, the model knows {self.num_joints}")
+        if persons.shape[2] != self.data.num_joints:
+            raise ValueError(f"{persons.shape[2]} joints, the model knows {self.data.num_joints}")
         axes_and_units.check_like_training(persons, self.flat, self.size, self.unit)
         return persons
 
@@ -88,11 +83,11 @@ class Preparation:
 
         Raises ValueError, without a file name, if there are none with somebody, or other joints.
         """
-        return self.filled(self.recipe.place(sequences.most_moving(sequences.seen(self.checked(persons)), self.num_bodies)))
+        return self.filled(self.recipe.place(sequences.most_moving(sequences.seen(self.checked(persons)), self.data.num_bodies)))
 
     def filled(self, rows):
         """Rows (T, m·V·3) with zeros for the persons that they lack, without frames that are all zero at the end."""
-        out = np.zeros((len(rows), self.num_bodies * self.num_joints * 3), np.float32)
+        out = np.zeros((len(rows), self.data.num_bodies * self.data.num_joints * 3), np.float32)
         out[:, : rows.shape[1]] = rows
         out = out[: np.count_nonzero(out.sum(axis=1))]  # as the Feeder takes the frames of an npz
         if not len(out):
@@ -121,18 +116,9 @@ def prepare_like_training(data, recipe, center=None, unit=None, axes=None, how=N
         recipe = recipe.with_pose(None if joint in (None, -1) else joint, data.body_frame, data.min_max, data.joint_names)
     flat = (False if recipe.published else None) if data.coordinates is None else data.coordinates == 2
     size = data.body_size or (axes_and_units.PERSON_SIZE if recipe.published else None)
-    return Preparation(
-        recipe.with_second_body(data.num_bodies, data.second_body),
-        data.num_joints,
-        data.num_bodies,
-        unit or data.unit or 1.0,
-        data.coordinates,
-        flat,
-        None if unit else size,  # who gives a unit knows it, and nothing is compared
-        axes,
-        (data.how or {}) | (how or {}),
-        data.joint_names,
-    )
+    size = None if unit else size  # who gives a unit knows it, and nothing is compared
+    recipe = recipe.with_second_body(data.num_bodies, data.second_body)
+    return Preparation(recipe, data, unit or data.unit or 1.0, flat, size, axes, (data.how or {}) | (how or {}))
 
 
 # ---- files --------------------------------------------------------------------------------------------------------------
@@ -162,83 +148,75 @@ def list_recordings(file, preparation):
 
     Raises FileNotFoundError or ValueError in one line, here, when a recording is loaded or when it is prepared.
     """
-    return KINDS[file.suffix](file, preparation)
+    if file.suffix not in READERS:
+        return COLLECTIONS[file.suffix](file, preparation)
+    return [(str(file), partial(_load, READERS[file.suffix], file, preparation))]
 
 
-def _recording(name, read, preparation):
-    """One recording, which read() gives as (M, T, V, 3) metres."""
-
-    def load():
-        persons = read()
-        return Clip(persons, lambda: preparation.rows(persons))
-
-    return name, load
+def _load(read, *values):
+    """The clip of one recording, which read(*values), the last the preparation, gives as (M, T, V, 3) metres."""
+    persons, preparation = read(*values), values[-1]
+    return Clip(persons, lambda: preparation.rows(persons))
 
 
-def _read_skeleton(file, preparation):
+def _read_text(file, preparation):
+    if preparation.data.coordinates or preparation.how or file.suffix == ".csv":
+        return preparation.metres(preparation.reading.read(file))
+    return pku.read_frames(file).reshape(-1, pku.NUM_BODIES, pku.NUM_JOINTS, 3).swapaxes(0, 1)
+
+
+def _read_bvh(file, preparation):
+    names = preparation.data.joint_names
+    if names is None:
+        raise ValueError(f"{file}: the model's joints have no names, by which those of a BVH file could be found")
+    how = preparation.reading
+    joints = bvh.load(file, names, how.target_fps, how.up)[None]
+    return preparation.metres(joints, axes_and_units.likely_unit(joints, preparation.size, preparation.unit, bvh.UNIT))
+
+
+def _read_array(file, preparation):
+    array = reading.arrays(file, preparation.reading.key)
+    return preparation.metres(preparation.arranged(array, file, mat=file.suffix == ".mat"))
+
+
+READERS = {  # of files that hold one recording: (file, preparation) -> (M, T, V, 3) metres
+    ".txt": _read_text,
+    ".csv": _read_text,
+    ".json": lambda file, preparation: ucla.read_sequence(file)[0][None],
+    ".npy": _read_array,
+    ".mat": _read_array,
+    ".bvh": _read_bvh,
+}
+
+
+def _skeleton(file, preparation):
+    """The actors of a `.skeleton` file, whom recipe.read() has chosen already."""
     recipe = preparation.recipe
 
-    def load():  # read() has chosen the persons already
+    def load():
         persons = recipe.read(file)
         return Clip(persons, lambda: preparation.filled(recipe.place(preparation.checked(persons))))
 
     return [(str(file), load)]
 
 
-def _read_text(file, preparation):
-    def read():
-        if preparation.coordinates or preparation.how or file.suffix == ".csv":
-            return preparation.metres(preparation.reading.read(file))
-        return pku.read_frames(file).reshape(-1, pku.NUM_BODIES, pku.NUM_JOINTS, 3).swapaxes(0, 1)
-
-    return [_recording(str(file), read, preparation)]
-
-
-def _read_ucla(file, preparation):
-    return [_recording(str(file), lambda: ucla.read_sequence(file)[0][None], preparation)]
-
-
-def _read_bvh(file, preparation):
-    def read():
-        if preparation.joint_names is None:
-            raise ValueError(f"{file}: the model's joints have no names, by which those of a BVH file could be found")
-        how = preparation.reading
-        joints = bvh.load(file, preparation.joint_names, how.target_fps, how.up)[None]
-        unit = axes_and_units.likely_unit(joints, preparation.size, preparation.unit, bvh.UNIT)
-        return preparation.metres(joints, unit)
-
-    return [_recording(str(file), read, preparation)]
-
-
-def _read_array(file, preparation):
-    def read():
-        array = reading.arrays(file, preparation.reading.key)
-        return preparation.metres(preparation.arranged(array, file, mat=file.suffix == ".mat"))
-
-    return [_recording(str(file), read, preparation)]
-
-
-def _read_npz(file, preparation):
+def _npz(file, preparation):
+    """The test set of an npz that is prepared already, or else every array."""
     arrays = open_npz(file)
-    if "x_test" in arrays:
-        return _read_prepared(file, preparation)
     if not arrays:
         raise ValueError(f"{file}: holds no array")
+    if "x_test" not in arrays:
 
-    def read(array, where):
-        return preparation.metres(preparation.arranged(array, where))
+        def read(key, preparation):
+            return preparation.metres(preparation.arranged(arrays[key], f"{file}: {key}"))
 
-    names = {f"{file}: {key}": array for key, array in arrays.items()}
-    return [_recording(name, partial(read, array, name), preparation) for name, array in names.items()]
+        return [(f"{file}: {key}", partial(_load, read, key, preparation)) for key in arrays]
 
-
-def _read_prepared(file, preparation):
-    """The test set of an npz that is prepared already."""
-    split = NpzSplit(file, "test", labelled=False)
-    if split.num_joints != preparation.num_joints or split.num_bodies > preparation.num_bodies:
+    split, data = NpzSplit(file, "test", labelled=False), preparation.data
+    if split.num_joints != data.num_joints or split.num_bodies > data.num_bodies:
         raise ValueError(
             f"{file}: {split.num_bodies} bodies of {split.num_joints} joints, the model knows "
-            f"{preparation.num_bodies} of {preparation.num_joints}"
+            f"{data.num_bodies} of {data.num_joints}"
         )
 
     def load(index):
@@ -250,27 +228,20 @@ def _read_prepared(file, preparation):
     return [(f"{file}: {name}", partial(load, index)) for index, name in enumerate(names)]
 
 
-def _read_pickle(file, preparation):
-    def read(annotation):
+def _pickle(file, preparation):
+    """Every annotation of a PYSKL file."""
+
+    def read(annotation, preparation):
         return preparation.metres(pyskl.check(annotation)[2])
 
     found = []
     for i, annotation in enumerate(pyskl.read(file)[1]):
         name = annotation.get("frame_dir") if type(annotation) is dict else None
         name = name[: sequences.MAX_NAME] if isinstance(name, str) and name.isprintable() else f"annotation {i}"
-        found.append(_recording(f"{file}: {name}", partial(read, annotation), preparation))
+        found.append((f"{file}: {name}", partial(_load, read, annotation, preparation)))
     return found
 
 
-KINDS = {
-    ".skeleton": _read_skeleton,
-    ".txt": _read_text,
-    ".csv": _read_text,
-    ".json": _read_ucla,
-    ".npy": _read_array,
-    ".mat": _read_array,
-    ".npz": _read_npz,
-    ".pkl": _read_pickle,
-    ".pickle": _read_pickle,
-    ".bvh": _read_bvh,
-}
+# of files whose recordings are not one array each: (file, preparation) -> [(name, load), ...]
+COLLECTIONS = {".skeleton": _skeleton, ".npz": _npz, ".pkl": _pickle, ".pickle": _pickle}
+KINDS = (".skeleton", ".txt", ".csv", ".json", ".npy", ".mat", ".npz", ".pkl", ".pickle", ".bvh")

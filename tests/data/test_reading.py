@@ -266,9 +266,8 @@ def test_predict_reads_as_the_training_data_were_read(utd, tmp_path):
     """Axes, order of joints and frame rate go from the npz into a checkpoint and to the next recording."""
     how = {"joint_order": (*UTD, 2), "fps": 60.0, "axes": "VCT"}
     path = own.generate([utd], tmp_path, label_pattern=PATTERN, test_groups=["s2", "s4"], **how)
-    about = Feeder(path, "test").metadata()
-    recipe = recipes.recipe(path, 21, 2)
-    preparation = readers.Preparation(recipe, 21, 1, 1.0, 3, how=load_model._of_metadata(about, path).how)
+    data = load_model.TrainingData(21, 1, coordinates=3, how=Feeder(path, "test").metadata()["how"])
+    preparation = readers.prepare_like_training(data, recipes.recipe(path, 21, 2))
     for name, i in (("a1_s2_t1_skeleton", 0), ("a2_s4_t1_skeleton", 3)):
         ((_, load),) = readers.list_recordings(utd / f"{name}.mat", preparation)
         feeder = Feeder(path, "test")
