@@ -1,7 +1,6 @@
 """What an update sees depends on seed, epoch and step, not on processes, accumulation or workers."""
 
 import argparse
-import warnings
 
 import numpy as np
 import pytest
@@ -96,13 +95,6 @@ def test_batches_are_those_of_the_feeder_sample_by_sample(data):
         assert not torch.allclose(seen[1, 0, row], seen[2, 0, row], atol=1e-3)
 
 
-def test_data_on_the_device_say_their_size(data, capsys):
-    train_loader(data, loader_args(data_on_device=True), CPU)
-    frames = int(data.valid_frames.sum())
-    size = frames * 15 * 4 / 2**30
-    assert capsys.readouterr().out == f"train: 24 sequences, {frames} frames, {size:.2f} GiB in the memory of cpu\n"
-
-
 @pytest.mark.parametrize("way", [{}, {"num_workers": 1}, {"data_on_device": True}])
 def test_sequences_that_cannot_be_used_are_named(npz, arrays, way):
     arrays["x_train"][7, 2, 3] = np.nan
@@ -122,12 +114,3 @@ def test_test_samples_are_shared_out_once(monkeypatch, invented, world):
         assert whole == list(range(13))
     assert sorted(i for share in shares for i in share) == list(range(13))
     assert max(map(len, shares)) - min(map(len, shares)) <= 1
-
-
-def test_no_more_workers_than_cores(npz, monkeypatch):
-    """torch warns of more, and they would only wait for each other."""
-    monkeypatch.setattr("feeder.loader.cores", lambda: 2)
-    args = argparse.Namespace(batch_size=2, accum_iter=1, seed=0, num_workers=64, data_on_device=False)
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        assert train_loader(Feeder(npz(), window_size=8, min_frames=4), args, CPU)._host.num_workers == 2

@@ -46,20 +46,25 @@ def test_the_probability_of_a_span_is_the_mean_of_its_windows():
     assert answer.timeline() == [(0, 25, 1, pytest.approx(0.6)), (25, 40, 2, 0.9)]
 
 
-def test_a_timeline_in_every_format():
-    answers = [Answer('odd, "name"', 40, [(0, 20, [1], [0.5]), (20, 40, [2], [0.9])])]
-    writer = Writer(["sit", "stand, up", "class 2"], True, 10, {"classes": 3})
-    row = {"start": 0, "end": 20, "start_s": 0.0, "end_s": 2.0, "class": 1, "class_name": "stand, up", "probability": 0.5}
+TIMELINE = {"start": 0, "end": 20, "start_s": 0.0, "end_s": 2.0, "class": 1, "class_name": "stand, up", "probability": 0.5}
+LIKELIEST = {"class": 1, "class_name": "stand, up", "probability": 0.5}
+
+
+@pytest.mark.parametrize("windowed, row, line", [(True, TIMELINE, "0.0 - 2.0 s frames 0 - 19 "), (False, LIKELIEST, "")])
+def test_answers_in_every_format(windowed, row, line):
+    windows = [(0, 20, [1], [0.5]), (20, 40, [2], [0.9])] if windowed else [(0, 40, [1, 2], [0.5, 0.4])]
+    answers = [Answer('odd, "name"', 40, windows)]
+    writer = Writer(["sit", "stand, up", "class 2"], windowed, 10, {"classes": 3})
     content = json.loads(writer.json(answers))
     (recording,) = content["recordings"]
-    assert (recording["name"], recording["frames"], recording["timeline"][0]) == ('odd, "name"', 40, row)
-    assert content["classes"] == 3
+    rows = recording["timeline" if windowed else "predictions"]
+    assert content["classes"] == 3 and (recording["name"], recording["frames"], rows[0]) == ('odd, "name"', 40, row)
     first, second = csv.DictReader(io.StringIO(writer.csv(answers)))
+    assert first.pop("rank", "1") == "1" and second["class_name"] == "class 2"
     assert first == {"name": 'odd, "name"', "frames": "40"} | {key: str(value) for key, value in row.items()}
-    assert second["class_name"] == "class 2" and second["end_s"] == "4.0"
     text = writer.text(answers).splitlines()
     assert text[0] == 'odd, "name"  (40 frames)' and len(text) == 3
-    assert text[1].split() == "0.0 - 2.0 s frames 0 - 19 50.0 % stand, up".split()
+    assert text[1].split() == f"{line}50.0 % stand, up".split()
 
 
 def test_a_timeline_says_of_each_window_what_the_window_alone_gets(mamp, predict, tmp_path):
@@ -82,27 +87,6 @@ def test_a_timeline_says_of_each_window_what_the_window_alone_gets(mamp, predict
     assert [span["start_s"] for span in spans] == [span["start"] / 20 for span in spans]
 
 
-def test_csv_and_text_say_what_json_says(mamp, raw, predict, capsys, tmp_path):
-    files = [str(raw / f"{name}.skeleton") for name in ("S001C001P002R001A008", "S001C001P003R001A008")]
-    result, _, _ = predict(mamp, *files)
-    command = ["--checkpoint", str(mamp), "--device", "cpu", "--top_k", "2", *files]
-    main_predict.main([*command, "--format", "csv", "--output", str(tmp_path / "new/answers.csv")])
-    with open(tmp_path / "new/answers.csv", newline="") as file:
-        rows = list(csv.DictReader(file))
-    expected = [(r, rank, row) for r in result["recordings"] for rank, row in enumerate(r["predictions"][:2], 1)]
-    assert len(rows) == len(expected) == 4
-    for row, (recording, rank, best) in zip(rows, expected, strict=True):
-        assert (row["name"], row["frames"], row["rank"]) == (recording["name"], str(recording["frames"]), str(rank))
-        assert (row["class"], row["class_name"]) == (str(best["class"]), best["class_name"])
-        assert float(row["probability"]) == best["probability"]
-    capsys.readouterr()
-    main_predict.main(command)
-    text = capsys.readouterr().out.splitlines()
-    assert len(text) == 6 and text[0].startswith(files[0]) and text[3].startswith(files[1])
-    assert text[1].split("%")[1].strip() == expected[0][2]["class_name"]
-    assert float(text[1].split("%")[0]) == pytest.approx(100 * expected[0][2]["probability"], abs=0.06)
-
-
 def test_names_are_those_of_the_file_else_numbers(mamp, raw, predict, tmp_path):
     recording = raw / "S001C001P002R001A008.skeleton"
     (tmp_path / "names.txt").write_text("".join(f"action {i}\n" for i in range(60)))
@@ -115,6 +99,20 @@ def test_names_are_those_of_the_file_else_numbers(mamp, raw, predict, tmp_path):
     result, _, messages = predict(changed(mamp, tmp_path / "other.pth", data_path="somebody/elses.npz"), recording)
     assert all(row["class_name"] == f"class {row['class']}" for row in result["recordings"][0]["predictions"])
     assert "class names are not known" in messages
+
+
+def test_the_command_writes_every_format(mamp, raw, predict, capsys, tmp_path):
+    file = str(raw / "S001C001P002R001A008.skeleton")
+    result, _, _ = predict(mamp, file)
+    best = result["recordings"][0]["predictions"][0]
+    command = ["--checkpoint", str(mamp), "--device", "cpu", "--top_k", "2", file]
+    main_predict.main([*command, "--format", "csv", "--output", str(tmp_path / "new/answers.csv")])
+    with open(tmp_path / "new/answers.csv", newline="") as table:
+        rows = list(csv.DictReader(table))
+    assert len(rows) == 2 and (rows[0]["name"], rows[0]["class_name"]) == (file, best["class_name"])
+    main_predict.main(command)
+    text = capsys.readouterr().out.splitlines()
+    assert len(text) == 3 and text[0].startswith(file) and text[1].endswith(f"%  {best['class_name']}")
 
 
 def test_nothing_is_written_when_nothing_could_be_read(mamp, predict, tmp_path):
