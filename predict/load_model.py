@@ -10,9 +10,9 @@ import numpy as np
 from torch import nn
 
 from feeder import class_names, tools
-from feeder.feeder_ntu import Feeder
 from feeder.metadata import read_metadata
 from feeder.npz import open_npz
+from feeder.npz_split import NpzSplit
 from feeder.skeleton import LAYOUTS, joint_names, tree
 from feeder.skeleton import parents as parents_in
 from model import build
@@ -152,10 +152,10 @@ def training_data(content, path, settings, data_path=None):
 
 
 def _of_npz(path):
-    data = Feeder(path, "test" if "x_test" in open_npz(path) else "train", labelled=False)
-    for complaint in data.complaints:
+    split = NpzSplit(path, "test" if "x_test" in open_npz(path) else "train", labelled=False)
+    for complaint in split.complaints:
         print(f"warning: {complaint}", file=sys.stderr)
-    return _of_metadata(data.metadata(), path)
+    return _of_metadata(split.metadata(), path)
 
 
 def _of_metadata(metadata, where):
