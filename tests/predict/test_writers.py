@@ -3,6 +3,8 @@
 import csv
 import io
 import json
+import subprocess
+import sys
 from itertools import pairwise
 
 import numpy as np
@@ -145,3 +147,11 @@ def test_a_pretraining_is_refused_and_other_mistakes_are_one_line(mamp, raw, sha
     checkpoint.save(tmp_path / "nan.pth", content)
     with pytest.raises(ValueError, match="nan.pth: answers with values that are not finite"):
         predict(tmp_path / "nan.pth", recording)
+
+
+@pytest.mark.parametrize("words, code", [(["--help"], 0), (["a.npy", "--checkpoint", "a.pth", "--topk", "3"], 2)])
+def test_help_and_mistyped_options_are_answered_before_torch_is_imported(words, code):
+    command = [sys.executable, "-X", "importtime", main_predict.__file__, *words]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    modules = {line.split("|")[-1].strip() for line in done.stderr.splitlines() if line.startswith("import time")}
+    assert done.returncode == code and "predict.options" in modules and "torch" not in modules
