@@ -52,7 +52,7 @@ def main(argv=None):
     # result
     if args.save_features and distributed.is_main():
         arrays = {"x_train": known[headline], "y_train": known_labels, "x_test": asked[headline], "y_test": labels}
-        arrays["class_names"] = predictions.class_names(gallery)
+        arrays["class_names"] = gallery.names_of_classes()
         for split, data in (("train", gallery), ("test", queries)):
             if data.names is not None:
                 arrays[f"name_{split}"] = data.names[data.indices]

@@ -5,31 +5,30 @@ import re
 import numpy as np
 
 
-def read(arrays, key, path, told_names=None):
-    """(classes (N,) int64, how many classes there are, class names or None) of y_<key> in `arrays`; without labels -1, 0 and
-    told_names.
+def read_labels(arrays, key, path, class_names=None):
+    """(classes (N,) int64, number of classes, class names or None) of y_<key> in `arrays`; without labels -1, 0, class_names.
 
-    One-hot (N, K) and numbers (N,) say nothing of names: these are `told_names`, the file's class_names. Texts (N,) are names
-    themselves; their order is that of told_names, else that of the different texts of both splits, sorted (as numbers where all
-    are numbers). Raises ValueError naming file, array and row for what is no label.
+    One-hot (N, K) and numbers (N,) have the names `class_names`, those of the file. Texts (N,) are names themselves; their order
+    is that of class_names, else that of the different texts of both splits, sorted (as numbers where all are numbers). Raises
+    ValueError naming file, array and row for what is no label.
     """
-    own = f"y_{key}"
-    if own not in arrays:
-        return np.full(len(arrays[f"x_{key}"]), -1), 0, told_names
-    there = {name: _column(arrays[name]) for name in ("y_train", "y_test") if name in arrays}
-    where, y = f"{path}: {own}", there[own]
-    if len({array.dtype.kind in "US" for array in there.values()}) > 1:
+    if f"y_{key}" not in arrays:
+        return np.full(len(arrays[f"x_{key}"]), -1), 0, class_names
+    labels = {name: _without_last_axis(arrays[name]) for name in ("y_train", "y_test") if name in arrays}
+    where, y = f"{path}: y_{key}", labels[f"y_{key}"]
+    if len({array.dtype.kind in "US" for array in labels.values()}) > 1:
         raise ValueError(f"{path}: y_train and y_test are of different kinds: texts and numbers")
     if y.dtype.kind in "US":
-        texts = {name: _texts(array, f"{path}: {name}") for name, array in there.items()}
-        names = told_names or ordered({text for each in texts.values() for text in each})
+        texts = {name: _texts(array, f"{path}: {name}") for name, array in labels.items()}
+        names = class_names or ordered({text for each in texts.values() for text in each})
         number = {name: i for i, name in enumerate(names)}
         for name, each in texts.items():
-            if wrong := [(row, text) for row, text in enumerate(each) if text not in number]:
-                raise ValueError(f"{path}: {name}: row {wrong[0][0]} has the label {wrong[0][1]!r}, which is not in class_names")
-        return np.array([number[text] for text in texts[own]], np.int64), len(names), names
-    counted = there.get("y_train", y)  # the training labels say how many classes there are
-    count = counted.shape[1] if counted.ndim == 2 else int(np.max(counted, initial=-1)) + 1
+            for row, text in enumerate(each):
+                if text not in number:
+                    raise ValueError(f"{path}: {name}: row {row} has the label {text!r}, which is not in class_names")
+        return np.array([number[text] for text in texts[f"y_{key}"]], np.int64), len(names), names
+    train = labels.get("y_train", y)  # the training labels say how many classes there are
+    num_classes = train.shape[1] if train.ndim == 2 else int(np.max(train, initial=-1)) + 1
     if y.ndim == 2:
         wrong = np.flatnonzero((y != 0).sum(1) != 1)
         if len(wrong):
@@ -37,13 +36,13 @@ def read(arrays, key, path, told_names=None):
         y = y.argmax(1)
     elif y.ndim != 1 or y.dtype.kind not in "iu":
         raise ValueError(f"{where}: shape {y.shape}, type {y.dtype}; use one-hot (N, classes), class numbers or texts (N,)")
-    wrong = np.flatnonzero((y < 0) | (y >= count))
+    wrong = np.flatnonzero((y < 0) | (y >= num_classes))
     if len(wrong):
-        raise ValueError(f"{where}: row {wrong[0]} has the label {y[wrong[0]]}; the classes are 0..{count - 1}")
-    return y.astype(np.int64), count, told_names
+        raise ValueError(f"{where}: row {wrong[0]} has the label {y[wrong[0]]}; the classes are 0..{num_classes - 1}")
+    return y.astype(np.int64), num_classes, class_names
 
 
-def _column(y):
+def _without_last_axis(y):
     """(N, 1) as (N,), unless it is the one-hot column of a single class."""
     y = np.asarray(y)
     return y[:, 0] if y.ndim == 2 and y.shape[1] == 1 and (y.dtype.kind in "US" or (y != 1).any()) else y

@@ -9,14 +9,13 @@ import numpy as np
 import torch
 from torch.utils.data import DataLoader, Dataset
 
-from feeder import about
 from feeder.batch import Resident, uniforms
 from feeder.feeder_ntu import Feeder
+from feeder.metadata import unit_warning
 from util import distributed, stopping
 from util.files import write_text
 from util.logging import say, tell
 from util.options import UNLABELLED
-from util.predictions import class_names
 
 
 class TrainBatches:
@@ -189,7 +188,7 @@ def build_feeder(args, split, augment, labelled=None, views=1):
 
 def doubts(data, args):
     """Lines about training data from which little can be learnt."""
-    if size := about.doubt(data.about()):
+    if size := unit_warning(data.metadata()):
         yield f"{data.data_path}: {size}"
     if args.effective_batch_size and len(data) < args.effective_batch_size:
         yield (
@@ -203,7 +202,7 @@ def training_rows(args, data):
     """Rows of the training split that are used, by any process; those of a subset are listed in subset.csv. Says which class
     has which number, too."""
     if data.class_names is not None and data.num_classes:
-        named = [f"{number} = {name!r}" for number, name in enumerate(class_names(data))]
+        named = [f"{number} = {name!r}" for number, name in enumerate(data.names_of_classes())]
         say("classes: " + ", ".join(named if len(named) < 6 else [*named[:4], "...", named[-1]]))
     shares = distributed.gather(data.indices.tolist())
     rows = sorted(set().union(*shares))
@@ -211,7 +210,7 @@ def training_rows(args, data):
         return rows
     path = Path(args.output_dir, "subset.csv")
     if distributed.is_main():
-        names, text = class_names(data), io.StringIO()
+        names, text = data.names_of_classes(), io.StringIO()
         table = csv.writer(text, lineterminator="\n")
         table.writerow(("row", "label", "class_name", "name"))
         for row in rows:

@@ -3,62 +3,27 @@
 import numpy as np
 
 _KINECT_V2_JOINTS = (
-    "spine base",
-    "spine mid",
-    "neck",
-    "head",
-    "shoulder left",
-    "elbow left",
-    "wrist left",
-    "hand left",
-    "shoulder right",
-    "elbow right",
-    "wrist right",
-    "hand right",
-    "hip left",
-    "knee left",
-    "ankle left",
-    "foot left",
-    "hip right",
-    "knee right",
-    "ankle right",
-    "foot right",
-    "spine shoulder",
-    "hand tip left",
-    "thumb left",
-    "hand tip right",
-    "thumb right",
-)
+    "spine base, spine mid, neck, head, "
+    "shoulder left, elbow left, wrist left, hand left, shoulder right, elbow right, wrist right, hand right, "
+    "hip left, knee left, ankle left, foot left, hip right, knee right, ankle right, foot right, "
+    "spine shoulder, hand tip left, thumb left, hand tip right, thumb right"
+).split(", ")
 # parent of every joint, 0-based; the root is its own parent. As in published work, a hand tip hangs on the thumb.
 _KINECT_V2_PARENTS = (1, 20, 20, 2, 20, 4, 5, 6, 20, 8, 9, 10, 0, 12, 13, 14, 0, 16, 17, 18, 20, 22, 7, 24, 11)
 # Kinect v1 has the same joints without the last five; "neck" is the centre of the shoulders and the root
 _KINECT_V1_PARENTS = (1, 2, 2, 2, 2, 4, 5, 6, 2, 8, 9, 10, 0, 12, 13, 14, 0, 16, 17, 18)
 # the 17 keypoints of COCO, which have no joint on the spine: limbs and face hang on the nose
 _COCO_JOINTS = (
-    "nose",
-    "eye left",
-    "eye right",
-    "ear left",
-    "ear right",
-    "shoulder left",
-    "shoulder right",
-    "elbow left",
-    "elbow right",
-    "wrist left",
-    "wrist right",
-    "hip left",
-    "hip right",
-    "knee left",
-    "knee right",
-    "ankle left",
-    "ankle right",
-)
+    "nose, eye left, eye right, ear left, ear right, "
+    "shoulder left, shoulder right, elbow left, elbow right, wrist left, wrist right, "
+    "hip left, hip right, knee left, knee right, ankle left, ankle right"
+).split(", ")
 _COCO_PARENTS = (0, 0, 0, 1, 2, 0, 0, 5, 6, 7, 8, 5, 6, 11, 12, 13, 14)
 
 LAYOUTS = {
-    "kinect_v2": (_KINECT_V2_JOINTS, _KINECT_V2_PARENTS),
-    "kinect_v1": (_KINECT_V2_JOINTS[:20], _KINECT_V1_PARENTS),
-    "coco17": (_COCO_JOINTS, _COCO_PARENTS),
+    "kinect_v2": (tuple(_KINECT_V2_JOINTS), _KINECT_V2_PARENTS),
+    "kinect_v1": (tuple(_KINECT_V2_JOINTS[:20]), _KINECT_V1_PARENTS),
+    "coco17": (tuple(_COCO_JOINTS), _COCO_PARENTS),
 }
 
 
@@ -87,6 +52,22 @@ def parents_of(arrays, num_joints):
             "(feeder/skeleton.py) or an array 'parents'"
         )
     return above
+
+
+def joint_names_of(arrays, num_joints):
+    """V names, or None if they are not known: of the layout that the arrays of an npz name or, where they say nothing of their
+    skeleton, of the Kinect that has so many joints."""
+    if "layout" in arrays:
+        layouts = [str(arrays["layout"])]
+    else:
+        layouts = [] if "parents" in arrays else ["kinect_v2", "kinect_v1"]
+    names = (list(LAYOUTS[layout][0]) for layout in layouts if layout in LAYOUTS)
+    return next((each for each in names if len(each) == num_joints), None)
+
+
+def up_axis(layout, joints):
+    """Axis of joints (..., 3) that points upwards: '-y' in pixels of a picture, whose rows are counted downwards, else 'y'."""
+    return "-y" if layout == "coco17" and not joints[..., 2].any() else "y"
 
 
 def tree(above, num_joints):

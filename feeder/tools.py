@@ -68,6 +68,27 @@ def valid_crop_resize(data, valid_frame_num, p_interval, window, min_frames=64, 
     return _like(data, resize_time(tensor, window))
 
 
+def concatenate_crops(sequences, begin, length):
+    """Frames begin[i] to begin[i] + length[i] of N sequences (T_i, M·V·3), one crop after another, for `make_clips`: three
+    tensors, frames (R, M·V·3), first row of each crop (N,), and length (N,)."""
+    frames = np.concatenate([s[b : b + n] for s, b, n in zip(sequences, begin, length, strict=True)])
+    return tuple(map(torch.from_numpy, (frames, np.cumsum(length) - length, length)))
+
+
+def make_clips(flat, first, length, window, num_bodies, num_joints, rotation=None, parents=None, vel=False):
+    """What a model sees of crops, in training and in prediction: rows first[i] to first[i] + length[i] of flat (R, M·V·3) ->
+    (N, C, window, V, M), resized, rotated by rotation (N, 3, 3) if there is one, and as `stream` says."""
+    x = resize_flat(flat, first, length, window)
+    x = x.view(len(x), window, num_bodies, num_joints, 3).permute(0, 4, 1, 3, 2)
+    return stream(x if rotation is None else turn(x, rotation), parents, vel)
+
+
+def stream(data, parents=None, vel=False):
+    """Joints (..., C, T, V, M) as they are or, with parents (V,), as bones; with vel, how these change from frame to frame."""
+    data = data if parents is None else bone(data, parents)
+    return velocity(data) if vel else data
+
+
 def rotation_matrix(angles):
     """R = Rz·Ry·Rx of three angles in radians (..., 3) -> (..., 3, 3) float32 (signs as in the published code)."""
     (cx, cy, cz), (sx, sy, sz) = (np.moveaxis(f(angles), -1, 0) for f in (np.cos, np.sin))

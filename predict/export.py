@@ -16,20 +16,20 @@ from pathlib import Path
 
 import torch
 
-from predict import trained
+from predict import load_model
 from util import checkpoint, errors
 from util.files import written_aside
 
 TOLERANCE = 1e-4  # of the standard deviation of the outputs
-BATCHES = (1, 2, 5)
-EXAMPLE = 3  # another number than those that are checked
+BATCHES = (1, 2, 5)  # numbers of samples for which program and model are compared
+EXAMPLE = 3  # the number that a program is traced with, which is none of these
 
 
 def export(path, out, encoder=False, data_path=None):
     """Write `out` from the checkpoint `path`; returns {what it is}, with what `compare` says of its outputs and the model's.
 
-    data_path: see trained.skeleton. Raises FileNotFoundError or ValueError in one line: no classifier, an unknown suffix, a
-    package that is missing, outputs that differ by more than TOLERANCE of their spread; nothing is written then.
+    data_path: see load_model.training_data. Raises FileNotFoundError or ValueError in one line: no classifier, an unknown
+    suffix, a package that is missing, outputs that differ by more than TOLERANCE of their spread; nothing is written then.
     """
     out = Path(out)
     if out.suffix not in FORMATS:
@@ -40,38 +40,39 @@ def export(path, out, encoder=False, data_path=None):
             importlib.import_module(package)
         except ImportError:
             raise ValueError(f"{out}: {package} is not installed; pip install {' '.join(packages)}") from None
+
     content = checkpoint.load(path)
-    made_with = checkpoint.settings(content, path)
-    data = trained.skeleton(content, path, made_with, data_path)
+    data = load_model.training_data(content, path, checkpoint.settings(content, path), data_path)
     if encoder:
-        model = trained.encoder(content, path, data)
+        model = load_model.encoder(content, path, data)
     else:
-        model = trained.classifier(content, path, trained.options(content, path), data)
+        model = load_model.classifier(content, path, load_model.classifier_options(content, path), data)
     sizes = checkpoint.sizes(content, path)
     shape = sizes["dim_in"], sizes["num_frames"], data.num_joints, data.num_bodies
+
+    # the program is written to memory, read again, and compared with the model before anything is on the disk
     program = io.BytesIO()
     with warnings.catch_warnings(), torch.no_grad(), single_path(model):
         warnings.simplefilter("ignore")  # remarks of torch's exporters on their own insides
-        write(model, recordings(EXAMPLE, shape), program)
+        write(model, random_batch(EXAMPLE, shape), program)
         program.seek(0)
         loaded = read(program)
     compared = compare(model, loaded, shape)
-    difference, spread, same, count = (compared[key] for key in ("difference", "spread", "same_class", "compared"))
-    if not difference <= TOLERANCE * spread:
-        agree = "" if encoder else f"; the likeliest class is the same for {same} of {count}"
+    if not compared["difference"] <= TOLERANCE * compared["spread"]:
+        agree = "; the likeliest class is the same for {same_class} of {compared}".format_map(compared)
         raise ValueError(
-            f"{out}: its outputs would differ from the model's by {difference:.2g}, more than {TOLERANCE:g} of "
-            f"their standard deviation, {spread:.2g}{agree}"
+            f"{out}: its outputs would differ from the model's by {compared['difference']:.2g}, more than {TOLERANCE:g} of "
+            f"their standard deviation, {compared['spread']:.2g}{'' if encoder else agree}"
         )
     with written_aside(out) as file:
         file.write(program.getbuffer())
-    return {"input": ("N", *shape), "output": ("N", model(recordings(1, shape)).shape[1])} | compared
+    return {"input": ("N", *shape), "output": ("N", model(random_batch(1, shape)).shape[1])} | compared
 
 
 @contextmanager
 def single_path(model):
     """In this block the model encodes every body for itself, and torch's layers take no shortcuts, whatever is in x; float32 is
-    the only type."""
+    the only type. A program is the trace of one path, which has to be right for all inputs."""
     fast = torch.backends.mha.get_fastpath_enabled()
     torch.backends.mha.set_fastpath_enabled(False)
     maps = [module for module in model.modules() if hasattr(module, "exact")]
@@ -87,8 +88,8 @@ def single_path(model):
         torch.backends.mha.set_fastpath_enabled(fast)
 
 
-def recordings(count, shape):
-    """(N, C, T, V, M) to compare with: positions of a metre's size; the last body of every second one is empty."""
+def random_batch(count, shape):
+    """(N, C, T, V, M): positions of a metre's size; the last body of every second sample is empty."""
     x = torch.randn(count, *shape, generator=torch.Generator().manual_seed(count))
     if shape[-1] > 1:
         x[::2, ..., -1] = 0
@@ -99,38 +100,32 @@ def recordings(count, shape):
 def compare(model, program, shape):
     """Of the outputs for several numbers of samples: the largest 'difference', the 'spread' (standard deviation) of the model's,
     and for how many of the 'compared' samples the largest output is the 'same_class'."""
-    inputs = [recordings(count, shape) for count in BATCHES]
-    ours, theirs = (torch.cat([function(x) for x in inputs]).double() for function in (model, program))
-    same = (ours.argmax(1) == theirs.argmax(1)).sum().item()
+    inputs = [random_batch(count, shape) for count in BATCHES]
+    expected, found = (torch.cat([function(x) for x in inputs]).double() for function in (model, program))
     return {
-        "difference": (theirs - ours).abs().max().item(),
-        "spread": ours.std().item(),
-        "same_class": same,
-        "compared": len(ours),
+        "difference": (found - expected).abs().max().item(),
+        "spread": expected.std().item(),
+        "same_class": (expected.argmax(1) == found.argmax(1)).sum().item(),
+        "compared": len(expected),
     }
-
-
-def _samples():
-    return ({0: torch.export.Dim("N", min=1)},)
 
 
 def write_onnx(model, x, file):
     with contextlib.redirect_stdout(None):
-        program = torch.onnx.export(
-            model, (x,), dynamo=True, dynamic_shapes=_samples(), input_names=["x"], output_names=["y"], verbose=False
-        )
+        options = {"dynamic_shapes": ANY_NUMBER, "input_names": ["x"], "output_names": ["y"], "verbose": False}
+        program = torch.onnx.export(model, (x,), dynamo=True, **options)
     file.write(program.model_proto.SerializeToString())
 
 
 def read_onnx(file):
-    import onnxruntime
+    import onnxruntime  # an optional package
 
     session = onnxruntime.InferenceSession(file.read(), providers=["CPUExecutionProvider"])
     return lambda x: torch.from_numpy(session.run(None, {"x": x.numpy()})[0])
 
 
 def write_exported(model, x, file):
-    torch.export.save(torch.export.export(model, (x,), dynamic_shapes=_samples()), file)
+    torch.export.save(torch.export.export(model, (x,), dynamic_shapes=ANY_NUMBER), file)
 
 
 def read_exported(file):
@@ -141,6 +136,7 @@ def write_script(model, x, file):
     torch.jit.save(torch.jit.trace(model, (x,), check_trace=False), file)
 
 
+ANY_NUMBER = ({0: torch.export.Dim("N", min=1)},)  # of samples
 FORMATS = {  # suffix: (write, read, the packages that both need)
     ".onnx": (write_onnx, read_onnx, ("onnx", "onnxscript", "onnxruntime")),
     ".pt2": (write_exported, read_exported, ()),
@@ -156,15 +152,15 @@ def main(argv=None):
     parser.add_argument(
         "--data_path",
         metavar="NPZ",
-        help="what it was trained on, if that is data of your own and the checkpoint is one of before it kept bodies and bones",
+        help="the training data, if these are your own and the checkpoint is older than what it keeps of them today",
     )
     args = parser.parse_args(argv)
-    what = export(args.checkpoint, args.out, args.encoder, args.data_path)
-    x, y = (" x ".join(map(str, what[key])) for key in ("input", "output"))
-    agree = "" if args.encoder else f", the same likeliest class for {what['same_class']} of {what['compared']}"
+    found = export(args.checkpoint, args.out, args.encoder, args.data_path)
+    x, y = (" x ".join(map(str, found[key])) for key in ("input", "output"))
+    agree = "" if args.encoder else f", the same likeliest class for {found['same_class']} of {found['compared']}"
     print(
-        f"{args.out}: x {x} (N, C, T, V, M) -> y {y}; largest difference from the model {what['difference']:.2g}, standard "
-        f"deviation of the outputs {what['spread']:.2g}{agree}"
+        f"{args.out}: x {x} (N, C, T, V, M) -> y {y}; largest difference from the model {found['difference']:.2g}, standard "
+        f"deviation of the outputs {found['spread']:.2g}{agree}"
     )
 
 

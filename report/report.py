@@ -47,7 +47,7 @@ class Run:
     @property
     def class_names(self):
         count = self.predicted.scores.shape[1]
-        known = self.predicted.class_names or (predictions.class_names(self.data) if self.data else [])
+        known = self.predicted.class_names or (self.data.names_of_classes() if self.data else [])
         known = list(map(str, known[:count]))
         return known + [f"class {k}" for k in range(len(known), count)]
 

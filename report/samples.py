@@ -6,7 +6,6 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from data.prepare.facts import class_name
 from feeder.loader import build_feeder
 from report import plots
 
@@ -87,4 +86,4 @@ def sample(data, shown, index):
     up = "-y" if data.layout == "coco17" and not joints[..., 2].any() else "y"  # rows of a picture are counted downwards
     title = f"{data.key}_{row}" if data.names is None else str(data.names[row])
     of = "bone" if data.bone else "joint"
-    return Sample(x, plots.turned(joints, up=up), tuple(names), parents, f"{title} · {class_name(data, label)}", up, of)
+    return Sample(x, plots.turned(joints, up=up), tuple(names), parents, f"{title} · {data.class_title(label)}", up, of)

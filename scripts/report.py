@@ -18,8 +18,8 @@ import yaml
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from report import report  # noqa: E402
 from util import predictions  # noqa: E402
+from util.errors import main as in_one_line  # noqa: E402
 from util.files import replace  # noqa: E402
-from util.run import main as in_one_line  # noqa: E402
 
 
 def main(argv=None):

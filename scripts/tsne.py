@@ -30,12 +30,11 @@ from feeder.loader import (
     test_loader,  # noqa: E402
 )
 from model import build
-from predict import trained  # noqa: E402
+from predict import load_model  # noqa: E402
 from util import checkpoint, config, distributed, errors, results
 from util.engine import outputs  # noqa: E402
 from util.files import write_text, written_aside  # noqa: E402
 from util.logging import say  # noqa: E402
-from util.predictions import class_names  # noqa: E402
 
 # of Paul Tol's schemes for colour-blind people, and black; a form of its own for each class helps everybody
 COLOURS = ("#332288", "#cc6677", "#117733", "#ddaa33", "#88ccee", "#882255", "#44aa99", "#999933", "#aa4499", "#222222")
@@ -58,7 +57,7 @@ def main(argv=None):
     if out.suffix != ".png":
         raise ValueError(f"out {out}: give a file that ends in .png")
     if own.finetune:
-        rest += ["--finetune", own.finetune, *trained.data_options(checkpoint.load(own.finetune), own.finetune, rest)]
+        rest += ["--finetune", own.finetune, *load_model.data_options(checkpoint.load(own.finetune), own.finetune, rest)]
     args = config.parse("retrieval", rest)
     device = distributed.setup(args.device)
     torch.manual_seed(args.seed)  # of a random encoder
@@ -71,7 +70,7 @@ def main(argv=None):
     encoder = checkpoint.start_from(model, args.finetune)
     model.to(device).eval()
     features, labels = outputs(model.pooled, test_loader(data, args, device), device, args.enable_amp)
-    names_of = class_names(data)
+    names_of = data.names_of_classes()
     points = embed(features, own.perplexity, args.seed)
     title = f"t-SNE of {args.dataset}: {len(data)} {results.about(args)['evaluated_on']} sequences of {len(chosen)} classes"
     stream = "" if args.input_stream == "joint" else f", {args.input_stream} stream"

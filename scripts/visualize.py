@@ -19,15 +19,12 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from data.prepare import known  # noqa: E402
-from data.prepare.facts import class_name  # noqa: E402
-from data.prepare.npz import Split, write_dataset  # noqa: E402
+from data.prepare import recipes  # noqa: E402
+from feeder.class_names import published_names
 from feeder.loader import number_as_trained
+from feeder.npz import Split, write_dataset  # noqa: E402
 from model import build
-from predict import (
-    inputs,
-    trained,  # noqa: E402
-)
+from predict import load_model, readers  # noqa: E402
 from report import explain, pictures, plots  # noqa: E402
 from report.page import DPI  # noqa: E402
 from report.samples import feeders, rows, sample  # noqa: E402
@@ -58,25 +55,25 @@ def options(path, more=()):
                 words.append(f"--{name}" if value else f"--no-{name}")
             else:
                 words += [f"--{name}", *map(str, value if isinstance(value, list) else [value])]
-    return config.parse(stage, [*words, *trained.data_options(content, path, more), *more]), content
+    return config.parse(stage, [*words, *load_model.data_options(content, path, more), *more]), content
 
 
 def prepared(recording, path, folder):
     """Path of an npz in `folder` whose test set is what a file of any kind holds, prepared as the training data of a checkpoint.
 
-    Raises what inputs.expand, inputs.find and trained.skeleton raise.
+    Raises what readers.list_files, readers.list_recordings and load_model.training_data raise.
     """
     content = checkpoint.load(path)
     told = checkpoint.settings(content, path)
-    data, classes = trained.skeleton(content, path, told), checkpoint.num_classes(content)
-    recipe = known.recipe(told.get("data_path"), data.num_joints, classes)
-    preparation = inputs.as_trained(data, recipe)
+    data, classes = load_model.training_data(content, path, told), checkpoint.num_classes(content)
+    recipe = recipes.recipe(told.get("data_path"), data.num_joints, classes)
+    preparation = readers.prepare_like_training(data, recipe)
     names, rows = [], []
-    for file in inputs.expand(recording):
-        for name, load in inputs.find(file, preparation):
+    for file in readers.list_files(recording):
+        for name, load in readers.list_recordings(file, preparation):
             rows.append(load().whole())
             names.append(Path(name).name.removesuffix(file.suffix))
-    class_names = data.class_names or (known.class_names(recipe, classes) if classes else None)
+    class_names = data.class_names or (classes and published_names(told.get("data_path"), data.num_joints, classes))
     npz = Path(folder) / "recording.npz"
     write_dataset(
         npz,
@@ -87,7 +84,7 @@ def prepared(recording, path, folder):
         data.num_bodies,
         "",
         joint_names=data.joint_names,
-        parents=data.above,
+        parents=data.parent_joints,
         class_names=class_names or None,
     )
     return npz
@@ -127,11 +124,11 @@ def classified(model, drawn, source, args, data, label):
     """{name: (figure, overlay of the film)} of a classifier."""
     found = explain.saliency(model, drawn.x, getattr(args, "t_patch_size", 1), moving=args.input_stream == "motion")
     best, p = int(found.probability.argmax()), found.probability
-    truth = f"true: {class_name(data, label)}" + (f", {100 * p[label]:.0f} %" if label != best and label < len(p) else "")
-    verdict = f"Predicted: {class_name(data, best)}, {100 * p[best]:.0f} %"
+    truth = f"true: {data.class_title(label)}" + (f", {100 * p[label]:.0f} %" if label != best and label < len(p) else "")
+    verdict = f"Predicted: {data.class_title(best)}, {100 * p[best]:.0f} %"
     if label >= 0:
         verdict += f" · {'correct' if label == best else truth}"
-    overlay = pictures.saliency_overlay(drawn, found, class_name(data, best))
+    overlay = pictures.saliency_overlay(drawn, found, data.class_title(best))
     return {"saliency": (pictures.saliency_figure(drawn, source, found, verdict), overlay)}
 
 

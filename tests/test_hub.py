@@ -1,5 +1,6 @@
-"""hubconf.py by torch.hub, as somebody elsewhere would use it."""
+"""hubconf.py by torch.hub, as somebody elsewhere would use it, and mamp.py in another project with modules of the same names."""
 
+import subprocess
 import sys
 from pathlib import Path
 
@@ -41,27 +42,27 @@ def test_mamp_with_the_weights_of_any_stage(stage, shared):
     close(hub("mamp", checkpoint=str(path), readout="per_joint")(x), features.mean((1, 2)).flatten(1))
 
 
-def test_mamp_without_weights_has_the_sizes_asked_for_and_can_be_trained():
-    encoder = hub("mamp", dim_feat=16, depth=2, num_heads=2, num_frames=8, num_joints=17)
-    features = encoder.train()(torch.randn(2, 3, 8, 17, 1))
-    assert features.shape == (2, 16) and len(encoder.blocks) == 2
-    features.sum().backward()
-    assert all(parameter.grad is not None for parameter in encoder.parameters())
-
-
-def test_umurl_with_and_without_weights(shared):
+def test_umurl_with_the_weights_of_a_release(shared):
     path = shared("parity/released_umurl_small.pth.tar")
     x = torch.randn(2, 3, 64, 25, 2, generator=torch.Generator().manual_seed(0))
     reference = UmURLClassifier(parents("kinect_v2"), hidden_size=64)
     checkpoint.load_encoder(reference, path)
     for features in ("multi", "bone"):
         close(hub("umurl", checkpoint=path, features=features)(x), reference.backbone(x, features))
+
+
+def test_without_weights_the_sizes_are_those_asked_for_and_can_be_trained():
+    encoder = hub("mamp", dim_feat=16, depth=2, num_heads=2, num_frames=8, num_joints=17)
+    features = encoder.train()(torch.randn(2, 3, 8, 17, 1))
+    assert features.shape == (2, 16) and len(encoder.blocks) == 2 and encoder(torch.randn(30, 17, 3)).shape == (1, 16)
+    features.sum().backward()
+    assert all(parameter.grad is not None for parameter in encoder.parameters())
     encoder = hub("umurl", hidden_size=8, num_frames=16, num_bodies=1, layout="kinect_v1")
-    assert encoder(torch.randn(3, 3, 16, 20, 1)).shape == (3, 16)
+    assert encoder(torch.randn(3, 3, 16, 20, 1)).shape == (3, 16) and encoder(torch.randn(30, 20, 3)).shape == (1, 16)
 
 
 def test_mistakes_are_one_line(shared, tmp_path):
-    mamp, umurl = shared("parity/released_linprobe_tiny25.pth"), shared("parity/released_umurl_small.pth.tar")
+    mamp, umurl = shared("parity/released_pretrain_tiny25.pth"), shared("parity/released_umurl_small.pth.tar")
     for arguments, message in (
         ({"name": "mamp", "pretrained": True}, "no weights are hosted"),
         ({"name": "umurl", "pretrained": True, "checkpoint": umurl}, "no weights are hosted"),
@@ -82,8 +83,7 @@ def test_one_recording_is_made_into_what_the_feeder_gives(name, file, shared, tm
     one, two = np.random.default_rng(0).normal(size=(2, 50, 25, 3)).astype(np.float32)
     x = np.zeros((2, 50, 2, 25, 3), np.float32)
     x[0, :, 0], x[1, :, 0], x[1, :, 1] = one, one, two
-    rows = {"x_test": x.reshape(2, 50, 150), "y_test": np.array([0, 1])}
-    np.savez(tmp_path / "a.npz", **rows)
+    np.savez(tmp_path / "a.npz", x_test=x.reshape(2, 50, 150), y_test=np.array([0, 1]))
     data = Feeder(tmp_path / "a.npz", "test", [share], window_size=frames)
     expected = encoder(torch.stack([data[0][0], data[1][0]]))
     both = np.stack([one, two])
@@ -92,16 +92,35 @@ def test_one_recording_is_made_into_what_the_feeder_gives(name, file, shared, tm
     close(encoder(both.transpose(3, 1, 2, 0)), expected[1:])
 
 
-def test_without_weights_one_recording_is_taken_too():
-    assert hub("mamp", dim_feat=16, depth=2, num_heads=2, num_frames=8, num_joints=17)(torch.randn(30, 17, 3)).shape == (1, 16)
-    encoder = hub("umurl", hidden_size=8, num_frames=16, num_bodies=1, layout="kinect_v1")
-    assert encoder(torch.randn(30, 20, 3)).shape == (1, 16)
-
-
-@pytest.mark.parametrize(
-    "shape", [(2, 3, 23, 25, 2), (2, 2, 24, 25, 3), (40, 20, 3), (40, 75), (3, 40, 25, 3, 1), (3, 40, 25, 3)]
-)
-def test_other_shapes_are_told_what_is_wanted(shared, shape):
+def test_other_shapes_are_told_what_is_wanted(shared):
     encoder = hub("mamp", checkpoint=shared("parity/released_pretrain_tiny25.pth"))
-    with pytest.raises(ValueError, match=r"x has shape .* \(N, 3, 24, 25, 2\), .* or one recording \(T, 25, 3\)"):
-        encoder(torch.ones(shape))
+    for shape in (2, 3, 23, 25, 2), (2, 2, 24, 25, 3), (40, 20, 3), (40, 75), (3, 40, 25, 3, 1), (3, 40, 25, 3):
+        with pytest.raises(ValueError, match=r"x has shape .* \(N, 3, 24, 25, 2\), .* or one recording \(T, 25, 3\)"):
+            encoder(torch.ones(shape))
+
+
+PROJECT = """
+import importlib.util, sys
+import model, util.tools
+spec = importlib.util.spec_from_file_location("mamp", sys.argv[1])  # as an editable installation finds it: this name alone
+mamp = importlib.util.module_from_spec(spec)
+spec.loader.exec_module(mamp)
+import torch
+for _ in range(2):
+    encoder = mamp.load("mamp", dim_feat=16, depth=1, num_heads=2, num_frames=8, t_patch_size=4, num_joints=5)
+    assert encoder(torch.randn(2, 3, 8, 5, 1)).shape == (2, 16)
+    assert encoder(torch.randn(20, 5, 3)).shape == (1, 16)
+    import model, util.tools
+    assert (model.MINE, util.tools.MINE) == (1, 2) and "feeder" not in sys.modules
+import data
+assert data.MINE == 3
+"""
+
+
+def test_names_of_both_projects_live_side_by_side(tmp_path):
+    (tmp_path / "util").mkdir()
+    for file, text in {"model.py": "MINE = 1", "util/tools.py": "MINE = 2", "data.py": "MINE = 3", "project.py": PROJECT}.items():
+        (tmp_path / file).write_text(text)
+    words = [sys.executable, "project.py", str(ROOT / "mamp.py")]
+    done = subprocess.run(words, cwd=tmp_path, capture_output=True, text=True, timeout=200)
+    assert done.returncode == 0, done.stderr

@@ -6,7 +6,6 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from feeder.npz import open_npz
 from util import confusion, distributed
 from util.engine import first_of_each, outputs
 from util.files import written_aside
@@ -61,7 +60,7 @@ class Evaluation:
     def picture(self):
         """The confusion matrix of the predictions, see util.confusion.picture."""
         counts = confusion.counts(self.predictions.labels, self.predictions.predicted, self.data.num_classes)
-        return confusion.picture(counts, class_names(self.data))
+        return confusion.picture(counts, self.data.names_of_classes())
 
     def __call__(self):
         self.model.eval()
@@ -91,17 +90,6 @@ def beside(metrics):
     return {f"{key}_{name}": value for name, own in metrics.items() for key, value in own.items() if key != "test_samples"}
 
 
-def class_names(data, count=None):
-    """[name of class 0, ...] of a Feeder, `count` or as many as it has: those of its file or else of the data set of this name,
-    else 'class 0', ..."""
-    from data.prepare import known  # here, so that training starts without it
-
-    names, count = data.class_names, data.num_classes if count is None else count
-    if names is None:
-        names = known.class_names(known.recipe(data.data_path, data.num_joints, data.num_classes), data.num_classes)
-    return [str(names[k]) if k < len(names) else f"class {k}" for k in range(count)]
-
-
 def draw(count):
     """Positions of at most DRAWN of `count` samples, in order, always the same ones."""
     return np.sort(np.random.RandomState(0).permutation(count)[:DRAWN])
@@ -124,7 +112,7 @@ def save(folder, predictions, data, stream):
             label=predictions.labels,
             name=np.array(names),
             input_stream=stream,
-            class_names=np.array(class_names(data, predictions.scores.shape[1])),
+            class_names=np.array(data.names_of_classes(predictions.scores.shape[1])),
             features=features @ directions.T,
             positions=predictions.positions,
         )
@@ -134,12 +122,16 @@ def save(folder, predictions, data, stream):
 def load(folder):
     """(Predictions, names (N,)) of a run's scores.npz. Raises FileNotFoundError, or ValueError for another file."""
     path = Path(folder, FILE)
-    arrays = open_npz(path)
+    if not path.is_file():
+        raise FileNotFoundError(f"{path}: no such file; a finished evaluation has one")
+    try:
+        with np.load(path) as file:  # numbers and texts alone: Python objects are refused
+            arrays = {key: file[key] for key in file.files}
+    except Exception as error:  # whatever a damaged file makes zipfile and numpy stumble over
+        raise ValueError(f"{path}: not a complete npz file ({' '.join(str(error).split())}); evaluate again") from error
     missing = [key for key in ("scores", "label", "name", "features", "positions") if key not in arrays]
     if missing:
         raise ValueError(f"{path}: has no {', '.join(missing)}; evaluate the checkpoint again")
-    scores, label, name, features, positions = (
-        np.array(arrays[key]) for key in ("scores", "label", "name", "features", "positions")
-    )
     names = arrays["class_names"].tolist() if "class_names" in arrays else None
-    return Predictions(scores, label, features, positions, names), name
+    found = Predictions(arrays["scores"], arrays["label"], arrays["features"], arrays["positions"], names)
+    return found, arrays["name"]

@@ -26,7 +26,7 @@ class Training:
 
     def __init__(self, args, device, model, optimizer, loader, data, encoder=None, heads=None, resumed=None):
         self.args, self.device, self.model, self.optimizer, self.heads = args, device, model, optimizer, heads
-        self.samples, self.metadata, self.encoder = loader.batches.num_samples, data.about(), encoder
+        self.samples, self.metadata, self.encoder = loader.batches.num_samples, data.metadata(), encoder
         self.scaler = grad_scaler(device, args.enable_amp)
         self.first_epoch, self.metrics, self.best, self.progress = 0, {}, None, Progress()
         self.saver = Saver(args)

@@ -18,9 +18,9 @@ import numpy as np
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from data.prepare import batch, bvh, cli, kinect, recordings, sequences
-from data.prepare.npz import Split, write_dataset
 from data.ucla import ucla_gendata as ucla
-from feeder import about as told
+from feeder.metadata import body_sizes
+from feeder.npz import Split, write_dataset
 from feeder.skeleton import joint_names
 from util.files import write_text
 
@@ -148,7 +148,7 @@ def generate(out, paths, name="corpus", window=WINDOW, body_frame=False, min_max
                 names.append(name_of)
                 groups.append(f"{key}/{group}")
                 rows.append(row)
-                sizes.append(np.median(told.sizes(joints[begin:end])))
+                sizes.append(np.median(body_sizes(joints[begin:end])))
         used[key] = SOURCES[key]
     counts = Counter(name.split("/")[0] for name in names)
     if absent := [key for key in used if not counts[key]]:

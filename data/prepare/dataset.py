@@ -7,7 +7,7 @@ from collections import Counter
 import numpy as np
 
 from data.prepare import batch, doubts, sequences
-from data.prepare.npz import Split, write_dataset
+from feeder.npz import Split, write_dataset
 
 SIDES = ("train", "test")
 

@@ -17,7 +17,7 @@ import numpy as np
 
 from data.prepare import cli, inspect_raw, pku
 from data.prepare.denoise import denoise, motion, noisy_frames
-from data.prepare.facts import Values, class_name, rows, split_facts
+from data.prepare.npz_summary import Values, describe_split, rows
 from data.prepare.reading import Reading, add_options
 from data.prepare.skeleton_file import read_skeleton
 from data.ucla import ucla_gendata as ucla
@@ -101,9 +101,9 @@ def inspect_npz(path, split=None, index=None, name=None):
     lines = [f"{path}: {feeder.num_joints} joints ({known}), bodies: {feeder.num_bodies}, classes: {feeder.num_classes}"]
     seen = {}
     for each in splits:
-        lines += [f"{each}: {len(feeders[each]):,} sequences", *split_facts(feeders[each], seen)]
+        lines += [f"{each}: {len(feeders[each]):,} sequences", *describe_split(feeders[each], seen)]
     title = f"{feeder.key}_{row}" if feeder.names is None else str(feeder.names[row])
-    label = class_name(feeder, feeder.label[row])
+    label = feeder.class_title(feeder.label[row])
     lines.append(f"drawn: {feeder.key} --index {row}, {title}, {label}, {len(joints)} frames")
     picture = feeder.layout == "coco17" and not joints[..., 2].any()  # rows of a picture are counted downwards
     return lines, Sequence(title, label, joints, parents, names, up="-y" if picture else "y")

@@ -5,8 +5,8 @@ from dataclasses import replace
 
 import numpy as np
 
-from data.prepare import bvh, doubts, kinect, pickles, sense, sequences
-from data.prepare.facts import Values
+from data.prepare import axes_and_units, bvh, doubts, kinect, pickles, sequences
+from data.prepare.npz_summary import Values
 from data.prepare.reading import arrays
 from data.pyskl.pyskl_gendata import check
 from feeder import skeleton
@@ -76,7 +76,7 @@ def motion(path, most):
     """
     found = bvh.read(path)
     skeleton, bodies = found.skeleton, found.joints[None]
-    unit = sense.likely_unit(bodies, sense.PERSON, bvh.UNIT, *sequences.UNITS.values(), doubts.CMU)
+    unit = axes_and_units.likely_unit(bodies, axes_and_units.PERSON_SIZE, bvh.UNIT, *sequences.UNITS.values(), doubts.CMU)
     word = next((name for name, metres in sequences.UNITS.items() if metres == unit), f"{unit:.5g} m")
     joints = (found.joints * unit)[:, None]
     lines = [

@@ -15,9 +15,9 @@ import numpy as np
 
 from data.prepare import batch, store
 from data.prepare.denoise import denoise
-from data.prepare.npz import Split, write_dataset
 from data.prepare.ntu_release import FIELDS, NTU60, check_name, parse_names, shortfall
 from data.prepare.skeleton_file import Body, read_skeleton
+from feeder.npz import Split, write_dataset
 from util.files import bare_name, write_text
 
 NUM_JOINTS, NUM_BODIES, LAYOUT = 25, 2, "kinect_v2"
@@ -25,7 +25,6 @@ ORIGIN = 1  # joint: middle of the spine
 RAW, DENOISED = "raw_data", "denoised_data"
 SKIPPED, MISSING = "skipped.txt", "no frame has a body (missing skeleton)"
 STEPS = ("get_raw_skes_data.py", "get_raw_denoised_data.py", "seq_transformation.py")
-SECOND_BODY = ("zeros", "copy")
 SHOWN = 20  # lines of the final report that are printed
 
 
@@ -208,7 +207,7 @@ def order(fields, ids):
 
 
 def write_npz(out, dataset=NTU60, name=None, second_body=None):
-    """Write out/<name>_<protocol>.npz for every protocol of the data set (schema: data.prepare.npz.write_dataset).
+    """Write out/<name>_<protocol>.npz for every protocol of the data set (schema: feeder.npz.write_dataset).
 
     T is the longest recording. name: default as published. second_body: 'zeros' or 'copy', what stands for the second actor of
     one-actor recordings (default: the data set's rule). What was found, used and left out is printed and written to

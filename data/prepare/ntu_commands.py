@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from data.prepare import cli, ntu, umurl
+from feeder.metadata import SECOND_BODY
 
 
 def read(dataset, script):
@@ -25,7 +26,7 @@ def transform(dataset, script):
     parser.add_argument("--name", default=dataset.prefix, help="what the npz files are called")
     parser.add_argument(
         "--second_body",
-        choices=ntu.SECOND_BODY,
+        choices=SECOND_BODY,
         default=dataset.second_body,
         help="what stands for the second actor of one-actor recordings",
     )

@@ -13,8 +13,8 @@ from pathlib import Path
 import numpy as np
 
 from data.prepare import batch, store
-from data.prepare.npz import Split, write_dataset
 from data.prepare.skeleton_file import FAR, is_coordinate
+from feeder.npz import Split, write_dataset
 from util.files import write_text
 
 NUM_JOINTS, NUM_BODIES, NUM_CLASSES, MAX_FRAMES, LAYOUT = 25, 2, 51, 300, "kinect_v2"

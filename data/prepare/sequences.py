@@ -6,7 +6,6 @@ import numpy as np
 
 MAX_NAME = 255  # characters; an npz gives every name the room of the longest
 UNITS = {"m": 1.0, "cm": 0.01, "mm": 0.001}
-SECOND_BODY = ("zeros", "copy")
 BODY_FRAME = ("spine base", "neck", "shoulder left", "shoulder right")  # the joints that --body_frame looks for
 SPINE = "spine mid"  # and where it puts the origin
 

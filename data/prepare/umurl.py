@@ -97,7 +97,7 @@ def by_name(fields, ids):
 def generate(raws, out, dataset=NTU60, name=None, workers=None, strict=False):
     """Write out/<name>_<protocol>.npz for every protocol of the data set from the `.skeleton` files of the folders `raws`.
 
-    The schema is that of data.prepare.npz.write_dataset, with T = 300; valid_frames is the number of raw frames, after which a
+    The schema is that of feeder.npz.write_dataset, with T = 300; valid_frames is the number of raw frames, after which a
     sequence repeats. Samples are sorted by name. Persons as read are kept in out/raw_data/umurl, together with skipped.txt, the
     list of the files that could not be used; the rest, name and report are as for `ntu.write_npz`. Returns the paths.
     Raises FileNotFoundError or ValueError if there is nothing to read, and with `strict` for the first unusable file.

@@ -10,9 +10,9 @@ from pathlib import Path
 import numpy as np
 
 from data.prepare import batch, ntu_release, pickles
-from data.prepare.npz import Split, write_dataset
 from data.prepare.splits import group
 from feeder.labels import ordered
+from feeder.npz import Split, write_dataset
 from feeder.skeleton import LAYOUTS
 from util import display
 from util.files import bare_name

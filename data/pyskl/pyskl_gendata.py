@@ -15,8 +15,9 @@ import numpy as np
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from data.prepare import batch, cli, pickles, sequences, splits
-from data.prepare.npz import Split, write_dataset
 from feeder.labels import ordered
+from feeder.metadata import SECOND_BODY
+from feeder.npz import Split, write_dataset
 from feeder.skeleton import LAYOUTS, joint_names
 from util.files import bare_name
 
@@ -260,8 +261,8 @@ def main():
     parser.add_argument("--num_bodies", type=int, default=2, help="persons; of more, those that move most are kept")
     parser.add_argument(
         "--second_body",
-        choices=sequences.SECOND_BODY,
-        default=sequences.SECOND_BODY[0],
+        choices=SECOND_BODY,
+        default=SECOND_BODY[0],
         help="what stands for the second person where there is but one",
     )
     parser.add_argument(

@@ -19,8 +19,8 @@ import numpy as np
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from data.prepare import batch, cli, sequences
-from data.prepare.npz import Split, write_dataset
-from feeder import about
+from feeder.metadata import body_sizes
+from feeder.npz import Split, write_dataset
 from feeder.skeleton import joint_names
 
 HERE = Path(__file__).resolve().parent
@@ -107,7 +107,7 @@ def generate(raw, out, align=False, strict=False, body_frame=False, min_max=Fals
             row = sequences.row(joints[None], origin=ORIGIN, axes=axes, min_max=min_max)
         except ValueError as error:
             raise ValueError(f"{file}: {error}") from error
-        sizes.append(np.median(about.sizes(joints)))
+        sizes.append(np.median(body_sizes(joints)))
         return row, label, view
 
     for file, (row, label, view) in batch.each(prepared, files, "reading", skipped):

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from data.prepare import cli, facts, inspect
+from data.prepare import cli, inspect, npz_summary
 from data.prepare.inspect import Sequence, draw
 from data.ucla.ucla_gendata import read_sequence
 from feeder import skeleton
@@ -105,7 +105,7 @@ def test_facts_agree_with_a_count_by_hand(tmp_path, look, monkeypatch):
     assert ", ".join(f"{axis} {v.min():.2f} to {v.max():.2f}" for axis, v in zip("xyz", whole, strict=True)) in train
     assert "groups: 5\n" in train and "groups" not in text[text.index("test: 11") :]
 
-    monkeypatch.setattr(facts, "PIECE", 1)  # a sequence at a time
+    monkeypatch.setattr(npz_summary, "PIECE", 1)  # a sequence at a time
     assert look(tmp_path / "a.npz")[0].split("drawn")[0] == text.split("drawn")[0]
 
 

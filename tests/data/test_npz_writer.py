@@ -4,8 +4,7 @@ import numpy as np
 import pytest
 
 from data.prepare import store
-from data.prepare.npz import Split, write_dataset
-from feeder.npz import open_npz
+from feeder.npz import Split, open_npz, write_dataset
 from util.files import written_aside
 
 

@@ -161,7 +161,7 @@ def test_own_recordings(words, layout, folder, tmp_path):
     expected = np.stack([sequences.row(body[None], axes=AXES, min_max=True) for body in bodies[:2]])
     np.testing.assert_allclose(arrays["x_train"], expected, atol=1e-5)
     data = Feeder(path)
-    assert data.about()["min_max"] == 1 and data.about()["body_size"] > 2 and not data.complaints
+    assert data.metadata()["min_max"] == 1 and data.metadata()["body_size"] > 2 and not data.complaints
 
 
 @pytest.mark.parametrize(

@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 from scipy.io import savemat
 
-from data.prepare import doubts, known
+from data.prepare import doubts, recipes
 from data.prepare.reading import Reading
 from data.prepare.sequences import resampled
 from feeder.feeder_ntu import Feeder
 from feeder.skeleton import parents
-from predict import inputs, trained
+from predict import load_model, readers
 
 SCRIPT = Path(__file__).resolve().parents[2] / "data" / "own" / "own_gendata.py"
 spec = importlib.util.spec_from_file_location("own_gendata", SCRIPT)
@@ -266,10 +266,9 @@ def test_predict_reads_as_the_training_data_were_read(utd, tmp_path):
     """Axes, order of joints and frame rate go from the npz into a checkpoint and to the next recording."""
     how = {"joint_order": (*UTD, 2), "fps": 60.0, "axes": "VCT"}
     path = own.generate([utd], tmp_path, label_pattern=PATTERN, test_groups=["s2", "s4"], **how)
-    about = Feeder(path, "test").about()
-    recipe = known.recipe(path, 21, 2)
-    preparation = inputs.Preparation(recipe, 21, 1, 1.0, 3, how=trained._told(about, path).how)
+    data = load_model.TrainingData(21, 1, coordinates=3, how=Feeder(path, "test").metadata()["how"])
+    preparation = readers.prepare_like_training(data, recipes.recipe(path, 21, 2))
     for name, i in (("a1_s2_t1_skeleton", 0), ("a2_s4_t1_skeleton", 3)):
-        ((_, load),) = inputs.find(utd / f"{name}.mat", preparation)
+        ((_, load),) = readers.list_recordings(utd / f"{name}.mat", preparation)
         feeder = Feeder(path, "test")
         assert feeder.name(i).endswith(f"({name})") and np.array_equal(load().whole(), feeder.frames(i))

@@ -1,7 +1,5 @@
 """The Feeder against arrays put together by hand, and one clear line for every spoilt file."""
 
-import pickle
-
 import numpy as np
 import pytest
 import torch
@@ -9,7 +7,7 @@ import torch.nn.functional as F
 
 from feeder import tools
 from feeder.feeder_ntu import Feeder
-from feeder.skeleton import parents
+from feeder.skeleton import joint_names, parents
 
 
 def by_hand(arrays, split, i, bodies=1, joints=5):
@@ -17,11 +15,8 @@ def by_hand(arrays, split, i, bodies=1, joints=5):
     frames = arrays[f"x_{split}"][i]
     valid = sum(1 for frame in frames if frame.sum() != 0)
     out = np.zeros((3, valid, joints, bodies), np.float32)
-    for t in range(valid):
-        for m in range(bodies):
-            for v in range(joints):
-                for c in range(3):
-                    out[c, t, v, m] = frames[t, m * joints * 3 + v * 3 + c]
+    for t, m, v, c in np.ndindex(valid, bodies, joints, 3):
+        out[c, t, v, m] = frames[t, m * joints * 3 + v * 3 + c]
     return torch.from_numpy(out)
 
 
@@ -34,14 +29,15 @@ def central(x, p, window):
     return resized.unflatten(0, (3, *x.shape[2:])).permute(0, 3, 1, 2)
 
 
-@pytest.mark.parametrize("split, count", [("train", 24), ("test", 13)])
-def test_items(npz, arrays, split, count):
+@pytest.mark.parametrize("split, count, counted", [("train", 24, True), ("test", 13, True), ("test", 13, False)])
+def test_items(npz, arrays, split, count, counted):
+    if not counted:  # then valid frames are those whose sum is not 0
+        del arrays[f"valid_frames_{split}"]
     data = Feeder(npz(arrays), split, p_interval=[0.8], window_size=8)
     assert len(data) == count and data.num_classes == 3 and (data.num_joints, data.num_bodies) == (5, 1)
     for i in (0, 5, count - 1):
         x, label, index = data[i]
-        assert x.shape == (3, 8, 5, 1) and x.dtype == torch.float32
-        assert (label, index) == (i % 3, i)
+        assert x.shape == (3, 8, 5, 1) and x.dtype == torch.float32 and (label, index) == (i % 3, i)
         assert torch.allclose(x, central(by_hand(arrays, split, i), 0.8, 8), atol=1e-6)
 
 
@@ -51,13 +47,6 @@ def test_published_files_have_25_joints_and_two_bodies(npz):
     data = Feeder(npz(arrays), "test", [1.0], window_size=9)
     assert data.layout == "kinect_v2" and data.names is None
     assert torch.equal(data[2][0], by_hand(arrays, "test", 2, bodies=2, joints=25))
-
-
-def test_valid_frames_are_counted_where_the_file_does_not_say(npz, arrays):
-    told = Feeder(npz(arrays, "told.npz"), "test", window_size=8)
-    del arrays["valid_frames_test"]
-    counted = Feeder(npz(arrays, "counted.npz"), "test", window_size=8)
-    assert all(torch.equal(told[i][0], counted[i][0]) for i in range(len(told)))
 
 
 def test_an_empty_frame_in_between_counts_as_the_release_counts(npz, arrays):
@@ -70,8 +59,7 @@ def test_an_empty_frame_in_between_counts_as_the_release_counts(npz, arrays):
 
 def test_training_items_are_crops_rotated_as_a_whole(npz, arrays):
     data = Feeder(npz(arrays), "train", [0.5, 1], window_size=8, min_frames=4, random_rot=True, rot_theta=0.5)
-    frames = by_hand(arrays, "train", 3)
-    rng = np.random.RandomState(7)
+    frames, rng = by_hand(arrays, "train", 3), np.random.RandomState(7)
     begin, end = tools.crop_bounds(frames.shape[1], [0.5, 1], 4, rng)
     expected = tools.rotate(tools.resize_time(frames[:, begin:end], 8), rng.uniform(-0.5, 0.5, 3))
     assert torch.allclose(data.get(3, np.random.RandomState(7))[0], expected, atol=1e-6)
@@ -96,64 +84,85 @@ def test_bones_and_velocity(npz):
 
 @pytest.mark.parametrize("extra", [{}, {"layout": "kinect_v1"}, {"layout": "mine"}])
 def test_bones_need_the_layout_of_the_joints(npz, arrays, extra):
-    with pytest.raises(ValueError, match="layout|joint"):
+    with pytest.raises(ValueError, match="data.npz: .*(layout|joint)"):
         Feeder(npz(arrays | extra), "train", bone=True)
+
+
+def test_joints_of_a_known_layout_have_its_names(npz):
+    def names(joints, **more):
+        arrays = {"x_train": np.ones((2, 6, 3 * joints), np.float32), "y_train": np.arange(2)}
+        return Feeder(npz(arrays | {"num_joints": joints, "num_bodies": 1} | more)).joint_names()
+
+    chain = {"parents": np.maximum(np.arange(20) - 1, 0)}
+    assert names(5) is None and names(5, joint_names=np.array([*"abcde"])) == [*"abcde"]
+    assert names(20) == list(joint_names("kinect_v1")) and names(20, **chain) is None
+    assert names(20, **chain, layout="kinect_v1") == list(joint_names("kinect_v1"))
+    assert names(17) is None and names(17, layout="coco17") == list(joint_names("coco17"))
 
 
 def test_share_of_the_samples(npz, arrays):
     path = npz(arrays)
     quarter = [Feeder(path, "train", data_ratio=0.26, subset_seed=s) for s in (0, 0, 1)]
     rows = [[data[i][2] for i in range(len(data))] for data in quarter]
-    assert len(rows[0]) == 6 and len(set(rows[0])) == 6  # int(24 · 0.26)
+    assert len(rows[0]) == len(set(rows[0])) == 6  # int(24 · 0.26)
     assert rows[0] == rows[1] != rows[2]
     assert all(label == row % 3 for label, row in (quarter[0][i][1:] for i in range(6)))
     with pytest.raises(ValueError, match="data_ratio 0.01 leaves none of the 24 samples"):
         Feeder(path, "train", data_ratio=0.01)
 
 
-def test_class_numbers_instead_of_one_hot(npz, arrays):
-    arrays["y_train"] = arrays["y_train"].argmax(1)
-    data = Feeder(npz(arrays), "train")
-    assert data.num_classes == 3 and data[4][1] == 1
+@pytest.fixture
+def grouped(npz, arrays):
+    """An npz whose 24 training sequences are of 6 performers."""
+    return npz(arrays | {"group_train": np.array([f"P{i % 6}" for i in range(24)]), "group_test": np.array(["P9"] * 13)})
 
 
-def test_a_worker_gets_no_copy_of_the_split(npz, arrays):
-    data = Feeder(npz(arrays), "train", [0.9], window_size=8)
-    packed = pickle.dumps(data)
-    assert len(packed) < 5000 < arrays["x_train"].nbytes
-    twin = pickle.loads(packed)
-    assert all(torch.equal(data[i][0], twin[i][0]) for i in range(len(data)))
+@pytest.mark.parametrize("held_out", [1, 5])
+def test_groups_are_held_out_whole_and_always_the_same(grouped, held_out):
+    rest, val = (Feeder(grouped, split, val_groups=held_out) for split in ("train", "val"))
+    assert sorted([*rest.indices, *val.indices]) == list(range(24))
+    groups = set(rest.groups[rest.indices]), set(val.groups[val.indices])
+    assert len(groups[1]) == held_out and not groups[0] & groups[1]
+    assert Feeder(grouped, "val", val_groups=held_out, subset_seed=3).indices.tolist() == val.indices.tolist()
+    assert val[0][2] == val.indices[0] and val.name(val[0][2]).startswith("train sample")
+    assert len(Feeder(grouped, "test", val_groups=held_out)) == 13
+    few = Feeder(grouped, "train", val_groups=held_out, data_ratio=0.5)
+    assert len(few) == len(rest) // 2 and set(few.indices) <= set(rest.indices)
+    with pytest.raises(ValueError, match="val_groups 6: the training set has 6 groups, of which 1 to 5 can be held out"):
+        Feeder(grouped, "train", val_groups=6)
 
 
-def spoil(key, value):
-    return lambda arrays: arrays.__setitem__(key, value(arrays[key]) if callable(value) else value)
-
-
-def two_labels(y):
-    y[5] = (1, 1, 0)
-    return y
+TWO_LABELS = np.eye(3)[np.arange(24) % 3]
+TWO_LABELS[5] = 1, 1, 0
 
 
 @pytest.mark.parametrize(
-    "damage, message",
+    "change, message",
     [
-        (lambda a: a.pop("x_train"), "data.npz: no array 'x_train'; it has .*x_test"),
-        (lambda a: a.pop("y_train"), "data.npz: no array 'y_train'"),
-        (spoil("num_joints", 20), r"data.npz: x_train has shape \(24, 12, 15\); 1 bodies of 20 joints need \(N, T, 60\)"),
-        (spoil("x_train", lambda x: x.reshape(24, -1)), r"data.npz: x_train has shape \(24, 180\)"),
-        (spoil("x_train", lambda x: x[:0]), "data.npz: the split 'train' has no samples"),
-        (spoil("y_train", lambda y: y[:20]), "data.npz: 24 sequences but 20 labels"),
-        (spoil("y_train", two_labels), "data.npz: y_train: row 5 is not one-hot"),
-        (spoil("y_train", lambda y: y * 0), "data.npz: y_train: row 0 is not one-hot"),
-        (spoil("y_train", lambda y: y.argmax(1).astype(np.int64) - 1), "data.npz: y_train: row 0 has the label -1"),
-        (spoil("y_train", lambda y: y.argmax(1) / 2), r"data.npz: y_train: shape \(24,\), type float64"),
+        ({"x_train": None}, "no array 'x_train'; it has .*x_test"),
+        ({"y_train": None}, "no array 'y_train'"),
+        ({"num_joints": 20}, r"x_train has shape \(24, 12, 15\); 1 bodies of 20 joints need \(N, T, 60\)"),
+        ({"x_train": np.ones((24, 180))}, r"x_train has shape \(24, 180\)"),
+        ({"x_train": np.ones((0, 12, 15))}, "the split 'train' has no samples"),
+        ({"y_train": np.eye(3)[:2]}, "24 sequences but 2 labels"),
+        ({"y_train": TWO_LABELS}, "y_train: row 5 is not one-hot"),
+        ({"y_train": np.zeros((24, 3))}, "y_train: row 0 is not one-hot"),
+        ({"y_train": np.arange(24) - 1}, "y_train: row 0 has the label -1"),
+        ({"y_train": np.arange(24) / 2}, r"y_train: shape \(24,\), type float64"),
+        ({"name_train": np.array(["a"])}, r"name_train has shape \(1,\) for 24 sequences"),
+        ({"group_train": np.zeros((24, 2))}, r"group_train has shape \(24, 2\)"),
+        ({"valid_frames_train": np.full(24, 99)}, r"valid_frames_train is not within 0..12"),
+        ({"valid_frames_train": np.full(24, -1)}, r"valid_frames_train is not within 0..12"),
+        ({"num_joints": np.array([5, 5])}, r"num_joints is \[5, 5\]; it has to be one positive whole number"),
+        ({"num_joints": 10**12, "center": 0.5}, ".*joints need"),  # at once
+        ({"num_bodies": 0}, "num_bodies is 0"),
+        ({"num_bodies": 1.5}, "num_bodies is 1.5"),
     ],
 )
-def test_spoilt_files(npz, arrays, damage, message):
-    damage(arrays)
-    path = npz(arrays)
-    with pytest.raises(ValueError, match=message) as caught:
-        Feeder(path, "train")
+def test_spoilt_files(npz, arrays, change, message):
+    arrays = {key: value for key, value in (arrays | change).items() if value is not None}
+    with pytest.raises(ValueError, match=f"data.npz: {message}") as caught:
+        Feeder(npz(arrays), "train")
     assert "\n" not in str(caught.value)
 
 
@@ -164,68 +173,19 @@ def test_label_that_training_does_not_have(npz, arrays, one_hot):
         Feeder(npz(arrays), "test")
 
 
-@pytest.mark.parametrize("value", [np.nan, np.inf])
 @pytest.mark.parametrize("named", [True, False])
-def test_value_that_is_not_finite(npz, arrays, value, named):
-    arrays["x_train"][7, 2, 4] = value
+@pytest.mark.parametrize("value, message", [(np.nan, "not finite"), (np.inf, "not finite"), (0, "has no frame with a body")])
+def test_sequence_that_cannot_be_used(npz, arrays, value, message, named):
+    if value:
+        arrays["x_train"][7, 2, 4] = value
+    else:
+        arrays["x_train"][7] = arrays["valid_frames_train"][7] = 0
     if not named:
-        del arrays["name_train"]
+        del arrays["name_train"], arrays["valid_frames_train"]
     data = Feeder(npz(arrays), "train", window_size=8)
-    data[6]
-    with pytest.raises(ValueError, match=r"data.npz: train sample 7" + (r" \(train007\)" if named else "") + ".*not finite"):
+    assert data[6]
+    with pytest.raises(ValueError, match=r"data.npz: train sample 7" + (r" \(train007\)" if named else "") + f".*{message}"):
         data[7]
-
-
-@pytest.mark.parametrize("told", [True, False])
-def test_sequence_without_a_body(npz, arrays, told):
-    arrays["x_test"][3] = 0
-    arrays["valid_frames_test"][3] = 0
-    if not told:
-        del arrays["valid_frames_test"]
-    with pytest.raises(ValueError, match=r"data.npz: test sample 3 \(test003\) has no frame with a body"):
-        Feeder(npz(arrays), "test")[3]
-
-
-@pytest.fixture
-def grouped(npz, arrays):
-    """An npz whose 24 training sequences are of 6 performers."""
-    return npz(arrays | {"group_train": np.array([f"P{i % 6}" for i in range(24)]), "group_test": np.array(["P9"] * 13)})
-
-
-@pytest.mark.parametrize("held_out", [1, 2, 5])
-def test_groups_are_held_out_whole_and_always_the_same(grouped, held_out):
-    rest, val = (Feeder(grouped, split, val_groups=held_out) for split in ("train", "val"))
-    assert sorted([*rest.indices, *val.indices]) == list(range(24))
-    groups = set(rest.groups[rest.indices]), set(val.groups[val.indices])
-    assert len(groups[1]) == held_out and not groups[0] & groups[1]
-    again = Feeder(grouped, "val", val_groups=held_out, subset_seed=3)
-    assert again.indices.tolist() == val.indices.tolist()
-    assert val[0][2] == val.indices[0] and val.name(val[0][2]).startswith("train sample")
-    assert len(Feeder(grouped, "test", val_groups=held_out)) == 13
-    few = Feeder(grouped, "train", val_groups=held_out, data_ratio=0.5)
-    assert len(few) == len(rest) // 2 and set(few.indices) <= set(rest.indices)
-
-
-def test_not_every_group_can_be_held_out(grouped):
-    with pytest.raises(ValueError, match="val_groups 6: the training set has 6 groups, of which 1 to 5 can be held out"):
-        Feeder(grouped, "train", val_groups=6)
-
-
-@pytest.mark.parametrize(
-    "spoil, message",
-    [
-        ({"name_train": np.array(["a"])}, r"name_train has shape \(1,\) for 24 sequences"),
-        ({"group_train": np.zeros((24, 2))}, r"group_train has shape \(24, 2\)"),
-        ({"valid_frames_train": np.full(24, 99)}, r"valid_frames_train is not within 0..12"),
-        ({"valid_frames_train": np.full(24, -1)}, r"valid_frames_train is not within 0..12"),
-        ({"num_joints": np.array([5, 5])}, r"num_joints is \[5, 5\]; it has to be one positive whole number"),
-        ({"num_bodies": 0}, "num_bodies is 0"),
-        ({"num_bodies": 1.5}, "num_bodies is 1.5"),
-    ],
-)
-def test_extras_that_do_not_fit(npz, arrays, spoil, message):
-    with pytest.raises(ValueError, match="data.npz: " + message):
-        Feeder(npz(arrays | spoil))
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""Labels as texts, and files without labels or without a test set."""
+"""Labels as texts, names of classes, and files without labels or without a test set."""
 
 import json
 import pickle
@@ -26,10 +26,8 @@ def texts(arrays, words=WORDS, kind=str):
 def test_the_sorted_texts_are_the_classes(npz, arrays, kind):
     for split in ("train", "test"):
         data = Feeder(npz(texts(arrays, kind=kind)), split, window_size=8)
-        assert data.class_names == ["bow", "jump high", "wave"] and data.num_classes == 3
-        expected = WORDS[arrays[f"y_{split}"].argmax(1)]
-        assert [data.class_names[data[i][1]] for i in range(len(data))] == expected.tolist()
-        assert data.about()["class_names"] == data.class_names
+        assert data.class_names == data.metadata()["class_names"] == ["bow", "jump high", "wave"] and data.num_classes == 3
+        assert [data.class_names[data[i][1]] for i in range(len(data))] == WORDS[arrays[f"y_{split}"].argmax(1)].tolist()
 
 
 def test_both_splits_make_the_classes_and_a_column_is_no_one_hot(npz, arrays):
@@ -41,10 +39,18 @@ def test_both_splits_make_the_classes_and_a_column_is_no_one_hot(npz, arrays):
 
 
 def test_numbers_as_texts_and_the_file_s_own_order(npz, arrays):
-    data = Feeder(npz(texts(arrays, np.array(["10", "9", "-1"]))))
-    assert data.class_names == ["-1", "9", "10"]
+    assert Feeder(npz(texts(arrays, np.array(["10", "9", "-1"])))).class_names == ["-1", "9", "10"]
     data = Feeder(npz(texts(arrays) | {"class_names": np.array(["wave", "sit", "bow", "jump high"])}))
     assert data.class_names == ["wave", "sit", "bow", "jump high"] and data.num_classes == 4 and set(data.label) == {0, 2, 3}
+
+
+def test_names_are_those_of_the_file_else_published_else_numbers(npz, arrays):
+    own = Feeder(npz(arrays | {"class_names": np.array(["a", "b"])}))
+    assert own.names_of_classes() == ["a", "b", "class 2"] and own.names_of_classes(1) == ["a"]
+    assert [own.class_title(number) for number in (-1, 1, 2)] == ["no label", "class 1 (b)", "class 2"]
+    ntu = {"x_train": np.ones((2, 6, 150), np.float32), "y_train": np.eye(60)[:2]}
+    assert Feeder(npz(ntu, "NTU60_XSub.npz")).names_of_classes()[0] == "drink water"
+    assert Feeder(npz(ntu, "mine.npz")).names_of_classes()[0] == "class 0"
 
 
 @pytest.mark.parametrize(
@@ -64,49 +70,35 @@ def test_texts_that_are_no_labels(npz, arrays, change, message):
     assert "\n" not in str(error.value)
 
 
-def test_texts_reach_every_result(npz, arrays, options, tmp_path, capsys):
-    path = npz(texts(arrays))
+def test_texts_reach_every_result_and_eval_finds_classes_by_them(npz, arrays, options, tmp_path, capsys):
+    names, path = ["bow", "jump high", "wave"], npz(texts(arrays))
     main_finetune.main(options("finetune", path, tmp_path / "tuned", "--epochs", 1, "--data_ratio", 0.5))
     assert "classes: 0 = 'bow', 1 = 'jump high', 2 = 'wave'" in capsys.readouterr().out
-    with np.load(tmp_path / "tuned/scores.npz") as file:
-        assert file["class_names"].tolist() == ["bow", "jump high", "wave"]
     rows = (tmp_path / "tuned/subset.csv").read_text().splitlines()
-    assert rows[0] == "row,label,class_name,name" and rows[1].split(",")[2] == ["bow", "jump high", "wave"][int(rows[1][2])]
-    assert checkpoint.load(tmp_path / "tuned/checkpoint-0.pth")["data"]["class_names"] == ["bow", "jump high", "wave"]
+    assert rows[0] == "row,label,class_name,name" and rows[1].split(",")[2] == names[int(rows[1].split(",")[1])]
+    assert checkpoint.load(tmp_path / "tuned/checkpoint-0.pth")["data"]["class_names"] == names
     main_retrieval.main(options("retrieval", path, tmp_path / "near", "--save_features", tmp_path / "features.npz"))
     with np.load(tmp_path / "features.npz") as file:
-        assert file["class_names"].tolist() == ["bow", "jump high", "wave"]
-
-
-def test_eval_finds_classes_by_text(npz, arrays, options, tmp_path):
-    """Two of three classes in another file: the numbers are those of the model, in a loader's workers and the report, too."""
-    main_finetune.main(options("finetune", npz(texts(arrays)), tmp_path / "tuned", "--epochs", 1))
+        assert file["class_names"].tolist() == names
+    # two of three classes in another file: the numbers are those of the model, in a loader's workers and the report, too
     kept = arrays["y_test"].argmax(1) != 1  # without "bow", which is the model's class 0
     less = texts(arrays)
     less |= {key: value[kept] for key, value in less.items() if key.endswith("_test")}
     less["y_train"] = np.where(less["y_train"] == "bow", "wave", less["y_train"])
-    line = [
-        "--eval",
-        tmp_path / "tuned/checkpoint-0.pth",
-        "--data_path",
-        npz(less, "less.npz"),
-        "--device",
-        "cpu",
-        "--output_dir",
-        tmp_path / "eval",
-        "--num_workers",
-        1,
-    ]
-    main_finetune.main(list(map(str, line)))
+
+    def evaluate(data):
+        words = ["--eval", tmp_path / "tuned/checkpoint-0.pth", "--data_path", data, "--output_dir", tmp_path / "eval"]
+        main_finetune.main(list(map(str, [*words, "--device", "cpu", "--num_workers", 1])))
+
+    evaluate(npz(less, "less.npz"))
     with np.load(tmp_path / "tuned/scores.npz") as whole, np.load(tmp_path / "eval/scores.npz") as part:
         np.testing.assert_allclose(part["scores"], whole["scores"][kept], atol=1e-6)
         assert part["label"].tolist() == whole["label"][kept].tolist() and 0 not in part["label"]
-        assert part["class_names"].tolist() == whole["class_names"].tolist()
+        assert part["class_names"].tolist() == whole["class_names"].tolist() == names
     assert json.loads((tmp_path / "eval/result.json").read_text())["last"]["test_samples"] == kept.sum()
     assert "No skeletons to show" not in (tmp_path / "eval/report.html").read_text()
-    line[3] = npz(less | {"y_test": np.array(["run"] * kept.sum())}, "other.npz")
     with pytest.raises(ValueError, match="other.npz: has the class 'run', which is none of the 3 of .*checkpoint-0.pth: 'bow'"):
-        main_finetune.main(list(map(str, line)))
+        evaluate(npz(less | {"y_test": np.array(["run"] * kept.sum())}, "other.npz"))
 
 
 def test_renumbered_classes_go_along_to_a_worker(npz, arrays):
@@ -116,9 +108,8 @@ def test_renumbered_classes_go_along_to_a_worker(npz, arrays):
     assert again.label.tolist() == data.label.tolist() == [(0, 2, 1)[i] for i in arrays["y_train"].argmax(1)]
 
 
-@pytest.mark.parametrize("more", [(), ("--val_groups", 2), ("--data_ratio", 0.5)])
-def test_pretraining_needs_x_train_alone(npz, arrays, options, tmp_path, more):
-    groups = {"group_train": arrays["y_train"].argmax(1)} if "--val_groups" in more else {}
+def test_pretraining_needs_x_train_alone(npz, arrays, options, tmp_path):
+    groups, more = {"group_train": arrays["y_train"].argmax(1)}, ("--val_groups", 2, "--data_ratio", 0.5)
     path = npz({"x_train": arrays["x_train"], "num_joints": 5, "num_bodies": 1} | groups)
     main_pretrain.main(options("pretrain", path, tmp_path / "out", "--epochs", 1, "--num_workers", 1, *more))
     main_pretrain.main(options("pretrain", npz(arrays | groups, "all.npz"), tmp_path / "all", "--epochs", 1, *more))
@@ -130,25 +121,15 @@ def test_pretraining_needs_x_train_alone(npz, arrays, options, tmp_path, more):
 @pytest.mark.parametrize(
     "main, stage, absent, message",
     [
-        (main_linprobe, "linprobe", "y_train", "no array 'y_train'; it has .*the labels to learn from; only main_pretrain"),
-        (
-            main_finetune,
-            "finetune",
-            "y_test",
-            "no array 'y_test'; it has .*; these are the labels that answers are compared with",
-        ),
-        (
-            main_finetune,
-            "finetune",
-            "x_test",
-            "no array 'x_test'; .* judged by; only main_pretrain.py, and --val_groups, do without",
-        ),
-        (main_retrieval, "retrieval", "y_train", "no array 'y_train'"),
+        (main_linprobe, "linprobe", "y_train", "it has .*the labels to learn from; only main_pretrain"),
+        (main_finetune, "finetune", "y_test", "it has .*; these are the labels that answers are compared with"),
+        (main_finetune, "finetune", "x_test", ".* judged by; only main_pretrain.py, and --val_groups, do without"),
+        (main_retrieval, "retrieval", "y_train", ""),
     ],
 )
 def test_other_stages_say_what_they_lack(npz, arrays, options, tmp_path, main, stage, absent, message):
     arrays.pop(absent)
-    with pytest.raises(ValueError, match=f"data.npz: {message}") as error:
+    with pytest.raises(ValueError, match=f"data.npz: no array '{absent}'; {message}") as error:
         main.main(options(stage, npz(arrays), tmp_path / "out"))
     assert "\n" not in str(error.value)
 

@@ -6,8 +6,7 @@ import pytest
 import main_predict
 from feeder.loader import build_feeder, test_loader
 from model import build
-from predict import trained
-from predict.trained import Skeleton
+from predict import load_model, options
 from tests.gpu.rehearsal import CUDA
 from util.engine import outputs
 from util.predictions import Evaluation
@@ -22,7 +21,7 @@ BODIES = {"model/transformer.py forward_features": BATCHES}  # how many bodies d
     "words, more",
     [
         ("--enable_amp", BODIES),
-        ("--input_stream bone --data_on_device", BODIES | {"feeder/feeder_ntu.py _stream": 1}),  # the joints' parents
+        ("--input_stream bone --data_on_device", BODIES | {"feeder/feeder_ntu.py make": 1}),  # the joints' parents
         ("--method umurl", {}),
     ],
 )
@@ -54,17 +53,17 @@ def test_features_for_retrieval(rehearsal, arguments, words, more):
 @pytest.mark.parametrize("stream, more", [("joint", {}), ("motion", {}), ("bone", {"feeder/tools.py bone": 1})])
 def test_prediction(rehearsal, arguments, stream, more):
     args = arguments("linprobe", "--input_stream", stream)
-    data = Skeleton(5, 2, np.array([0, 0, 1, 2, 3]))
+    data = load_model.TrainingData(5, 2, np.array([0, 0, 1, 2, 3]))
     model = build.classifier(args, data, 7).to(CUDA).eval()
     sequences = [np.ones((frames, 30), np.float32) for frames in (9, 20)]
-    asked = main_predict.build_parser().parse_args(["x.npy", "--checkpoint", "x.pth", "--top_k", "3"])
+    asked = options.build_parser().parse_args(["x.npy", "--checkpoint", "x.pth", "--top_k", "3"])
     rehearsal.waits.clear()
     with rehearsal:
-        x = trained.batch(sequences, args, data, CUDA)
-        shares, order = main_predict.look(model, x, asked)
-    assert [len(row) for row in (*shares, *order)] == [3] * 4
+        x = load_model.make_batch(sequences, args, data, CUDA)
+        likeliest = main_predict.likeliest(model, x, asked)
+    assert [len(row) for pair in likeliest for row in pair] == [3] * 4
     assert rehearsal.waits == more | {
-        "predict/trained.py batch": 2,  # the recordings' way to the GPU
+        "predict/load_model.py make_batch": 3,  # the recordings' way to the GPU
         "model/transformer.py forward_features": 1,
-        "main_predict.py look": 3,  # the answer: is it finite, probabilities, classes
+        "main_predict.py likeliest": 3,  # the answer: is it finite, probabilities, classes
     }

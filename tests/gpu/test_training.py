@@ -40,7 +40,7 @@ def epoch(rehearsal, args, model, optimizer, loss_of, data):
         ("--enable_amp --data_on_device", {}),
         ("--clip_grad 1 --batch_size 4", {}),
         ("--input_stream motion", {}),
-        ("--input_stream bone", {"feeder/feeder_ntu.py _stream": 1}),  # the joints' parents, before the first step
+        ("--input_stream bone", {"feeder/feeder_ntu.py make": 1}),  # the joints' parents, before the first step
         ("--target joint --motion_aware_tau 0", {}),
         ("--skip_empty_bodies", {"model/mamp.py only_shown_once": STEPS}),  # how many bodies are left
         ("--skip_nonfinite --enable_amp", {"util/engine.py _update": STEPS}),  # may the update be made

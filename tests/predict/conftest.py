@@ -1,5 +1,6 @@
 import json
 
+import numpy as np
 import pytest
 
 import main_predict
@@ -38,6 +39,14 @@ def ntu60(raw, prepare, tmp_path_factory):
 def mamp(ntu60, tmp_path_factory):
     """A linear probe on the recording's NTU-60 arrays."""
     return trained_on(ntu60, tmp_path_factory.mktemp("mamp") / "checkpoint-4.pth", "linprobe", *MAMP)
+
+
+@pytest.fixture
+def person():
+    """(T, V, 3) metres, float32: somebody 1.7 m tall who moves, around the origin at the first spine."""
+    rng = np.random.default_rng(1)
+    joints = rng.uniform(-0.8, 0.8, size=(1, 25, 3)) + 0.05 * np.cumsum(rng.normal(size=(40, 25, 3)), axis=0)
+    return (joints - joints[0, 1]).astype(np.float32)
 
 
 @pytest.fixture

@@ -5,10 +5,8 @@ import torch
 
 import main_finetune
 import main_linprobe
-from data.prepare import known
 from feeder.feeder_ntu import Feeder
 from model import build
-from predict import inputs, trained
 from util import checkpoint, config
 
 TINY = "--dim_feat 8 --depth 2 --num_heads 2 --num_frames 16 --num_workers 0 --device cpu".split()
@@ -29,52 +27,37 @@ def trained_on(npz, path, stage, *words):
         if name in ("head.fc.1.weight", "head.fc2.weight", "fc.weight"):
             torch.nn.init.normal_(value)
     settings = {key: list(value) if isinstance(value, tuple) else value for key, value in vars(args).items()}
-    checkpoint.save(path, {"model": model.state_dict(), "epoch": 4, "config": settings, "data": data.about()})
+    checkpoint.save(path, {"model": model.state_dict(), "epoch": 4, "config": settings, "data": data.metadata()})
     return path
+
+
+def changed(path, new, **config):
+    """A copy of the checkpoint with other settings; with data=None without what it keeps of its data."""
+    content = checkpoint.load(path)
+    if config.pop("data", True) is None:
+        del content["data"]
+    checkpoint.save(new, content | {"config": content["config"] | config})
+    return new
 
 
 def evaluated(stage, path, npz, out):
     """{name: logits} by --eval."""
-    MAINS[stage].main(
-        [
-            "--eval",
-            str(path),
-            "--data_path",
-            str(npz),
-            "--output_dir",
-            str(out),
-            *TINY[-4:],
-            "--no-report",
-            "--test_p_interval",
-            str(checkpoint.load(path)["config"]["test_p_interval"][0]),
-        ]
-    )
+    share = checkpoint.load(path)["config"]["test_p_interval"][0]
+    words = ["--eval", path, "--data_path", npz, "--output_dir", out, "--no-report", "--test_p_interval", share]
+    MAINS[stage].main([*map(str, words), *TINY[-4:]])
     with np.load(out / "scores.npz") as file:
         return dict(zip(file["name"].tolist(), file["scores"], strict=True))
 
 
-def predicted(path, files):
-    """Logits (N, K) of raw files, by the functions of main_predict.py."""
-    content = checkpoint.load(path)
-    made_with = trained.options(content, path)
-    data = trained.skeleton(content, path, vars(made_with))
-    recipe = known.recipe(made_with.data_path, data.num_joints, checkpoint.num_classes(content))
-    recipe = recipe.with_copies(data.num_bodies, data.second_body)
-    preparation = inputs.Preparation(recipe, data.num_joints, data.num_bodies)
-    model = trained.classifier(content, path, made_with, data)
-    rows = [load().whole() for file in files for _, load in inputs.find(file, preparation)]
-    with torch.no_grad():
-        return model(trained.batch(rows, made_with, data, torch.device("cpu"))).numpy()
-
-
-def shares(recording):
-    """(K,) probabilities of a recording in the JSON."""
-    out = np.zeros(len(recording["predictions"]))
-    for row in recording["predictions"]:
-        out[row["class"]] = row["probability"]
+def probabilities(result):
+    """(N, K) of the recordings in the JSON, whatever the order of the classes there."""
+    out = np.zeros((len(result["recordings"]), len(result["recordings"][0]["predictions"])))
+    for i, recording in enumerate(result["recordings"]):
+        for row in recording["predictions"]:
+            out[i, row["class"]] = row["probability"]
     return out
 
 
 def softmax(scores):
-    power = np.exp(scores - scores.max(-1, keepdims=True))
+    power = np.exp(np.subtract(scores, np.max(scores, -1, keepdims=True)))
     return power / power.sum(-1, keepdims=True)

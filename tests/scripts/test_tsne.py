@@ -108,9 +108,7 @@ def test_neighbours_of_a_kind_stay_neighbours():
 
 
 def test_legend(data):
-    """The data set's names where it has some, every class with its own colour and form, up to NTU-120's number of classes."""
-    feeder = type("Data", (), {"class_names": np.array(["a$b_c"]), "num_classes": 8})
-    assert [tsne.class_names(feeder)[label] for label in (0, 7)] == ["a$b_c", "class 7"]
+    """Every class with its own colour and form, up to NTU-120's number of classes."""
     labels = np.arange(240) % 120
     figure = tsne.draw(np.random.default_rng(0).normal(size=(240, 2)), labels, {c: f"$c_{c}" for c in range(120)}, "t", "h" * 300)
     figure.canvas.draw()

@@ -14,7 +14,7 @@ import main_pretrain
 import main_retrieval
 from feeder.feeder_ntu import Feeder
 from model.transformer import Transformer
-from predict import export, trained
+from predict import export, load_model
 from scripts import tsne, visualize
 from tests.conftest import invent
 from tests.test_hub import hub
@@ -121,8 +121,8 @@ def test_genuine_files(stage, shared, capsys):
     with torch.no_grad():
         torch.testing.assert_close(hub("mamp", checkpoint=path)(x), model.eval().forward_features(x).mean((1, 2, 3)))
         if stage == "ft":
-            made_with = trained.options(content, path)
-            ours = trained.classifier(content, path, made_with, trained.skeleton(content, path, vars(made_with)))
+            made_with = load_model.classifier_options(content, path)
+            ours = load_model.classifier(content, path, made_with, load_model.training_data(content, path, vars(made_with)))
             torch.testing.assert_close(ours(x), model(x))
 
 
@@ -144,9 +144,11 @@ def test_evaluation_and_recognition_give_the_published_logits(
 ):
     path, (model, x, logits) = published(stage), reference(stage)
     content = checkpoint.load(path)
-    made_with = trained.options(content, path)
+    made_with = load_model.classifier_options(content, path)
     with torch.no_grad():
-        assert_close(trained.classifier(content, path, made_with, trained.skeleton(content, path, vars(made_with)))(x), logits)
+        assert_close(
+            load_model.classifier(content, path, made_with, load_model.training_data(content, path, vars(made_with)))(x), logits
+        )
     main = MAINS[HEADS[stage]]
     main.main(["--eval", str(path), "--data_path", str(recordings), "--output_dir", str(tmp_path / "eval"), *SHORT])
     data = Feeder(recordings, "test", window_size=24, p_interval=[0.95])
@@ -265,8 +267,8 @@ def test_a_setting_that_cannot_be_read_costs_a_warning(change, complaint, told, 
     path = published("ft", change, name=tmp_path.name)
     content = checkpoint.load(path)
     for _ in range(2):
-        made_with = trained.options(content, path)
-        trained.classifier(content, path, made_with, trained.skeleton(content, path, vars(made_with)))
+        made_with = load_model.classifier_options(content, path)
+        load_model.classifier(content, path, made_with, load_model.training_data(content, path, vars(made_with)))
     messages = capsys.readouterr().err
     if complaint:
         assert complaint in messages and str(path) in messages and messages.count(complaint) == 1

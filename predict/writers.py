@@ -1,10 +1,14 @@
-"""What a classifier says of recordings: collected, put into one timeline, and written as text, JSON or CSV."""
+"""What a model says of recordings, written: likeliest classes or a timeline as text, JSON or CSV; features as an npz."""
 
 import csv
 import io
 import json
 from dataclasses import dataclass, field
-from itertools import groupby
+from itertools import pairwise
+
+import numpy as np
+
+from util.files import written_aside
 
 FORMATS = ("text", "json", "csv")
 
@@ -25,59 +29,42 @@ class Answer:
 
         Neighbours of one class are put together, with the mean of their probabilities. Where no window is, nobody was there.
         """
-        spans = [[start, end, classes[0], shares[0]] for start, end, classes, shares in self.windows]
-        for before, after in zip(spans, spans[1:], strict=False):
+        spans = [[start, end, classes[0], probabilities[0]] for start, end, classes, probabilities in self.windows]
+        for before, after in pairwise(spans):
             if after[0] < before[1]:
                 before[1] = after[0] = (after[0] + before[1]) // 2
-        return [_merged(list(run)) for _, run in groupby(_numbered(spans), key=lambda pair: pair[0])]
-
-
-def _numbered(spans):
-    """(number of the run, span): a new run begins with another class, and after a gap."""
-    number = 0
-    for i, span in enumerate(spans):
-        number += i > 0 and (span[2] != spans[i - 1][2] or span[0] != spans[i - 1][1])
-        yield number, span
-
-
-def _merged(run):
-    spans = [span for _, span in run]
-    return spans[0][0], spans[-1][1], spans[0][2], sum(span[3] for span in spans) / len(spans)
+        runs = []  # of neighbouring spans with one class
+        for span in spans:
+            if runs and runs[-1][-1][1:3] == [span[0], span[2]]:
+                runs[-1].append(span)
+            else:
+                runs.append([span])
+        return [(run[0][0], run[-1][1], run[0][2], sum(span[3] for span in run) / len(run)) for run in runs]
 
 
 class Writer:
     """Answers as text.
 
-    names: of classes, [] if unknown; windowed: timelines instead of the likeliest classes; fps: frames per second; about: what
-    else JSON says.
+    names: of all classes; windowed: timelines instead of the likeliest classes; fps: frames per second; source: what else JSON
+    says, of the model and what could not be used.
     """
 
-    def __init__(self, names, windowed, fps, about):
-        self.names, self.windowed, self.fps, self.about = names, windowed, fps, about
-
-    def class_name(self, number):
-        return self.names[number] if number < len(self.names) else f"class {number}"
+    def __init__(self, names, windowed, fps, source):
+        self.names, self.windowed, self.fps, self.source = names, windowed, fps, source
 
     def rows(self, answer):
         """[{column: value}] of an answer: its likeliest classes, or its timeline."""
         if not self.windowed:
-            _, _, classes, shares = answer.windows[0]
-            return [
-                {"class": c, "class_name": self.class_name(c), "probability": round(p, 6)}
-                for c, p in zip(classes, shares, strict=True)
-            ]
+            _, _, classes, probabilities = answer.windows[0]
+            return [self._of_class(*pair) for pair in zip(classes, probabilities, strict=True)]
         return [
-            {
-                "start": start,
-                "end": end,
-                "start_s": round(start / self.fps, 3),
-                "end_s": round(end / self.fps, 3),
-                "class": c,
-                "class_name": self.class_name(c),
-                "probability": round(p, 6),
-            }
-            for start, end, c, p in answer.timeline()
+            {"start": start, "end": end, "start_s": round(start / self.fps, 3), "end_s": round(end / self.fps, 3)}
+            | self._of_class(number, probability)
+            for start, end, number, probability in answer.timeline()
         ]
+
+    def _of_class(self, number, probability):
+        return {"class": number, "class_name": self.names[number], "probability": round(probability, 6)}
 
     def text(self, answers):
         """A line per recording, and below it one for each of its classes or each part of its timeline."""
@@ -92,10 +79,10 @@ class Writer:
         return "".join(f"{line}\n" for line in lines)
 
     def json(self, answers):
-        """One object: what `about` holds, and 'recordings'."""
+        """One object: what `source` holds, and 'recordings'."""
         key = "timeline" if self.windowed else "predictions"
         recordings = [{"name": answer.name, "frames": answer.frames, key: self.rows(answer)} for answer in answers]
-        return json.dumps(self.about | {"recordings": recordings}, indent=1, ensure_ascii=False) + "\n"
+        return json.dumps(self.source | {"recordings": recordings}, indent=1, ensure_ascii=False) + "\n"
 
     def csv(self, answers):
         """A line of titles, then a line per recording and class, or per recording and part of its timeline."""
@@ -107,3 +94,19 @@ class Writer:
             for rank, row in enumerate(self.rows(answer), 1):
                 table.writerow({"name": answer.name, "frames": answer.frames} | ({} if self.windowed else {"rank": rank}) | row)
         return out.getvalue()
+
+
+def save_features(path, pieces, readout, checkpoint):
+    """Write an npz of features; pieces: [(recording, start, end, features (D,)), ...]; checkpoint: its path and sha256."""
+    names, start, end, features = map(np.array, zip(*pieces, strict=True))
+    with written_aside(path) as file:
+        np.savez(
+            file,
+            names=names,
+            start=start,
+            end=end,
+            features=features,
+            readout=readout,
+            checkpoint=checkpoint["path"],
+            sha256=checkpoint["sha256"],
+        )

@@ -5,8 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from data.prepare import known
-from feeder import about
+from feeder.metadata import unit_warning
 from util import display
 
 PIECE = 2**23  # bytes of an array in memory at a time
@@ -36,22 +35,22 @@ class Values:
         return [f"  {unit}: {ranges}", f"  NaN or infinite: {self.wrong:,} coordinates"]
 
 
-def split_facts(feeder, seen):
+def describe_split(feeder, seen):
     """Lines about all sequences of one split of an npz; feeder: its `Feeder`.
 
-    seen: {digest: what to call the sequence}, of the splits before, to which this one's are added: equal ones are told.
+    seen: {digest: name of a sequence}, of the splits before, to which this one's are added, to find equal sequences.
     """
     x, repeated, row = feeder.x, [], 0
-    step = max(1, PIECE * len(x) // max(1, x.nbytes))
+    step = max(1, PIECE * len(x) // max(1, x.nbytes))  # sequences of a piece
     valid, gaps, empty, copies, values = [], [], 0, 0, Values()
     title = f"{Path(feeder.data_path).name} {feeder.key}"
     with display.bar(title=title, total=len(x), unit="seq", disable=x.nbytes < LARGE) as bar:
         for begin in range(0, len(x), step):
             piece = rows(x, begin, min(begin + step, len(x)))
             with np.errstate(invalid="ignore", over="ignore"):
-                there = piece.sum(axis=2) != 0
-            valid.append(there.sum(axis=1))
-            gaps.append(np.where(there, np.arange(1, x.shape[1] + 1), 0).max(axis=1) - valid[-1])
+                present = piece.sum(axis=2) != 0  # (n, T): frames with somebody
+            valid.append(present.sum(axis=1))
+            gaps.append(np.where(present, np.arange(1, x.shape[1] + 1), 0).max(axis=1) - valid[-1])
             bodies = piece.reshape(*piece.shape[:2], feeder.num_bodies, feeder.num_joints, 3)
             values.add(bodies)
             if feeder.num_bodies > 1:
@@ -73,22 +72,12 @@ def split_facts(feeder, seen):
         across = len(repeated) - within
         where = [f"{within:,} in this split"] * bool(within) + [f"{across:,} IN ANOTHER SPLIT"] * bool(across)
         lines.append(f"  equal to an earlier sequence, number by number: {', '.join(where)}; the first: {name} = {first}")
-    lines += values.lines("from -1 to 1" if feeder.told.get("min_max") else "metres")
-    if doubt := about.doubt(feeder.about()):
-        lines.append(f"  warning: {doubt}")
+    lines += values.lines("from -1 to 1" if feeder.file_metadata.get("min_max") else "metres")
+    if warning := unit_warning(feeder.metadata()):
+        lines.append(f"  warning: {warning}")
     if feeder.groups is not None:
         lines.append(f"  groups: {len(np.unique(feeder.groups)):,}")
     return lines
-
-
-def class_name(feeder, number):
-    """How to call a class of an npz, by the names in the file or else of the data set of this name; -1 is none."""
-    if number < 0:
-        return "no label"
-    names = feeder.class_names
-    if names is None:
-        names = known.class_names(known.recipe(feeder.data_path, feeder.num_joints, feeder.num_classes), feeder.num_classes)
-    return f"class {number}" + ("" if number >= len(names) else f" ({names[number]})")
 
 
 def rows(x, begin, end):
@@ -104,11 +93,11 @@ def _classes(feeder):
     if not feeder.num_classes:
         return "  classes: it has no labels"
     count = np.bincount(feeder.label, minlength=feeder.num_classes)
-    there = np.flatnonzero(count)
-    few, many = there[count[there].argmin()], count.argmax()
+    occurring = np.flatnonzero(count)
+    few, many = occurring[count[occurring].argmin()], count.argmax()
     return (
-        f"  classes: {len(there)} of {feeder.num_classes} occur; smallest: {class_name(feeder, few)} with {count[few]:,}, "
-        f"largest: {class_name(feeder, many)} with {count[many]:,}"
+        f"  classes: {len(occurring)} of {feeder.num_classes} occur; smallest: {feeder.class_title(few)} with {count[few]:,}, "
+        f"largest: {feeder.class_title(many)} with {count[many]:,}"
     )
 
 

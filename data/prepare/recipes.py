@@ -1,0 +1,124 @@
+"""How the data sets of the project make arrays of raw recordings, found by the file name of these arrays.
+
+A model wants what it was trained on. The mains train on arrays that the scripts in data/ have made; with the same steps a single
+raw recording is prepared alike.
+"""
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+
+from data.prepare import ntu, ntu_release, sequences, umurl
+from data.prepare.denoise import denoise
+from data.prepare.skeleton_file import read_skeleton
+from data.ucla import ucla_gendata as ucla
+from feeder import class_names
+
+AS_IS = "coordinates as they are in the file"
+FIRST_SPINE = "origin at the first spine"
+UMURL = "UmURL's: origin at the spine of each frame, shoulders of the first along x"
+
+
+def read_actors(path):
+    """The one or two actors of a `.skeleton` file as the NTU scripts find them. Raises ValueError naming the file."""
+    num_frames, bodies = read_skeleton(path)
+    if not bodies:
+        raise ValueError(f"{path}: {ntu.MISSING}")
+    try:
+        return denoise(num_frames, bodies).swapaxes(0, 1)
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from error
+
+
+def read_persons(path):
+    """The one or two persons of a `.skeleton` file as UmURL finds them. Raises ValueError naming the file."""
+    frames, persons = umurl.read_persons(path)
+    if not frames:
+        raise ValueError(f"{path}: {ntu.MISSING}")
+    return persons
+
+
+def place_ntu(persons):
+    return ntu.translate(persons.swapaxes(0, 1)).reshape(persons.shape[1], -1)
+
+
+def place_umurl(persons):
+    frames = persons.shape[1]
+    if frames > umurl.NUM_FRAMES:
+        raise ValueError(f"{frames} frames; UmURL's arrays hold {umurl.NUM_FRAMES}: --window looks at parts as long")
+    return umurl.normalise(persons)[:frames]
+
+
+def place_ucla(align, persons):
+    joints = ucla.center(persons[0])
+    return (ucla.face_front(joints) if align else joints).reshape(len(joints), -1).astype(np.float32)
+
+
+def place_as_is(persons):
+    return persons.swapaxes(0, 1).reshape(persons.shape[1], -1)
+
+
+def place_copies(place, num_bodies, persons):
+    """As `place` does it; one person alone becomes `num_bodies` equal ones."""
+    rows = place(persons)
+    return np.tile(rows, num_bodies) if len(persons) == 1 else rows
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How a data set is made.
+
+    title: of the data set. read: `.skeleton` file -> persons (M, T, V, 3) metres, cleaned but not moved. place: persons -> rows
+    (T, M·V·3) float32 metres, with perhaps fewer persons than the model's M. description: what `place` does, for a reader.
+    published: whether it is one of the data sets of feeder.class_names. second_body: of feeder.metadata.SECOND_BODY.
+    """
+
+    title: str
+    read: Callable = read_actors
+    place: Callable = place_as_is
+    description: str = AS_IS
+    published: bool = True
+    second_body: str = "zeros"
+
+    def with_second_body(self, num_bodies, second_body=None):
+        """This recipe with what it, or `second_body`, puts in place of a second person."""
+        if (second_body or self.second_body) != "copy":
+            return self
+        description = f"{self.description}, one person copied to make {num_bodies}"
+        return replace(self, place=partial(place_copies, self.place, num_bodies), description=description)
+
+    def with_pose(self, origin, body_frame, min_max, joint_names):
+        """This recipe with the origin (a joint or None), axes (four joints or None) and min_max of sequences.row."""
+        name = joint_names[origin] if joint_names and origin is not None else origin
+        steps = [AS_IS if origin is None else f"origin at joint {name} of the first frame"]
+        steps += ["axes of the body's mean pose"] * (body_frame is not None) + ["every axis from -1 to 1"] * bool(min_max)
+        place = partial(sequences.row, origin=origin, axes=body_frame, min_max=bool(min_max))
+        return replace(self, place=place, description=", ".join(steps))
+
+
+OTHER = Recipe("a data set of its own", published=False)
+
+
+def recipe(data_path, num_joints, num_classes):
+    """The `Recipe` of the arrays with this file name; of weights that do not name any (None), by the numbers of joints and
+    classes."""
+    name = Path(data_path or "").stem.lower()
+    data_set = class_names.published(data_path, num_joints, num_classes)
+    if data_set is None:
+        return OTHER
+    title = "the INVENTED demo recording" if name.startswith("demo_") else data_set.title
+    title += "" if data_path else ", as the numbers of joints and classes suggest"
+    if name.startswith("umurl_"):
+        return Recipe(title, read_persons, place_umurl, UMURL)
+    if data_set is class_names.UCLA:
+        align = re.match(r"ucla\w*align", name) is not None
+        description = FIRST_SPINE + (", shoulders of the first frame along x" if align else "")
+        return Recipe(title, place=partial(place_ucla, align), description=description)
+    if data_set is class_names.PKU:
+        return Recipe(title)
+    release = ntu_release.NTU120 if data_set is class_names.NTU120 else ntu_release.NTU60
+    return Recipe(title, place=place_ntu, description=FIRST_SPINE, second_body=release.second_body)

@@ -1,0 +1,190 @@
+"""One split of an npz: what is in it, checked once, and the frames and metadata of its sequences."""
+
+from contextlib import contextmanager, suppress
+
+import numpy as np
+
+from feeder.class_names import padded, published_names
+from feeder.labels import read_labels
+from feeder.metadata import body_sizes, read_metadata
+from feeder.npz import identity, open_npz
+from feeder.skeleton import joint_names_of, parents_of
+
+ASSUMED = {"num_joints": 25, "num_bodies": 2}  # of an npz that says neither, as published ones do not
+NEEDED = {  # what an array is for, where it is missing
+    "x_train": "its sequences are what a model learns from",
+    "x_test": "its sequences are what a trained model is judged by; only main_pretrain.py, and --val_groups, do without",
+    "y_train": "these are the labels to learn from; only main_pretrain.py does without",
+    "y_test": "these are the labels that answers are compared with",
+}
+
+
+class NpzSplit:
+    """The arrays x_<key>, y_<key>, ... of an npz (docs/data.md), memory-mapped; key: 'train' or 'test'.
+
+    labelled: whether the labels have to be there, too; without any, all are -1, and there are 0 classes. indices: rows of the
+    split that are used, all of them unless a Feeder takes less; a sample is a position in `indices`. Raises as the Feeder does.
+    """
+
+    def __init__(self, data_path, key, labelled=True):
+        self.data_path, self.key, self.labelled, self.identity = str(data_path), key, labelled, identity(data_path)
+        self._open()
+        self.indices = np.arange(len(self.x))
+
+    def __len__(self):
+        return len(self.indices)
+
+    def _open(self):
+        """Map the arrays of the split, and check all that can be checked without reading the sequences."""
+        arrays, path, key = open_npz(self.data_path), self.data_path, self.key
+        for name in (f"x_{key}", f"y_{key}")[: 1 + self.labelled]:
+            if name not in arrays:
+                raise ValueError(f"{path}: no array {name!r}; it has {', '.join(sorted(arrays)) or 'none'}; {NEEDED[name]}")
+        self.x = arrays[f"x_{key}"]  # (N, T, M·V·3)
+        self.names, self.groups, self.valid_frames = (arrays.get(f"{name}_{key}") for name in ("name", "group", "valid_frames"))
+        self.num_joints, self.num_bodies = (self._count(name, arrays.get(name, ASSUMED[name])) for name in ASSUMED)
+        self.layout = str(arrays.get("layout", "kinect_v2"))
+        self.skeleton = {name: np.array(arrays[name]) for name in ("parents", "layout") if name in arrays}
+        self.file_metadata, complaints = read_metadata(arrays, self.num_joints)
+        self.complaints = [f"{path}: {complaint}; left out" for complaint in complaints]
+        numbers = 3 * self.num_joints * self.num_bodies
+        if self.x.ndim != 3 or self.x.shape[2] != numbers:
+            raise ValueError(
+                f"{path}: x_{key} has shape {self.x.shape}; {self.num_bodies} bodies of {self.num_joints} joints need "
+                f"(N, T, {numbers})"
+                + "".join(
+                    f"; {n} is not in the file, so {default} is assumed" for n, default in ASSUMED.items() if n not in arrays
+                )
+            )
+        if len(self.x) == 0:
+            raise ValueError(f"{path}: the split {key!r} has no samples")
+        class_names = self.file_metadata.get("class_names")
+        self.label, self.num_classes, self.class_names = read_labels(arrays, key, path, class_names)
+        self.text_labels = f"y_{key}" in arrays and arrays[f"y_{key}"].dtype.kind in "US"
+        if len(self.x) != len(self.label):
+            raise ValueError(f"{path}: {len(self.x)} sequences but {len(self.label)} labels in {key!r}")
+        for name, extra in (("name", self.names), ("group", self.groups), ("valid_frames", self.valid_frames)):
+            if extra is not None and extra.shape != (len(self.x),):
+                raise ValueError(f"{path}: {name}_{key} has shape {extra.shape} for {len(self.x)} sequences")
+        if self.valid_frames is not None and (np.min(self.valid_frames) < 0 or np.max(self.valid_frames) > self.x.shape[1]):
+            raise ValueError(f"{path}: valid_frames_{key} is not within 0..{self.x.shape[1]}")
+
+    def _count(self, name, value):
+        value = np.asarray(value)
+        if value.size != 1 or not np.issubdtype(value.dtype, np.integer) or value < 1:
+            raise ValueError(f"{self.data_path}: {name} is {value.tolist()}; it has to be one positive whole number")
+        return int(value)
+
+    # a worker process opens the file itself: pickling a memory map would copy the whole split
+    def __getstate__(self):
+        return {k: v for k, v in self.__dict__.items() if k not in ("x", "names", "groups", "valid_frames")}
+
+    def __setstate__(self, state):
+        self.__dict__.update(state)
+        with self._unchanged_file():
+            self._open()
+        self.__dict__.update(state)  # once more: numbers of classes may be those of a model
+
+    @contextmanager
+    def _unchanged_file(self):
+        """Frames that are read in this block come from the file that was opened. Raises ValueError if it is another one, or was
+        written to: the map would show a mixture, and end the process where the file has become shorter."""
+        self._check_file()
+        try:
+            yield
+        finally:
+            self._check_file()
+
+    def _check_file(self):
+        if identity(self.data_path) != self.identity:
+            raise ValueError(f"{self.data_path}: was replaced, changed or removed while it was in use; start again")
+
+    def frames(self, index):
+        """The valid frames of sample `index`, copied out of the map: (T, M·V·3), as many as have a sum that is not 0."""
+        with self._unchanged_file():
+            return self._frames(index)
+
+    def _frames(self, index):
+        row = self.indices[index]
+        sequence = self.x[row]
+        if self.valid_frames is not None:
+            frames = np.array(sequence[: self.valid_frames[row]], dtype=np.float32)
+        else:
+            frames = np.array(sequence, dtype=np.float32)
+            frames = frames[: np.count_nonzero(frames.sum(1))]
+        if not len(frames):
+            raise ValueError(f"{self.data_path}: {self.name(row)} has no frame with a body")
+        if not np.isfinite(frames.sum()):
+            raise ValueError(f"{self.data_path}: {self.name(row)} holds values that are not finite")
+        return frames
+
+    def count_frames(self):
+        """(N,) int64: valid frames of every sample."""
+        if self.valid_frames is not None:
+            return np.asarray(self.valid_frames)[self.indices].astype(np.int64)
+        return np.array([len(self.frames(i)) for i in range(len(self))])
+
+    def name(self, row):
+        """How to call the sequence in row `row` of the split in a message."""
+        return f"{self.key} sample {row}" + ("" if self.names is None else f" ({self.names[row]})")
+
+    # ---- metadata -------------------------------------------------------------------------------------------------------
+
+    def names_of_classes(self, count=None):
+        """[name of class 0, ...], `count` or as many as there are: those of the file, else of the published data set whose npz is
+        called so, else 'class 0', ..."""
+        names = self.class_names
+        if names is None:
+            names = published_names(self.data_path, self.num_joints, self.num_classes)
+        return padded(names, self.num_classes if count is None else count)
+
+    def class_title(self, number):
+        """'class 3 (brush teeth)', 'class 3' where no name is known; of -1 'no label'."""
+        if number < 0:
+            return "no label"
+        title, name = f"class {number}", self.names_of_classes(number + 1)[number]
+        return title if name == title else f"{title} ({name})"
+
+    def number_by(self, names):
+        """Give classes whose labels are texts the numbers that they have in another list of names, a model's. Raises ValueError
+        for one that is not in it."""
+        unknown = [name for name in self.class_names if name not in names]
+        if unknown:
+            raise ValueError(f"{self.data_path}: has the class {unknown[0]!r}, which is none of the {len(names)}")
+        number = np.array([names.index(name) for name in self.class_names])
+        self.label, self.class_names, self.num_classes = number[self.label], list(names), len(names)
+
+    def label_by_row(self):
+        """Every sequence is a class of its own, whose number is its row: for stages that tell sequences apart, without labels."""
+        self.label, self.num_classes, self.class_names = np.arange(len(self.x)), len(self.x), None
+
+    def parents(self):
+        """(V,) int64: the joint each joint hangs on. Raises ValueError if the file's skeleton is not known."""
+        try:
+            return parents_of(self.skeleton, self.num_joints)
+        except ValueError as error:
+            raise ValueError(f"{self.data_path}: {error}") from error
+
+    def joint_names(self):
+        """V names, or None if they are not known: the file's own, else those of its layout."""
+        return self.file_metadata.get("joint_names") or joint_names_of(self.skeleton, self.num_joints)
+
+    def body_size(self):
+        """Median size of a body (feeder.metadata.body_sizes) in 32 samples, metres; None if all of these are damaged. Of bodies
+        that min_max has stretched, the size before, which the npz tells."""
+        if self.file_metadata.get("min_max"):
+            return self.file_metadata.get("body_size")
+        found = []
+        for index in np.unique(np.linspace(0, len(self) - 1, 32).astype(int)):
+            with suppress(ValueError):
+                found.append(body_sizes(self.frames(index).reshape(-1, self.num_joints, 3)))
+        return float(f"{np.median(np.concatenate(found)):.4g}") or None if found else None
+
+    def metadata(self):
+        """What a model has to know of its data to judge other recordings, as plain values: num_joints, num_bodies and, where they
+        are known, parents and the keys of feeder.metadata.CHECKS. `complaints` names what is left out because it is wrong."""
+        found = {"joint_names": self.joint_names(), "class_names": self.class_names, "body_size": self.body_size()}
+        with suppress(ValueError):  # a skeleton nobody has described
+            found["parents"] = self.parents().tolist()
+        sizes = {"num_joints": self.num_joints, "num_bodies": self.num_bodies}
+        return sizes | self.file_metadata | {key: value for key, value in found.items() if value is not None}

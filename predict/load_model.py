@@ -1,0 +1,249 @@
+"""Models out of checkpoints alone, in evaluation mode: their options, what is known of their training data, and their batches."""
+
+import sys
+from argparse import Namespace
+from dataclasses import dataclass
+from pathlib import Path
+from reprlib import repr as shortened
+
+import numpy as np
+from torch import nn
+
+from feeder import class_names, tools
+from feeder.metadata import read_metadata
+from feeder.npz import open_npz
+from feeder.npz_split import NpzSplit
+from feeder.skeleton import LAYOUTS, joint_names, tree
+from feeder.skeleton import parents as parents_in
+from model import build
+from util import checkpoint, config
+from util.files import sha256
+from util.options import OPTIONS
+
+CLASSIFIERS = ("linprobe", "finetune")
+MOST = 1000  # joints, bodies: a checkpoint that says more only asks for memory
+
+
+@dataclass
+class TrainingData:
+    """What a model has to know of the data it was trained on, see NpzSplit.metadata: None is what is not known."""
+
+    num_joints: int
+    num_bodies: int
+    parent_joints: np.ndarray | None = None
+    joint_names: list | None = None
+    class_names: list | None = None
+    center: int | None = None
+    body_frame: list | None = None
+    min_max: int | None = None
+    unit: float | None = None
+    coordinates: int | None = None
+    second_body: str | None = None
+    body_size: float | None = None
+    how: dict | None = None
+
+    def parents(self):
+        """(V,) int64. Raises ValueError if they are not known."""
+        if self.parent_joints is None:
+            raise ValueError(f"which bones {self.num_joints} joints have is not known; name the npz the model was trained on")
+        return self.parent_joints
+
+
+# ---- options ------------------------------------------------------------------------------------------------------------
+
+
+def classifier_options(content, path):
+    """What a classifier's checkpoint says of its making, as a Namespace of its stage's options; defaults where it does not say.
+
+    content, path: of checkpoint.load. Raises ValueError naming the file if it holds no classifier, or settings of another type.
+    """
+    stage = checkpoint.stage(content)
+    if stage not in CLASSIFIERS or checkpoint.num_classes(content) is None:
+        raise ValueError(
+            f"{path}: holds no classifier, only a pre-trained encoder; main_linprobe.py or main_finetune.py, with "
+            f"--finetune {path}, trains one on it"
+        )
+    return _options(stage, content, path)
+
+
+def encoder_options(content, path):
+    """As `classifier_options`, of a checkpoint of any stage: those of the linear probe on its encoder, see `encoder`."""
+    return _options("linprobe", content, path)
+
+
+def _options(stage, content, path):
+    method = checkpoint.architecture(content)
+    options = {option.name: option for option in OPTIONS.values() if option.belongs(stage, method)}
+    values = {name: option.default for name, option in options.items()}
+    if method == "umurl":
+        values |= config.read_yaml(config.FOLDER / "umurl.yaml", stage, method)
+    # over these defaults the settings of the checkpoint, and over them the sizes of its weights
+    stored = checkpoint.settings(content, path) | checkpoint.sizes(content, path, head=checkpoint.stage(content) == stage)
+    values |= {name: config.convert(options[name], value, path) for name, value in stored.items() if name in options}
+    if values["num_heads"] < 1:
+        raise ValueError(f"{path}: num_heads: {values['num_heads']} is not at least 1")
+    if len(values["test_p_interval"]) != 1 or not 0 < values["test_p_interval"][0] <= 1:
+        raise ValueError(
+            f"{path}: test_p_interval: {shortened(values['test_p_interval'])} is not one share of the frames in (0, 1]"
+        )
+    return Namespace(stage=stage, **values | {"method": method})
+
+
+def data_options(content, path, words):
+    """The options that name the data which a checkpoint was trained on; [] if `words` of a command line, or no one, name them.
+
+    content, path: of checkpoint.load. Raises FileNotFoundError if the npz is not there.
+    """
+    settings = checkpoint.settings(content, path)
+    npz, name = settings.get("data_path"), settings.get("dataset")
+    if not isinstance(npz, str) or any(word.split("=")[0] in ("--config", "--dataset", "--data_path") for word in words):
+        return []
+    place = config.located(npz)
+    if not Path(place).is_file():
+        raise FileNotFoundError(f"{path}: was trained on {npz}, which is not here; name it with --data_path or --dataset")
+    named = name in [file.stem for file in (config.FOLDER / "dataset").glob("*.yaml")]
+    return ["--data_path", place, *(["--dataset", name] if named else [])]
+
+
+# ---- the training data --------------------------------------------------------------------------------------------------
+
+
+def count_joints(content, path):
+    """V of a MAMP checkpoint, M·V of one of UmURL. Raises ValueError naming the file if the weights do not say."""
+    umurl = checkpoint.architecture(content) == "umurl"
+    key, axis, numbers = ("backbone.j_emb.t_embedding.0.weight", 1, 3) if umurl else ("pos_embed", 2, 1)
+    weight = content["model"].get(key)
+    if weight is None or weight.ndim <= axis:
+        raise ValueError(f"{path}: not the weights of a skeleton transformer (looking for {key!r})")
+    return weight.shape[axis] // numbers
+
+
+def training_data(content, path, settings, data_path=None):
+    """The `TrainingData` of a checkpoint's model: as the npz data_path says, or the checkpoint, or, of a released or older one,
+    the npz of its `settings`.
+
+    Without any of these the weights tell V, and M follows from V where a published data set has so many. Raises ValueError
+    naming the file if that is not enough, or does not fit.
+    """
+    umurl, count = checkpoint.architecture(content) == "umurl", count_joints(content, path)
+    npz = str(settings.get("data_path") or "")
+    if data_path:
+        found, where = _of_npz(data_path), data_path
+    elif "config" in content and "data" in content:
+        found, where = _of_metadata(content["data"], path), path
+    else:
+        found, where = _of_npz(npz) if Path(npz).is_file() else None, None
+    if found and count == found.num_joints * (found.num_bodies if umurl else 1):
+        return found
+    if where:
+        raise ValueError(
+            f"{where}: {found.num_bodies} bodies of {found.num_joints} joints; {path} was trained on {count} "
+            + ("joints of all bodies" if umurl else "joints")
+        )
+    for data_set in (class_names.NTU60, class_names.UCLA):  # the skeletons of all published data sets
+        if count == data_set.num_joints * (data_set.num_bodies if umurl else 1):
+            layout = next(name for name, (names, _) in LAYOUTS.items() if len(names) == data_set.num_joints)
+            return TrainingData(data_set.num_joints, data_set.num_bodies, parents_in(layout), list(joint_names(layout)))
+    where = f", {npz}," if npz else ""
+    raise ValueError(
+        f"{path}: has {count} joints, and the npz it was trained on{where} is not here to say how many bodies these "
+        "are; name it with --data_path"
+    )
+
+
+def _of_npz(path):
+    split = NpzSplit(path, "test" if "x_test" in open_npz(path) else "train", labelled=False)
+    for complaint in split.complaints:
+        print(f"warning: {complaint}", file=sys.stderr)
+    return _of_metadata(split.metadata(), path)
+
+
+def _of_metadata(metadata, where):
+    """The `TrainingData` of what a checkpoint keeps as 'data'. Raises ValueError naming `where` for a value that cannot be."""
+    for key in ("num_joints", "num_bodies"):
+        if type(metadata.get(key)) is not int or not 1 <= metadata[key] <= MOST:
+            raise ValueError(f"{where}: {key} is {shortened(metadata.get(key))}, not a whole number from 1 to {MOST}")
+    values, complaints = read_metadata(metadata, metadata["num_joints"])
+    try:
+        parents = None if metadata.get("parents") is None else tree(metadata["parents"], metadata["num_joints"])
+    except ValueError as error:
+        complaints.append(str(error))
+    if complaints:
+        raise ValueError(f"{where}: {complaints[0]}")
+    return TrainingData(metadata["num_joints"], metadata["num_bodies"], parents, **values)
+
+
+# ---- the model ----------------------------------------------------------------------------------------------------------
+
+
+def classifier(content, path, args, data):
+    """The classifier of a checkpoint, (N, C, T, V, M) -> logits (N, K), in evaluation mode on the CPU.
+
+    args, data: as `classifier_options` and `training_data` give them.
+    """
+    model = build.classifier(args, data, checkpoint.num_classes(content))
+    checkpoint.load_model(model, path, content)
+    return model.eval()
+
+
+def encoder(content, path, data, **options):
+    """The encoder of any checkpoint, (N, C, T, V, M) -> features (N, D), in evaluation mode on the CPU.
+
+    Its form is that of a linear probe without the probe. options: 'readout' (MAMP) or 'features' (UmURL), of the probe.
+    """
+    args = Namespace(**vars(encoder_options(content, path)) | options)
+    model = without_head(build.classifier(args, data, num_classes=1))
+    checkpoint.load_encoder(model, path)
+    return model.eval()
+
+
+def without_head(model):
+    """A linear probe's model, whose output now are the features that the probe would see."""
+    if hasattr(model, "head"):
+        model.head.fc = nn.Identity()
+    else:
+        model.fc = nn.Identity()
+    return model
+
+
+def make_batch(sequences, args, data, device, p_interval=None):
+    """Rows of N recordings, (T_i, M·V·3) each, as the Feeder gives them to a model in evaluation: (N, C, num_frames, V, M).
+
+    args, data: as for `classifier`. p_interval: other than that of the options.
+    """
+    lengths = np.array([len(rows) for rows in sequences])
+    begin, end = tools.crop_bounds(lengths, args.test_p_interval if p_interval is None else p_interval)
+    crops = (tensor.to(device) for tensor in tools.concatenate_crops(sequences, begin, end - begin))
+    bones = data.parents() if args.input_stream == "bone" else None
+    sizes = args.num_frames, data.num_bodies, data.num_joints
+    return tools.make_clips(*crops, *sizes, parents=bones, vel=args.input_stream == "motion")
+
+
+# ---- what was used ------------------------------------------------------------------------------------------------------
+
+
+def describe(path, content, made_with, preparation, classes):
+    """What was used, as it stands in JSON. preparation: a predict.readers.Preparation."""
+    return {
+        "checkpoint": {"path": str(path), "sha256": sha256(path)},
+        "stage": checkpoint.stage(content),
+        "method": made_with.method,
+        "classes": classes,
+        "epoch": content["epoch"] + 1 if "epoch" in content else None,
+        "trained_on": preparation.recipe.title,
+        "preparation": preparation.recipe.description,
+        "metres_per_unit": preparation.unit,
+    }
+
+
+def summary(source, data, made_with, named):
+    """What was used, in two lines; source: of `describe`; named: whether the names of the classes are known."""
+    epoch = "" if source["epoch"] is None else f", epoch {source['epoch']}"
+    unnamed = "" if named or not source["classes"] else "; class names are not known, --names tells them"
+    unit = "" if source["metres_per_unit"] == 1 else f"; arrays are taken to be in units of {source['metres_per_unit']:g} m"
+    return (
+        f"{source['checkpoint']['path']}: {source['method']} {source['stage']}{epoch}, {source['classes'] or 'no'} classes, "
+        f"trained on {source['trained_on']}{unnamed}",
+        f"recordings: {data.num_bodies} bodies of {data.num_joints} joints, {source['preparation']}, "
+        f"{made_with.num_frames} frames, {made_with.input_stream} stream{unit}",
+    )

@@ -1,0 +1,247 @@
+"""Recordings to be recognised, out of every kind of file that the project reads, as clips prepared like the training data."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+
+from data.prepare import axes_and_units, bvh, pku, reading, recordings, sequences
+from data.prepare.reading import Reading
+from data.prepare.recipes import Recipe
+from data.pyskl import pyskl_gendata as pyskl
+from data.ucla import ucla_gendata as ucla
+from feeder.npz import open_npz
+from feeder.npz_split import NpzSplit
+
+
+@dataclass
+class Clip:
+    """persons: (M, T, V, 3) metres, as recorded, frames without anybody included. whole: gives them all as rows for the model."""
+
+    persons: np.ndarray
+    whole: Callable
+
+
+@dataclass(frozen=True)
+class Preparation:
+    """How a recording is made into what the model was trained on.
+
+    recipe: of the training data. data: predict.load_model.TrainingData. unit: metres per unit of arrays and rows. flat, size,
+    axes: see data.prepare.axes_and_units. how: the form of files, fields of data.prepare.reading.Reading.
+    """
+
+    recipe: Recipe
+    data: object
+    unit: float
+    flat: bool | None
+    size: float | None
+    axes: str | None
+    how: dict
+
+    @property
+    def reading(self):
+        """The `Reading` of arrays and rows. Raises ValueError if `how` is not one."""
+        how = {key: tuple(value) if isinstance(value, list) else value for key, value in self.how.items()}
+        if self.axes is not None:
+            how["axes"] = self.axes
+        if "joint_order" not in how:
+            if self.data.coordinates == 2 and "columns" not in how:
+                how["form"] = (None, self.data.num_joints, 2)
+            else:
+                how["num_joints"] = self.data.num_joints
+        try:
+            if "form" in how:
+                how["form"] = (None, *how["form"][1:])  # a recording may have other bodies than the training data
+            return Reading(**how)
+        except (TypeError, AttributeError, IndexError) as error:
+            raise ValueError(f"how the training data's files were read is not known here: {self.how}") from error
+
+    def arranged(self, array, where, mat=False):
+        """(M, T, V, C) of an array: as the training data's files were read, where these say how, else in any order of axes that
+        can be told. where: what to call it in messages; mat: out of a MATLAB file."""
+        if self.how or mat or array.ndim == 2:
+            return self.reading.understood(array, where, mat)
+        return axes_and_units.arrange(array, self.data.num_joints, self.data.num_bodies, self.flat, self.axes)
+
+    def metres(self, array, unit=None):
+        """(M, T, V, C) of any unit -> (M, T, V, 3) float32 metres. Raises ValueError, without a file name, if nobody is in it."""
+        sequences.seen(array)
+        rows = sequences.row(array, self.unit if unit is None else unit)
+        return rows.reshape(array.shape[1], len(array), -1, 3).swapaxes(0, 1)
+
+    def checked(self, persons):
+        """The persons (M, T, V, 3). Raises ValueError if the model cannot have been trained on their like."""
+        if persons.shape[2] != self.data.num_joints:
+            raise ValueError(f"{persons.shape[2]} joints, the model knows {self.data.num_joints}")
+        axes_and_units.check_like_training(persons, self.flat, self.size, self.unit)
+        return persons
+
+    def rows(self, persons):
+        """Persons (M, T, V, 3) -> rows (T, num_bodies·V·3) float32 as in an npz; frames without anybody are left out.
+
+        Raises ValueError, without a file name, if there are none with somebody, or other joints.
+        """
+        return self.filled(self.recipe.place(sequences.most_moving(sequences.seen(self.checked(persons)), self.data.num_bodies)))
+
+    def filled(self, rows):
+        """Rows (T, m·V·3) with zeros for the persons that they lack, without frames that are all zero at the end."""
+        out = np.zeros((len(rows), self.data.num_bodies * self.data.num_joints * 3), np.float32)
+        out[:, : rows.shape[1]] = rows
+        out = out[: np.count_nonzero(out.sum(axis=1))]  # as the Feeder takes the frames of an npz
+        if not len(out):
+            raise ValueError("no frame has a body")
+        return out
+
+    def windows(self, persons, window, stride):
+        """(start, end, rows) of every `window` frames of persons (M, T, V, 3), `stride` apart; the last ends with the recording.
+
+        Windows without anybody are left out. Each is prepared as if it were a recording of its own.
+        """
+        last = max(0, self.checked(persons).shape[1] - window)
+        for start in [*range(0, last, stride), last]:
+            part = persons[:, start : start + window]
+            if part.any():
+                yield start, start + part.shape[1], self.rows(part)
+
+
+def prepare_like_training(data, recipe, center=None, unit=None, axes=None, how=None):
+    """The `Preparation` of recordings for a model. data: predict.load_model.TrainingData; recipe: found by the name of its npz;
+    center, unit, axes, how: what the user says instead, see main_predict.py. Raises ValueError for a joint that is not one."""
+    joint = data.center
+    if center is not None:
+        joint = -1 if center == "none" else sequences.joint_index(center, data.joint_names, data.num_joints)
+    if joint is not None or data.body_frame is not None or data.min_max:  # the npz, or the user, says more than its name
+        recipe = recipe.with_pose(None if joint in (None, -1) else joint, data.body_frame, data.min_max, data.joint_names)
+    flat = (False if recipe.published else None) if data.coordinates is None else data.coordinates == 2
+    size = data.body_size or (axes_and_units.PERSON_SIZE if recipe.published else None)
+    size = None if unit else size  # who gives a unit knows it, and nothing is compared
+    recipe = recipe.with_second_body(data.num_bodies, data.second_body)
+    return Preparation(recipe, data, unit or data.unit or 1.0, flat, size, axes, (data.how or {}) | (how or {}))
+
+
+# ---- files --------------------------------------------------------------------------------------------------------------
+
+
+def list_files(path):
+    """The files that an input means: itself or, of a folder, those of a kind that can be read, sorted by name.
+
+    Raises FileNotFoundError or ValueError in one line naming it.
+    """
+    path = Path(path)
+    if path.is_dir():
+        files = sorted(file for file in path.iterdir() if file.suffix in KINDS and file.is_file())
+        files = [file for file in files if file.name != recordings.TABLE]
+        if not files:
+            raise FileNotFoundError(f"{path}: holds no file that ends in {', '.join(KINDS)}")
+        return files
+    if not path.is_file():
+        raise FileNotFoundError(f"{path}: no such file or folder")
+    if path.suffix not in KINDS:
+        raise ValueError(f"{path}: unknown kind of file {path.suffix!r}; known are {', '.join(KINDS)}")
+    return [path]
+
+
+def list_recordings(file, preparation):
+    """[(name, load), ...] of the recordings in a file of a known kind; load() gives a `Clip`.
+
+    Raises FileNotFoundError or ValueError in one line, here, when a recording is loaded or when it is prepared.
+    """
+    if file.suffix not in READERS:
+        return COLLECTIONS[file.suffix](file, preparation)
+    return [(str(file), partial(_load, READERS[file.suffix], file, preparation))]
+
+
+def _load(read, *values):
+    """The clip of one recording, which read(*values), the last the preparation, gives as (M, T, V, 3) metres."""
+    persons, preparation = read(*values), values[-1]
+    return Clip(persons, lambda: preparation.rows(persons))
+
+
+def _read_text(file, preparation):
+    if preparation.data.coordinates or preparation.how or file.suffix == ".csv":
+        return preparation.metres(preparation.reading.read(file))
+    return pku.read_frames(file).reshape(-1, pku.NUM_BODIES, pku.NUM_JOINTS, 3).swapaxes(0, 1)
+
+
+def _read_bvh(file, preparation):
+    names = preparation.data.joint_names
+    if names is None:
+        raise ValueError(f"{file}: the model's joints have no names, by which those of a BVH file could be found")
+    how = preparation.reading
+    joints = bvh.load(file, names, how.target_fps, how.up)[None]
+    return preparation.metres(joints, axes_and_units.likely_unit(joints, preparation.size, preparation.unit, bvh.UNIT))
+
+
+def _read_array(file, preparation):
+    array = reading.arrays(file, preparation.reading.key)
+    return preparation.metres(preparation.arranged(array, file, mat=file.suffix == ".mat"))
+
+
+READERS = {  # of files that hold one recording: (file, preparation) -> (M, T, V, 3) metres
+    ".txt": _read_text,
+    ".csv": _read_text,
+    ".json": lambda file, preparation: ucla.read_sequence(file)[0][None],
+    ".npy": _read_array,
+    ".mat": _read_array,
+    ".bvh": _read_bvh,
+}
+
+
+def _skeleton(file, preparation):
+    """The actors of a `.skeleton` file, whom recipe.read() has chosen already."""
+    recipe = preparation.recipe
+
+    def load():
+        persons = recipe.read(file)
+        return Clip(persons, lambda: preparation.filled(recipe.place(preparation.checked(persons))))
+
+    return [(str(file), load)]
+
+
+def _npz(file, preparation):
+    """The test set of an npz that is prepared already, or else every array."""
+    arrays = open_npz(file)
+    if not arrays:
+        raise ValueError(f"{file}: holds no array")
+    if "x_test" not in arrays:
+
+        def read(key, preparation):
+            return preparation.metres(preparation.arranged(arrays[key], f"{file}: {key}"))
+
+        return [(f"{file}: {key}", partial(_load, read, key, preparation)) for key in arrays]
+
+    split, data = NpzSplit(file, "test", labelled=False), preparation.data
+    if split.num_joints != data.num_joints or split.num_bodies > data.num_bodies:
+        raise ValueError(
+            f"{file}: {split.num_bodies} bodies of {split.num_joints} joints, the model knows "
+            f"{data.num_bodies} of {data.num_joints}"
+        )
+
+    def load(index):
+        rows = split.frames(index)
+        persons = rows.reshape(len(rows), split.num_bodies, split.num_joints, 3).swapaxes(0, 1)
+        return Clip(persons, lambda: preparation.filled(rows))
+
+    names = range(len(split)) if split.names is None else split.names
+    return [(f"{file}: {name}", partial(load, index)) for index, name in enumerate(names)]
+
+
+def _pickle(file, preparation):
+    """Every annotation of a PYSKL file."""
+
+    def read(annotation, preparation):
+        return preparation.metres(pyskl.check(annotation)[2])
+
+    found = []
+    for i, annotation in enumerate(pyskl.read(file)[1]):
+        name = annotation.get("frame_dir") if type(annotation) is dict else None
+        name = name[: sequences.MAX_NAME] if isinstance(name, str) and name.isprintable() else f"annotation {i}"
+        found.append((f"{file}: {name}", partial(_load, read, annotation, preparation)))
+    return found
+
+
+# of files whose recordings are not one array each: (file, preparation) -> [(name, load), ...]
+COLLECTIONS = {".skeleton": _skeleton, ".npz": _npz, ".pkl": _pickle, ".pickle": _pickle}
+KINDS = (".skeleton", ".txt", ".csv", ".json", ".npy", ".mat", ".npz", ".pkl", ".pickle", ".bvh")
