@@ -17,7 +17,8 @@ from feeder.feeder_ntu import Feeder
 from feeder.loader import train_loader
 from model.mamp import MAMP
 from model.transformer import Transformer
-from util.engine import autocast, compiled
+from util.distributed import compiled
+from util.engine import autocast
 
 CLASSES = 60
 
