@@ -100,7 +100,7 @@ def main(argv=None):
         evaluation,
         heads,
         encoder,
-        beside=lambda: {"heads": heads.beside()},
+        beside=lambda: {"heads": heads.other_state_dicts()},
     )
     run.report(args, "linear probe", result, evaluation, labels=labels)
 

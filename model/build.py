@@ -4,8 +4,8 @@ from argparse import Namespace
 
 import torch
 
+from model.heads import Heads
 from model.mamp import MAMP
-from model.probe import Heads
 from model.transformer import Transformer
 from model.umurl import VIEWS, UmURL, UmURLClassifier
 from util.lr_decay import param_groups_wd

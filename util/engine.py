@@ -68,7 +68,7 @@ def train_one_epoch(model, loader, optimizer, loss_of, epoch, args, device, scal
         state = _take_up(progress, device)
     loader.batches.start(epoch, state["step"] * args.accum_iter)
     scaler = scaler or grad_scaler(device, False)
-    parts = getattr(distributed.unwrap(model), "apart", [model])  # of whose gradients each has a norm of its own
+    parts = getattr(distributed.unwrap(model), "clipped_separately", [model])  # of whose gradients each has a norm of its own
     parts = [[p for p in part.parameters() if p.requires_grad] for part in parts]
     steps = len(loader) // args.accum_iter
     check_every = 1 if device.type == "cpu" else args.print_freq

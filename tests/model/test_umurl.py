@@ -1,4 +1,7 @@
+"""UmURL against the published numbers and formulas."""
+
 import itertools
+import json
 
 import numpy as np
 import pytest
@@ -70,8 +73,6 @@ def test_projections_and_loss(pretraining, assert_close):
 
 
 def test_names_and_shapes_of_the_released_model(shared):
-    import json
-
     keys = json.loads(shared("parity/umurl_checkpoint_keys.json").read_text())
     with torch.device("meta"):
         models = {"pretrain": UmURL(torch.as_tensor(PARENTS, device="meta")), "downstream": UmURLClassifier(PARENTS)}
@@ -89,20 +90,20 @@ def test_resizing_and_shear(parity, assert_close):
     assert_close(torch.einsum("ij,jtvm->itvm", published["shear/matrix"], x), published["shear/out"])
 
 
-def test_redundancy_is_the_covariance_either_way():
+def test_covariance_loss_either_way():
     """The smaller product is made; here is the covariance itself."""
     for count, width in ((5, 12), (12, 5), (7, 7)):
         z = torch.randn(count, width, dtype=torch.float64)
         covariance = torch.as_tensor(np.cov(z.numpy(), rowvar=False))
         expected = (covariance.square().sum() - covariance.diagonal().square().sum()) / width
-        assert torch.allclose(umurl.redundancy(z), expected)
+        assert torch.allclose(umurl.covariance_loss(z), expected)
 
 
-def test_collapse():
+def test_variance_loss():
     z = torch.randn(50, 6, dtype=torch.float64) * torch.tensor([0.0, 0.1, 0.5, 2.0, 3.0, 4.0])
     deviation = np.sqrt(z.numpy().var(0, ddof=1) + 1e-4)
-    assert np.isclose(umurl.collapse(z).item(), np.maximum(0, 1 - deviation).mean())
-    assert umurl.collapse(torch.zeros(4, 3)).item() == pytest.approx(0.99)
+    assert np.isclose(umurl.variance_loss(z).item(), np.maximum(0, 1 - deviation).mean())
+    assert umurl.variance_loss(torch.zeros(4, 3)).item() == pytest.approx(0.99)
 
 
 def maps_of(x, y):
@@ -217,7 +218,7 @@ def test_gathering_sends_and_fills_contiguous_memory_alone(monkeypatch):
         monkeypatch.setattr(umurl.dist, name, function)
     monkeypatch.setattr(umurl.dist, "all_gather", all_gather)
     features = torch.randn(3, 4, 5, requires_grad=True)
-    rows = umurl.gathered(features.transpose(0, 1))
+    rows = umurl.all_gather_with_gradient(features.transpose(0, 1))
     assert torch.equal(rows, torch.cat([other, features.detach().transpose(0, 1)]))
     rows.sum().backward()
     assert torch.equal(features.grad, torch.full((3, 4, 5), 2.0))  # DistributedDataParallel halves it
