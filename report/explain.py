@@ -33,7 +33,7 @@ class Prediction:
     queries: int | None = None
 
 
-def predict(model, x, seed=0, mask_ratio=0.9, motion_stride=1, motion_aware_tau=0.8):
+def predict(model, x, seed=0, mask_ratio=0.9, motion_stride=1, motion_aware_tau=0.75):
     """The `Prediction` of a MAMP with the mask that `seed` draws; global random numbers stay as they are.
 
     With norm_skes_loss a model predicts targets normalised per token or query (mean 0, variance 1); they are turned into metres
