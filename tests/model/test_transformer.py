@@ -40,17 +40,6 @@ def test_keys_shapes_and_parameters_at_paper_size(name, build, count, shared):
     assert sum(p.numel() for p in encoder) == 6_336_000
 
 
-def test_the_embedding_is_a_linear_map_plus_positions_in_time_major_order():
-    model, x = classifier(), sequences(1)
-    tokens = model.embed(model.bodies(x))
-    weight, bias = model.joints_embed.proj.weight, model.joints_embed.proj.bias
-    for t in range(3):
-        for v in range(5):
-            patch = x[0, :, 4 * t : 4 * t + 4, v, 1]  # (C, l) of body 1
-            expected = (weight[..., 0] * patch).sum((1, 2)) + bias + model.temp_embed[0, t, 0] + model.pos_embed[0, 0, v]
-            assert torch.allclose(tokens[1, 5 * t + v], expected, atol=1e-5)
-
-
 @pytest.mark.parametrize("readout", ["mean", "per_joint"])
 def test_linear_probe_reads_out_the_named_average(readout):
     model = classifier(protocol="linprobe", readout=readout)
@@ -69,19 +58,6 @@ def test_linear_probe_reads_out_the_named_average(readout):
         assert torch.allclose(model.pooled(x)[n], pooled, atol=1e-5)
         expected = linear.weight @ ((pooled - norm.running_mean) / (norm.running_var + 1e-6).sqrt()) + linear.bias
         assert torch.allclose(logits[n], expected, atol=1e-5)
-
-
-def test_finetune_head_by_hand():
-    model = classifier(head_dim=6).eval()
-    model.head.bn.running_mean += 0.1
-    x = sequences()
-    features, (logits, inputs) = model.forward_features(x), model.logits_and_features(x)
-    for n in range(3):
-        flat = torch.stack([torch.cat([features[n, m, :, v].mean(0) for v in range(5)]) for m in range(2)]).mean(0)
-        hidden = (model.head.fc1.weight @ flat + model.head.fc1.bias - 0.1) / (1 + 1e-5) ** 0.5
-        assert torch.allclose(inputs[n], hidden.clamp(min=0), atol=1e-5)
-        assert torch.allclose(logits[n], model.head.fc2.weight @ inputs[n] + model.head.fc2.bias, atol=1e-5)
-    assert model.head.dropout.p == 0.3
 
 
 def test_several_heads_give_what_each_gives_alone():
@@ -124,3 +100,9 @@ def test_order_of_bodies_and_samples_does_not_matter(protocol):
 def test_unknown_choices(options, message):
     with pytest.raises(ValueError, match=message):
         classifier(**options)
+
+
+def test_the_features_of_a_classifier_are_what_its_last_linear_map_gets():
+    model, x = classifier(head_dim=6).eval(), sequences()
+    logits, features = model.logits_and_features(x)
+    assert features.shape == (3, 6) and torch.equal(logits, model(x)) and torch.equal(logits, model.head.fc2(features))
