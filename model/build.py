@@ -5,8 +5,8 @@ from argparse import Namespace
 import torch
 
 from feeder.loader import number_as_trained
+from model.heads import Heads
 from model.mamp import MAMP
-from model.probe import Heads
 from model.stars import TunedTransformer, TunedUmURL
 from model.transformer import Transformer
 from model.umurl import VIEWS, UmURL, UmURLClassifier

@@ -13,7 +13,7 @@ from torch import nn
 
 from feeder.tools import mapped
 from model.transformer import Transformer
-from model.umurl import UmURLClassifier, gathered
+from model.umurl import UmURLClassifier, all_gather_with_gradient
 from util.lr_decay import layer_id
 
 
@@ -96,7 +96,7 @@ class Tuning:
         if views.shape[1] > 1 and self.training:
             flat = sheared(flat, self.shear)
         features = self.pooled(flat).unflatten(0, views.shape[:2])
-        return getattr(self, self.head_name)(gathered(features), gathered(rows))
+        return getattr(self, self.head_name)(all_gather_with_gradient(features), all_gather_with_gradient(rows))
 
 
 class TunedTransformer(Tuning, Transformer):

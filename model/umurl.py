@@ -1,10 +1,10 @@
 """UmURL: Unified Multi-modal Unsupervised Representation Learning for Skeleton-based Action Understanding (ACM MM 2023).
 
-One small encoder sees joints, bones and motions, each alone and all three at once. Pre-training draws four views of a recording
-and makes what the encoder says of them agree: all three together with each alone (intra-modal), and the three with their mean
-(inter-modal), while variance and covariance keep the features from collapsing.
+One small encoder sees joints, bones and motions, each alone and all three together. Pre-training draws four views of a recording
+and makes their features agree: all three together with each alone (intra-modal), and each alone with their mean (inter-modal).
+Variance and covariance terms, as in VICReg, keep the features from collapsing into one point or one direction.
 
-Letters: N samples, C coordinates, T frames, V joints, M bodies, H hidden width, 2H feature width, Z projector width.
+Letters: N samples, C coordinates, T frames, V joints, M bodies, H hidden width, 2H feature width, Z projector width, K classes.
 """
 
 import math
@@ -15,21 +15,22 @@ import torch.nn.functional as F
 from torch import nn
 
 from feeder.tools import bone, mapped, velocity
-from model.coordinates import Linear
-from model.freezable import Freezable
-from model.probe import look
+from model.heads import Classifier, logits_and_features
+from model.layers import ExactLinear
 
 MODALITIES = ("joint", "bone", "motion")
-FEATURES = ("multi", *MODALITIES)
+FEATURES = ("multi", *MODALITIES)  # 'multi': all three together
 VIEWS = 4  # one for each modality alone, one for all three together
-LONGEST = 200  # frames that the positions are made for, as in released files
-CORRUPTED = 0.6  # share of the joints that a corrupted view loses or distorts: 15 of 25
+MAX_FRAMES = 200  # length of the position table, as in released files
+CORRUPTED_SHARE = 0.6  # of the joints of a corrupted view: 15 of 25
 INVARIANCE, VARIANCE, COVARIANCE = 5.0, 5.0, 1.0  # weights of the terms of the loss
 
 
 def modality(joints, name, parents):
-    """What the encoder sees of joints (N, C, T, V, M) as 'joint', 'bone' or 'motion': the same shape. parents: (V,)."""
-    return {"joint": lambda x: x, "bone": lambda x: bone(x, parents), "motion": velocity}[name](joints)
+    """Joints (N, C, T, V, M) as 'joint', 'bone' or 'motion': the same shape. parents: (V,)."""
+    if name == "bone":
+        return bone(joints, parents)
+    return velocity(joints) if name == "motion" else joints
 
 
 class Embedding(nn.Module):
@@ -41,10 +42,11 @@ class Embedding(nn.Module):
 
     @staticmethod
     def _layers(size, hidden):
-        return nn.Sequential(Linear(size, hidden), nn.LayerNorm(hidden), nn.ReLU(), nn.Linear(hidden, hidden))
+        return nn.Sequential(ExactLinear(size, hidden), nn.LayerNorm(hidden), nn.ReLU(), nn.Linear(hidden, hidden))
 
     def forward(self, x):
-        frames, joints = x.permute(0, 2, 4, 3, 1).flatten(2), x.permute(0, 4, 3, 2, 1).flatten(3).flatten(1, 2)
+        frames = x.permute(0, 2, 4, 3, 1).flatten(2)  # (N, T, M·V·C)
+        joints = x.permute(0, 4, 3, 2, 1).flatten(3).flatten(1, 2)  # (N, M·V, T·C)
         return self.t_embedding(frames), self.s_embedding(joints)
 
 
@@ -60,24 +62,28 @@ class Fusion(nn.Module):
         return self.t_fusion(sum(temporal) / len(temporal)), self.s_fusion(sum(spatial) / len(spatial))
 
 
-class Position(nn.Module):
+class PositionalEncoding(nn.Module):
     """Adds sinusoidal positions to tokens (N, T, H)."""
 
     def __init__(self, hidden):
         super().__init__()
-        angle = torch.arange(LONGEST)[:, None] * torch.exp(torch.arange(0, hidden, 2) * (-math.log(10000.0) / hidden))
+        angle = torch.arange(MAX_FRAMES)[:, None] * torch.exp(torch.arange(0, hidden, 2) * (-math.log(10000.0) / hidden))
+        # sine and cosine in turn: (1, MAX_FRAMES, H)
         self.register_buffer("pe", torch.stack([angle.sin(), angle.cos()], -1).flatten(1)[None, :, :hidden])
 
     def forward(self, tokens):
         return tokens + self.pe[:, : tokens.shape[1]]
 
 
-class Encoder(nn.Module):
-    """Shared by all modalities: tokens -> features (N, 2H), the largest value over the frames beside that over the joints."""
+class TwoStreamEncoder(nn.Module):
+    """Shared by all modalities: temporal (N, T, H) and spatial (N, M·V, H) tokens -> features (N, 2H).
+
+    Each stream is a transformer of its own; the maximum over frames and the maximum over joints are concatenated.
+    """
 
     def __init__(self, hidden, num_heads, depth):
         super().__init__()
-        self.pe = Position(hidden)
+        self.pe = PositionalEncoding(hidden)
         self.t_tr, self.s_tr = self._layers(hidden, num_heads, depth), self._layers(hidden, num_heads, depth)
 
     @staticmethod
@@ -100,17 +106,17 @@ class Backbone(nn.Module):
         super().__init__()
         if hidden_size % 2 or hidden_size % num_heads:
             raise ValueError(f"width {hidden_size}: has to be even, and a multiple of num_heads {num_heads}")
-        if num_frames > LONGEST:
-            raise ValueError(f"num_frames {num_frames}: UmURL's positions end at {LONGEST}")
+        if num_frames > MAX_FRAMES:
+            raise ValueError(f"num_frames {num_frames}: UmURL's positions end at {MAX_FRAMES}")
         self.shape = (dim_in, num_frames, len(parents), num_bodies)
         self.register_buffer("parents", torch.as_tensor(parents), persistent=False)
         sizes = num_bodies * len(parents) * dim_in, num_frames * dim_in, hidden_size
         self.j_emb, self.b_emb, self.m_emb = Embedding(*sizes), Embedding(*sizes), Embedding(*sizes)
         self.mm_fusion = Fusion(hidden_size)
-        self.ma_encoder = Encoder(hidden_size, num_heads, depth)
+        self.ma_encoder = TwoStreamEncoder(hidden_size, num_heads, depth)
 
     def embed(self, x, name):
-        """Temporal and spatial tokens of one modality of the joints x."""
+        """Joints (N, C, T, V, M) -> temporal (N, T, H) and spatial (N, M·V, H) tokens of one modality."""
         if x.shape[1:] != self.shape:
             raise ValueError(
                 "input has C={}, T={}, V={}, M={}; the model was built for dim_in={}, num_frames={}, {} joints and "
@@ -119,23 +125,24 @@ class Backbone(nn.Module):
         return getattr(self, f"{name[0]}_emb")(modality(x, name, self.parents))
 
     def tokens(self, x, features="multi"):
-        """Temporal (N, T, H) and spatial (N, M·V, H) tokens for the encoder."""
+        """Joints (N, C, T, V, M) -> temporal (N, T, H) and spatial (N, M·V, H) tokens for the encoder."""
         if features != "multi":
             return self.embed(x, features)
-        return self.mm_fusion(*zip(*(self.embed(x, name) for name in MODALITIES), strict=True))
+        temporal, spatial = zip(*(self.embed(x, name) for name in MODALITIES), strict=True)
+        return self.mm_fusion(temporal, spatial)
 
     def forward(self, x, features="multi"):
         return self.ma_encoder(*self.tokens(x, features))
 
 
 def projector(dim, projector_dim):
-    """Where features are compared: (N, 2H) -> (N, Z)."""
+    """Features are compared behind this: (N, 2H) -> (N, Z)."""
     hidden = (nn.Linear(dim, dim), nn.BatchNorm1d(dim), nn.ReLU(), nn.Linear(dim, dim), nn.BatchNorm1d(dim), nn.ReLU())
     return nn.Sequential(*hidden, nn.Linear(dim, projector_dim))
 
 
 class UmURL(nn.Module):
-    """Pre-training; projector_dim Z, the other keys are the Backbone's."""
+    """Pre-training. projector_dim Z; the other keys are the Backbone's."""
 
     def __init__(self, parents, projector_dim=4096, hidden_size=1024, **backbone):
         super().__init__()
@@ -150,67 +157,74 @@ class UmURL(nn.Module):
         return loss_of(*self.project(views))
 
     def project(self, views):
-        """Of each modality: z alone, and z of all three together; two lists of three (N, Z), over the samples of all processes.
+        """views (N, 4, C, T, V, M) -> two lists of three (N, Z): each modality alone, and all together seen as each.
 
-        The features are gathered before the projectors, so that their BatchNorm sees the whole batch in every process.
+        N is then the samples of all processes: features are gathered before the projectors, whose BatchNorm so sees the whole
+        batch in every process.
         """
+        # views 1 to 3 as joints, bones, motion alone, view 4 as all three; one pass of the encoder for all of them
         *alone, together = views.unbind(1)
-        tokens = [self.backbone.tokens(x, name) for x, name in zip((*alone, together), FEATURES[1:] + FEATURES[:1], strict=True)]
-        features = self.backbone.ma_encoder(*(torch.cat(parts) for parts in zip(*tokens, strict=True)))
-        *alone, together = gathered(features.unflatten(0, (VIEWS, -1)).transpose(0, 1)).unbind(1)
+        tokens = [self.backbone.tokens(x, name) for x, name in zip((*alone, together), (*MODALITIES, "multi"), strict=True)]
+        features = self.backbone.ma_encoder(*(torch.cat(parts) for parts in zip(*tokens, strict=True)))  # (4·N, 2H)
+        features = all_gather_with_gradient(features.unflatten(0, (VIEWS, -1)).transpose(0, 1))  # (N, 4, 2H)
+        # each modality has a projector; the features of all together pass all three
+        *alone, together = features.unbind(1)
         projectors = [getattr(self, f"{name[0]}_projector") for name in MODALITIES]
         return [p(y) for p, y in zip(projectors, alone, strict=True)], [p(together) for p in projectors]
 
 
-def gathered(x):
-    """The rows of all processes, in each of them; the gradient is that of one process with the whole batch.
-
-    DistributedDataParallel divides gradients by the number of processes, and those of other processes' rows arise there.
-    """
+def all_gather_with_gradient(x):
+    """The rows of all processes, in each of them; the gradient is that of one process with the whole batch."""
     if not dist.is_initialized() or dist.get_world_size() == 1:
         return x
     world = dist.get_world_size()
     x = x.contiguous()  # NCCL wants it of what it sends and of what it fills
-    parts = [torch.empty_like(x) for _ in range(world)]
-    dist.all_gather(parts, x.detach())
-    parts[dist.get_rank()] = own = x.clone()
-    if own.requires_grad:
-        own.register_hook(lambda gradient: gradient * world)
-    return torch.cat(parts)
+    rows = [torch.empty_like(x) for _ in range(world)]
+    dist.all_gather(rows, x.detach())
+    # only the rows of this process have a gradient here; DistributedDataParallel adds those of the others and divides the sum by
+    # the number of processes, which is undone beforehand
+    rows[dist.get_rank()] = ours = x.clone()
+    if ours.requires_grad:
+        ours.register_hook(lambda gradient: gradient * world)
+    return torch.cat(rows)
 
 
 def loss_of(alone, together):
-    """Of z of each modality alone, and of all together seen as each (lists of (N, Z)): loss, and its three terms."""
+    """alone, together: what `UmURL.project` returns -> loss (scalar), and its three terms."""
     alone, together = [z.float() for z in alone], [z.float() for z in together]  # squares of 4,096 numbers are summed
+    # intra-modal: a modality alone and all together, seen as this modality, agree
     intra = sum(F.mse_loss(z, u) for z, u in zip(alone, together, strict=True))
+    # inter-modal: each modality agrees with the mean of all
     centre = sum(alone) / len(alone)
     inter = sum(F.mse_loss(z, centre) for z in alone)
-    reg = sum(VARIANCE * collapse(z) + COVARIANCE * redundancy(z) for z in (*alone, *together))
+    # features neither shrink to a point nor repeat each other
+    reg = sum(VARIANCE * variance_loss(z) + COVARIANCE * covariance_loss(z) for z in (*alone, *together))
     return INVARIANCE * (intra + inter) + reg, {"intra": intra, "inter": inter, "reg": reg}
 
 
-def collapse(z):
-    """How far the features' standard deviations stay below 1: (N, Z) -> scalar."""
+def variance_loss(z):
+    """How far the features' standard deviations are below 1: (N, Z) -> scalar."""
     return F.relu(1 - (z.var(0) + 1e-4).sqrt()).mean()
 
 
-def redundancy(z):
-    """Squared covariances of different features, summed, over Z: (N, Z) -> scalar.
+def covariance_loss(z):
+    """Sum of the squared covariances of different features, divided by Z: (N, Z) -> scalar.
 
-    The squares of Zᵀ·Z and of Z·Zᵀ have the same sum, so the smaller of the two is made.
+    The squares of Zᵀ·Z and of Z·Zᵀ have the same sum, so the smaller of the two products is made.
     """
     count, width = z.shape
     with torch.autocast(z.device.type, enabled=False):
         z = (z - z.mean(0)) / math.sqrt(count - 1)
         products = z @ z.T if count < width else z.T @ z
-        return (products.square().sum() - z.square().sum(0).square().sum()) / width
+        variances = z.square().sum(0)  # (Z,), the diagonal of the covariance matrix
+        return (products.square().sum() - variances.square().sum()) / width
 
 
 def augment(x):
-    """Each of x (N, C, T, V, M) with p = .5 corrupted, else sheared; one draw holds for all frames and bodies.
+    """Each of x (N, C, T, V, M) is corrupted with p = .5, else sheared; one draw holds for all frames and bodies.
 
-    Corrupted: 15 of 25 joints are, with p = .5, zero, else mapped by a random matrix with entries from U(-1, 1). Sheared: all are
-    mapped by a matrix with unit diagonal and U(-1, 1) beside it.
+    Corrupted: 15 of 25 joints become zero with p = .5, else are mapped by a random matrix with entries from U(-1, 1). Sheared:
+    all joints are mapped by a matrix with ones on the diagonal and U(-1, 1) off it.
     """
     n, c, v = x.shape[0], x.shape[1], x.shape[3]
 
@@ -218,16 +232,19 @@ def augment(x):
         return torch.rand(n, device=x.device) < 0.5
 
     eye, random = torch.eye(c, device=x.device), torch.rand(2, n, c, c, device=x.device) * 2 - 1
-    hit = torch.rand(n, v, device=x.device).argsort(1) < round(CORRUPTED * v)
-    corrupt = torch.where(coin()[:, None, None], 0.0, random[0])
-    corrupted = torch.where(hit[..., None, None], corrupt[:, None], eye)
-    sheared = torch.where(eye.bool(), 1.0, random[1])
-    maps = torch.where(coin()[:, None, None, None], corrupted, sheared[:, None])
-    return mapped(x, maps.movedim(1, -1)[..., None, :, None])
+    hit = torch.rand(n, v, device=x.device).argsort(1) < round(CORRUPTED_SHARE * v)  # (N, V), which joints are corrupted
+    corruption = torch.where(coin()[:, None, None], 0.0, random[0])  # (N, C, C)
+    corrupted = torch.where(hit[..., None, None], corruption[:, None], eye)  # (N, V, C, C)
+    sheared = torch.where(eye.bool(), 1.0, random[1])  # (N, C, C)
+    maps = torch.where(coin()[:, None, None, None], corrupted, sheared[:, None])  # (N, V, C, C)
+    return mapped(x, maps.movedim(1, -1)[..., None, :, None])  # maps as (N, C, C, 1, V, 1)
 
 
-class UmURLClassifier(Freezable, nn.Module):
-    """Joints (N, C, T, V, M) -> logits (N, num_classes): a linear map on the backbone's features, 'multi' or of one modality."""
+class UmURLClassifier(Classifier, nn.Module):
+    """Joints (N, C, T, V, M) -> logits (N, num_classes): a linear map of the backbone's features, 'multi' or of one modality.
+
+    Raises ValueError for unknown features.
+    """
 
     head_name = "fc"
 
@@ -237,7 +254,7 @@ class UmURLClassifier(Freezable, nn.Module):
             raise ValueError(f"features {features!r}: use one of {', '.join(FEATURES)}")
         self.features, self.depth = features, depth
         self.backbone = Backbone(parents, hidden_size=hidden_size, depth=depth, **backbone)
-        if features != "multi":  # the others take no part: they must not decay, nor be waited for
+        if features != "multi":  # unused parts: weight decay must not change them, and other processes must not wait for them
             self.backbone.mm_fusion.requires_grad_(False)
             for name in MODALITIES:
                 getattr(self.backbone, f"{name[0]}_emb").requires_grad_(name == features)
@@ -250,10 +267,6 @@ class UmURLClassifier(Freezable, nn.Module):
         """Features (N, 2H) -> logits (N, num_classes)."""
         return self.fc
 
-    def pooled(self, x):
-        """(N, C, T, V, M) -> (N, 2H)."""
-        return self.backbone(x, self.features)
-
     @property
     def readouts(self):
         """There is one."""
@@ -261,13 +274,10 @@ class UmURLClassifier(Freezable, nn.Module):
 
     def read_outs(self, x):
         """(N, C, T, V, M) -> {name: (N, 2H)}."""
-        return {self.features: self.pooled(x)}
+        return {self.features: self.backbone(x, self.features)}
 
-    def look(self, x):
-        """Logits (N, num_classes), and what the linear map sees."""
-        return look(self.fc, self.pooled(x))
-
-    def forward(self, x):
-        with torch.set_grad_enabled(torch.is_grad_enabled() and not self.frozen):
+    def logits_and_features(self, x):
+        """(N, C, T, V, M) -> logits (N, num_classes), and what the linear map gets, (N, 2H)."""
+        with self.encoder_gradient():
             features = self.pooled(x)
-        return self.fc(features)
+        return logits_and_features(self.fc, features)

@@ -76,13 +76,13 @@ def single_path(model):
     fast = torch.backends.mha.get_fastpath_enabled()
     torch.backends.mha.set_fastpath_enabled(False)
     maps = [module for module in model.modules() if hasattr(module, "exact")]
-    model.shares = False
+    model.reuse_encodings = False
     for module in maps:
         module.exact = False
     try:
         yield
     finally:
-        model.shares = True
+        model.reuse_encodings = True
         for module in maps:
             module.exact = True
         torch.backends.mha.set_fastpath_enabled(fast)

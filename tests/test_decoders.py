@@ -1,9 +1,9 @@
-"""The decoders that only ask, through the commands: what they leave, how they go on, and what is refused."""
+"""The query and cross decoders through the commands: what they leave, how they go on, and what is refused."""
 
 import json
-import re
 import shutil
 
+import numpy as np
 import pytest
 import torch
 
@@ -12,7 +12,7 @@ import main_linprobe
 import main_pretrain
 import main_retrieval
 from tests.conftest import invent
-from util import checkpoint, config, engine, results
+from util import checkpoint, config
 
 OF = {
     "query": {"decoder": "query", "query_frames": 4, "loss_weight": "motion", "loss_weight_windows": 4},
@@ -24,90 +24,69 @@ def read(folder):
     return json.loads((folder / "result.json").read_text())
 
 
-def last(folder):
-    return checkpoint.load(folder / "checkpoint-last.pth")
+def losses(folder):
+    return [json.loads(line)["train_loss"] for line in (folder / "log.jsonl").read_text().splitlines()]
 
 
-def same(one, two):
-    return one.keys() == two.keys() and all(torch.equal(one[k], two[k]) for k in one)
-
-
-@pytest.fixture(params=OF)
+@pytest.fixture(params=OF, scope="module")
 def decoder(request):
     return request.param
 
 
-def test_from_pretraining_to_every_stage(decoder, npz, options, tmp_path):
-    arrays = invent(bodies=2)
+@pytest.fixture(scope="module")
+def run(decoder, options, tmp_path_factory):
+    """(data, command line without its folder, folder) of four epochs in 16 bits; every third second body is empty."""
+    folder, arrays = tmp_path_factory.mktemp(decoder), invent(bodies=2)
     arrays["x_train"].reshape(24, 12, 2, 5, 3)[::3, :, 1] = 0
-    data, own, top = npz(arrays), OF[decoder], tmp_path
-    line = options("pretrain", data, top / "pretrain", "--skip_empty_bodies", "--epochs", 4, "--accum_iter", 2, **own)
-    main_pretrain.main(line)
-    log = [json.loads(text) for text in (top / "pretrain/log.jsonl").read_text().splitlines()]
-    assert log[-1]["train_loss"] < log[0]["train_loss"] < 3
-    assert {key: read(top / "pretrain")[key] for key in ("method", "decoder")} == {"method": "mamp", "decoder": decoder}
-    encoder = ("--finetune", top / "pretrain/checkpoint-3.pth")
-    judges = {"linprobe": (main_linprobe, "--epochs", 2), "finetune": (main_finetune, "--epochs", 1)}
-    judges |= {"retrieval": (main_retrieval,)}
-    for stage, (main, *more) in judges.items():
-        main.main(options(stage, data, top / stage, *encoder, *more))
-        told = read(top / stage)["encoder"]
-        assert told["decoder"] == decoder and told["predict_ratio"] == own.get("predict_ratio", 0.25)
-        name, differs = results.read(top / stage / "result.json").method()
-        assert name == f"MAMP, {decoder} decoder" and "decoder" not in differs
-    released = {key for key in last(top / "linprobe")["model"] if not key.startswith("head.")}
-    pretrained = {key for key in last(top / "pretrain")["model"] if not key.startswith("decoder_") and key != "mask_token"}
-    assert released == pretrained and ("mask_token" in last(top / "pretrain")["model"]) == (decoder == "cross")
+    np.savez(folder / "data.npz", **arrays)
+    switches = ("--skip_empty_bodies", "--enable_amp", "--epochs", 4, "--accum_iter", 2, "--save_freq", 1, "--decoder_depth", 2)
+
+    def line(out, *more, own=OF[decoder]):
+        return options("pretrain", folder / "data.npz", out, *switches, *more, **own)
+
+    main_pretrain.main(line(folder / "pretrain"))
+    return folder / "data.npz", line, folder / "pretrain"
 
 
-def test_the_weights_tell_the_decoder(decoder, invented, options, tmp_path, capsys):
-    main_pretrain.main(options("pretrain", invented, tmp_path, "--epochs", 1, decoder_depth=2, **OF[decoder]))
-    content = last(tmp_path)
+def test_every_stage_takes_what_they_pretrain(decoder, run, options, tmp_path):
+    data, _, pretrained = run
+    assert losses(pretrained)[-1] < losses(pretrained)[0] < 3
+    assert {key: read(pretrained)[key] for key in ("method", "decoder")} == {"method": "mamp", "decoder": decoder}
+    for stage, main in {"linprobe": main_linprobe, "finetune": main_finetune, "retrieval": main_retrieval}.items():
+        more = () if stage == "retrieval" else ("--epochs", 1)
+        main.main(options(stage, data, tmp_path / stage, "--finetune", pretrained / "checkpoint-3.pth", *more))
+        encoder = read(tmp_path / stage)["encoder"]
+        assert encoder["decoder"] == decoder and encoder["predict_ratio"] == OF[decoder].get("predict_ratio", 0.25)
+
+
+def test_a_resumed_run_ends_with_the_same_bits(run, tmp_path):
+    _, line, pretrained = run
+    main_pretrain.main(line(tmp_path, "--resume", pretrained / "checkpoint-1.pth"))
+    whole, parts = (torch.load(folder / "checkpoint-3.pth", weights_only=True)["model"] for folder in (pretrained, tmp_path))
+    assert whole.keys() == parts.keys() and all(torch.equal(value, parts[key]) for key, value in whole.items())
+
+
+def test_the_weights_alone_tell_the_decoder(decoder, run, tmp_path, capsys):
+    _, line, pretrained = run
+    content = torch.load(pretrained / "checkpoint-3.pth", weights_only=True)
     del content["config"]
-    sizes = checkpoint.sizes(content, "file")
-    own = {"query_frames": 4} if decoder == "query" else {}
-    assert {k: sizes.get(k) for k in ("decoder", "decoder_dim_feat", "decoder_depth", "query_frames", "num_frames")} == {
-        "decoder": decoder,
-        "decoder_dim_feat": 8,
-        "decoder_depth": 2,
-        "query_frames": None,
-        "num_frames": 8,
-    } | own
-    checkpoint.main([tmp_path / "checkpoint-last.pth"])
-    assert re.search(rf"^decoder +{decoder}$", capsys.readouterr().out, re.MULTILINE)
-    line = options("pretrain", invented, tmp_path, "--epochs", 2, "--resume", "auto", decoder_depth=2)
+    torch.save(content, tmp_path / "weights.pth")
+    checkpoint.main([tmp_path / "weights.pth"])
+    told = dict(line.split(maxsplit=1) for line in capsys.readouterr().out.splitlines() if len(line.split()) > 1)
+    expected = {"decoder": decoder, "decoder_dim_feat": "8", "decoder_depth": "2", "num_frames": "8"}
+    expected |= {"query_frames": "4"} if decoder == "query" else {}
+    assert {key: told.get(key) for key in expected} == expected
     with pytest.raises(ValueError, match=f"the run began with decoder {decoder}, now it is self"):
-        main_pretrain.main(line)
-
-
-def test_resuming_in_16_bits_continues_bit_for_bit(decoder, invented, options, tmp_path, monkeypatch):
-    whole, parts = tmp_path / "whole", tmp_path / "parts"
-    words = ("--epochs", 3, "--enable_amp")
-    main_pretrain.main(options("pretrain", invented, whole, *words, **OF[decoder]))
-    train_one_epoch = engine.train_one_epoch
-
-    def stops(model, loader, optimizer, loss_of, epoch, *args):
-        if epoch == 2:
-            raise InterruptedError
-        return train_one_epoch(model, loader, optimizer, loss_of, epoch, *args)
-
-    monkeypatch.setattr("main_pretrain.train_one_epoch", stops)
-    with pytest.raises(InterruptedError):
-        main_pretrain.main(options("pretrain", invented, parts, *words, **OF[decoder]))
-    monkeypatch.setattr("main_pretrain.train_one_epoch", train_one_epoch)
-    main_pretrain.main(options("pretrain", invented, parts, *words, "--resume", "auto", **OF[decoder]))
-    assert same(last(whole)["model"], last(parts)["model"])
+        main_pretrain.main(line(tmp_path, "--resume", pretrained / "checkpoint-3.pth", own={}))
 
 
 @pytest.mark.slow
 @pytest.mark.skipif(not shutil.which("g++"), reason="torch.compile needs a C++ compiler")
 def test_compiled_training_takes_the_same_steps(decoder, invented, options, tmp_path):
     """By its losses: AdamW's steps along weights that hardly matter, a key's bias, follow the rounding of their gradient."""
-    losses = []
     for name, more in (("eager", ()), ("compiled", ("--compile",))):
         main_pretrain.main(options("pretrain", invented, tmp_path / name, "--epochs", 2, *more, depth=1, **OF[decoder]))
-        losses.append([json.loads(line)["train_loss"] for line in (tmp_path / name / "log.jsonl").read_text().splitlines()])
-    assert losses[0] == pytest.approx(losses[1], rel=1e-5) and losses[0][1] < losses[0][0]
+    assert losses(tmp_path / "eager") == pytest.approx(losses(tmp_path / "compiled"), rel=1e-5)
 
 
 @pytest.mark.parametrize(
@@ -136,7 +115,7 @@ def test_compiled_training_takes_the_same_steps(decoder, invented, options, tmp_
         ),
     ],
 )
-def test_what_cannot_be_is_one_line(words, message, invented, options, tmp_path):
+def test_mistakes_are_one_line(words, message, invented, options, tmp_path):
     with pytest.raises(ValueError, match=message) as error:
         main_pretrain.main(options("pretrain", invented, tmp_path, "--epochs", 1, **words))
     assert "\n" not in str(error.value) and not list(tmp_path.rglob("*.pth"))

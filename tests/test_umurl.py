@@ -12,117 +12,93 @@ import main_pretrain
 import main_retrieval
 from feeder.skeleton import parents
 from model.umurl import UmURLClassifier
-from util import checkpoint, config, stopping
+from tests.conftest import invent
+from util import checkpoint, config
 
 PARENTS = np.array([0, 0, 1, 1, 3])
-NOT_MAMPS = {"mlp_ratio": None, "dim_feat": 8, "depth": 1, "num_heads": 1}
+MAINS = {"pretrain": main_pretrain, "linprobe": main_linprobe, "finetune": main_finetune, "retrieval": main_retrieval}
+SIZES = {"mlp_ratio": None, "dim_feat": 8, "depth": 1, "num_heads": 1}
+OF_STAGE = {
+    "pretrain": {"decoder_dim_feat": None, "decoder_depth": None, "mask_ratio": None, "projector_dim": 16, "warmup_epochs": 0}
+    | {"lr": 1e-3, "batch_size": 24, "effective_batch_size": 8, "save_freq": 1},
+    "finetune": {"head_dim": None, "drop_path_rate": None},
+}
 
 
-@pytest.fixture
-def data(npz, arrays):
-    return npz(arrays | {"parents": PARENTS})
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    path = tmp_path_factory.mktemp("data") / "data.npz"
+    np.savez(path, **invent(), parents=PARENTS)
+    return path
 
 
-@pytest.fixture
-def words(data, options):
-    """words(stage, folder, *more): command line of a tiny UmURL."""
+@pytest.fixture(scope="module")
+def start(data, options):
+    """start(stage, folder, *more) runs a main with a tiny UmURL and returns its result.json."""
 
-    def line(stage, folder, *more, **named):
-        own = {
-            "pretrain": {
-                "decoder_dim_feat": None,
-                "decoder_depth": None,
-                "mask_ratio": None,
-                "projector_dim": 16,
-                "warmup_epochs": 0,
-                "lr": 1e-3,
-                "batch_size": 24,
-                "effective_batch_size": 8,
-            },
-            "finetune": {"head_dim": None, "drop_path_rate": None},
-        }.get(stage, {})
-        method = () if "--finetune" in more or "--eval" in more else ("--method", "umurl")
-        return options(stage, data, folder, *method, *more, **NOT_MAMPS | own | named)
+    def run(stage, folder, *more):
+        method = () if {"--finetune", "--eval"} & set(more) else ("--method", "umurl")
+        MAINS[stage].main(options(stage, data, folder, *method, *more, **SIZES | OF_STAGE.get(stage, {})))
+        return json.loads((folder / "result.json").read_text())
 
-    return line
+    return run
 
 
-def result(folder):
-    return json.loads((folder / "result.json").read_text())
+@pytest.fixture(scope="module")
+def pretrained(start, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("pretrain")
+    start("pretrain", folder, "--epochs", 3, "--lr_steps", 2)
+    return folder
 
 
-@pytest.fixture
-def pretrained(words, tmp_path):
-    main_pretrain.main(words("pretrain", tmp_path / "pre", "--epochs", 3, "--lr_steps", 2))
-    return tmp_path / "pre"
+@pytest.fixture(scope="module")
+def encoder(pretrained):
+    return "--finetune", pretrained / "checkpoint-last.pth"
 
 
-def test_pretraining(pretrained):
-    about, content = result(pretrained), checkpoint.load(pretrained / "checkpoint-last.pth")
-    assert about["method"] == "umurl" and checkpoint.architecture(content) == "umurl" and content["epoch"] == 2
+def weights(path):
+    return torch.load(path, weights_only=True)["model"]
+
+
+def same(one, two):
+    return all(torch.equal(value, two[key]) for key, value in one.items() if key.startswith("backbone."))
+
+
+def test_pretraining(pretrained, start, tmp_path):
+    assert json.loads((pretrained / "result.json").read_text())["method"] == "umurl"
     log = [json.loads(line) for line in (pretrained / "log.jsonl").read_text().splitlines()]
     assert [entry["lr"] for entry in log] == pytest.approx([1e-3, 1e-3, 1e-4])
     assert log[-1]["train_loss"] < log[0]["train_loss"]
-    assert all(torch.isfinite(v).all() for v in content["model"].values() if v.is_floating_point())
+    start("pretrain", tmp_path, "--epochs", 3, "--lr_steps", 2, "--resume", pretrained / "checkpoint-1.pth")
+    assert same(weights(pretrained / "checkpoint-2.pth"), weights(tmp_path / "checkpoint-2.pth"))
 
 
 @pytest.mark.parametrize("features", ["multi", "bone"])
-def test_linear_probe_and_retrieval_and_evaluation(pretrained, words, tmp_path, features):
-    start = ("--finetune", pretrained / "checkpoint-last.pth", "--features", features)
-    main_linprobe.main(words("linprobe", tmp_path / "lin", *start, "--epochs", 5))
-    main_retrieval.main(words("retrieval", tmp_path / "knn", *start))
-    for folder in ("lin", "knn"):
-        about = result(tmp_path / folder)
-        assert about["method"] == about["encoder"]["method"] == "umurl" and about["features"] == features
-        assert about["last"]["test_samples"] == 13
-    trained, path = result(tmp_path / "lin")["last"], tmp_path / "lin/checkpoint-last.pth"
-    before, after = (checkpoint.load(p)["model"] for p in (pretrained / "checkpoint-last.pth", path))
-    assert all(torch.equal(before[k], v) for k, v in after.items() if k.startswith("backbone."))
-    main_linprobe.main(words("linprobe", tmp_path / "again", "--eval", path, "--features", features))
-    assert result(tmp_path / "again")["last"]["test_acc1"] == trained["test_acc1"]
+def test_linear_probe_and_retrieval_and_evaluation(encoder, start, tmp_path, features):
+    probe = start("linprobe", tmp_path / "lin", *encoder, "--features", features, "--epochs", 2)
+    neighbours = start("retrieval", tmp_path / "knn", *encoder, "--features", features)
+    for result in (probe, neighbours):
+        assert result["method"] == result["encoder"]["method"] == "umurl" and result["features"] == features
+        assert result["last"]["test_samples"] == 13
+    path = tmp_path / "lin/checkpoint-last.pth"
+    assert same(weights(path), weights(encoder[1]))
+    again = start("linprobe", tmp_path / "again", "--eval", path)  # which features: the file says
+    assert again["last"]["test_loss"] == pytest.approx(probe["last"]["test_loss"])
+    with pytest.raises(ValueError, match="checkpoint-last.pth: holds weights of umurl, not of mamp"):
+        config.parse("linprobe", ["--resume", str(path), "--data_path", "x.npz", "--method", "mamp"])
 
 
-def test_features_of_an_evaluated_classifier_come_from_the_file(pretrained, words, tmp_path):
-    start = ("--finetune", pretrained / "checkpoint-last.pth", "--features", "motion")
-    main_linprobe.main(words("linprobe", tmp_path / "lin", *start, "--epochs", 2))
-    main_linprobe.main(words("linprobe", tmp_path / "again", "--eval", tmp_path / "lin/checkpoint-last.pth"))
-    assert result(tmp_path / "again")["last"]["test_loss"] == pytest.approx(result(tmp_path / "lin")["last"]["test_loss"])
-
-
-def test_fine_tuning(pretrained, words, tmp_path):
-    start = ("--finetune", pretrained / "checkpoint-last.pth")
-    main_finetune.main(words("finetune", tmp_path / "ft", *start, "--epochs", 2))
-    before, after = (checkpoint.load(p / "checkpoint-last.pth")["model"] for p in (pretrained, tmp_path / "ft"))
-    assert all(not torch.equal(before[k], v) for k, v in after.items() if k.endswith("linear1.weight"))
-    assert checkpoint.stage(checkpoint.load(tmp_path / "ft/checkpoint-last.pth")) == "finetune"
+def test_fine_tuning_changes_the_encoder(encoder, start, tmp_path):
+    start("finetune", tmp_path / "ft", *encoder, "--epochs", 1)
+    path = tmp_path / "ft/checkpoint-last.pth"
+    assert not same(weights(path), weights(encoder[1]))
     with pytest.raises(ValueError, match="holds a classifier of main_finetune.py"):
-        main_linprobe.main(words("linprobe", tmp_path / "x", "--eval", tmp_path / "ft/checkpoint-last.pth"))
+        start("linprobe", tmp_path / "x", "--eval", path)
 
 
-def test_a_random_encoder_is_asked_for_and_named(words, tmp_path):
-    main_retrieval.main(words("retrieval", tmp_path / "knn"))
-    assert result(tmp_path / "knn")["encoder"] is None and result(tmp_path / "knn")["method"] == "umurl"
-
-
-def test_a_file_to_be_resumed_tells_its_method(pretrained, data, words, tmp_path):
-    main_linprobe.main(words("linprobe", tmp_path / "lin", "--finetune", pretrained / "checkpoint-last.pth", "--epochs", 2))
-    for stage, folder in (("pretrain", pretrained), ("linprobe", tmp_path / "lin")):
-        line = ["--resume", str(folder / "checkpoint-last.pth"), "--data_path", str(data)]
-        assert config.parse(stage, line).method == "umurl"
-        with pytest.raises(ValueError, match="checkpoint-last.pth: holds weights of umurl, not of mamp"):
-            config.parse(stage, [*line, "--method", "mamp"])
-
-
-def test_resumed_runs_are_those_that_were_not_stopped(words, tmp_path):
-    main_pretrain.main(words("pretrain", tmp_path / "whole", "--epochs", 4))
-    asked = iter([False] * 4 + [True] + [False] * 100)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(stopping, "asked", lambda: next(asked))
-        with pytest.raises(stopping.Interrupted):
-            main_pretrain.main(words("pretrain", tmp_path / "parts", "--epochs", 4))
-    main_pretrain.main(words("pretrain", tmp_path / "parts", "--epochs", 4, "--resume", "auto"))
-    one, two = (checkpoint.load(tmp_path / name / "checkpoint-3.pth")["model"] for name in ("whole", "parts"))
-    assert all(torch.equal(value, two[key]) for key, value in one.items())
+def test_a_random_encoder_is_asked_for_and_named(start, tmp_path):
+    result = start("retrieval", tmp_path)
+    assert result["encoder"] is None and result["method"] == "umurl"
 
 
 class TestReleased:
@@ -132,34 +108,28 @@ class TestReleased:
     def path(self, shared):
         return shared("parity/released_umurl_small.pth.tar")
 
-    def test_loads(self, path, tmp_path):
-        model = UmURLClassifier(parents("kinect_v2"), hidden_size=64)
-        content = checkpoint.load_encoder(model, path)
-        state = model.state_dict()
-        assert all(torch.equal(state[k], v) for k, v in content["model"].items() if k.startswith("backbone."))
-        without = torch.load(path, weights_only=True)
-        without["state_dict"] = {k.removeprefix("module."): v for k, v in without["state_dict"].items()}
-        torch.save(without, tmp_path / "plain.pth.tar")
-        again = UmURLClassifier(parents("kinect_v2"), hidden_size=64)
-        checkpoint.load_encoder(again, tmp_path / "plain.pth.tar")
-        assert all(torch.equal(v, again.state_dict()[k]) for k, v in state.items() if k.startswith("backbone."))
+    @pytest.mark.parametrize("prefix", ["module.", ""])
+    def test_loads(self, path, tmp_path, prefix):
+        content, model = torch.load(path, weights_only=True), UmURLClassifier(parents("kinect_v2"), hidden_size=64)
+        content["state_dict"] = {prefix + k.removeprefix("module."): v for k, v in content["state_dict"].items()}
+        torch.save(content, tmp_path / "a.pth.tar")
+        checkpoint.load_encoder(model, tmp_path / "a.pth.tar")
+        loaded = model.state_dict()
+        names = [name for name in loaded if name.startswith("backbone.")]
+        assert len(names) > 20 and all(torch.equal(loaded[name], content["state_dict"][prefix + name]) for name in names)
 
     def test_tells_its_sizes(self, path):
         args = config.parse("linprobe", ["--data_path", "x.npz", "--finetune", str(path)])
-        assert (args.method, args.dim_feat, args.num_frames, args.depth) == ("umurl", 64, 64, 1)
-        assert not hasattr(args, "readout") and args.features == "multi" and args.lr_steps == [120, 140]
+        assert (args.method, args.dim_feat, args.num_frames, args.depth, args.features) == ("umurl", 64, 64, 1, "multi")
+        with pytest.raises(FileNotFoundError, match="gone.pth.tar: no such checkpoint"):
+            config.parse("linprobe", ["--data_path", "x.npz", "--finetune", f"{path.parent}/gone.pth.tar"])
 
-    def test_missing_weights_are_an_error(self, path, tmp_path):
+    def test_missing_weights_and_another_skeleton_are_refused(self, path, tmp_path):
         content = torch.load(path, weights_only=True)
-        name = next(k for k in content["state_dict"] if k.endswith("t_tr.layers.0.linear1.weight"))
-        del content["state_dict"][name]
+        del content["state_dict"][next(k for k in content["state_dict"] if k.endswith("t_tr.layers.0.linear1.weight"))]
         torch.save(content, tmp_path / "a.pth.tar")
         with pytest.raises(ValueError, match="a.pth.tar: not a checkpoint of this model .missing keys: .*linear1.weight"):
             checkpoint.load_encoder(UmURLClassifier(parents("kinect_v2"), hidden_size=64), tmp_path / "a.pth.tar")
-        with pytest.raises(FileNotFoundError, match="gone.pth.tar: no such checkpoint"):
-            config.parse("linprobe", ["--data_path", "x.npz", "--finetune", str(tmp_path / "gone.pth.tar")])
-
-    def test_another_skeleton_is_refused(self, path):
         with pytest.raises(ValueError, match="trained on 50 joints of all bodies, the data has 5; an encoder cannot change"):
             checkpoint.load_encoder(UmURLClassifier(PARENTS, num_bodies=1, hidden_size=64), path)
 
@@ -177,49 +147,36 @@ class TestReleased:
         ("pretrain", ["--lr_steps", -1], "lr_steps -1: epochs, not below 0"),
     ],
 )
-def test_what_makes_no_sense_is_refused(words, tmp_path, stage, more, message):
+def test_mistakes_are_one_line(start, tmp_path, stage, more, message):
+    with pytest.raises(ValueError, match=message) as error:
+        start(stage, tmp_path, *more)
+    assert "\n" not in str(error.value)
+
+
+def test_a_skeleton_without_known_bones_is_refused(invented, start, tmp_path):
+    with pytest.raises(ValueError, match="invented.npz: 5 joints, its layout 'kinect_v2' has 25; bones need"):
+        start("pretrain", tmp_path, "--data_path", invented)
+
+
+@pytest.mark.parametrize(
+    "method, message", [(["--method", "mamp"], "holds weights of umurl, not of mamp"), ([], "option mlp_ratio")]
+)
+def test_a_checkpoint_of_the_other_method_is_refused(encoder, data, options, tmp_path, method, message):
     with pytest.raises(ValueError, match=message):
-        {"pretrain": main_pretrain, "linprobe": main_linprobe}[stage].main(words(stage, tmp_path, *more))
+        main_linprobe.main(options("linprobe", data, tmp_path, *encoder, *method))
 
 
-def test_a_skeleton_without_known_bones(npz, words, options, tmp_path):
-    line = [str(npz()) if word.endswith(".npz") else word for word in words("pretrain", tmp_path)]
-    with pytest.raises(ValueError, match="data.npz: 5 joints, its layout 'kinect_v2' has 25; bones need"):
-        main_pretrain.main(line)
-
-
-def test_a_checkpoint_of_the_other_method(pretrained, data, options, tmp_path):
-    line = options("linprobe", data, tmp_path / "x", "--finetune", pretrained / "checkpoint-last.pth", "--method", "mamp")
-    with pytest.raises(ValueError, match="checkpoint-last.pth: holds weights of umurl, not of mamp"):
-        main_linprobe.main(line)
-    with pytest.raises(ValueError, match="option mlp_ratio: is not one of the method umurl"):
-        main_linprobe.main(options("linprobe", data, tmp_path / "x", "--finetune", pretrained / "checkpoint-last.pth"))
-
-
-def test_settings_of_the_published_runs():
-    """451 epochs, Adam at 5e-4 to a tenth from 351, batch 512 on NTU-60 X-sub and 1024 elsewhere; the probe of its own."""
-    args = config.parse("pretrain", ["--dataset", "ntu60_xsub_umurl"])
-    assert (args.method, args.epochs, args.lr, args.lr_steps, args.weight_decay) == ("umurl", 451, 5e-4, [351], 1e-5)
-    assert (args.num_frames, args.train_p_interval, args.min_frames, args.random_rot) == (64, [0.1, 1.0], 64, False)
-    assert (args.dim_feat, args.depth, args.num_heads, args.projector_dim, args.save_freq) == (1024, 1, 1, 4096, 50)
-    assert args.effective_batch_size == 512 and args.enable_amp and not hasattr(args, "mask_ratio")
-    others = ("ntu60_xview_umurl", "ntu120_xsub_umurl", "ntu120_xset_umurl")
-    assert {config.parse("pretrain", ["--dataset", name]).effective_batch_size for name in others} == {1024}
-    probe = config.parse("linprobe", ["--dataset", "ntu60_xsub_umurl"])
-    assert (probe.lr, probe.momentum, probe.weight_decay, probe.epochs, probe.lr_steps) == (0.03, 0.9, 0, 150, [120, 140])
-    assert (probe.effective_batch_size, probe.augment, probe.test_p_interval, probe.warmup_epochs) == (512, False, [1.0], 0)
+def test_a_data_set_says_its_method_and_the_published_schedule():
+    batches = {}
+    for name in ("ntu60_xsub_umurl", "ntu60_xview_umurl", "ntu120_xsub_umurl", "ntu120_xset_umurl"):
+        args = config.parse("pretrain", ["--dataset", name])
+        batches[name] = args.effective_batch_size
+        assert (args.method, args.epochs, args.lr_steps) == ("umurl", 451, [351])
+    assert list(batches.values()) == [512, 1024, 1024, 1024]
     assert config.parse("pretrain", ["--dataset", "ntu60_xsub"]).method == "mamp"
     assert config.parse("pretrain", ["--dataset", "ntu60_xsub", "--method", "umurl"]).epochs == 451
 
 
-@pytest.mark.parametrize("features", ["joint", "bone", "motion", "multi"])
-def test_every_weight_that_learns_takes_part(features):
-    """Several processes wait for the gradients of all others, and AdamW would let them decay."""
-    model = UmURLClassifier(PARENTS, num_bodies=1, num_frames=8, hidden_size=8, features=features)
-    model(torch.randn(3, 3, 8, 5, 1)).square().sum().backward()
-    assert all((p.grad is not None) == p.requires_grad for p in model.parameters())
-
-
-def test_steps_of_the_rate_beyond_the_last_epoch_are_named(words, tmp_path, capsys):
-    main_pretrain.main(words("pretrain", tmp_path, "--epochs", 1, "--lr_steps", 1, 5))
+def test_steps_of_the_rate_beyond_the_last_epoch_are_named(start, tmp_path, capsys):
+    start("pretrain", tmp_path, "--epochs", 1, "--lr_steps", 1, 5)
     assert "warning: lr_steps 1 5: not within 1 epochs" in capsys.readouterr().out

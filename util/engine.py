@@ -101,7 +101,7 @@ def train_one_epoch(model, loader, optimizer, loss_of, epoch, args, device, scal
     batches, steps = iter(loader), len(loader) // args.accum_iter
     look_every = 1 if device.type == "cpu" else args.print_freq
     # parts of the model whose gradients are clipped each by its own norm: one, but for the heads of a linear probe
-    parts = getattr(distributed.unwrap(model), "apart", [model])
+    parts = getattr(distributed.unwrap(model), "clipped_separately", [model])
     parts = [[p for p in part.parameters() if p.requires_grad] for part in parts]
     losses, begin = [], time.perf_counter() - progress.seconds  # losses: (step, samples, loss on the device) not looked at yet
     bar = display.bar(  # of forward passes, since an update may take minutes of them

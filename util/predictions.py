@@ -37,7 +37,7 @@ class Evaluation:
     """Metrics of a classifier on a test set (util.metrics.classification) each time it is called; the last one's `predictions`
     stay. Features are what the classifier's last linear map sees.
 
-    model: its look(x) gives logits (N, K) and these features; where the logits are those of several heads by name, a dict, the
+    model: its logits_and_features(x) gives logits (N, K) and these features; if several heads give logits, a dict by name, the
     first are the headline, and the others' metrics bear their names: test_acc1_per_joint.
     loader: feeder.loader.test_loader. data: the Feeder whose samples these are.
     """
@@ -70,7 +70,7 @@ class Evaluation:
         kept = []
 
         def look(x):
-            logits, seen = model.look(x)
+            logits, seen = model.logits_and_features(x)
             rows, chosen = next(batches)
             place = torch.from_numpy(chosen).to(seen.device, non_blocking=True)  # by index: a mask would wait for the device
             kept.append((torch.from_numpy(rows[chosen]), seen[place].float()))

@@ -17,7 +17,7 @@ class Training:
     """What a run is besides its weights: the epoch it begins with, how far that one is, and its best epoch.
 
     model, optimizer, loader: as they are trained; data: the training set's Feeder, and encoder: where the model's encoder comes
-    from (checkpoint.describe), both of which checkpoints tell. heads: of a linear probe, see model.probe. resumed: (path,
+    from (checkpoint.describe), both of which checkpoints tell. heads: of a linear probe, see model.heads. resumed: (path,
     content) of checkpoint.to_resume. Weights, optimizer and random state become those of that checkpoint; without one, the run's
     first checkpoint holds what it begins with. Raises ValueError, in one line, for a checkpoint of a run with other settings.
 
@@ -112,7 +112,7 @@ class Training:
             "data": self.metadata,
             "config": {k: list(v) if isinstance(v, tuple) else v for k, v in vars(self.args).items()},
             "versions": versions(),
-        } | ({"heads": self.heads.beside()} if self.heads else {})
+        } | ({"heads": self.heads.other_state_dicts()} if self.heads else {})
 
     def result(self, evaluation=None):
         """{'last': metrics of the last epoch, 'best': of the best one, 'encoder': where it comes from}, for result.json."""

@@ -42,14 +42,14 @@ def epoch(rehearsal, args, model, optimizer, loss_of, data):
         ("--input_stream motion", {}),
         ("--input_stream bone", {"feeder/feeder_ntu.py make": 1}),  # the joints' parents, before the first step
         ("--target joint --motion_aware_tau 0", {}),
-        ("--skip_empty_bodies", {"model/mamp.py only_shown_once": STEPS}),  # how many bodies are left
+        ("--skip_empty_bodies", {"model/transformer.py drop_redundant": STEPS}),  # how many bodies are left
         ("--skip_nonfinite --enable_amp", {"util/engine.py _update": STEPS}),  # may the update be made
         ("--decoder query", {}),
         ("--decoder query --loss_weight motion --enable_amp", {}),
-        ("--decoder query --loss_weight motion --skip_empty_bodies", {"model/mamp.py only_shown_once": STEPS}),
+        ("--decoder query --loss_weight motion --skip_empty_bodies", {"model/transformer.py drop_redundant": STEPS}),
         ("--decoder cross", {}),
         ("--decoder cross --enable_amp --batch_size 4", {}),
-        ("--decoder cross --skip_empty_bodies", {"model/mamp.py only_shown_once": STEPS}),
+        ("--decoder cross --skip_empty_bodies", {"model/transformer.py drop_redundant": STEPS}),
         ("--loss_weight motion", {}),
         ("--method umurl", {}),
     ],

@@ -396,7 +396,7 @@ def test_umurls_operations_by_formula(bodies, arrays, npz):
         n,
     )
     counts = {frames: bodies * joints * 3, bodies * joints: frames * 3}  # tokens: values of each
-    first = sum(6 * 2 * tokens * values * h for tokens, values in counts.items())  # made twice, see model/coordinates.py
+    first = sum(6 * 2 * tokens * values * h for tokens, values in counts.items())  # made twice, see model/layers.py
     rest = 6 * 2 * (2 * h * 2 * h * 2 + 2 * h * z) + 6 * 2 * n * z
     for tokens in counts:
         rest += 6 * 2 * tokens * h * h + 2 * tokens * h * h

@@ -12,7 +12,7 @@ from PIL import Image
 from data.bvh import bvh_gendata
 from feeder.loader import build_feeder
 from model import build
-from model.mamp import take
+from model.mamp import gather_tokens
 from report import explain, page, pictures, plots, samples
 from scripts import visualize
 from tests.conftest import invent
@@ -132,7 +132,9 @@ def test_a_perfect_answer_to_queries_is_drawn_on_the_truth(target, decoder, fram
             for m in range(2)
         ]
     )
-    monkeypatch.setattr(model, "forward_queries", lambda latent, asked=None: answers if asked is None else take(answers, asked))
+    monkeypatch.setattr(
+        model, "forward_queries", lambda latent, asked=None: answers if asked is None else gather_tokens(answers, asked)
+    )
     found = explain.predict(model, sample.x, 0, **masking(args))
     hidden = np.repeat(found.hidden, 4, axis=0)
     np.testing.assert_allclose(found.true, true, atol=1e-6)

@@ -1,14 +1,13 @@
-"""Maps of coordinates: a convolution's numbers, and nothing lost of a millimetre in 16 bits or TF32."""
+"""Maps of coordinates: a convolution's numbers, no millimetre lost in 16 bits or TF32; transformer blocks by their formulas."""
 
 import pytest
 import torch
 import torch.nn.functional as F
 
-from model.coordinates import Linear, SkeleEmbed
-from model.mamp import MAMP
+from model.layers import CrossAttention, ExactLinear, SkeleEmbed
 from model.umurl import UmURL
+from tests.model.helpers import classifier, predictor, sequences
 
-SIZE = dict(dim_feat=16, depth=1, num_heads=2, mlp_ratio=2, num_frames=12, num_joints=5)
 FAR = 3 + 1e-3 * torch.arange(12.0)[None, :, None, None].expand(2, 12, 5, 3)  # 3 metres away, a millimetre a frame
 
 
@@ -30,10 +29,8 @@ def convolution(embed, x):
 
 def test_the_embedding_is_the_convolution_whose_parameters_it_holds(embed):
     x = torch.randn(2, 12, 5, 3)
-    assert {k: tuple(v.shape) for k, v in embed.state_dict().items()} == {"proj.weight": (16, 3, 4, 1), "proj.bias": (16,)}
     assert torch.allclose(embed(x).double(), convolution(embed, x), atol=1e-6)
-    patches = MAMP(**SIZE).patchify(x)
-    assert torch.equal(embed.embed_patches(patches), embed(x).flatten(1, 2))
+    assert torch.equal(embed.embed_patches(predictor().patchify(x)), embed(x).flatten(1, 2))
     embed.exact = False
     assert torch.allclose(embed(x).double(), convolution(embed, x), atol=1e-6)
 
@@ -50,11 +47,11 @@ def test_neither_16_bits_nor_tf32_touch_the_embedding(embed, products):
     assert torch.allclose(moved, convolution(embed, FAR).diff(dim=1), atol=2e-6) and moved.abs().max() > 1e-3
 
 
-def test_what_umurl_makes_of_coordinates_survives_16_bits_and_tf32(monkeypatch):
-    """With a stand-in for a card whose products round what goes into them to TF32: the weights' rounding is the same in all
-    frames, so they are rounded here beforehand."""
+def test_umurls_maps_of_coordinates_survive_16_bits_and_tf32(monkeypatch):
+    """With a stand-in for a card whose products round to TF32 what goes into them. The weights are rounded beforehand, since
+    their rounding is the same in all frames."""
     torch.manual_seed(0)
-    layer, linear = Linear(15, 8), F.linear
+    layer, linear = ExactLinear(15, 8), F.linear
     layer.weight.data = tf32(layer.weight)
     frames = FAR.flatten(2).clone().requires_grad_()
     expected = linear(frames.double(), layer.weight.double(), layer.bias.double()).diff(dim=1)
@@ -64,17 +61,33 @@ def test_what_umurl_makes_of_coordinates_survives_16_bits_and_tf32(monkeypatch):
         tokens = layer(frames)
     assert tokens.dtype == torch.float32 and torch.allclose(tokens.diff(dim=1).double(), expected, atol=1e-5)
     tokens.sum().backward()
-    assert torch.allclose(frames.grad, layer.weight.sum(0).expand_as(frames)), "saliency looks at this"
-    embeddings = [m for m in UmURL(parents=[0, 0, 1], hidden_size=8).modules() if isinstance(m, Linear)]
-    assert sorted(m.in_features for m in embeddings) == [18] * 3 + [192] * 3
+    assert torch.allclose(frames.grad, layer.weight.sum(0).expand_as(frames)), "saliency needs this gradient"
+    maps = [m.in_features for m in UmURL(parents=[0, 0, 1], hidden_size=8).modules() if isinstance(m, ExactLinear)]
+    assert sorted(maps) == [18] * 3 + [192] * 3
 
 
-@pytest.mark.parametrize("target", ["motion", "joint"])
-def test_predictions_are_not_rounded_to_16_bits(target):
-    """They are metres, too."""
-    torch.manual_seed(0)
-    model, inputs = MAMP(**SIZE, decoder_dim_feat=8, decoder_depth=1, target=target), []
+def test_predictions_are_metres_and_not_rounded_to_16_bits():
+    model, inputs = predictor(), []
     model.decoder_pred.register_forward_pre_hook(lambda module, args: inputs.append(args[0]))
     with torch.autocast("cpu", torch.bfloat16), torch.no_grad():
-        _, pred, _ = model(torch.randn(2, 3, 12, 5, 2))
+        _, pred, _ = model(sequences())
     assert torch.equal(pred, F.linear(inputs[0].float(), model.decoder_pred.weight, model.decoder_pred.bias))
+
+
+@pytest.mark.parametrize("scale", [0.5, 0.3])
+def test_cross_attention_by_its_formula(scale):
+    torch.manual_seed(0)
+    layer, queries, tokens = CrossAttention(8, 2, True, 0.0, 0.0), torch.randn(2, 3, 8), torch.randn(2, 5, 8)
+    assert layer.scale == 0.5
+    layer.scale = scale
+    q, k, v = layer.q(queries), layer.kv(tokens)[..., :8], layer.kv(tokens)[..., 8:]
+    heads = [(q[..., h] @ k[..., h].mT * scale).softmax(-1) @ v[..., h] for h in (slice(0, 4), slice(4, 8))]
+    assert torch.allclose(layer(queries, tokens), layer.proj(torch.cat(heads, -1)), atol=1e-6)
+
+
+def test_attention_scale_and_stochastic_depth():
+    x = sequences()
+    default, same, other = (classifier(qk_scale=scale).eval()(x) for scale in (None, 8**-0.5, 1.0))
+    assert torch.allclose(default, same, atol=1e-6) and not torch.allclose(default, other, atol=1e-4)
+    blocks = classifier(depth=3, drop_path_rate=0.3).blocks
+    assert [getattr(block.drop_path1, "drop_prob", 0.0) for block in blocks] == pytest.approx([0, 0.15, 0.3])

@@ -1,0 +1,123 @@
+"""Classification heads, and what a classifier needs besides its encoder: a frozen encoder, several heads on the same features.
+
+Letters: N samples, M bodies, T' segments, V joints, D width, K classes.
+"""
+
+import torch
+from torch import nn
+
+READOUTS = ("mean", "per_joint")
+
+
+def read_out(features, name):
+    """(N, M, T', V, D) -> 'mean' over bodies, segments and joints: (N, D); 'per_joint', the joints concatenated: (N, V·D)."""
+    return features.mean((1, 2, 3)) if name == "mean" else features.mean((1, 2)).flatten(1)
+
+
+def logits_and_features(head, features):
+    """(N, D) -> logits (N, K), and what the last linear map of `head` gets. A head is a Linear, or layers that end in one."""
+    *before, last = head if isinstance(head, nn.Sequential) else (head,)
+    for layer in before:
+        features = layer(features)
+    return last(features), features
+
+
+class LinearHead(nn.Module):
+    """Linear probe: encoder features (N, M, T', V, D) -> read-out (N, D) or (N, V·D) -> logits (N, K)."""
+
+    def __init__(self, dim, num_classes, readout="mean"):
+        super().__init__()
+        self.readout = readout
+        self.fc = nn.Linear(dim, num_classes)
+
+    def add_norm(self):
+        """Put the probe's BatchNorm in front, as in released files: head.fc.0 is the norm, head.fc.1 the linear map."""
+        self.fc = nn.Sequential(nn.BatchNorm1d(self.fc.in_features, affine=False, eps=1e-6), self.fc)
+
+    def logits_and_features(self, features):
+        return logits_and_features(self.fc, read_out(features, self.readout))
+
+
+class FinetuneHead(nn.Module):
+    """Fine-tuning: encoder features (N, M, T', V, D) -> two layers -> logits (N, K)."""
+
+    def __init__(self, dim_feat, num_classes, num_joints, hidden_dim=2048, dropout=0.3):
+        super().__init__()
+        self.dropout = nn.Dropout(dropout)
+        self.fc1 = nn.Linear(dim_feat * num_joints, hidden_dim)
+        self.bn = nn.BatchNorm1d(hidden_dim)
+        self.relu = nn.ReLU()
+        self.fc2 = nn.Linear(hidden_dim, num_classes)
+
+    def logits_and_features(self, features):
+        # mean over segments (N, M, V, D), joints concatenated (N, M, V·D), mean over bodies (N, V·D)
+        x = self.dropout(features).mean(2).flatten(2).mean(1)
+        hidden = self.relu(self.bn(self.fc1(x)))  # (N, hidden_dim)
+        return self.fc2(hidden), hidden
+
+
+class Classifier:
+    """What every classifier offers, mixed into an nn.Module.
+
+    head_name: attribute of the head, which alone is trained once the encoder is frozen. The module defines
+    `logits_and_features(x)`, `readouts` (names of its read-outs, its own first) and `read_outs(x)` ({name: features}).
+    """
+
+    head_name, frozen = "head", False
+
+    def freeze_encoder(self):
+        """Train the head only: the encoder gets no gradient and stays in eval mode."""
+        self.frozen = True
+        for name, parameter in self.named_parameters():
+            parameter.requires_grad = name.startswith(f"{self.head_name}.")
+        return self
+
+    def train(self, mode=True):
+        super().train(mode)
+        if self.frozen:
+            for name, child in self.named_children():
+                child.train(mode and name == self.head_name)
+        return self
+
+    def encoder_gradient(self):
+        """Context in which the encoder runs: a frozen one needs no gradient."""
+        return torch.set_grad_enabled(torch.is_grad_enabled() and not self.frozen)
+
+    def pooled(self, x):
+        """(N, C, T, V, M) -> the model's own read-out, (N, D)."""
+        return self.read_outs(x)[self.readouts[0]]
+
+    def forward(self, x):
+        """(N, C, T, V, M) -> logits (N, K)."""
+        return self.logits_and_features(x)[0]
+
+
+class Heads(nn.Module):
+    """One linear head per read-out: features {name: (N, D')} -> logits {name: (N, K)}.
+
+    heads: {name: head}; the first is the model's own, the headline. Every head learns as it would alone: they share no weights,
+    and their gradients are clipped separately.
+    """
+
+    def __init__(self, heads):
+        super().__init__()
+        self.heads = nn.ModuleDict(heads)
+
+    @property
+    def clipped_separately(self):
+        """Modules that each have a gradient norm of their own, see util.engine.train_one_epoch."""
+        return list(self.heads.values())
+
+    def other_state_dicts(self):
+        """{name: state dict} of all heads but the model's own, which a checkpoint keeps next to the model."""
+        _, *others = self.heads.items()
+        return {name: head.state_dict() for name, head in others}
+
+    def forward(self, features):
+        return {name: head(features[name]) for name, head in self.heads.items()}
+
+    def logits_and_features(self, features):
+        """As forward, and what the headline's last linear map gets, (N, D')."""
+        (name, own), *others = self.heads.items()
+        logits, inputs = logits_and_features(own, features[name])
+        return {name: logits} | {name: head(features[name]) for name, head in others}, inputs
