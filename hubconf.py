@@ -68,7 +68,7 @@ def _made_with(num_frames, share):
 
 def _taking_recordings(model, made_with, data):
     """The encoder, which now also takes one recording, and says which shape it wants where neither fits."""
-    from data.prepare import sense, sequences
+    from data.prepare import sense, transforms
     from predict import trained
 
     bodies = data.num_bodies
@@ -85,9 +85,9 @@ def _taking_recordings(model, made_with, data):
             persons = sense.arranged(x.detach().cpu().numpy(), data.num_joints, bodies or sense.CROWD, flat=False)
         except ValueError as error:
             raise ValueError(f"x has shape {tuple(x.shape)} ({error}); {wanted}") from error
-        chosen = sequences.most_moving(sequences.seen(persons), bodies or len(persons))
+        chosen = transforms.most_moving(transforms.drop_empty(persons), bodies or len(persons))
         there = trained.Skeleton(data.num_joints, bodies or len(chosen), data.above)
-        rows = sequences.row(chosen)
+        rows = transforms.row(chosen)
         rows = np.pad(rows, ((0, 0), (0, 3 * data.num_joints * there.num_bodies - rows.shape[1])))
         return (trained.batch([rows], made_with, there, next(module.parameters()).device),)
 

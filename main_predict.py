@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from data.prepare import known, reading, sequences
+from data.prepare import arguments, known
 from predict import answers, inputs, trained
 from util import checkpoint, display, distributed, errors, run
 from util.files import write_text, written_aside
@@ -62,8 +62,8 @@ def build_parser():
         help="put the origin at this joint (name or number) of the first frame, as "
         "in the training data, or 'none' (default: as the training data, or their name, say)",
     )
-    reading.add_options(parser, whole=False)
-    sequences.add_unit(
+    arguments.add_format(parser, whole=False)
+    arguments.add_unit(
         parser,
         default=None,
         what="of arrays and rows, if not that of the training data (else m); of .bvh, if neither that nor cm",
@@ -94,7 +94,7 @@ def main(argv=None):
     names = class_names(args.names, recipe, data, classes) if judges else []
     model = trained.classifier(content, args.checkpoint, made_with, data).to(device) if judges else None
     encoder = trained.encoder(content, args.checkpoint, data).to(device) if args.features else None
-    preparation = inputs.as_trained(data, recipe, args.center, args.unit, args.axes, reading.told(args))
+    preparation = inputs.as_trained(data, recipe, args.center, args.unit, args.axes, arguments.given_format(args))
     about, lines = describe(args.checkpoint, content, made_with, data, preparation, classes, bool(names))
     if not args.quiet:
         print(*lines, sep="\n", file=sys.stderr)

@@ -7,11 +7,9 @@ from pathlib import Path
 
 import numpy as np
 
-from data.prepare import bvh, pku, reading, recordings, sense, sequences
+from data.prepare import array_files, bvh, custom_recordings, pku, pyskl, sense, transforms, ucla
+from data.prepare.array_files import ArrayFormat
 from data.prepare.known import AS_IS, Recipe, place_told
-from data.prepare.reading import Reading
-from data.pyskl import pyskl_gendata as pyskl
-from data.ucla import ucla_gendata as ucla
 from feeder.feeder_ntu import Feeder
 from feeder.npz import open_npz
 
@@ -28,7 +26,7 @@ class Clip:
 class Preparation:
     """What becomes of a recording. recipe: of the training data; V and M: of the model; unit: metres per unit of arrays and rows;
     coordinates: of a row of a text file, None if data/own or data/pyskl did not make the training data: .txt is PKU-MMD's; flat,
-    size, axes: see data.prepare.sense; how: the training data's files were read, fields of data.prepare.reading.Reading;
+    size, axes: see data.prepare.sense; how: the training data's files were read, fields of data.prepare.array_files.ArrayFormat;
     joint_names: (V,) or None."""
 
     recipe: Recipe
@@ -44,7 +42,7 @@ class Preparation:
 
     @property
     def reading(self):
-        """The `Reading` of arrays and rows. Raises ValueError if `how` is not one."""
+        """The `ArrayFormat` of arrays and rows. Raises ValueError if `how` is not one."""
         how = {key: tuple(value) if isinstance(value, list) else value for key, value in (self.how or {}).items()}
         if self.axes is not None:
             how["axes"] = self.axes
@@ -53,7 +51,7 @@ class Preparation:
         elif "joint_order" not in how:
             how["num_joints"] = self.num_joints
         try:
-            return Reading(**how | ({"form": (None, *how["form"][1:])} if "form" in how else {}))
+            return ArrayFormat(**how | ({"form": (None, *how["form"][1:])} if "form" in how else {}))
         except (TypeError, AttributeError, IndexError) as error:
             raise ValueError(f"how the training data's files were read is not known here: {self.how}") from error
 
@@ -62,7 +60,8 @@ class Preparation:
 
         Raises ValueError, without a file name, if there are none with somebody, or other joints.
         """
-        return self.filled(self.recipe.place(sequences.most_moving(sequences.seen(self.checked(persons)), self.num_bodies)))
+        persons = transforms.drop_empty(self.checked(persons))
+        return self.filled(self.recipe.place(transforms.most_moving(persons, self.num_bodies)))
 
     def filled(self, rows):
         """Rows (T, m·V·3) with zeros for the persons that they lack, without frames that are all zero at the end."""
@@ -84,7 +83,7 @@ class Preparation:
         can be told (data.prepare.sense). where: what to call it in messages; mat: out of a MATLAB file.
         """
         if self.how or mat or array.ndim == 2:
-            return self.reading.understood(array, where, mat)
+            return self.reading.to_bodies(array, where, mat)
         return sense.arranged(array, self.num_joints, self.num_bodies, self.flat, self.axes)
 
     def windows(self, persons, window, stride):
@@ -127,7 +126,7 @@ def _placed(recipe, center, data):
     """The recipe, with the origin that --center says or else the training data say, and with their axes, if they do."""
     joint = data.center if center is None else -1
     if center not in (None, "none"):
-        joint = sequences.joint_index(center, data.joint_names, data.num_joints)
+        joint = transforms.joint_index(center, data.joint_names, data.num_joints)
     if joint is None and data.body_frame is None and not data.min_max:
         return recipe
     origin = None if joint is None or joint < 0 else joint
@@ -145,7 +144,7 @@ def expand(path):
     path = Path(path)
     if path.is_dir():
         files = sorted(file for file in path.iterdir() if file.suffix in KINDS and file.is_file())
-        files = [file for file in files if file.name != recordings.TABLE]
+        files = [file for file in files if file.name != custom_recordings.TABLE]
         if not files:
             raise FileNotFoundError(f"{path}: holds no file that ends in {', '.join(KINDS)}")
         return files
@@ -208,13 +207,13 @@ def _bvh(file, preparation):
 
 def _array(array, unit):
     """(M, T, V, C) of any unit -> (M, T, V, 3) float32 metres. Raises ValueError, without a file name."""
-    sequences.seen(array)
-    return sequences.row(array, unit).reshape(array.shape[1], len(array), -1, 3).swapaxes(0, 1)
+    transforms.drop_empty(array)
+    return transforms.row(array, unit).reshape(array.shape[1], len(array), -1, 3).swapaxes(0, 1)
 
 
 def _npy(file, preparation):
     def read():
-        array = reading.arrays(file, preparation.reading.key)
+        array = array_files.read_array(file, preparation.reading.key)
         return _array(preparation.arranged(array, file, mat=file.suffix == ".mat"), preparation.unit)
 
     return [_loose(str(file), read, preparation)]
@@ -258,7 +257,7 @@ def _pickle(file, preparation):
     found = []
     for i, annotation in enumerate(pyskl.read(file)[1]):
         name = annotation.get("frame_dir") if type(annotation) is dict else None
-        name = name[: sequences.MAX_NAME] if isinstance(name, str) and name.isprintable() else f"annotation {i}"
+        name = name[: transforms.MAX_NAME] if isinstance(name, str) and name.isprintable() else f"annotation {i}"
         found.append(_loose(f"{file}: {name}", read(annotation), preparation))
     return found
 

@@ -32,11 +32,12 @@ from pathlib import Path
 
 import numpy as np
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
-from data.demo.body import Body, mirrored, pose, rotation  # noqa: E402
-from data.demo.motions import ACTIONS, Score, distraction  # noqa: E402
-from data.demo.recording import CAMERA_ANGLE, disturb, draw_cases, sense, skeleton_text, view, write_skeleton  # noqa: E402
-from data.prepare import cli  # noqa: E402
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))  # the repository: the script runs from any folder
+
+from data.demo.body import Body, mirrored, pose, rotation
+from data.demo.motions import ACTIONS, Score, distraction
+from data.demo.recording import CAMERA_ANGLE, disturb, draw_cases, sense, skeleton_text, view, write_skeleton
+from data.prepare import arguments
 
 FPS = 30
 FOLDER, MANIFEST = "nturgb+d_skeletons", "demo_manifest.json"
@@ -209,4 +210,4 @@ def main():
 
 
 if __name__ == "__main__":
-    cli.run(main)
+    arguments.run(main)

@@ -12,10 +12,9 @@ from pathlib import Path
 
 import numpy as np
 
-from data.prepare import ntu, ntu_release, pku, sequences, umurl
+from data.prepare import ntu, ntu_release, pku, transforms, ucla, umurl
 from data.prepare.denoise import denoise
 from data.prepare.skeleton_file import read_skeleton
-from data.ucla import ucla_gendata as ucla
 
 NAMES = Path(__file__).resolve().parents[1] / "names"
 
@@ -90,8 +89,8 @@ def place_as_is(persons):
 
 
 def place_told(origin, axes, min_max, persons):
-    """As the npz tells, see `sequences.row`."""
-    return sequences.row(persons, origin=origin, axes=axes, min_max=bool(min_max))
+    """As the npz tells, see `transforms.row`."""
+    return transforms.row(persons, origin=origin, axes=axes, min_max=bool(min_max))
 
 
 def place_copies(place, num_bodies, persons):

@@ -18,7 +18,7 @@ def group(name):
         return name
 
 
-def tested(chosen, names):
+def choose_test(chosen, names):
     """{'train': names, 'test': names}: for testing are those that are `chosen` by name or group. What is chosen and not among
     the names stands in 'test', too."""
     parts, used = {"train": [], "test": []}, set()
@@ -55,7 +55,7 @@ def read(path, names):
         raise ValueError(f"{path}: no split file; {FORMS}")
     if len(lists) > 1:
         return content
-    parts = tested(lists[0], names)
+    parts = choose_test(lists[0], names)
     if type(content) is dict and "train" in next(iter(content)):
         return {"train": parts["test"], "test": parts["train"]}
     return parts

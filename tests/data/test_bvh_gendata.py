@@ -51,8 +51,8 @@ def test_labels_and_groups_from_names(raw, tmp_path):
     assert arrays["valid_frames_test"].tolist() == [45, 47, 44, 46]
     parents = {name: names[above] for name, above in zip(names, arrays["parents"], strict=True)}
     assert parents["Hips"] == "Hips" and parents["LeftForeArm"] == "LeftArm" and parents["LeftArm"] == "Neck"
-    found = bvh.read(raw / "ben" / "jump_ben_5.bvh")
-    joints = found.joints[:, [found.skeleton.names.index(name) for name in names]] / 100
+    joints, hierarchy = bvh.read(raw / "ben" / "jump_ben_5.bvh")
+    joints = joints[:, [hierarchy.names.index(name) for name in names]] / 100
     x = arrays["x_test"][0].reshape(-1, len(names), 3)
     np.testing.assert_allclose(x[:45], joints - joints[0, 0], atol=1e-6)
     assert not x[45:].any() and not skipped(tmp_path)
@@ -64,8 +64,8 @@ def test_without_labels_everything_is_for_training(raw, tmp_path):
     assert "y_train" not in arrays and "x_test" not in arrays and len(arrays["x_train"]) == 8
     assert str(arrays["layout"]) == "kinect_v1" and arrays["num_joints"] == 20 and "joint_names" not in arrays
     assert arrays["group_train"].tolist() == arrays["name_train"].tolist()
-    found = bvh.read(raw / "anna" / "walk_anna_0.bvh")
-    expected = kinect.kinect_v1(found.joints, found.skeleton.names, found.skeleton.parents, "") / 100
+    joints, hierarchy = bvh.read(raw / "anna" / "walk_anna_0.bvh")
+    expected = kinect.kinect_v1(joints, hierarchy.names, hierarchy.parents, "") / 100
     row = arrays["name_train"].tolist().index("anna/walk_anna_0")
     np.testing.assert_allclose(arrays["x_train"][row].reshape(-1, 20, 3)[:40], expected - expected[0, 1], atol=1e-6)
 
@@ -205,7 +205,7 @@ def test_mistakes_are_one_line(words, wrong, raw, tmp_path, monkeypatch, capsys)
     monkeypatch.chdir(tmp_path / "empty" if words == ["."] else tmp_path)
     monkeypatch.setattr(sys, "argv", ["bvh_gendata.py", *words, "--out", str(tmp_path / "out")])
     with pytest.raises(SystemExit) as stop:
-        bvh_gendata.cli.run(bvh_gendata.main)
+        bvh_gendata.arguments.run(bvh_gendata.main)
     error = capsys.readouterr().err
     assert stop.value.code == 2 and wrong in error.splitlines()[-1] and "Traceback" not in error
 

@@ -10,10 +10,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from data.prepare import cli, facts, inspect
-from data.prepare.inspect import Sequence, draw
-from data.ucla.ucla_gendata import read_sequence
+from data.prepare import arguments, facts, inspect
+from data.prepare.inspect import Sequence
+from data.prepare.ucla import read_sequence
 from feeder import skeleton
+from scripts import inspect_file
+from scripts.inspect_file import draw
 from tests.data import bvh_text
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -28,10 +30,10 @@ def look(monkeypatch, capsys, tmp_path):
     def run(*words, error=False):
         monkeypatch.setattr(sys, "argv", ["inspect", *map(str, words)])
         if not error:
-            inspect.main()
+            inspect_file.main()
             return capsys.readouterr().out, Path.cwd()
         with pytest.raises(SystemExit) as stop:
-            cli.run(inspect.main)
+            arguments.run(inspect_file.main)
         text = capsys.readouterr().err
         assert stop.value.code == 2 and text.startswith("error: ") and text.count("\n") == 1, text
         return text[7:-1]
@@ -364,7 +366,7 @@ def test_mistakes(words, reason, arrays, tmp_path, look, skeleton_text, walk, mo
 def test_options_that_do_not_fit(invented, words, reason, monkeypatch, capsys):
     monkeypatch.setattr(sys, "argv", ["inspect", str(invented), *words])
     with pytest.raises(SystemExit) as stop:
-        inspect.main()
+        inspect_file.main()
     assert stop.value.code == 2 and capsys.readouterr().err.splitlines()[-1].endswith(reason)
 
 

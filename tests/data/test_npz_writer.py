@@ -3,7 +3,7 @@ import zipfile
 import numpy as np
 import pytest
 
-from data.prepare import store
+from data.prepare import intermediate
 from data.prepare.npz import Split, write_dataset
 from feeder.npz import open_npz
 from util.files import written_aside
@@ -89,11 +89,10 @@ def test_the_name_appears_only_when_complete(tmp_path):
 
 def test_store_gives_back_what_was_added(tmp_path):
     rows = np.arange(5 * 2 * 3, dtype=np.float32).reshape(5, 2, 3)
-    with store.writing(tmp_path, num_joints=2) as (add, index):
-        add(rows[:3])
-        add(rows[3:])
-        index["name"] = ["a", "b"]
-    joints, index = store.load(tmp_path, "step")
+    with intermediate.writing(tmp_path, num_joints=2) as writer:
+        writer.add(rows[:3], name="a")
+        writer.add(rows[3:], name="b")
+    joints, index = intermediate.load(tmp_path, "step")
     for part in (slice(None), slice(1, 3), slice(4, 5), slice(2, 2)):
         np.testing.assert_array_equal(joints[part], rows[part])
     assert index["name"].tolist() == ["a", "b"]
@@ -101,11 +100,11 @@ def test_store_gives_back_what_was_added(tmp_path):
 
 def test_an_interrupted_store_is_not_taken_for_complete(tmp_path):
     test_store_gives_back_what_was_added(tmp_path)
-    with pytest.raises(KeyboardInterrupt), store.writing(tmp_path, num_joints=2) as (add, _):
-        add(np.zeros((1, 2, 3)))
+    with pytest.raises(KeyboardInterrupt), intermediate.writing(tmp_path, num_joints=2) as writer:
+        writer.add(np.zeros((1, 2, 3)))
         raise KeyboardInterrupt
     with pytest.raises(FileNotFoundError, match="index.npz is missing: run step.py first"):
-        store.load(tmp_path, "step.py")
+        intermediate.load(tmp_path, "step.py")
 
 
 def test_what_a_skeleton_is_called_can_go_with_it(tmp_path):

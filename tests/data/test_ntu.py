@@ -287,7 +287,7 @@ def test_a_complete_step_has_its_list_of_skipped_files(raw, tmp_path, monkeypatc
     """Stopped between results and list, a step is not complete."""
     out = tmp_path / "out"
     prepare(raw("S001C001P001R001A001", "S001C002P003R001A001"), out)
-    monkeypatch.setattr(ntu.batch.Skipped, "write", lambda *_: 1 / 0)
+    monkeypatch.setattr(ntu.parallel.Skipped, "write", lambda *_: 1 / 0)
     for step, folder in ((lambda: ntu.denoise_raw(out), ntu.DENOISED), (lambda: ntu.read_raw([tmp_path / "raw"], out), ntu.RAW)):
         assert (out / folder / "index.npz").exists()
         with pytest.raises(ZeroDivisionError):

@@ -1,6 +1,5 @@
 """One's own recordings: small folders with a table, made here."""
 
-import importlib.util
 import json
 import subprocess
 import sys
@@ -9,14 +8,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from data.prepare import recordings
+from data.own import own_gendata as own
+from data.prepare import custom_recordings
 from feeder.feeder_ntu import Feeder
 
 SCRIPT = Path(__file__).resolve().parents[2] / "data" / "own" / "own_gendata.py"
-spec = importlib.util.spec_from_file_location("own_gendata", SCRIPT)
-own = importlib.util.module_from_spec(spec)
-spec.loader.exec_module(own)
-
 TABLE = """name,label,split,group
 walk_1,walk,train,anna
 walk_2,walk,test,ben
@@ -290,4 +286,4 @@ def test_the_example_in_the_documentation(tmp_path):
 
 def test_skeleton_as_json(tmp_path):
     (tmp_path / "s.json").write_text(json.dumps({"parents": [1, -1, "a"], "joint_names": ["a", "b", "c"]}))
-    assert recordings.read_skeleton_file(tmp_path / "s.json").parents.tolist() == [1, 1, 0]
+    assert custom_recordings.read_skeleton_file(tmp_path / "s.json").parents.tolist() == [1, 1, 0]

@@ -1,6 +1,5 @@
 """Flat npz files of all frames of all sequences; the real ones are read once more by plain arithmetic."""
 
-import importlib.util
 import subprocess
 import sys
 from pathlib import Path
@@ -8,12 +7,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from data.own import own_gendata as own
 from feeder.feeder_ntu import Feeder
 
 SCRIPT = Path(__file__).resolve().parents[2] / "data" / "own" / "own_gendata.py"
-spec = importlib.util.spec_from_file_location("own_gendata", SCRIPT)
-own = importlib.util.module_from_spec(spec)
-spec.loader.exec_module(own)
 
 
 def joints(seed, *shape):

@@ -1,7 +1,6 @@
 """PYSKL's pickles, made here as PYSKL makes them, against plain arithmetic on the same arrays."""
 
 import gzip
-import importlib.util
 import json
 import os
 import pickle
@@ -12,14 +11,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from data.prepare import ntu
+from data.prepare import ntu, pyskl
 from feeder.feeder_ntu import Feeder
 
 SCRIPT = Path(__file__).resolve().parents[2] / "data" / "pyskl" / "pyskl_gendata.py"
-spec = importlib.util.spec_from_file_location("pyskl_gendata", SCRIPT)
-pyskl = importlib.util.module_from_spec(spec)
-spec.loader.exec_module(pyskl)
-
 NAMES = [f"S001C00{c}P00{p}R001A0{a:02}" for c in (1, 2) for p in (1, 2, 3) for a in (1, 7)]
 
 

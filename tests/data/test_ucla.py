@@ -1,4 +1,3 @@
-import importlib.util
 import json
 import subprocess
 import sys
@@ -8,10 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from data.prepare import ucla
+
 SCRIPT = Path(__file__).resolve().parents[2] / "data" / "ucla" / "ucla_gendata.py"
-spec = importlib.util.spec_from_file_location("ucla_gendata", SCRIPT)
-ucla = importlib.util.module_from_spec(spec)
-spec.loader.exec_module(ucla)
 
 
 def record(frames=5, label=1, seed=0):

@@ -8,7 +8,7 @@ import torch
 
 import main_pretrain
 from data.own import own_gendata as own
-from data.pyskl import pyskl_gendata as pyskl
+from data.prepare import pyskl
 from feeder.feeder_ntu import Feeder
 from feeder.skeleton import joint_names
 from predict import trained

@@ -5,9 +5,8 @@ import zipfile
 import numpy as np
 import pytest
 
-from data.prepare import known, pku, umurl
+from data.prepare import known, pku, ucla, umurl
 from data.prepare.ntu_release import NTU60, NTU120
-from data.ucla import ucla_gendata
 from feeder.feeder_ntu import Feeder
 from tests.predict.helpers import MAMP, TINY, evaluated, predicted, shares, softmax, trained_on
 
@@ -89,7 +88,7 @@ def test_raw_files_of_nw_ucla(shared, predict, tmp_path):
         some += [name for name in archive.namelist() if "a12_s01" in name and "v03" in name]
         for name in some:
             (tmp_path / name.rsplit("/", 1)[1]).write_bytes(archive.read(name))
-    npz = ucla_gendata.generate(tmp_path, tmp_path, align=True)
+    npz = ucla.generate(tmp_path, tmp_path, align=True)
     path = trained_on(npz, tmp_path / "checkpoint-4.pth", "linprobe", *MAMP)
     scores = evaluated("linprobe", path, npz, tmp_path / "eval")
     result, _, _ = predict(path, *(tmp_path / f"{name}.json" for name in scores))
