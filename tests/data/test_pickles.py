@@ -149,7 +149,7 @@ ENCODE = b"c_codecs\nencode\n"
         (b"cnumpy\ndtype\n}b.", "sets attributes"),  # BUILD on a function
         (b"]}b.", "sets attributes"),
         (b"cnumpy\ndtype\n(K\x01K\x01u.", "not a dict"),
-        (b"K\x01K\x02a.", "not a list"),
+        (b"K\x01K\x02a.", "not a pickle, or a damaged one"),
         (b"K\x01)R.", "calls something"),
         (b"\x82\x01.", "opcodes"),  # EXT1
         (b"P1\n.", "opcodes"),  # PERSID
