@@ -203,7 +203,7 @@ def inspect_bvh(path):
 
 
 def inspect_pickle(path, layout=None, index=None):
-    """A pickle, of which nothing is executed: PYSKL's annotations, with or without splits, or anything. index: which annotation"""
+    """A pickle, of which nothing is executed: PYSKL's annotations, with or without splits, or anything. index: which of them."""
     content = pickles.load(path)
     split, annotations = {}, content
     if type(content) is dict and "annotations" in content:

@@ -227,15 +227,6 @@ def test_millimetres_and_changing_bones_are_warned_of(kinect, tmp_path, capsys):
     assert "warning: 1 of 4 recordings have bones that change their length" in capsys.readouterr().out
 
 
-def test_the_reason_of_real_files_comes_first(kinect, tmp_path):
-    (tmp_path / "AAA.txt").write_text("no recording\n")
-    for name in ("a1_train", "a1_test"):
-        rows(tmp_path / f"{name}.csv", np.hstack([np.arange(52)[:, None], kinect.reshape(52, 60), kinect[:, 0, :2]]))
-    with pytest.raises(ValueError, match=r"no recording can be used; the first: .*a1_test.csv: column 0"):
-        own.generate([tmp_path], tmp_path / "out", label_pattern=r"(?P<label>a\d)_(?P<split>\w+)")
-    assert len((tmp_path / "out/raw_data/skipped.txt").read_text().splitlines()) == 3
-
-
 def test_what_most_files_are_doubted_for_stops_the_others(kinect, tmp_path):
     time = np.cumsum(np.random.default_rng(0).integers(30, 40, 52))[:, None]
     for i, frames in enumerate((52, 52, 52, 5, 5)):  # a rising column says nothing in five frames

@@ -265,36 +265,6 @@ def test_a_step_after_a_newer_one_is_refused(raw, tmp_path):
         ntu.write_npz(out)
 
 
-def test_a_killed_step_leaves_nothing_under_the_final_name(raw, tmp_path):
-    """The process dies in the middle of writing, without a chance to clean up."""
-    out = tmp_path / "out"
-    prepare(raw("S001C001P001R001A001", "S001C002P003R001A001"), out)
-    before = (out / "NTU60_XSub.npz").read_bytes()
-    code = (
-        "import os; from data.prepare import ntu; real = ntu.translate; calls = iter(range(9));"
-        "ntu.translate = lambda actors: os._exit(7) if next(calls) else real(actors);"
-        f"ntu.write_npz({str(out)!r}, name='NTU60'); "
-    )
-    for name in ("NTU60_XSub.npz", "NEW_XSub.npz"):
-        code = code.replace("'NTU60'", repr(name.split("_")[0]))
-        assert subprocess.run([sys.executable, "-c", code], cwd=SCRIPTS.parents[1], capture_output=True).returncode == 7
-    assert (out / "NTU60_XSub.npz").read_bytes() == before and not (out / "NEW_XSub.npz").exists()
-    prepare(tmp_path / "raw", out)
-    assert not (out / "NTU60_XSub.npz.part").exists()
-
-
-def test_a_complete_step_has_its_list_of_skipped_files(raw, tmp_path, monkeypatch):
-    """Stopped between results and list, a step is not complete."""
-    out = tmp_path / "out"
-    prepare(raw("S001C001P001R001A001", "S001C002P003R001A001"), out)
-    monkeypatch.setattr(ntu.parallel.Skipped, "write", lambda *_: 1 / 0)
-    for step, folder in ((lambda: ntu.denoise_raw(out), ntu.DENOISED), (lambda: ntu.read_raw([tmp_path / "raw"], out), ntu.RAW)):
-        assert (out / folder / "index.npz").exists()
-        with pytest.raises(ZeroDivisionError):
-            step()
-        assert not (out / folder / "index.npz").exists()
-
-
 def test_killed_at_any_moment_and_started_again(raw, tmp_path):
     """kill -9 at random moments of every step; the rerun gives the same bytes as without and leaves nothing behind."""
     folder = raw(*(f"S{i % 17 + 1:03}C{i % 3 + 1:03}P{i % 40 + 1:03}R001A{i % 60 + 1:03}" for i in range(90)), frames=30)

@@ -88,7 +88,7 @@ def test_damaged_npz_files_are_one_line(tmp_path):
     path, rng = tmp_path / "flat.npz", np.random.default_rng(0)
     np.savez(path, **flat(subject=np.array(["anna", "ben", "eve"])))
     content, refused = path.read_bytes(), 0
-    for _ in range(300):
+    for _ in range(120):
         damaged = bytearray(content)
         for at in rng.integers(0, len(content), 3):
             damaged[at] = rng.integers(256)
@@ -98,27 +98,7 @@ def test_damaged_npz_files_are_one_line(tmp_path):
         except (ValueError, FileNotFoundError) as error:  # the latter: without 'offset' it may be one with a table
             assert str(error).startswith(str(tmp_path)) and len(str(error).splitlines()) == 1
             refused += 1
-    assert 0 < refused < 300
-
-
-@pytest.mark.parametrize(
-    "at, value, reason",
-    [
-        (b"PK\3\4", (8, 99), "joints.npy' is not a plain npy array"),  # a compression that is not known
-        (b"PK\1\2", (8, 1), "is not a plain npy array|not a complete npz"),  # encrypted
-    ],
-)
-def test_npz_files_of_another_kind(tmp_path, at, value, reason):
-    path = tmp_path / "flat.npz"
-    np.savez_compressed(path, **flat())
-    content = bytearray(path.read_bytes())
-    central = content.index(b"PK\1\2")
-    content[central + (10 if value[1] == 99 else 8)] = value[1]
-    content[value[0] if value[1] == 99 else 6] = value[1]
-    path.write_bytes(content)
-    with pytest.raises(ValueError, match=reason) as error:
-        own.generate([path], tmp_path)
-    assert str(error.value).startswith(str(path))
+    assert 0 < refused < 120
 
 
 def source(shared, name):
@@ -166,20 +146,8 @@ def test_ui_prmd(shared, tmp_path):
 
 def test_irds(shared, tmp_path):
     """25 joints in NTU's order, classes and subjects of its own."""
-    args = [
-        "--raw",
-        shared("realdata/irds_kinect25_subset.npz"),
-        "--joints_key",
-        "joints_tenth_mm",
-        "--scale",
-        "1e-4",
-        "--test_groups",
-        "217",
-        "--layout",
-        "kinect_v2",
-        "--out",
-        tmp_path,
-    ]
+    options = "--joints_key joints_tenth_mm --scale 1e-4 --test_groups 217 --layout kinect_v2".split()
+    args = ["--raw", shared("realdata/irds_kinect25_subset.npz"), *options, "--out", tmp_path]
     done = subprocess.run([sys.executable, SCRIPT, *map(str, args)], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     arrays, given = load(tmp_path / "own.npz"), source(shared, "irds_kinect25_subset")

@@ -80,12 +80,6 @@ def test_align_turns_about_the_vertical_only():
     np.testing.assert_array_equal(turned[..., 1], joints[..., 1])
 
 
-def test_align_leaves_shoulders_above_one_another():
-    joints = np.zeros((1, 20, 3))
-    joints[0, 8, 1] = 1
-    np.testing.assert_array_equal(ucla.face_front(joints), joints)
-
-
 @pytest.mark.parametrize(
     "name, content, reason",
     [
