@@ -13,6 +13,7 @@ from data.prepare import bvh, kinect
 from feeder.feeder_ntu import Feeder
 from feeder.skeleton import joint_names
 from tests.data.bvh_text import person, text
+from tests.data.helpers import load, skipped
 from tests.predict.conftest import predict  # noqa: F401
 from tests.predict.helpers import MAMP, evaluated, shares, trained_on
 
@@ -29,15 +30,6 @@ def raw(tmp_path):
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(text(*person(40 + i, seed=i)))
     return tmp_path / "raw"
-
-
-def load(path):
-    with np.load(path) as npz:
-        return dict(npz)
-
-
-def skipped(folder):
-    return (folder / "raw_data" / "skipped.txt").read_text().splitlines()
 
 
 def test_labels_and_groups_from_names(raw, tmp_path):

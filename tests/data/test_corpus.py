@@ -152,23 +152,6 @@ def test_everybody_stands_in_metres(whole):
         assert np.mean(elbows > 0) > 0.85, key
 
 
-def test_ui_prmd_is_kinect_v2_by_other_names(shared, tmp_path):
-    """Its neck and head are as far above the shoulders as those of IntelliRehabDS, which has Kinect's names."""
-    with np.load(shared("realdata/irds_kinect25_subset.npz")) as npz:
-        irds = npz["joints_tenth_mm"][::20, :20] / 1e4
-    path = corpus.generate(tmp_path, {"ui_prmd": [shared("realdata/ui_prmd_kinect22_correct.npz")]})
-    with np.load(path) as npz:
-        x = npz["x_train"][::9].reshape(-1, 20, 3)
-    x = x[x.any(axis=(1, 2))]
-
-    def above(x, joint):
-        middle = (x[:, 4] + x[:, 8]) / 2
-        return np.median(np.linalg.norm(x[:, joint] - middle, axis=-1))
-
-    for joint in (2, 3):
-        assert abs(above(x, joint) - above(irds, joint)) < 0.03
-
-
 @pytest.fixture
 def small(tmp_path):
     """{set: paths} of sets made here: three, with a test part each."""

@@ -11,6 +11,7 @@ import pytest
 from data.own import own_gendata as own
 from data.prepare import custom_recordings
 from feeder.feeder_ntu import Feeder
+from tests.data.helpers import load, skipped
 
 SCRIPT = Path(__file__).resolve().parents[2] / "data" / "own" / "own_gendata.py"
 TABLE = """name,label,split,group
@@ -37,15 +38,6 @@ def raw(tmp_path):
     np.savetxt(folder / "jump_2.txt", joints(3, 6, 12), header="x1 y1 z1 x2", comments="", fmt="%.18e")
     (folder / "labels.csv").write_text(TABLE)
     return folder
-
-
-def load(path):
-    with np.load(path) as npz:
-        return dict(npz)
-
-
-def skipped(folder):
-    return (folder / "raw_data" / "skipped.txt").read_text().splitlines()
 
 
 def test_folder_with_a_table(raw, tmp_path):

@@ -9,17 +9,13 @@ import pytest
 
 from data.own import own_gendata as own
 from feeder.feeder_ntu import Feeder
+from tests.data.helpers import load
 
 SCRIPT = Path(__file__).resolve().parents[2] / "data" / "own" / "own_gendata.py"
 
 
 def joints(seed, *shape):
     return np.random.default_rng(seed).normal(size=shape)
-
-
-def load(path):
-    with np.load(path) as npz:
-        return dict(npz)
 
 
 def flat(**changes):

@@ -169,19 +169,3 @@ def test_joints_that_are_not_there(words, names, line):
     with pytest.raises(ValueError) as error:
         transforms.pose(None, words, names, 20)
     assert str(error.value).startswith(line)
-
-
-@pytest.mark.parametrize(
-    "key, value, what",
-    [
-        ("body_frame", np.array([0, 2, 4]), "the numbers of four joints"),
-        ("body_frame", np.array([0, 2, 4, 20]), "the numbers of"),
-        ("body_frame", np.array([0.0, 2, 4, 8]), "the numbers of"),
-        ("min_max", np.array(2), "0 or 1"),
-    ],
-)
-def test_an_npz_that_tells_nonsense(key, value, what, folder, tmp_path):
-    path = own.generate([folder[0]], tmp_path, layout="kinect_v1", unit=0.01, checks=False)
-    with np.load(path) as npz:
-        np.savez(path, **{**npz, key: value})
-    assert f"{key} is" in Feeder(path).complaints[0] and what in Feeder(path).complaints[0]
