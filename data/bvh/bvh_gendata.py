@@ -54,28 +54,16 @@ def cut(recording, num_frames, window):
 
 
 def generate(
-    raw,
-    out,
-    name="bvh",
-    label_pattern=None,
-    table=None,
-    test_groups=(),
-    joints=ALL,
-    end_sites=False,
-    window=WINDOW,
-    target_fps=30.0,
-    up="y",
-    unit=bvh.UNIT,
-    center=None,
-    body_frame=None,
-    min_max=False,
-    strict=False,
+    raw, out, name="bvh", label_pattern=None, table=None, joints=ALL, end_sites=False, window=WINDOW, strict=False, **how
 ):
-    """Write out/<name>.npz of the BVH files of a folder or zip; returns its path. The options are those of the command line.
+    """Write out/<name>.npz of the BVH files of a folder or zip; returns its path. The options are those of the command line; how:
+    target_fps, up, and those of custom_dataset.write (test_groups, unit, center, body_frame, min_max).
 
     Without label_pattern and table the npz has no labels, and without test_groups then no test set, either. What cannot be used
     is listed in out/raw_data/skipped.txt, even if that is all; with `strict` the first is a ValueError.
     """
+    form = {key: how.pop(key) for key in ("target_fps", "up") if key in how}
+    how = {"unit": bvh.UNIT, "label_keys": ["label"] if label_pattern or table else []} | how
     raw, path = Path(raw), Path(out) / f"{name}.npz"
     files = parallel.find_files(raw, SUFFIX)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -88,7 +76,7 @@ def generate(
         if not headers:
             raise ValueError(f"{raw}: no recording can be used{skipped.first()}")
         skeleton = choose_skeleton(joints, headers.values(), end_sites)
-        read = partial(bvh.load, names=skeleton.joint_names, target_fps=target_fps, up=up)
+        read = partial(bvh.load, names=skeleton.joint_names, **form)
         begin, shape = {}, {}  # of every file: where it begins in bytes, (T, V, 3)
         for file, x in parallel.each(read, [*headers], "frames", skipped):
             begin[file], shape[file] = parsed.tell(), x.shape
@@ -103,24 +91,12 @@ def generate(
         for recording in recordings:
             recording.fields.setdefault("group", recording.name)  # the pieces of a file stay together
         recordings = [part for recording in recordings for part in cut(recording, length[recording.where], window)]
-        if center is None and body_frame is None:
-            center = transforms.SPINE if skeleton.layout else str(skeleton.joint_names[0])
-        custom_dataset.write(
-            path,
-            recordings,
-            skeleton,
-            skipped,
-            raw,
-            label_keys=["label"] if label_pattern or table else [],
-            test_groups=test_groups,
-            unit=unit,
-            center=None if center == "none" else center,
-            body_frame=body_frame,
-            min_max=min_max,
-            form=ArrayFormat(target_fps=target_fps, up=up),
-            remarks=remarks,
-            standing=True,
-        )
+        if how.get("center") is None and how.get("body_frame") is None:
+            how["center"] = transforms.SPINE if skeleton.layout else str(skeleton.joint_names[0])
+        elif how.get("center") == "none":
+            how["center"] = None
+        form = ArrayFormat(**form)
+        custom_dataset.write(path, recordings, skeleton, skipped, raw, form=form, remarks=remarks, standing=True, **how)
     return path
 
 

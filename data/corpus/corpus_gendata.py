@@ -24,7 +24,7 @@ from feeder.skeleton import joint_names
 from util.files import write_text
 
 HERE = Path(__file__).resolve().parent
-FPS, WINDOW = 30, 300
+FPS, WINDOW, NUM_JOINTS = 30, 300, 20
 ORIGIN = joint_names(kinect.LAYOUT).index("spine mid")
 
 BANDAI_NAMES = re.compile(r"dataset-\d_(?P<label>.+)_(?P<group>.+)_\d+\.bvh")
@@ -92,35 +92,20 @@ def read_flat(renamed, test, paths, skipped):
             yield recording.name, recording.fields["subject"], joints
 
 
+# the papers, and what is left out of each set
+UCLA = "Wang et al., Cross-view Action Modeling, Learning and Recognition, CVPR 2014"
+BANDAI = "Kobayashi et al., Motion Capture Dataset for Practical Use of AI-based Motion Editing and Stylization"
+UI_PRMD = "Vakanski et al., A Data Set of Human Body Movements for Physical Rehabilitation Exercises, Data 2018"
+IRDS = "Miron et al., IntelliRehabDS (IRDS), A Dataset of Physical Rehabilitation Movements, Data 2021"
+SAME = "view 3 and what is the same, number by number, in view 3"
+STYLES, SUBJECTS = f"styles {', '.join(BANDAI_TEST)}", f"subjects {', '.join(UI_PRMD_TEST)}"
 SOURCES = {
-    "ucla": Source(
-        "NW-UCLA Multiview Action3D",
-        "for research, no grant to pass it on",
-        "Wang et al., Cross-view Action Modeling, Learning and Recognition, CVPR 2014",
-        "view 3 and what is the same, number by number, in view 3",
-        read_ucla,
-    ),
-    "bandai": Source(
-        "Bandai-Namco Research Motiondataset 1 and 2",
-        "CC BY-NC 4.0",
-        "Kobayashi et al., Motion Capture Dataset for Practical Use of AI-based Motion Editing and Stylization",
-        f"styles {', '.join(BANDAI_TEST)}",
-        read_bandai,
-    ),
+    "ucla": Source("NW-UCLA Multiview Action3D", "for research, no grant to pass it on", UCLA, SAME, read_ucla),
+    "bandai": Source("Bandai-Namco Research Motiondataset 1 and 2", "CC BY-NC 4.0", BANDAI, STYLES, read_bandai),
     "ui_prmd": Source(
-        "UI-PRMD, Kinect",
-        "PDDL (public domain)",
-        "Vakanski et al., A Data Set of Human Body Movements for Physical Rehabilitation Exercises, Data 2018",
-        f"subjects {', '.join(UI_PRMD_TEST)}",
-        partial(read_flat, UI_PRMD_JOINTS, UI_PRMD_TEST),
+        "UI-PRMD, Kinect", "PDDL (public domain)", UI_PRMD, SUBJECTS, partial(read_flat, UI_PRMD_JOINTS, UI_PRMD_TEST)
     ),
-    "irds": Source(
-        "IntelliRehabDS",
-        "CC BY 4.0",
-        "Miron et al., IntelliRehabDS (IRDS), A Dataset of Physical Rehabilitation Movements, Data 2021",
-        f"subject {', '.join(IRDS_TEST)}",
-        partial(read_flat, {}, IRDS_TEST),
-    ),
+    "irds": Source("IntelliRehabDS", "CC BY 4.0", IRDS, f"subject {IRDS_TEST[0]}", partial(read_flat, {}, IRDS_TEST)),
 }
 
 
@@ -132,8 +117,7 @@ def generate(out, paths, name="corpus", window=WINDOW, body_frame=False, min_max
     first one is a ValueError.
     """
     skipped, names, groups, rows, sizes, used = parallel.Skipped(strict), [], [], [], [], {}
-    joints_of = joint_names(kinect.LAYOUT)
-    axes = transforms.pose(None, [], joints_of, len(joints_of))[1] if body_frame else None
+    axes = transforms.pose(None, [], joint_names(kinect.LAYOUT), NUM_JOINTS)[1] if body_frame else None
     for key, given in paths.items():
         for own, group, joints in SOURCES[key].read(given, skipped):
             parts = transforms.pieces(len(joints), window)
@@ -151,10 +135,7 @@ def generate(out, paths, name="corpus", window=WINDOW, body_frame=False, min_max
         used[key] = SOURCES[key]
     counts = Counter(name.split("/")[0] for name in names)
     if absent := [key for key in used if not counts[key]]:
-        raise ValueError(
-            f"{paths[absent[0]][0]}: nothing of {SOURCES[absent[0]].title} can be used"
-            + (f"; the first: {skipped.reasons[0]}" if skipped.reasons else "")
-        )
+        raise ValueError(f"{paths[absent[0]][0]}: nothing of {SOURCES[absent[0]].title} can be used{skipped.first()}")
     path, num_frames = Path(out) / f"{name}{'_body' * body_frame}{'_minmax' * min_max}.npz", max(map(len, rows))
     about = {
         "center": ORIGIN,
@@ -167,7 +148,7 @@ def generate(out, paths, name="corpus", window=WINDOW, body_frame=False, min_max
         "licences": np.array([each.licence for each in used.values()]),
         "counts": np.array([counts[key] for key in used]),
     }
-    write_dataset(path, {"train": Split(names, None, rows, groups)}, num_frames, 0, len(joints_of), 1, kinect.LAYOUT, **about)
+    write_dataset(path, {"train": Split(names, None, rows, groups)}, num_frames, 0, NUM_JOINTS, 1, kinect.LAYOUT, **about)
     lines = [
         f"{key}: {counts[key]:,} sequences of {each.title} without {each.without}; licence: {each.licence}; {each.paper}"
         for key, each in used.items()

@@ -1,5 +1,6 @@
 """One's own recordings: from a folder or npz of sequences with a table, or from flat npz files, to one npz (docs/data.md)."""
 
+import dataclasses
 import sys
 from pathlib import Path
 
@@ -50,27 +51,10 @@ def collect(raws, table, pattern, offset_key, form, skipped):
 
 
 def generate(
-    raws,
-    out,
-    name="own",
-    table=None,
-    label_pattern=None,
-    offset_key="offset",
-    label_keys=("label",),
-    group_key=None,
-    test_groups=(),
-    layout=None,
-    joints_file=None,
-    unit=1.0,
-    center=None,
-    body_frame=None,
-    min_max=False,
-    strict=False,
-    joints_key="joints",
-    **form,
+    raws, out, name="own", table=None, label_pattern=None, offset_key="offset", layout=None, joints_file=None, strict=False, **how
 ):
-    """Write out/<name>.npz from folders or files `raws`; returns its path. The options are those of the command line; form: of
-    data.prepare.array_files.ArrayFormat.
+    """Write out/<name>.npz from folders or files `raws`; returns its path. The options are those of the command line; how: those
+    of custom_dataset.write (label_keys, group_key, test_groups, unit, center, body_frame, min_max), and fields of ArrayFormat.
 
     What cannot be used is listed in out/raw_data/skipped.txt, even if that is all; with `strict` the first is a ValueError.
     """
@@ -79,26 +63,13 @@ def generate(
         skeleton = custom_recordings.layout_skeleton(layout)
     elif joints_file:
         skeleton = custom_recordings.read_skeleton_file(joints_file)
-    num_joints = skeleton.num_joints() if skeleton and not form.get("joint_order") else None
-    form = ArrayFormat(key=joints_key, num_joints=num_joints, **form)
+    num_joints = skeleton.num_joints() if skeleton and not how.get("joint_order") else None
+    form = {field.name: how.pop(field.name) for field in dataclasses.fields(ArrayFormat) if field.name in how}
+    form, how = ArrayFormat(num_joints=num_joints, **form), {"label_keys": ["label"]} | how
     with parallel.Skipped(strict, Path(out) / "raw_data" / "skipped.txt") as skipped:
         recordings, their_skeleton, remarks = collect(raws, table, label_pattern, offset_key, form, skipped)
-        custom_dataset.write(
-            path,
-            recordings,
-            skeleton or their_skeleton,
-            skipped,
-            raws[0],
-            label_keys,
-            group_key,
-            test_groups,
-            unit,
-            center,
-            body_frame,
-            min_max,
-            form,
-            remarks,
-        )
+        skeleton = skeleton or their_skeleton
+        custom_dataset.write(path, recordings, skeleton, skipped, raws[0], form=form, remarks=remarks, **how)
     return path
 
 
@@ -115,7 +86,7 @@ def main():
         help="instead of a table: regular expression for a file's path below "
         "the folder; its named groups are the fields: (?P<label>a\\d+)_(?P<group>s\\d+)",
     )
-    parser.add_argument("--joints_key", default="joints", help="array of the joints where a file has several")
+    parser.add_argument("--joints_key", dest="key", default="joints", help="array of the joints where a file has several")
     parser.add_argument("--offset_key", default="offset", help="array of the sequences' first frames in a flat npz")
     keys = "fields that make the class together; 'file' is the name of the flat npz"
     parser.add_argument("--label_key", nargs="+", dest="label_keys", default=["label"], help=keys)

@@ -15,7 +15,7 @@ import numpy as np
 from data.prepare import arguments, intermediate, parallel
 from data.prepare.npz import Split, write_dataset
 from data.prepare.ntu import compare_counts
-from data.prepare.skeleton_file import FAR, is_coordinate
+from data.prepare.skeleton_file import FAR, is_coordinate, read_text
 from util.files import write_text
 
 NUM_JOINTS, NUM_BODIES, NUM_CLASSES, MAX_FRAMES, LAYOUT = 25, 2, 51, 300, "kinect_v2"
@@ -59,12 +59,8 @@ PKU2 = Dataset(
 
 def read_frames(path):
     """(T, 150) float32 of a skeleton file. Raises ValueError naming file and line for anything but 150 finite numbers a line."""
-    text = Path(path).read_bytes()
-    if not text.strip():
-        raise ValueError(f"{path}: the file is empty")
-    if b"\0" in text:
-        raise ValueError(f"{path}: the file is binary, not text")
-    per_line = _words_per_line(np.frombuffer(text.rstrip(), np.uint8))
+    text = read_text(path)
+    per_line = _words_per_line(np.frombuffer(text, np.uint8))
     wrong = np.flatnonzero(per_line != NUMBERS)
     if len(wrong):
         raise ValueError(f"{path}: line {wrong[0] + 1}: {per_line[wrong[0]]} numbers instead of {NUMBERS}")

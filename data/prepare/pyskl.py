@@ -7,6 +7,7 @@ read without unpickling anything but arrays and plain containers. Samples stand 
 
 import re
 from collections import Counter
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -90,41 +91,40 @@ def check(annotation):
         raise ValueError(f"{name!r}: {error}") from error
 
 
-class Samples:
-    """The usable annotations by name; those that are not go to `skipped`."""
+@dataclass
+class Sample:
+    """An annotation that can be used. label: class, or its name; shape: (M, T, V, C) without what is empty."""
 
-    def __init__(self, path, annotations, skipped):
-        self.by_name, facts = {}, {}
-        for i, annotation in enumerate(annotations):
-            try:
-                name, label, bodies = check(annotation)
-                if name in self.by_name:
-                    raise ValueError(f"{name!r}: there is an annotation of this name already")
-            except ValueError as error:
-                skipped.add(f"{path}: annotation {i}: {error}")
-                continue
-            self.by_name[name], facts[name] = annotation, (label, *bodies.shape)
-        if not facts:
-            raise ValueError(
-                f"{path}: none of the {len(annotations)} annotations can be used"
-                + (f"; the first: {skipped.reasons[0]}" if annotations else "")
-            )
-        kind = Counter(type(fact[0]) for fact in facts.values()).most_common(1)[0][0]
-        for name in [name for name, fact in facts.items() if type(fact[0]) is not kind]:
-            skipped.add(f"{path}: {name!r}: the label is not a {'text' if kind is str else 'whole number'}, as most are")
-            del self.by_name[name], facts[name]
-        self.num_joints, self.dims = most = Counter(fact[3:] for fact in facts.values()).most_common(1)[0][0]
-        for name, (_, _, _, *shape) in facts.items():
-            if tuple(shape) != most:
-                skipped.add(f"{path}: {name!r}: {shape[0]} joints x {shape[1]} coordinates, most have {most[0]} x {most[1]}")
-                del self.by_name[name]
-        self.label, self.class_names = {name: facts[name][0] for name in self.by_name}, None
-        if kind is str:
-            self.class_names = ordered(set(self.label.values()))
-            self.label = {name: self.class_names.index(label) for name, label in self.label.items()}
-        self.num_bodies = {name: facts[name][1] for name in self.by_name}
-        self.num_frames = max(facts[name][2] for name in self.by_name)
-        self.num_classes = max(self.label.values()) + 1
+    annotation: dict
+    label: int | str
+    shape: tuple
+
+
+def read_samples(path, annotations, skipped):
+    """{name: `Sample`} of the annotations that can be used; the others go to `skipped`, and so do those whose kind of label, or
+    number of joints or coordinates, is not that of most."""
+    samples = {}
+    for i, annotation in enumerate(annotations):
+        try:
+            name, label, bodies = check(annotation)
+            if name in samples:
+                raise ValueError(f"{name!r}: there is an annotation of this name already")
+        except ValueError as error:
+            skipped.add(f"{path}: annotation {i}: {error}")
+            continue
+        samples[name] = Sample(annotation, label, bodies.shape)
+    if not samples:
+        raise ValueError(f"{path}: none of the {len(annotations)} annotations can be used{skipped.first()}")
+    kind = Counter(type(sample.label) for sample in samples.values()).most_common(1)[0][0]
+    for name in [name for name, sample in samples.items() if type(sample.label) is not kind]:
+        skipped.add(f"{path}: {name!r}: the label is not a {'text' if kind is str else 'whole number'}, as most are")
+        del samples[name]
+    most = Counter(sample.shape[2:] for sample in samples.values()).most_common(1)[0][0]
+    for name, (joints, dims) in [(name, sample.shape[2:]) for name, sample in samples.items()]:
+        if (joints, dims) != most:
+            skipped.add(f"{path}: {name!r}: {joints} joints x {dims} coordinates, most have {most[0]} x {most[1]}")
+            del samples[name]
+    return samples
 
 
 def generate(
@@ -168,48 +168,43 @@ def generate(
             f"{path}: {len(annotations)} annotations without a split; --split FILE, --test NAME ... or "
             "--test_pickle FILE says which are for testing"
         )
-    pairs, samples = protocols(split_file or path, split), Samples(path, annotations, skipped)
+    pairs, samples = protocols(split_file or path, split), read_samples(path, annotations, skipped)
+    num_joints, dims = next(iter(samples.values())).shape[2:]
+    num_frames = max(sample.shape[1] for sample in samples.values())
     if layout is None:
-        layout = LAYOUT_OF.get((samples.num_joints, samples.dims), "")
+        layout = LAYOUT_OF.get((num_joints, dims), "")
     names = joint_names(layout) if layout else None
-    if names and len(names) != samples.num_joints:
-        raise ValueError(f"--layout {layout} has {len(names)} joints, {path} has {samples.num_joints}")
-    origin = None if center is None else transforms.joint_index(center, names, samples.num_joints)
-    cut = sum(number > num_bodies for number in samples.num_bodies.values())
+    if names and len(names) != num_joints:
+        raise ValueError(f"--layout {layout} has {len(names)} joints, {path} has {num_joints}")
+    origin = None if center is None else transforms.joint_index(center, names, num_joints)
+    number, class_names = {name: sample.label for name, sample in samples.items()}, None
+    if type(next(iter(number.values()))) is str:
+        class_names = ordered(set(number.values()))
+        number = {name: class_names.index(label) for name, label in number.items()}
+    num_classes = max(number.values()) + 1
 
-    def sequence(sample):
-        bodies = transforms.most_moving(check(samples.by_name[sample])[2], num_bodies)
+    def row(sample):
+        """(T, M·V·3) of the annotation of this name."""
+        bodies = transforms.most_moving(check(samples[sample].annotation)[2], num_bodies)
         return transforms.fill_bodies(transforms.row(bodies, unit, origin), len(bodies), second_body, num_bodies)
 
     paths = []
     for protocol, sides in pairs.items():
         chosen = _choose(path, protocol, sides, samples, skipped)
-        sides = {}
+        parts = {}
         for key, rows in chosen.items():
-            labels, groups = np.array([samples.label[row] for row in rows], int), [splits.group(row) for row in rows]
-            sides[key] = Split(rows, labels, map(sequence, rows), groups)
+            labels, groups = np.array([number[name] for name in rows], int), [splits.group(name) for name in rows]
+            parts[key] = Split(rows, labels, map(row, rows), groups)
         paths.append(out / f"{'_'.join(filter(None, (bare_name(name or path), protocol)))}.npz")
-        write_dataset(
-            paths[-1],
-            sides,
-            samples.num_frames,
-            samples.num_classes,
-            samples.num_joints,
-            num_bodies,
-            layout,
-            center=-1 if origin is None else origin,
-            unit=unit,
-            coordinates=samples.dims,
-            second_body=second_body,
-            class_names=samples.class_names and np.array(samples.class_names),
-        )
+        how = {"center": -1 if origin is None else origin, "unit": unit, "coordinates": dims, "second_body": second_body}
+        how["class_names"] = class_names and np.array(class_names)
+        write_dataset(paths[-1], parts, num_frames, num_classes, num_joints, num_bodies, layout, **how)
         counts = ", ".join(f"{len(rows):,} {key}" for key, rows in chosen.items())
-        print(
-            f"{paths[-1]}: {counts}, {samples.num_classes} classes, {samples.num_frames} frames, {samples.num_joints} joints"
-            + (", z is 0" if samples.dims == 2 else "")
-        )
+        flat = ", z is 0" * (dims == 2)
+        print(f"{paths[-1]}: {counts}, {num_classes} classes, {num_frames} frames, {num_joints} joints{flat}")
+    cut = sum(sample.shape[0] > num_bodies for sample in samples.values())
     print(
-        f"{len(annotations):,} annotations found, {len(samples.by_name):,} usable, in {cut:,} of them persons beyond "
+        f"{len(annotations):,} annotations found, {len(samples):,} usable, in {cut:,} of them persons beyond "
         f"{num_bodies} were left out"
     )
     skipped.write(out / "raw_data" / "skipped.txt")
@@ -223,7 +218,7 @@ def _choose(path, protocol, sides, samples, skipped):
         chosen[key] = []
         for name in names:
             where = f"{path}: protocol {protocol!r}, {key}: {name[: transforms.MAX_NAME]!r}"
-            if name not in samples.by_name:
+            if name not in samples:
                 skipped.add(f"{where}: has no usable annotation")
             elif name in taken:
                 skipped.add(f"{where}: is in the protocol already; it counts once, where it stood first")

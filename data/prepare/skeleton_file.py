@@ -91,6 +91,16 @@ def _numbers(lines, tokens, places, num_joints):
     lines.fail(f"coordinate {_short(tokens[wrong])} is not a finite number below {FAR:,.0f} m")
 
 
+def read_text(path, kind="text"):
+    """The bytes of a text file, without blanks at its end. Raises ValueError naming the file if it is empty or binary."""
+    text = Path(path).read_bytes().rstrip()
+    if not text:
+        raise ValueError(f"{path}: the file is empty")
+    if b"\0" in text:
+        raise ValueError(f"{path}: the file is binary, not {kind}")
+    return text
+
+
 def is_coordinate(word):
     """Whether the text is a finite number of metres below FAR."""
     try:
@@ -109,12 +119,7 @@ class _Lines:
 
     def __init__(self, path):
         self.path, self.position = path, 0
-        text = Path(path).read_bytes()
-        if not text.strip():
-            raise ValueError(f"{path}: the file is empty")
-        if b"\0" in text:
-            raise ValueError(f"{path}: the file is binary, not .skeleton text")
-        self.lines = text.rstrip().split(b"\n")
+        self.lines = read_text(path, ".skeleton text").split(b"\n")
 
     def fail(self, reason):
         raise ValueError(f"{self.path}: line {self.position}: {reason}")

@@ -38,7 +38,7 @@ def test_flat_npz(tmp_path):
     assert (arrays["x_test"][0, :3] == joints(0, 9, 24)[2:5].astype(np.float32)).all() and not arrays["x_test"][0, 3:].any()
     given |= {"pose": given.pop("joints"), "first": given.pop("offset"), "what": given.pop("label")}
     np.savez(tmp_path / "flat.npz", **given)
-    again = load(own.generate([tmp_path / "flat.npz"], tmp_path, joints_key="pose", offset_key="first", label_keys=["what"]))
+    again = load(own.generate([tmp_path / "flat.npz"], tmp_path, key="pose", offset_key="first", label_keys=["what"]))
     assert all(np.array_equal(arrays[key], again[key]) for key in arrays)
 
 
@@ -108,7 +108,7 @@ def test_ui_prmd(shared, tmp_path):
     path = own.generate(
         [shared(f"realdata/{file}.npz") for file in files],
         tmp_path,
-        joints_key="joints_tenth_mm",
+        key="joints_tenth_mm",
         unit=1e-4,
         label_keys=["label", "file"],
         test_groups=["2", "4", "6", "8", "10"],
