@@ -51,9 +51,9 @@ class Source:
 def read_ucla(paths, skipped):
     """NW-UCLA's training views, but for sequences that are in the test view, too: in the files that are passed around, two
     classes of view 3 are those of view 2, number by number."""
-    found = list(parallel.each(ucla.read_sequence, ucla.find_files(paths[0]), "NW-UCLA", skipped))
-    tested = {joints.tobytes() for _, (joints, _, view) in found if view in ucla.VIEWS["test"]}
-    for file, (joints, _, view) in found:
+    sequences = list(parallel.each(ucla.read_sequence, ucla.find_files(paths[0]), "NW-UCLA", skipped))
+    tested = {joints.tobytes() for _, (joints, _, view) in sequences if view in ucla.VIEWS["test"]}
+    for file, (joints, _, view) in sequences:
         if view in ucla.VIEWS["train"] and joints.tobytes() not in tested:
             yield file.name.removesuffix(".json"), re.search(r"s\d+", file.name)[0], joints
 
@@ -78,17 +78,17 @@ def _bandai(item):
 def read_flat(renamed, test, paths, skipped):
     """Flat npz files of Kinect v2's joints, in 0.1 mm, but for the subjects `test`."""
     for path in paths:
-        found, skeleton = custom_recordings.from_flat(path, "joints_tenth_mm")
-        if skeleton.joint_names is None or "subject" not in found[0].fields:
+        recordings, skeleton = custom_recordings.from_flat(path, "joints_tenth_mm")
+        if skeleton.joint_names is None or "subject" not in recordings[0].fields:
             raise ValueError(f"{path}: needs the arrays subject and joint_names, beside joints_tenth_mm and offset")
         names = [renamed.get(str(name), str(name)) for name in skeleton.joint_names]
-        found = [recording for recording in found if recording.fields["subject"] not in test]
+        recordings = [recording for recording in recordings if recording.fields["subject"] not in test]
 
         def load(recording, names=names, skeleton=skeleton):
             joints = transforms.drop_empty(recording.load())[0] * 1e-4
             return kinect.kinect_v1(joints, names, skeleton.parents, recording.where)
 
-        for recording, joints in parallel.each(load, found, Path(path).stem, skipped):
+        for recording, joints in parallel.each(load, recordings, Path(path).stem, skipped):
             yield recording.name, recording.fields["subject"], joints
 
 
@@ -119,10 +119,10 @@ def generate(out, paths, name="corpus", window=WINDOW, body_frame=False, min_max
     skipped, names, groups, rows, sizes, used = parallel.Skipped(strict), [], [], [], [], {}
     axes = transforms.pose(None, [], joint_names(kinect.LAYOUT), NUM_JOINTS)[1] if body_frame else None
     for key, given in paths.items():
-        for own, group, joints in SOURCES[key].read(given, skipped):
+        for title, group, joints in SOURCES[key].read(given, skipped):
             parts = transforms.pieces(len(joints), window)
             for begin, end in parts:
-                name_of = f"{key}/{own}" + f"_{begin}_{end}" * (len(parts) > 1)
+                name_of = f"{key}/{title}" + f"_{begin}_{end}" * (len(parts) > 1)
                 try:
                     row = transforms.row(joints[None, begin:end], origin=ORIGIN, axes=axes, min_max=min_max)
                 except ValueError as error:

@@ -56,12 +56,12 @@ class Person:
     """One performer as they appear in one performance: build and habits, and the score of this time."""
 
     def __init__(self, seed, performer, rng):
-        own = generator(seed, performer)
-        self.body = Body.random(own)
-        pace, size = np.exp(own.normal(-0.05, 0.16)), np.exp(own.normal(0, 0.25))
-        self.left_handed = own.random() < 0.3
-        self.restless = own.uniform(0.5, 2.0)
-        posture = {name: own.normal(0, spread) for name, spread in HABITS.items()}
+        habits = generator(seed, performer)  # the same in every performance
+        self.body = Body.random(habits)
+        pace, size = np.exp(habits.normal(-0.05, 0.16)), np.exp(habits.normal(0, 0.25))
+        self.left_handed = habits.random() < 0.3
+        self.restless = habits.uniform(0.5, 2.0)
+        posture = {name: habits.normal(0, spread) for name, spread in HABITS.items()}
         if rng.random() < 0.12:
             self.left_handed = not self.left_handed
         self.score = Score(rng, pace * np.exp(rng.normal(0, 0.12)), size)
