@@ -127,13 +127,6 @@ def test_frames_a_second(time, step, tmp_path):
         np.testing.assert_allclose(pose, low + (at - int(at + 1e-9)) * (high - low), atol=1e-9)
 
 
-def test_up(tmp_path):
-    (tmp_path / "a.bvh").write_text(text(*person(3)))
-    names = ["Hips", "Head"]
-    x, y, z = np.moveaxis(bvh.load(tmp_path / "a.bvh", names), -1, 0)
-    np.testing.assert_array_equal(bvh.load(tmp_path / "a.bvh", names, up="z"), np.stack([x, z, -y], -1))
-
-
 def damaged():
     good = text(*person(3))
     lines = good.splitlines()

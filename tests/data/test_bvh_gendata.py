@@ -2,7 +2,6 @@
 
 import subprocess
 import sys
-import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -60,18 +59,6 @@ def test_without_labels_everything_is_for_training(raw, tmp_path):
     expected = kinect.kinect_v1(joints, hierarchy.names, hierarchy.parents, "") / 100
     row = arrays["name_train"].tolist().index("anna/walk_anna_0")
     np.testing.assert_allclose(arrays["x_train"][row].reshape(-1, 20, 3)[:40], expected - expected[0, 1], atol=1e-6)
-
-
-def test_zip_and_folder_are_the_same(raw, tmp_path):
-    with zipfile.ZipFile(tmp_path / "raw.zip", "w") as archive:
-        for file in sorted(raw.rglob("*.[bB]*")):
-            archive.write(file, file.relative_to(raw).as_posix())
-        archive.writestr("__MACOSX/anna/._walk_anna_0.bvh", "junk")
-        archive.writestr("README.md", "about")
-    options = {"label_pattern": PATTERN, "test_groups": ["ben"]}
-    folder = bvh_gendata.generate(raw, tmp_path / "a", **options)
-    zipped = bvh_gendata.generate(tmp_path / "raw.zip", tmp_path / "b", **options)
-    assert folder.read_bytes() == zipped.read_bytes()
 
 
 def test_a_table(raw, tmp_path):

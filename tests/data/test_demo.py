@@ -132,6 +132,7 @@ def test_bodies_are_plausible(recording):
         if not bodies:
             continue
         assert (max(counts) >= 2) >= (int(name[-3:]) in two)
+        assert all((np.diff(frames) > 0).all() for frames, _ in bodies.values())  # no id twice in a frame
         joints = np.concatenate([joints for _, joints in bodies.values() if len(joints) > 11])
         assert joints[..., 2].min() > 0.8 and joints[..., 2].max() < 6 and abs(joints[..., :2]).max() < 3
         shown = max(bodies.values(), key=lambda body: np.ptp(body[1][..., 1]))[1]
@@ -155,8 +156,3 @@ def test_noise_free_skeleton(action):
         if not action.gap:  # people face the camera of their replication
             seen = view(people, camera, 3.0, 1.0, 0.0)
             assert (seen[:, :, 4, 0] < seen[:, :, 8, 0]).mean() > 0.9
-
-
-def test_no_id_twice_in_a_frame(recording):
-    for bodies, _ in recording[2].values():
-        assert all((np.diff(frames) > 0).all() for frames, _ in bodies.values())

@@ -112,25 +112,6 @@ def test_number_of_workers_does_not_matter(raw_fixture, tmp_path):
     assert files[1] == files[2]
 
 
-def test_split_order_is_id_by_id_then_by_name(raw, tmp_path):
-    names = [
-        "S002C003P001R001A001",
-        "S001C002P002R001A060",
-        "S001C003P003R001A002",
-        "S003C002P001R001A003",
-        "S001C001P007R001A004",
-    ]
-    paths = prepare(raw(*names), tmp_path / "out", "DEMO")
-    assert [path.name for path in paths] == ["DEMO_XSub.npz", "DEMO_XView.npz"]
-    xsub, xview = map(np.load, paths)
-    assert xsub["name_train"].tolist() == [names[0], names[3], names[1]]
-    assert xsub["name_test"].tolist() == [names[2], names[4]]
-    assert xview["name_train"].tolist() == [names[1], names[3], names[2], names[0]]
-    assert xview["name_test"].tolist() == [names[4]]
-    assert xsub["y_train"].argmax(1).tolist() == [0, 2, 59] and xsub["y_train"].shape == (3, 60)
-    assert xsub["x_train"].shape == (3, 20, 150) and not xsub["x_train"][..., 75:].any()
-
-
 def test_splits_are_the_published_ones():
     xsub, xview = NTU60.protocols
     assert len(xsub.train) == len(xsub.test) == 20 and set(xsub.train + xsub.test) == set(range(1, 41))
@@ -175,20 +156,6 @@ def test_the_same_name_in_two_folders(raw, tmp_path, capsys):
     assert report == f"{second / 'S001C001P001R001A001.skeleton'}: stands in {first}, too; that one is used\n"
     with pytest.raises(ValueError, match="stands in"):
         ntu.read_raw([first, second], tmp_path / "out", workers=1, strict=True)
-
-
-def test_translate_moves_the_first_visible_spine_of_actor_1_to_the_origin(walk):
-    actors = np.stack([walk(6), walk(6) + 1], axis=1)
-    actors[:2, 0] = 0
-    actors[4, 1] = 0
-    out = ntu.translate(actors)
-    assert not out[2, 0, 1].any() and not out[:2, 0].any() and not out[4, 1].any()
-    origin = actors[2, 0, 1]
-    np.testing.assert_array_equal(out[3], actors[3] - origin)
-    np.testing.assert_array_equal(out[0, 1], actors[0, 1] - origin)
-    alone = np.zeros((2, 1, 25, 3), np.float32)
-    alone[1] = walk(1)[0]
-    np.testing.assert_array_equal(ntu.translate(alone)[0, 0], np.tile(-alone[1, 0, 1], (25, 1)))  # as published
 
 
 @pytest.mark.parametrize(

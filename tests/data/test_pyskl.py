@@ -84,17 +84,6 @@ def test_second_body_and_center(written, content, tmp_path):
         assert (moved[i, :frames, : persons[name]] == expected).all() and not moved[i, 0, 0, 1].any()
 
 
-def test_center_where_persons_come_and_go(written, content, tmp_path):
-    """As in the preparation of NTU: the origin is where person 1 is first seen, and who is absent stays zero."""
-    pair = annotation(NAMES[0], persons=2, frames=6, kind=np.float32)
-    pair["keypoint"][0, :2] = pair["keypoint"][1, 4:] = 0
-    content["annotations"][0] = pair
-    arrays = load(pyskl.generate(written(content), tmp_path, center="1")[0])
-    moved = arrays["x_train"][arrays["name_train"].tolist().index(NAMES[0])].reshape(-1, 2, 25, 3)
-    assert (moved[:6] == ntu.translate(pair["keypoint"].swapaxes(0, 1))).all()
-    assert not moved[:2, 0].any() and not moved[2, 0, 1].any() and not moved[4:, 1].any() and moved[:4, 1].all()
-
-
 def test_more_persons_and_empty_frames(written, content, tmp_path, capsys):
     crowd = annotation(NAMES[0], persons=4, frames=6, kind=np.float32)
     crowd["keypoint"] *= np.array([1, 2, 0, 3])[:, None, None, None]  # the third is never there

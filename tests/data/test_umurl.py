@@ -9,7 +9,7 @@ import pytest
 
 from data.prepare import umurl
 from data.prepare.ntu_release import NTU120
-from data.prepare.skeleton_file import read_frames, read_skeleton
+from data.prepare.skeleton_file import read_frames
 from feeder.feeder_ntu import Feeder
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -164,27 +164,6 @@ def test_random_recordings_equal_a_slow_formulation(seen):
         assert ours.dtype == np.float32
         np.testing.assert_allclose(ours, slow[:, : ours.shape[1]], rtol=0, atol=1e-5)
         assert not slow[:, ours.shape[1] :].any()
-
-
-def test_bodies_are_told_apart_by_position(raw, seen, walk):
-    """Ids are all the same here, and read_skeleton takes them for one body; of five in a frame the last does not count."""
-    a, b, c = walk(6), 1.5 * walk(6), 3 * walk(6)
-    frames = [[a[t], 0.5 * a[t], 0.3 * a[t], b[t], c[t]] for t in range(6)]
-    num_bodies, ids, joints = read_frames(raw(X=frames) / "X.skeleton")
-    assert num_bodies == [5] * 6 and ids == ["7"] * 30 and len(read_skeleton(raw() / "X.skeleton")[1]) == 1
-    np.testing.assert_allclose(joints[5:10], frames[1], rtol=1e-6)
-    persons = umurl.read_persons(raw() / "X.skeleton")[1]
-    np.testing.assert_allclose(persons, [b, a], rtol=1e-6)  # larger spread first
-
-
-def test_empty_frames(seen, walk):
-    a = walk(8)
-    inside = seen([[a[0]], [], [a[2]], [], [], [a[5]], [], []])
-    at_first = seen([[], [a[0]], [], [a[2]], [a[5]], []])
-    there = inside.any(axis=(1, 2, 3))
-    np.testing.assert_array_equal(there, np.resize([True, False, True, False, False, True], 300))  # the zero tail is filled
-    assert at_first.any(axis=(1, 2, 3)).all()  # the others, too, once the first frame is empty
-    np.testing.assert_array_equal(inside[there][:100], at_first[:100])
 
 
 @pytest.mark.parametrize("direction", [(1, 0, 0), (-1, 0, 0), (0, 1, 0), (0.3, -0.2, 0.9), (-1, 1e-5, 0), (1, 0, -1e-9)])
