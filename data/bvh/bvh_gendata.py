@@ -11,14 +11,14 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))  # the repository: 
 
 from data.prepare import arguments, bvh, custom_dataset, custom_recordings, kinect, parallel, transforms
 from data.prepare.array_files import ArrayFormat
-from data.prepare.custom_recordings import Recording, Skeleton
+from data.prepare.custom_recordings import CustomSkeleton, Recording
 
 HERE = Path(__file__).resolve().parent
 ALL, WINDOW, SUFFIX = "all", 300, ".bvh"
 
 
 def choose_skeleton(joints, headers, end_sites):
-    """The `Skeleton` of --joints: every joint of the skeleton that most files have, those named, or Kinect v1's."""
+    """The `CustomSkeleton` of --joints: every joint of the skeleton that most files have, those named, or Kinect v1's."""
     if joints == kinect.LAYOUT:
         return custom_recordings.layout_skeleton(kinect.LAYOUT)
     alike = {}
@@ -32,7 +32,7 @@ def choose_skeleton(joints, headers, end_sites):
     if wrong := [name for name in names if name not in header.names] or [name for name in names if names.count(name) > 1]:
         choice = f"{', '.join(header.names)[:300]}; or {ALL}, or {kinect.LAYOUT}"
         raise ValueError(f"--joints {joints}: {wrong[0]!r} is not a joint, or stands there twice; joints are {choice}")
-    return Skeleton("", np.array(names), bvh.parents_among(header, names))
+    return CustomSkeleton("", np.array(names), bvh.parents_among(header, names))
 
 
 def collect(raw, files, load, pattern, table, skipped):

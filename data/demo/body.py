@@ -15,7 +15,7 @@ HIP, KNEE, ANKLE, FOOT = (12, 16), (13, 17), (14, 18), (15, 19)
 PAIRS = (SHOULDER, ELBOW, WRIST, HAND, TIP, THUMB, HIP, KNEE, ANKLE, FOOT)
 NUM_JOINTS = 25
 
-# bone lengths of a person 1.70 m tall, metres; `Body.random` draws them in this order
+# bone lengths of a person 1.70 m tall, metres; `Build.random` draws them in this order
 TRUNK = {"waist": 0.28, "back": 0.22, "neck": 0.07, "head": 0.13, "shoulder": 0.165, "hip": 0.09}
 ARM = {"upper_arm": 0.27, "forearm": 0.24, "hand": 0.07, "tip": 0.08, "thumb": 0.05}
 LENGTHS = TRUNK | ARM | {"thigh": 0.40, "shank": 0.39, "foot": 0.12}
@@ -38,7 +38,7 @@ CHANNELS = POSITIONS | {angle: (0,) for angle in ANGLES}
 
 
 @dataclass
-class Body:
+class Build:
     """The build of one performer: `scale` = height / 1.70 m, `lengths` in metres by the names of LENGTHS."""
 
     scale: float

@@ -34,7 +34,7 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))  # the repository: the script runs from any folder
 
-from data.demo.body import Body, mirrored, pose, rotation
+from data.demo.body import Build, mirrored, pose, rotation
 from data.demo.motions import ACTIONS, distraction
 from data.demo.recording import CAMERA_ANGLE, CASES, disturb, sense_bodies, skeleton_text, view
 from data.demo.score import Score
@@ -57,7 +57,7 @@ class Person:
 
     def __init__(self, seed, performer, rng):
         habits = generator(seed, performer)  # the same in every performance
-        self.body = Body.random(habits)
+        self.body = Build.random(habits)
         pace, size = np.exp(habits.normal(-0.05, 0.16)), np.exp(habits.normal(0, 0.25))
         self.left_handed = habits.random() < 0.3
         self.restless = habits.uniform(0.5, 2.0)

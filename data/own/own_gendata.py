@@ -16,7 +16,7 @@ HERE = Path(__file__).resolve().parent
 
 
 def collect(raws, table, pattern, offset_key, form, skipped):
-    """(recordings, `Skeleton`, remarks) of the flat npz files, or of the one folder or npz with a table or a pattern, `raws`."""
+    """(recordings, `CustomSkeleton`, remarks) of `raws`: flat npz files, or one folder or npz with a table or a pattern."""
     for raw in raws:
         if not raw.exists():
             raise FileNotFoundError(f"{raw}: no such folder or npz file; name it on the command line")
@@ -29,7 +29,7 @@ def collect(raws, table, pattern, offset_key, form, skipped):
         return [recording for part in parts for recording in part], skeletons[0], []
     if len(raws) > 1:
         raise ValueError(f"{' '.join(map(str, raws))}: several are for flat npz files (with an array 'offset') only")
-    raw, skeleton = raws[0], custom_recordings.Skeleton()
+    raw, skeleton = raws[0], custom_recordings.CustomSkeleton()
     if pattern is not None:
         if table is not None or not raw.is_dir():
             raise ValueError(f"{raw}: --label_pattern is for the files of a folder, instead of a table")

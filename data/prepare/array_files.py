@@ -143,6 +143,7 @@ class ArrayFormat:
             rows = np.delete(rows, list(self.skip_columns), axis=1)
         if self.checks:
             checks.refuse_columns(rows, self.numbers, where)
+        # rows and columns together are an array whose axes have these letters, of which the first `outer` make the rows
         letters = self.axes or "TMVC"
         letters = letters if "M" in letters else "M".join((letters[0], letters[1:]))
         bodies, joints, _ = self.form or (None, self.num_joints, None)
@@ -154,9 +155,10 @@ class ArrayFormat:
                 "make a frame"
             )
         outer = 3 if of_joint else 1
-        if not sizes["M"]:
+        if not sizes["M"]:  # as many bodies as fill a row, if that is known to be one frame
             per_body = math.prod(sizes[x] or 1 for x in letters[outer:] if x != "M")
             sizes["M"] = rows.shape[1] // per_body or 1 if joints and not of_joint and letters[0] == "T" else 1
+        # what is left unknown in the rows, and in the columns, follows from their number
         for part, count in ((letters[:outer], rows.shape[0]), (letters[outer:], rows.shape[1])):
             unknown = [letter for letter in part if not sizes[letter]]
             known = math.prod(sizes[letter] for letter in part if sizes[letter])

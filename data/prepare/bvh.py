@@ -90,7 +90,7 @@ def positions(hierarchy, values):
     """Forward kinematics: (T, channels) of degrees and lengths -> (T, V, 3)."""
     joints = np.empty((len(values), len(hierarchy.names), 3))
     turns = [np.eye(3)] * len(hierarchy.names)  # of every joint, (T, 3, 3), in the world
-    column = 0
+    column = 0  # of the values: channels stand in the order of the joints
     for joint, (above, channels) in enumerate(zip(hierarchy.parents, hierarchy.channels, strict=True)):
         place, turn = np.tile(hierarchy.offsets[joint], (len(values), 1)), np.eye(3)
         for kind, axis in channels:
@@ -99,7 +99,7 @@ def positions(hierarchy, values):
             else:
                 turn = turn @ _rotation(axis, np.radians(values[:, column]))
             column += 1
-        if above == joint:
+        if above == joint:  # the root
             joints[:, joint], turns[joint] = place, turn
         else:
             joints[:, joint] = joints[:, above] + (turns[above] @ place[..., None])[..., 0]

@@ -15,7 +15,7 @@ SIDES = ("train", "test")
 
 
 @dataclass
-class Sample:
+class UsableRecording:
     """A recording that can be used. label: one text for every label key; side: of SIDES; shape: (M, T, V, C)."""
 
     recording: Recording
@@ -137,7 +137,7 @@ def number_classes(labels):
 
 
 def read_samples(source, recordings, label_keys, group_key, test_groups, statistics, skipped, remarks):
-    """Read every recording once: the `Sample` of each that can be used.
+    """Read every recording once: the `UsableRecording` of each that can be used.
 
     statistics: a `BodyStatistics`, which gets to see them. remarks go to `skipped` after what is wrong with recordings. Raises
     ValueError naming `source` if there are none.
@@ -164,7 +164,7 @@ def read_samples(source, recordings, label_keys, group_key, test_groups, statist
             raise ValueError(f"{where}: {bodies.shape[2]} joints, the skeleton has {expected}")
         first_of_name[name] = where
         statistics.add(where, bodies)
-        return Sample(recording, label, side, recording.fields.get(group_key) or name, bodies.shape)
+        return UsableRecording(recording, label, side, recording.fields.get(group_key) or name, bodies.shape)
 
     samples = [sample for _, sample in parallel.each(sample, recordings, "reading", skipped)]
     for remark in remarks:

@@ -32,7 +32,7 @@ class Recording:
 
 
 @dataclass
-class Skeleton:
+class CustomSkeleton:
     """layout: of feeder.skeleton or ''; joint_names: (V,) or None; parents: (V,) int64, the root its own, or None."""
 
     layout: str = ""
@@ -50,7 +50,7 @@ class Skeleton:
 
 def layout_skeleton(layout):
     """The skeleton of a layout in feeder.skeleton."""
-    return Skeleton(layout, np.array(joint_names(layout)), parents(layout))
+    return CustomSkeleton(layout, np.array(joint_names(layout)), parents(layout))
 
 
 def custom_skeleton(names, above, where):
@@ -71,11 +71,11 @@ def custom_skeleton(names, above, where):
             raise ValueError(f"{where}: {error}") from error
         if names is not None and len(names) != len(above):
             raise ValueError(f"{where}: {len(names)} joint_names but {len(above)} parents")
-    return Skeleton("", names, above)
+    return CustomSkeleton("", names, above)
 
 
 def read_skeleton_file(path):
-    """The `Skeleton` of a YAML or JSON file with joint_names and parents. Raises FileNotFoundError or ValueError naming it."""
+    """The `CustomSkeleton` of a YAML or JSON file with joint_names and parents. Raises FileNotFoundError or ValueError."""
     path = _existing(path)
     try:
         content = json.loads(path.read_text()) if path.suffix == ".json" else yaml.safe_load(path.read_text())
@@ -201,7 +201,7 @@ def npz_sources(path, form):
 
 
 def from_flat(path, joints_key="joints", offset_key="offset", form=None):
-    """(recordings, `Skeleton`) of a flat npz: all frames of all sequences one after the other, and what stands where.
+    """(recordings, `CustomSkeleton`) of a flat npz: all frames of all sequences one after the other, and what stands where.
 
     <joints_key>: (F, V, C), or (M, F, V, C) for several bodies, or as `form.axes` says; (F, M, V, C) where only the first axis
     is as long as <offset_key> says. <offset_key> (N + 1,): sequence i is frames offset[i] to offset[i + 1]; every other (N,)
@@ -247,7 +247,7 @@ def from_flat(path, joints_key="joints", offset_key="offset", form=None):
         where, sequence = f"{path}: sequence {i}", joints[:, offset[i] : offset[i + 1]]
         recordings.append(Recording(where, name, fields, partial(form.to_bodies, sequence, where, axes="MTVC")))
     if form.joint_order:
-        return recordings, Skeleton()
+        return recordings, CustomSkeleton()
     return recordings, custom_skeleton(arrays.get("joint_names"), arrays.get("parents"), path)
 
 

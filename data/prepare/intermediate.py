@@ -11,7 +11,7 @@ from util.files import written_aside
 SKELETONS, INDEX = "joints.npy", "index.npz"
 
 
-class Writer:
+class IntermediateWriter:
     """Appends skeletons and columns of the index. count: skeletons so far; index: {name: values}."""
 
     def __init__(self, file):
@@ -27,13 +27,13 @@ class Writer:
 
 @contextmanager
 def writing(folder, num_joints):
-    """Gives a `Writer` for a folder. The old index goes first and the new one comes last: a folder with an index is complete."""
+    """Gives an `IntermediateWriter`. The old index goes first and the new one comes last: a folder with an index is complete."""
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     (folder / INDEX).unlink(missing_ok=True)
     with written_aside(folder / SKELETONS) as file:
         _write_header(file, (0, num_joints, 3))  # numpy leaves room in a header for any length
-        begin, writer = file.tell(), Writer(file)
+        begin, writer = file.tell(), IntermediateWriter(file)
         yield writer
         file.seek(0)
         _write_header(file, (writer.count, num_joints, 3))

@@ -71,6 +71,7 @@ def kinect_v1(joints, names, parents, where):
     beginning with `where` if another joint is missing.
     """
     at = find_joints(names)
+    # joints that the skeleton has are taken, the others are derived from these
     places = {joint: joints[..., number, :] for joint, number in at.items()}
     if "spine mid" not in at and {"spine base", "neck", "head"} <= at.keys():
         places["spine mid"] = _half_way(joints, _chain(at["spine base"], at["neck"], parents, where))

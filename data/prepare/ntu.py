@@ -55,7 +55,7 @@ def read_raw(raws, out, dataset=NTU60, workers=None, strict=False):
 @contextmanager
 def reading(read, raws, folder, dataset, workers=None, strict=False):
     """Gives (recordings, writer): recordings yields (name, read(file)) of the usable files, sorted by name; writer is the
-    `intermediate.Writer` of `folder`, where skipped.txt gets the other files and the index gets `found`, as in `read_raw`.
+    `IntermediateWriter` of `folder`, where skipped.txt gets the other files and the index gets `found`, as in `read_raw`.
 
     read: of module level; the first of what it returns is 0 if no frame has a body. Raises as `read_raw`.
     """
@@ -197,6 +197,7 @@ def write_npz(out, dataset=NTU60, name=None, second_body=None):
     first_row = intermediate.first_rows(num_frames * num_actors)
 
     def sequence(i):
+        """(T, M·75) of recording i."""
         rows = joints[first_row[i] : first_row[i] + num_frames[i] * num_actors[i]]
         actors = translate(rows.reshape(num_frames[i], num_actors[i], NUM_JOINTS, 3)).reshape(num_frames[i], -1)
         return fill_bodies(actors, num_actors[i], second_body, NUM_BODIES)

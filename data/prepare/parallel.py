@@ -125,7 +125,7 @@ def _run_in_pool(function, items, title, workers, chunk):
     pool = ProcessPoolExecutor(workers, initializer=_begin_worker)
     submitted = (pool.submit(_run, items[i : i + chunk], function) for i in range(0, len(items), chunk))
     try:
-        pending = deque(islice(submitted, 2 * workers))
+        pending = deque(islice(submitted, 2 * workers))  # chunks under way; one more is submitted for each that is taken
         while pending:
             results = pending.popleft().result()
             pending.extend(islice(submitted, 1))

@@ -24,7 +24,7 @@ RAW, VIEWS = "raw_data", "LMR"
 
 
 @dataclass(frozen=True)
-class Dataset:
+class Phase:
     """A phase of PKU-MMD.
 
     name: form of the file names, recording and view; splits: protocol -> names of its split file; published: protocol ->
@@ -38,14 +38,14 @@ class Dataset:
     published: dict
 
 
-PKU1 = Dataset(
+PKU1 = Phase(
     title="PKU-MMD I",
     prefix="PKUv1",
     name=r"(\d{4})-([LMR])",
     splits={"XSub": ("cross_subject.txt", "cross-subject.txt"), "XView": ("cross_view.txt", "cross-view.txt")},
     published={"XSub": (18841, 2704)},
 )
-PKU2 = Dataset(
+PKU2 = Phase(
     title="PKU-MMD II",
     prefix="PKUv2",
     name=r"(A\d\dN\d\d)-([LMR])",

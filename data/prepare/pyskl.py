@@ -92,17 +92,17 @@ def check(annotation):
 
 
 @dataclass
-class Sample:
-    """An annotation that can be used. label: class, or its name; shape: (M, T, V, C) without what is empty."""
+class Annotation:
+    """One that can be used. content: as in the pickle; label: class, or its name; shape: (M, T, V, C) without what is empty."""
 
-    annotation: dict
+    content: dict
     label: int | str
     shape: tuple
 
 
 def read_samples(path, annotations, skipped):
-    """{name: `Sample`} of the annotations that can be used; the others go to `skipped`, and so do those whose kind of label, or
-    number of joints or coordinates, is not that of most."""
+    """{name: `Annotation`} of those that can be used; the others go to `skipped`, and so do those whose kind of label, or number
+    of joints or coordinates, is not that of most."""
     samples = {}
     for i, annotation in enumerate(annotations):
         try:
@@ -112,7 +112,7 @@ def read_samples(path, annotations, skipped):
         except ValueError as error:
             skipped.add(f"{path}: annotation {i}: {error}")
             continue
-        samples[name] = Sample(annotation, label, bodies.shape)
+        samples[name] = Annotation(annotation, label, bodies.shape)
     if not samples:
         raise ValueError(f"{path}: none of the {len(annotations)} annotations can be used{skipped.first()}")
     kind = Counter(type(sample.label) for sample in samples.values()).most_common(1)[0][0]
@@ -185,7 +185,7 @@ def generate(
 
     def row(sample):
         """(T, M·V·3) of the annotation of this name."""
-        bodies = transforms.most_moving(check(samples[sample].annotation)[2], num_bodies)
+        bodies = transforms.most_moving(check(samples[sample].content)[2], num_bodies)
         return transforms.fill_bodies(transforms.row(bodies, unit, origin), len(bodies), second_body, num_bodies)
 
     paths = []

@@ -61,7 +61,7 @@ def read_frames(path, num_joints=25):
     Raises ValueError naming file and line: empty, binary or truncated file, a line that is not what its place demands,
     another joint count, coordinates that are not finite numbers below FAR, more lines than the frame count announces.
     """
-    lines = _Lines(path)
+    lines = _SkeletonLines(path)
     num_bodies, ids = [], []
     tokens, places = [], []  # coordinates as text; the first joint line of each body
     for _ in range(lines.integer("frame count")):
@@ -114,7 +114,7 @@ def _short(text):
     return repr(text if len(text) <= 40 else text[:37] + "...")
 
 
-class _Lines:
+class _SkeletonLines:
     """The lines of a file in order, each with a demand on what it holds; `position` is the number of lines taken."""
 
     def __init__(self, path):

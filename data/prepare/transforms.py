@@ -62,7 +62,7 @@ def most_moving(bodies, number):
     """
     if len(bodies) <= number:
         return bodies
-    frames = [body[body.any(axis=(1, 2))].astype(np.float64) for body in bodies]
+    frames = [body[body.any(axis=(1, 2))].astype(np.float64) for body in bodies]  # those in which the body is there
     moved = [np.square(f - f.mean(axis=0)).sum() for f in frames]
     return bodies[np.sort(np.argsort(moved, kind="stable")[::-1][:number])]
 
@@ -76,12 +76,13 @@ def row(bodies, unit=1.0, origin=None, axes=None, min_max=False):
     it is absent. Raises ValueError, without a file name, if the body has no such axes.
     """
     _, num_frames, _, dims = bodies.shape
-    bodies = bodies.transpose(1, 0, 2, 3)
+    bodies = bodies.transpose(1, 0, 2, 3)  # (T, M, V, C)
+    # float32 stays float32 where nothing is computed but a difference; all else is computed in double precision
     if bodies.dtype.kind != "f" or unit != 1 or axes is not None or min_max:
         bodies = bodies.astype(np.float64) * unit
     out = np.zeros((*bodies.shape[:3], 3), np.float32 if bodies.dtype.itemsize <= 4 else np.float64)
     out[..., :dims] = bodies
-    present = out.any(axis=(2, 3))
+    present = out.any(axis=(2, 3))  # (T, M): who is there in which frame
     if origin is not None:
         out -= out[present[:, 0].argmax(), 0, origin].copy()
     if axes is not None:
@@ -89,7 +90,7 @@ def row(bodies, unit=1.0, origin=None, axes=None, min_max=False):
     if min_max:
         low, high = (edge(out[present], axis=(0, 1)) for edge in (np.min, np.max))
         out = np.where(high > low, 2 * (out - low) / np.where(high > low, high - low, 1) - 1, 0)
-    out[~present] = 0
+    out[~present] = 0  # who is absent was moved, too
     return out.reshape(num_frames, -1).astype(np.float32)
 
 

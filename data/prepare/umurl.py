@@ -32,11 +32,13 @@ def read_persons(path, num_joints=ntu.NUM_JOINTS, most=None):
         return 0, None
     if most and len(num_bodies) > most:
         raise ValueError(f"{path}: {len(num_bodies)} frames; UmURL's arrays hold {most}, the most of any NTU recording")
+    # which frame each body stands in, and at which position there
     frame = np.repeat(np.arange(len(num_bodies)), num_bodies)
     position = np.arange(len(joints)) - np.repeat(np.cumsum(num_bodies) - num_bodies, num_bodies)
     first = position < POSITIONS
     bodies = np.zeros((POSITIONS, len(num_bodies), num_joints, 3), np.float32)
     bodies[position[first], frame[first]] = joints[first]
+    # (POSITIONS, T, V, 3) -> the one or two of the largest energy; -1 is nobody
     energies = np.array([energy(body) for body in bodies])
     kept = np.argsort(-energies, kind="stable")[: ntu.NUM_BODIES]
     kept = kept[energies[kept] >= 0]
