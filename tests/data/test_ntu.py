@@ -241,7 +241,7 @@ def test_killed_at_any_moment_and_started_again(raw, tmp_path):
         more = ["--raw", folder, "--workers", 2] if "skes" in script else []
         begin = time.perf_counter()
         assert run(script, "--out", whole, *more).returncode == 0
-        for moment in rng.uniform(0.1, time.perf_counter() - begin, 3):
+        for moment in rng.uniform(0.1, time.perf_counter() - begin, 2):
             words = [sys.executable, script, "--out", str(disturbed), *map(str, more)]
             process = subprocess.Popen(
                 words, cwd=SCRIPTS, start_new_session=True, stdout=subprocess.DEVNULL, stderr=subprocess.STDOUT
@@ -253,5 +253,5 @@ def test_killed_at_any_moment_and_started_again(raw, tmp_path):
                 process.wait()
         assert run(script, "--out", disturbed, *more).returncode == 0
     left = [{file.relative_to(out) for file in out.rglob("*") if file.is_file()} for out in (whole, disturbed)]
-    assert left[0] == left[1] and len(left[0]) == 9 and killed >= 3
+    assert left[0] == left[1] and len(left[0]) == 9 and killed >= 2
     assert all((whole / file).read_bytes() == (disturbed / file).read_bytes() for file in left[0] if file.suffix != ".txt")
