@@ -89,7 +89,7 @@ def _options(num_frames, share):
 
 def _taking_recordings(model, options, data):
     """The encoder, which now also takes one recording, and says which shape it wants where neither fits."""
-    from data.prepare import axes_and_units, sequences
+    from data.prepare import axes_and_units, transforms
     from predict import load_model
 
     joints, bodies = data.num_joints, data.num_bodies
@@ -107,9 +107,9 @@ def _taking_recordings(model, options, data):
             persons = axes_and_units.arrange(x.detach().cpu().numpy(), joints, most, flat=False)
         except ValueError as error:
             raise ValueError(f"x has shape {tuple(x.shape)} ({error}); {wanted}") from error
-        chosen = sequences.most_moving(sequences.seen(persons), bodies or len(persons))  # (m, T, V, 3)
+        chosen = transforms.most_moving(transforms.drop_empty(persons), bodies or len(persons))  # (m, T, V, 3)
         of_recording = load_model.TrainingData(joints, bodies or len(chosen), data.parent_joints)
-        rows = np.pad(sequences.row(chosen), ((0, 0), (0, 3 * joints * (of_recording.num_bodies - len(chosen)))))
+        rows = np.pad(transforms.row(chosen), ((0, 0), (0, 3 * joints * (of_recording.num_bodies - len(chosen)))))
         return (load_model.make_batch([rows], options, of_recording, next(module.parameters()).device),)
 
     model.register_forward_pre_hook(to_batch)

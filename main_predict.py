@@ -14,7 +14,7 @@ from itertools import islice
 
 import torch
 
-from data.prepare import reading, recipes
+from data.prepare import arguments, recipes
 from feeder.class_names import padded, published_names, read_names
 from predict import load_model, readers, writers
 from util import checkpoint, display, distributed, errors
@@ -42,7 +42,7 @@ def main(argv=None):
 
     # recordings are prepared as the training data were
     recipe = recipes.recipe(npz, data.num_joints, classes)
-    preparation = readers.prepare_like_training(data, recipe, args.center, args.unit, args.axes, reading.told(args))
+    preparation = readers.prepare_like_training(data, recipe, args.center, args.unit, args.axes, arguments.given_format(args))
     source = load_model.describe(args.checkpoint, content, made_with, preparation, classes)
     if not args.quiet:
         print(*load_model.summary(source, data, made_with, bool(names)), sep="\n", file=sys.stderr)

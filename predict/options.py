@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from data.prepare import reading, sequences
+from data.prepare import arguments
 from predict.writers import FORMATS
 
 
@@ -48,8 +48,8 @@ def build_parser():
         metavar="JOINT",
         help="put the origin at this joint (name or number) of the first frame, or 'none' (default: as in the training data)",
     )
-    reading.add_options(parser, whole=False)
-    sequences.add_unit(
+    arguments.add_format(parser, whole=False)
+    arguments.add_unit(
         parser,
         default=None,
         what="of arrays and rows, if not that of the training data (else m); of .bvh, if neither that nor cm",

@@ -7,11 +7,9 @@ from pathlib import Path
 
 import numpy as np
 
-from data.prepare import axes_and_units, bvh, pku, reading, recordings, sequences
-from data.prepare.reading import Reading
+from data.prepare import array_files, axes_and_units, bvh, custom_recordings, pku, pyskl, transforms, ucla
+from data.prepare.array_files import ArrayFormat
 from data.prepare.recipes import Recipe
-from data.pyskl import pyskl_gendata as pyskl
-from data.ucla import ucla_gendata as ucla
 from feeder.npz import open_npz
 from feeder.npz_split import NpzSplit
 
@@ -29,7 +27,7 @@ class Preparation:
     """How a recording is made into what the model was trained on.
 
     recipe: of the training data. data: predict.load_model.TrainingData. unit: metres per unit of arrays and rows. flat, size,
-    axes: see data.prepare.axes_and_units. how: the form of files, fields of data.prepare.reading.Reading.
+    axes: see data.prepare.axes_and_units. how: the form of files, fields of data.prepare.array_files.ArrayFormat.
     """
 
     recipe: Recipe
@@ -42,7 +40,7 @@ class Preparation:
 
     @property
     def reading(self):
-        """The `Reading` of arrays and rows. Raises ValueError if `how` is not one."""
+        """The `ArrayFormat` of arrays and rows. Raises ValueError if `how` is not one."""
         how = {key: tuple(value) if isinstance(value, list) else value for key, value in self.how.items()}
         if self.axes is not None:
             how["axes"] = self.axes
@@ -54,7 +52,7 @@ class Preparation:
         try:
             if "form" in how:
                 how["form"] = (None, *how["form"][1:])  # a recording may have other bodies than the training data
-            return Reading(**how)
+            return ArrayFormat(**how)
         except (TypeError, AttributeError, IndexError) as error:
             raise ValueError(f"how the training data's files were read is not known here: {self.how}") from error
 
@@ -62,13 +60,13 @@ class Preparation:
         """(M, T, V, C) of an array: as the training data's files were read, where these say how, else in any order of axes that
         can be told. where: what to call it in messages; mat: out of a MATLAB file."""
         if self.how or mat or array.ndim == 2:
-            return self.reading.understood(array, where, mat)
+            return self.reading.to_bodies(array, where, mat)
         return axes_and_units.arrange(array, self.data.num_joints, self.data.num_bodies, self.flat, self.axes)
 
     def metres(self, array, unit=None):
         """(M, T, V, C) of any unit -> (M, T, V, 3) float32 metres. Raises ValueError, without a file name, if nobody is in it."""
-        sequences.seen(array)
-        rows = sequences.row(array, self.unit if unit is None else unit)
+        transforms.drop_empty(array)
+        rows = transforms.row(array, self.unit if unit is None else unit)
         return rows.reshape(array.shape[1], len(array), -1, 3).swapaxes(0, 1)
 
     def checked(self, persons):
@@ -83,7 +81,8 @@ class Preparation:
 
         Raises ValueError, without a file name, if there are none with somebody, or other joints.
         """
-        return self.filled(self.recipe.place(sequences.most_moving(sequences.seen(self.checked(persons)), self.data.num_bodies)))
+        persons = transforms.drop_empty(self.checked(persons))
+        return self.filled(self.recipe.place(transforms.most_moving(persons, self.data.num_bodies)))
 
     def filled(self, rows):
         """Rows (T, m·V·3) with zeros for the persons that they lack, without frames that are all zero at the end."""
@@ -111,7 +110,7 @@ def prepare_like_training(data, recipe, center=None, unit=None, axes=None, how=N
     center, unit, axes, how: what the user says instead, see main_predict.py. Raises ValueError for a joint that is not one."""
     joint = data.center
     if center is not None:
-        joint = -1 if center == "none" else sequences.joint_index(center, data.joint_names, data.num_joints)
+        joint = -1 if center == "none" else transforms.joint_index(center, data.joint_names, data.num_joints)
     if joint is not None or data.body_frame is not None or data.min_max:  # the npz, or the user, says more than its name
         recipe = recipe.with_pose(None if joint in (None, -1) else joint, data.body_frame, data.min_max, data.joint_names)
     flat = (False if recipe.published else None) if data.coordinates is None else data.coordinates == 2
@@ -132,7 +131,7 @@ def list_files(path):
     path = Path(path)
     if path.is_dir():
         files = sorted(file for file in path.iterdir() if file.suffix in KINDS and file.is_file())
-        files = [file for file in files if file.name != recordings.TABLE]
+        files = [file for file in files if file.name != custom_recordings.TABLE]
         if not files:
             raise FileNotFoundError(f"{path}: holds no file that ends in {', '.join(KINDS)}")
         return files
@@ -175,7 +174,7 @@ def _read_bvh(file, preparation):
 
 
 def _read_array(file, preparation):
-    array = reading.arrays(file, preparation.reading.key)
+    array = array_files.read_array(file, preparation.reading.key)
     return preparation.metres(preparation.arranged(array, file, mat=file.suffix == ".mat"))
 
 
@@ -237,7 +236,7 @@ def _pickle(file, preparation):
     found = []
     for i, annotation in enumerate(pyskl.read(file)[1]):
         name = annotation.get("frame_dir") if type(annotation) is dict else None
-        name = name[: sequences.MAX_NAME] if isinstance(name, str) and name.isprintable() else f"annotation {i}"
+        name = name[: transforms.MAX_NAME] if isinstance(name, str) and name.isprintable() else f"annotation {i}"
         found.append((f"{file}: {name}", partial(_load, read, annotation, preparation)))
     return found
 

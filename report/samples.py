@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from feeder.loader import build_feeder
+from feeder.skeleton import up_axis
 from report import plots
 
 
@@ -83,7 +84,7 @@ def sample(data, shown, index):
     except ValueError:  # a skeleton nobody has described is drawn without bones
         parents = None
     names = data.joint_names() or [f"joint {v}" for v in range(data.num_joints)]
-    up = "-y" if data.layout == "coco17" and not joints[..., 2].any() else "y"  # rows of a picture are counted downwards
+    up = up_axis(data.layout, joints)
     title = f"{data.key}_{row}" if data.names is None else str(data.names[row])
     of = "bone" if data.bone else "joint"
     return Sample(x, plots.turned(joints, up=up), tuple(names), parents, f"{title} · {data.class_title(label)}", up, of)

@@ -4,6 +4,7 @@ from html import escape
 
 import numpy as np
 
+from feeder.skeleton import up_axis
 from report import svg
 from util import confusion as matrices
 
@@ -139,8 +140,7 @@ def skeletons(run):
         rows = draw.permutation(np.flatnonzero((labels == predicted) == right))[:SHOWN]
         for i in rows:
             frames = data.frames(i).reshape(-1, data.num_bodies, data.num_joints, 3)
-            picture = data.layout == "coco17" and not frames[..., 2].any()  # rows of a picture are counted downwards
-            drawn = svg.skeleton(plots.turned(frames, up="-y" if picture else "y"), parents, side, str(run.names[i]))
+            drawn = svg.skeleton(plots.turned(frames, up=up_axis(data.layout, frames)), parents, side, str(run.names[i]))
             said = f'predicted <b class="{"yes" if right else "no"}">{escape(names[predicted[i]])}</b>'
             truth = "" if right else f"truth <b>{escape(names[labels[i]])}</b><br>"
             name = f'<span class="soft">{escape(str(run.names[i]))}</span>'

@@ -14,7 +14,7 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from data.prepare import cli  # noqa: E402
+from data.prepare import arguments  # noqa: E402
 from feeder.npz import open_npz  # noqa: E402
 from util import display  # noqa: E402
 
@@ -86,4 +86,4 @@ def topk(scores, label, k):
 
 if __name__ == "__main__":
     display.end_with_reader()
-    cli.run(main)
+    arguments.run(main)

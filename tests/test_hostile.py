@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 import torch
 
-from data.prepare import recordings
+from data.prepare import custom_recordings
 from feeder.npz import open_npz
 from model.transformer import Transformer
 from scripts import ensemble
@@ -186,7 +186,7 @@ NPZ = {
 
 
 @pytest.mark.parametrize(
-    "read", [open_npz, lambda path: ensemble.main([str(path)]), recordings.from_flat], ids=["data", "scores", "recordings"]
+    "read", [open_npz, lambda path: ensemble.main([str(path)]), custom_recordings.from_flat], ids=["data", "scores", "recordings"]
 )
 @pytest.mark.parametrize("kind", NPZ)
 def test_npz(kind, read, tmp_path):

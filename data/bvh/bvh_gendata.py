@@ -1,117 +1,107 @@
 """BVH files, the format of open motion capture: from a folder or zip to one npz (docs/data.md, 'BVH')."""
 
 import sys
-from dataclasses import replace
-from functools import lru_cache, partial
+import tempfile
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))  # the repository: the script runs from any folder
 
-from data.prepare import batch, bvh, cli, dataset, kinect, recordings, sequences
-from data.prepare.reading import Reading, add_up
+from data.prepare import arguments, bvh, custom_dataset, custom_recordings, kinect, parallel, transforms
+from data.prepare.array_files import ArrayFormat
+from data.prepare.custom_recordings import CustomSkeleton, Recording
 
 HERE = Path(__file__).resolve().parent
 ALL, WINDOW, SUFFIX = "all", 300, ".bvh"
 
 
-def choose(joints, headers, end_sites):
-    """The `recordings.Skeleton` of --joints: every joint of the skeleton that most files have, those named, or Kinect v1's."""
+def choose_skeleton(joints, headers, end_sites):
+    """The `CustomSkeleton` of --joints: every joint of the skeleton that most files have, those named, or Kinect v1's."""
     if joints == kinect.LAYOUT:
-        return recordings.named_skeleton(kinect.LAYOUT)
+        return custom_recordings.layout_skeleton(kinect.LAYOUT)
     alike = {}
-    for header in headers.values():
+    for header in headers:
         alike.setdefault((*header.names, *header.parents.tolist()), []).append(header)
     header = max(alike.values(), key=len)[0]
     if joints == ALL:
         names = [name for name, end in zip(header.names, header.ends, strict=True) if end_sites or not end]
     else:
         names = [name.strip() for name in joints.split(",")]
-    if missing := [name for name in names if name not in header.names] or [name for name in names if names.count(name) > 1]:
-        known = f"{', '.join(header.names)[:300]}; or {ALL}, or {kinect.LAYOUT}"
-        raise ValueError(f"--joints {joints}: {missing[0]!r} is not a joint, or stands there twice; joints are {known}")
-    return recordings.Skeleton("", np.array(names), bvh.parents_among(header, names))
+    if wrong := [name for name in names if name not in header.names] or [name for name in names if names.count(name) > 1]:
+        choice = f"{', '.join(header.names)[:300]}; or {ALL}, or {kinect.LAYOUT}"
+        raise ValueError(f"--joints {joints}: {wrong[0]!r} is not a joint, or stands there twice; joints are {choice}")
+    return CustomSkeleton("", np.array(names), bvh.parents_among(header, names))
 
 
-def windows(recording, num_frames, window):
-    """The recordings that `window` makes of one: pieces of it, one after the other; all of it if it is not longer."""
-    parts = sequences.pieces(num_frames, window)
-    if len(parts) == 1:
-        return [recording]
-    return [
-        replace(recording, name=f"{recording.name}_{begin}_{end}", load=lambda begin=begin, end=end: recording.load()[begin:end])
-        for begin, end in parts
-    ]
+def collect(raw, files, load, pattern, table, skipped):
+    """(recordings, remarks) of the files in a folder or zip: labelled by --label_pattern or --labels, or not at all."""
+    if pattern:
+        return custom_recordings.from_pattern(raw, pattern, files, load)
+    if table:
+        return custom_recordings.from_table(raw, table, custom_recordings.file_sources(raw, files, load), skipped)
+    names = [custom_recordings.path_below(file, raw)[: -len(SUFFIX)] for file in files]
+    return [Recording(str(file), name, {}, partial(load, file)) for file, name in zip(files, names, strict=True)], []
+
+
+def cut(recording, num_frames, window):
+    """The recordings that a `window` makes of one: pieces of it, one after the other; all of it if it is not longer."""
+    parts = transforms.pieces(num_frames, window)
+    for begin, end in parts:
+        name = f"{recording.name}_{begin}_{end}" if len(parts) > 1 else recording.name
+        yield Recording(recording.where, name, recording.fields, lambda part=slice(begin, end): recording.load()[part])
 
 
 def generate(
-    raw,
-    out,
-    name="bvh",
-    label_pattern=None,
-    table=None,
-    test_groups=(),
-    joints=ALL,
-    end_sites=False,
-    window=WINDOW,
-    target_fps=30.0,
-    up="y",
-    unit=bvh.UNIT,
-    center=None,
-    body_frame=None,
-    min_max=False,
-    strict=False,
+    raw, out, name="bvh", label_pattern=None, table=None, joints=ALL, end_sites=False, window=WINDOW, strict=False, **how
 ):
-    """Write out/<name>.npz of the BVH files of a folder or zip; returns its path. The options are those of the command line.
+    """Write out/<name>.npz of the BVH files of a folder or zip; returns its path. The options are those of the command line; how:
+    target_fps, up, and those of custom_dataset.write (test_groups, unit, center, body_frame, min_max).
 
     Without label_pattern and table the npz has no labels, and without test_groups then no test set, either. What cannot be used
     is listed in out/raw_data/skipped.txt, even if that is all; with `strict` the first is a ValueError.
     """
-    raw, skipped = Path(raw), batch.Skipped(strict)
-    reading = Reading(target_fps=target_fps, up=up)
-    files = batch.find(raw, SUFFIX)
-    headers = {str(file): header for file, header in batch.each(bvh.header, files, "hierarchies", skipped)}
-    try:
+    form = {key: how.pop(key) for key in ("target_fps", "up") if key in how}
+    how = {"unit": bvh.UNIT, "label_keys": ["label"] if label_pattern or table else []} | how
+    raw, path = Path(raw), Path(out) / f"{name}.npz"
+    files = parallel.find_files(raw, SUFFIX)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    # joints are parsed once and kept in a temporary file, (T, V, 3) float64 of one BVH file after the other
+    with (
+        tempfile.TemporaryFile(dir=path.parent) as parsed,
+        parallel.Skipped(strict, path.parent / "raw_data" / "skipped.txt") as skipped,
+    ):
+        headers = dict(parallel.each(bvh.read_header, files, "hierarchies", skipped))
         if not headers:
-            raise ValueError(f"{raw}: no recording can be used; the first: {skipped.reasons[0]}")
-        skeleton = choose(joints, headers, end_sites)
-        read = lru_cache(maxsize=1)(partial(bvh.load, names=tuple(skeleton.joint_names), target_fps=target_fps, up=up))
-        files = [file for file in files if str(file) in headers]
-        length = {str(file): len(x) for file, x in batch.each(read, files, "frames", skipped)}
-        found, remarks = collect(raw, [file for file in files if str(file) in length], read, label_pattern, table, skipped)
-        for recording in found:
+            raise ValueError(f"{raw}: no recording can be used{skipped.first()}")
+        skeleton = choose_skeleton(joints, headers.values(), end_sites)
+        read = partial(bvh.load, names=skeleton.joint_names, **form)
+        begin, shape = {}, {}  # of every file: where it begins in bytes, (T, V, 3)
+        for file, x in parallel.each(read, [*headers], "frames", skipped):
+            begin[file], shape[file] = parsed.tell(), x.shape
+            parsed.write(x.tobytes())
+        parsed.flush()
+
+        def load(file):
+            return np.memmap(parsed, np.float64, "r", begin[file], shape[file])
+
+        recordings, remarks = collect(raw, [*shape], load, label_pattern, table, skipped)
+        length = {str(file): num_frames for file, (num_frames, _, _) in shape.items()}
+        for recording in recordings:
             recording.fields.setdefault("group", recording.name)  # the pieces of a file stay together
-        found = [part for each in found for part in windows(each, length[each.where], window)]
-        if center is None and body_frame is None:
-            center = sequences.SPINE if skeleton.layout else str(skeleton.joint_names[0])
-        pose = None if center == "none" else center, body_frame, min_max
-        path = Path(out) / f"{name}.npz"
-        label_keys = ["label"] if label_pattern or table else []
-        dataset.write(
-            raw, path, found, skeleton, label_keys, None, test_groups, unit, pose, reading, skipped, remarks, standing=True
-        )
-        skipped.write(Path(out) / "raw_data" / "skipped.txt")
-        return path
-    except ValueError:
-        if skipped.reasons:
-            skipped.write(Path(out) / "raw_data" / "skipped.txt")
-        raise
-
-
-def collect(raw, files, read, pattern, table, skipped):
-    """(recordings, remarks) of the files in a folder or zip: labelled by --label_pattern or --labels, or not at all."""
-    if pattern:
-        return recordings.from_pattern(raw, pattern, files, read)
-    sources = recordings.of_files(raw, files, read)
-    if table:
-        return recordings.from_table(raw, table, sources, skipped)
-    names = [recordings.below(file, raw)[: -len(SUFFIX)] for file in files]
-    return [recordings.Recording(str(file), name, {}, partial(read, file)) for file, name in zip(files, names, strict=True)], []
+        recordings = [part for recording in recordings for part in cut(recording, length[recording.where], window)]
+        if how.get("center") is None and how.get("body_frame") is None:
+            how["center"] = transforms.SPINE if skeleton.layout else str(skeleton.joint_names[0])
+        elif how.get("center") == "none":
+            how["center"] = None
+        form = ArrayFormat(**form)
+        custom_dataset.write(path, recordings, skeleton, skipped, raw, form=form, remarks=remarks, standing=True, **how)
+    return path
 
 
 def main():
-    parser = cli.parser("BVH files, the format of motion capture: write one npz (docs/data.md, 'BVH').", out=HERE)
+    parser = arguments.parser("BVH files, the format of motion capture: write one npz (docs/data.md, 'BVH').", out=HERE)
     parser.add_argument("raw", type=Path, metavar="RAW", help="folder of .bvh files, at whatever depth, or a zip of it")
     parser.add_argument("--name", default="bvh", help="what the npz is called")
     labels = parser.add_mutually_exclusive_group()
@@ -135,23 +125,16 @@ def main():
         help=f"all of the files, these, or the 20 of {kinect.LAYOUT}, found by the names that are usual",
     )
     parser.add_argument("--end_sites", action="store_true", help="End Sites are joints, too, called NAME_end")
-    parser.add_argument(
-        "--window",
-        type=int,
-        default=WINDOW,
-        metavar="FRAMES",
-        help="cut longer files into equal pieces of at most so many frames; 0: do not",
-    )
-    parser.add_argument("--target_fps", type=float, default=30.0, help="frames per second they are brought to")
-    add_up(parser)
-    sequences.add_unit(parser, default=bvh.UNIT, what="of the files, which do not tell: metres per unit, or")
+    arguments.add_window(parser, WINDOW)
+    arguments.add_time_and_up(parser)
+    arguments.add_unit(parser, default=bvh.UNIT, what="of the files, which do not tell: metres per unit, or")
     parser.add_argument(
         "--center",
         metavar="JOINT",
         help="origin at this joint (name or number) of the first frame, or none; "
         "default: the middle of the spine of Kinect v1, else the first joint",
     )
-    sequences.add_pose(parser)
+    arguments.add_pose(parser)
     args = vars(parser.parse_args())
     if args["window"] < 0 or not args["target_fps"] > 0:
         parser.error("--window has to be at least 0, and --target_fps above 0")
@@ -159,4 +142,4 @@ def main():
 
 
 if __name__ == "__main__":
-    cli.run(main)
+    arguments.run(main)

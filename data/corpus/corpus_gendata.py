@@ -15,17 +15,16 @@ from pathlib import Path
 
 import numpy as np
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))  # the repository: the script runs from any folder
 
-from data.prepare import batch, bvh, cli, kinect, recordings, sequences
-from data.ucla import ucla_gendata as ucla
-from feeder.metadata import body_sizes
+from data.prepare import arguments, bvh, custom_recordings, kinect, parallel, transforms, ucla
+from feeder import metadata as npz_metadata
 from feeder.npz import Split, write_dataset
 from feeder.skeleton import joint_names
 from util.files import write_text
 
 HERE = Path(__file__).resolve().parent
-FPS, WINDOW = 30, 300
+FPS, WINDOW, NUM_JOINTS = 30, 300, 20
 ORIGIN = joint_names(kinect.LAYOUT).index("spine mid")
 
 BANDAI_NAMES = re.compile(r"dataset-\d_(?P<label>.+)_(?P<group>.+)_\d+\.bvh")
@@ -52,9 +51,9 @@ class Source:
 def read_ucla(paths, skipped):
     """NW-UCLA's training views, but for sequences that are in the test view, too: in the files that are passed around, two
     classes of view 3 are those of view 2, number by number."""
-    found = list(batch.each(ucla.read_sequence, ucla.find_files(paths[0]), "NW-UCLA", skipped))
-    tested = {joints.tobytes() for _, (joints, _, view) in found if view in ucla.VIEWS["test"]}
-    for file, (joints, _, view) in found:
+    sequences = list(parallel.each(ucla.read_sequence, ucla.find_files(paths[0]), "NW-UCLA", skipped))
+    tested = {joints.tobytes() for _, (joints, _, view) in sequences if view in ucla.VIEWS["test"]}
+    for file, (joints, _, view) in sequences:
         if view in ucla.VIEWS["train"] and joints.tobytes() not in tested:
             yield file.name.removesuffix(".json"), re.search(r"s\d+", file.name)[0], joints
 
@@ -62,13 +61,13 @@ def read_ucla(paths, skipped):
 def read_bandai(paths, skipped):
     """Bandai-Namco's training styles; the group is the style, since nobody says who acts."""
     files = []
-    for file in (file for path in paths for file in batch.find(path, ".bvh")):
+    for file in (file for path in paths for file in parallel.find_files(path, ".bvh")):
         match = BANDAI_NAMES.fullmatch(file.name)
         if not match:
             skipped.add(f"{file}: not a name of the form dataset-1_CONTENT_STYLE_001.bvh")
         elif match["group"] not in BANDAI_TEST:
             files.append((file, match["group"]))
-    for (file, group), joints in batch.each(_bandai, files, "Bandai-Namco", skipped):
+    for (file, group), joints in parallel.each(_bandai, files, "Bandai-Namco", skipped):
         yield file.name.removesuffix(".bvh"), group, joints
 
 
@@ -79,49 +78,34 @@ def _bandai(item):
 def read_flat(renamed, test, paths, skipped):
     """Flat npz files of Kinect v2's joints, in 0.1 mm, but for the subjects `test`."""
     for path in paths:
-        found, skeleton = recordings.from_flat(path, "joints_tenth_mm")
-        if skeleton.joint_names is None or "subject" not in found[0].fields:
+        recordings, skeleton = custom_recordings.from_flat(path, "joints_tenth_mm")
+        if skeleton.joint_names is None or "subject" not in recordings[0].fields:
             raise ValueError(f"{path}: needs the arrays subject and joint_names, beside joints_tenth_mm and offset")
         names = [renamed.get(str(name), str(name)) for name in skeleton.joint_names]
-        found = [recording for recording in found if recording.fields["subject"] not in test]
+        recordings = [recording for recording in recordings if recording.fields["subject"] not in test]
 
         def load(recording, names=names, skeleton=skeleton):
-            joints = sequences.seen(recording.load())[0] * 1e-4
+            joints = transforms.drop_empty(recording.load())[0] * 1e-4
             return kinect.kinect_v1(joints, names, skeleton.parents, recording.where)
 
-        for recording, joints in batch.each(load, found, Path(path).stem, skipped):
+        for recording, joints in parallel.each(load, recordings, Path(path).stem, skipped):
             yield recording.name, recording.fields["subject"], joints
 
 
+# the papers, and what is left out of each set
+UCLA = "Wang et al., Cross-view Action Modeling, Learning and Recognition, CVPR 2014"
+BANDAI = "Kobayashi et al., Motion Capture Dataset for Practical Use of AI-based Motion Editing and Stylization"
+UI_PRMD = "Vakanski et al., A Data Set of Human Body Movements for Physical Rehabilitation Exercises, Data 2018"
+IRDS = "Miron et al., IntelliRehabDS (IRDS), A Dataset of Physical Rehabilitation Movements, Data 2021"
+SAME = "view 3 and what is the same, number by number, in view 3"
+STYLES, SUBJECTS = f"styles {', '.join(BANDAI_TEST)}", f"subjects {', '.join(UI_PRMD_TEST)}"
 SOURCES = {
-    "ucla": Source(
-        "NW-UCLA Multiview Action3D",
-        "for research, no grant to pass it on",
-        "Wang et al., Cross-view Action Modeling, Learning and Recognition, CVPR 2014",
-        "view 3 and what is the same, number by number, in view 3",
-        read_ucla,
-    ),
-    "bandai": Source(
-        "Bandai-Namco Research Motiondataset 1 and 2",
-        "CC BY-NC 4.0",
-        "Kobayashi et al., Motion Capture Dataset for Practical Use of AI-based Motion Editing and Stylization",
-        f"styles {', '.join(BANDAI_TEST)}",
-        read_bandai,
-    ),
+    "ucla": Source("NW-UCLA Multiview Action3D", "for research, no grant to pass it on", UCLA, SAME, read_ucla),
+    "bandai": Source("Bandai-Namco Research Motiondataset 1 and 2", "CC BY-NC 4.0", BANDAI, STYLES, read_bandai),
     "ui_prmd": Source(
-        "UI-PRMD, Kinect",
-        "PDDL (public domain)",
-        "Vakanski et al., A Data Set of Human Body Movements for Physical Rehabilitation Exercises, Data 2018",
-        f"subjects {', '.join(UI_PRMD_TEST)}",
-        partial(read_flat, UI_PRMD_JOINTS, UI_PRMD_TEST),
+        "UI-PRMD, Kinect", "PDDL (public domain)", UI_PRMD, SUBJECTS, partial(read_flat, UI_PRMD_JOINTS, UI_PRMD_TEST)
     ),
-    "irds": Source(
-        "IntelliRehabDS",
-        "CC BY 4.0",
-        "Miron et al., IntelliRehabDS (IRDS), A Dataset of Physical Rehabilitation Movements, Data 2021",
-        f"subject {', '.join(IRDS_TEST)}",
-        partial(read_flat, {}, IRDS_TEST),
-    ),
+    "irds": Source("IntelliRehabDS", "CC BY 4.0", IRDS, f"subject {IRDS_TEST[0]}", partial(read_flat, {}, IRDS_TEST)),
 }
 
 
@@ -129,33 +113,29 @@ def generate(out, paths, name="corpus", window=WINDOW, body_frame=False, min_max
     """Write out/<name>.npz of {key of SOURCES: paths}, with what was done to the coordinates in its name; returns its path.
 
     window: longer sequences are cut into pieces of at most so many frames; 0: they stay whole. body_frame, min_max: of every
-    piece, see data.prepare.sequences.row. Unusable files are left out and listed in out/raw_data/skipped.txt; with `strict` the
+    piece, see data.prepare.transforms.row. Unusable files are left out and listed in out/raw_data/skipped.txt; with `strict` the
     first one is a ValueError.
     """
-    skipped, names, groups, rows, sizes, used = batch.Skipped(strict), [], [], [], [], {}
-    joints_of = joint_names(kinect.LAYOUT)
-    axes = sequences.pose(None, [], joints_of, len(joints_of))[1] if body_frame else None
+    skipped, names, groups, rows, sizes, used = parallel.Skipped(strict), [], [], [], [], {}
+    axes = transforms.pose(None, [], joint_names(kinect.LAYOUT), NUM_JOINTS)[1] if body_frame else None
     for key, given in paths.items():
-        for own, group, joints in SOURCES[key].read(given, skipped):
-            parts = sequences.pieces(len(joints), window)
+        for title, group, joints in SOURCES[key].read(given, skipped):
+            parts = transforms.pieces(len(joints), window)
             for begin, end in parts:
-                name_of = f"{key}/{own}" + f"_{begin}_{end}" * (len(parts) > 1)
+                name_of = f"{key}/{title}" + f"_{begin}_{end}" * (len(parts) > 1)
                 try:
-                    row = sequences.row(joints[None, begin:end], origin=ORIGIN, axes=axes, min_max=min_max)
+                    row = transforms.row(joints[None, begin:end], origin=ORIGIN, axes=axes, min_max=min_max)
                 except ValueError as error:
                     skipped.add(f"{name_of}: {error}")
                     continue
                 names.append(name_of)
                 groups.append(f"{key}/{group}")
                 rows.append(row)
-                sizes.append(np.median(body_sizes(joints[begin:end])))
+                sizes.append(np.median(npz_metadata.body_sizes(joints[begin:end])))
         used[key] = SOURCES[key]
     counts = Counter(name.split("/")[0] for name in names)
     if absent := [key for key in used if not counts[key]]:
-        raise ValueError(
-            f"{paths[absent[0]][0]}: nothing of {SOURCES[absent[0]].title} can be used"
-            + (f"; the first: {skipped.reasons[0]}" if skipped.reasons else "")
-        )
+        raise ValueError(f"{paths[absent[0]][0]}: nothing of {SOURCES[absent[0]].title} can be used{skipped.first()}")
     path, num_frames = Path(out) / f"{name}{'_body' * body_frame}{'_minmax' * min_max}.npz", max(map(len, rows))
     about = {
         "center": ORIGIN,
@@ -168,7 +148,7 @@ def generate(out, paths, name="corpus", window=WINDOW, body_frame=False, min_max
         "licences": np.array([each.licence for each in used.values()]),
         "counts": np.array([counts[key] for key in used]),
     }
-    write_dataset(path, {"train": Split(names, None, rows, groups)}, num_frames, 0, len(joints_of), 1, kinect.LAYOUT, **about)
+    write_dataset(path, {"train": Split(names, None, rows, groups)}, num_frames, 0, NUM_JOINTS, 1, kinect.LAYOUT, **about)
     lines = [
         f"{key}: {counts[key]:,} sequences of {each.title} without {each.without}; licence: {each.licence}; {each.paper}"
         for key, each in used.items()
@@ -180,25 +160,14 @@ def generate(out, paths, name="corpus", window=WINDOW, body_frame=False, min_max
 
 
 def main():
-    parser = cli.parser("An open corpus for pre-training, of what is at hand (docs/data.md, 'An open corpus').", out=HERE)
+    parser = arguments.parser("An open corpus for pre-training, of what is at hand (docs/data.md, 'An open corpus').", out=HERE)
     parser.add_argument("--ucla", type=Path, nargs=1, metavar="RAW", help="NW-UCLA's folder all_sqe or its zip")
     parser.add_argument("--bandai", type=Path, nargs="+", metavar="RAW", help="folders or zips of Bandai-Namco's BVH files")
     parser.add_argument("--ui_prmd", type=Path, nargs="+", metavar="NPZ", help="flat npz files of UI-PRMD's Kinect recordings")
     parser.add_argument("--irds", type=Path, nargs="+", metavar="NPZ", help="flat npz files of IntelliRehabDS")
     parser.add_argument("--name", default="corpus", help="what the npz is called")
-    parser.add_argument(
-        "--window",
-        type=int,
-        default=WINDOW,
-        metavar="FRAMES",
-        help="cut what is longer into pieces of at most so many; 0: do not",
-    )
-    parser.add_argument(
-        "--body_frame",
-        action="store_true",
-        help="turn every sequence so that x runs across the shoulders and y up the spine of its mean pose: ..._body",
-    )
-    parser.add_argument("--min_max", action="store_true", help="stretch every axis of every sequence to -1 .. 1: ..._minmax")
+    arguments.add_window(parser, WINDOW)
+    arguments.add_pose(parser, joints=False)
     args = vars(parser.parse_args())
     paths = {key: paths for key in SOURCES if (paths := args.pop(key))}
     if not paths:
@@ -209,4 +178,4 @@ def main():
 
 
 if __name__ == "__main__":
-    cli.run(main)
+    arguments.run(main)

@@ -14,70 +14,31 @@ SHOULDER, ELBOW, WRIST, HAND, TIP, THUMB = (4, 8), (5, 9), (6, 10), (7, 11), (21
 HIP, KNEE, ANKLE, FOOT = (12, 16), (13, 17), (14, 18), (15, 19)
 PAIRS = (SHOULDER, ELBOW, WRIST, HAND, TIP, THUMB, HIP, KNEE, ANKLE, FOOT)
 NUM_JOINTS = 25
-# (joint, parent) whose distance the kinematics keep
-BONES = [(MID, BASE), (CHEST, MID), (NECK, CHEST), (HEAD, NECK)] + [
-    (joint[side], parent[side] if isinstance(parent, tuple) else parent)
-    for joint, parent in (
-        (SHOULDER, CHEST),
-        (ELBOW, SHOULDER),
-        (WRIST, ELBOW),
-        (HAND, WRIST),
-        (TIP, HAND),
-        (THUMB, HAND),
-        (HIP, BASE),
-        (KNEE, HIP),
-        (ANKLE, KNEE),
-        (FOOT, ANKLE),
-    )
-    for side in (0, 1)
-]
 
-# bone lengths of a person 1.70 m tall
-LENGTHS = dict(
-    waist=0.28,
-    back=0.22,
-    neck=0.07,
-    head=0.13,
-    shoulder=0.165,
-    hip=0.09,
-    upper_arm=0.27,
-    forearm=0.24,
-    hand=0.07,
-    tip=0.08,
-    thumb=0.05,
-    thigh=0.40,
-    shank=0.39,
-    foot=0.12,
-)
+# bone lengths of a person 1.70 m tall, metres; `Build.random` draws them in this order
+TRUNK = {"waist": 0.28, "back": 0.22, "neck": 0.07, "head": 0.13, "shoulder": 0.165, "hip": 0.09}
+ARM = {"upper_arm": 0.27, "forearm": 0.24, "hand": 0.07, "tip": 0.08, "thumb": 0.05}
+LENGTHS = TRUNK | ARM | {"thigh": 0.40, "shank": 0.39, "foot": 0.12}
 ANKLE_HEIGHT = 0.08
 HANGING = (0.23, -0.50, -0.04)  # right wrist of a hanging arm, from the chest joint
 
-# channel -> (size, value at rest); positions are those of a 1.70 m person.
-# root: pelvis shift; hand_*: wrist from the chest joint in the chest's frame; foot_*: ankle shift; the rest angles.
+# channel -> value at rest; a position (3,) of a 1.70 m person or an angle (1,).
+# root: pelvis shift; hand_*: wrist from the chest joint in the chest's frame; foot_*: ankle shift; the rest angles:
 # lean forward, tilt to the right, twist to the left, nod down, turn the head left; elbow: how far it is spread;
 # wrist: bend of the hand towards the middle; toe: point the foot down.
-CHANNELS = dict(
-    root=(3, 0),
-    lean=(1, 0),
-    tilt=(1, 0),
-    twist=(1, 0),
-    nod=(1, 0),
-    turn=(1, 0),
-    hand_l=(3, (-HANGING[0], *HANGING[1:])),
-    hand_r=(3, HANGING),
-    elbow_l=(1, 0),
-    elbow_r=(1, 0),
-    wrist_l=(1, 0),
-    wrist_r=(1, 0),
-    foot_l=(3, 0),
-    foot_r=(3, 0),
-    toe_l=(1, 0),
-    toe_r=(1, 0),
-)
+POSITIONS = {
+    "root": (0, 0, 0),
+    "hand_l": (-HANGING[0], *HANGING[1:]),
+    "hand_r": HANGING,
+    "foot_l": (0, 0, 0),
+    "foot_r": (0, 0, 0),
+}
+ANGLES = "lean tilt twist nod turn elbow_l elbow_r wrist_l wrist_r toe_l toe_r".split()
+CHANNELS = POSITIONS | {angle: (0,) for angle in ANGLES}
 
 
 @dataclass
-class Body:
+class Build:
     """The build of one performer: `scale` = height / 1.70 m, `lengths` in metres by the names of LENGTHS."""
 
     scale: float
@@ -129,11 +90,9 @@ def pose(body, channels):
     joints = np.empty((len(channels["root"]), NUM_JOINTS, 3))
 
     def spine(share):
-        return (
-            rotation(1, share * flat["twist"])
-            @ rotation(0, -(0.5 + 0.5 * share) * flat["lean"])
-            @ rotation(2, -share * flat["tilt"])
-        )
+        """(T, 3, 3): how the trunk is turned at this share of its height."""
+        lean = rotation(0, -(0.5 + 0.5 * share) * flat["lean"])
+        return rotation(1, share * flat["twist"]) @ lean @ rotation(2, -share * flat["tilt"])
 
     waist, chest = spine(0.4), spine(1.0)
     head = chest @ rotation(1, flat["turn"]) @ rotation(0, -flat["nod"])
@@ -145,32 +104,28 @@ def pose(body, channels):
     joints[:, HEAD] = joints[:, NECK] + turn(head, (0, size["head"], -0.02 * scale))
 
     for side, sign, name in ((0, -1, "l"), (1, 1, "r")):
-        joints[:, SHOULDER[side]] = joints[:, CHEST] + turn(chest, (sign * size["shoulder"], -0.04 * scale, 0))
+        shoulder, elbow, wrist, hand, tip, thumb, hip, knee, ankle, foot = (pair[side] for pair in PAIRS)
+        joints[:, shoulder] = joints[:, CHEST] + turn(chest, (sign * size["shoulder"], -0.04 * scale, 0))
         target = joints[:, CHEST] + turn(chest, channels[f"hand_{name}"] * scale)
         spread = flat[f"elbow_{name}"]
-        pole = np.stack([sign * (0.5 + spread), -0.8 + 0.5 * spread, 0.4 - 0.2 * spread], -1)
-        joints[:, ELBOW[side]], joints[:, WRIST[side]] = two_bones(
-            joints[:, SHOULDER[side]], target, turn(chest, pole), size["upper_arm"], size["forearm"]
-        )
-        forearm = unit(joints[:, WRIST[side]] - joints[:, ELBOW[side]])
-        inwards = turn(chest, (-sign, 0, -0.2))
-        fingers = unit(forearm + channels[f"wrist_{name}"] * inwards)
-        thumb = unit(np.cross(fingers, turn(chest, (0, 0.3, 1.0))) * -sign + 1e-6)
-        joints[:, HAND[side]] = joints[:, WRIST[side]] + size["hand"] * fingers
-        joints[:, TIP[side]] = joints[:, HAND[side]] + size["tip"] * fingers
-        joints[:, THUMB[side]] = joints[:, HAND[side]] + size["thumb"] * thumb
+        pole = turn(chest, np.stack([sign * (0.5 + spread), -0.8 + 0.5 * spread, 0.4 - 0.2 * spread], -1))
+        arm = two_bones(joints[:, shoulder], target, pole, size["upper_arm"], size["forearm"])
+        joints[:, elbow], joints[:, wrist] = arm
+        forearm = unit(joints[:, wrist] - joints[:, elbow])
+        fingers = unit(forearm + channels[f"wrist_{name}"] * turn(chest, (-sign, 0, -0.2)))
+        sideways = unit(np.cross(fingers, turn(chest, (0, 0.3, 1.0))) * -sign + 1e-6)
+        joints[:, hand] = joints[:, wrist] + size["hand"] * fingers
+        joints[:, tip] = joints[:, hand] + size["tip"] * fingers
+        joints[:, thumb] = joints[:, hand] + size["thumb"] * sideways
 
-        hip = turn(spine(0.15), (sign * size["hip"], -0.01 * scale, 0))
-        joints[:, HIP[side]] = joints[:, BASE] + hip
-        ankle = channels[f"foot_{name}"] * scale + (sign * body.stance, ANKLE_HEIGHT * scale, 0)
-        forwards = np.broadcast_to((sign * 0.2, 0.1, -1.0), ankle.shape)
-        joints[:, KNEE[side]], joints[:, ANKLE[side]] = two_bones(
-            joints[:, HIP[side]], ankle, forwards, size["thigh"], size["shank"]
-        )
+        joints[:, hip] = joints[:, BASE] + turn(spine(0.15), (sign * size["hip"], -0.01 * scale, 0))
+        target = channels[f"foot_{name}"] * scale + (sign * body.stance, ANKLE_HEIGHT * scale, 0)
+        forwards = np.broadcast_to((sign * 0.2, 0.1, -1.0), target.shape)
+        leg = two_bones(joints[:, hip], target, forwards, size["thigh"], size["shank"])
+        joints[:, knee], joints[:, ankle] = leg
         toe = 0.45 + flat[f"toe_{name}"]
-        joints[:, FOOT[side]] = joints[:, ANKLE[side]] + size["foot"] * unit(
-            np.stack([np.full_like(toe, sign * 0.25), -np.sin(toe), -np.cos(toe)], -1)
-        )
+        direction = unit(np.stack([np.full_like(toe, sign * 0.25), -np.sin(toe), -np.cos(toe)], -1))
+        joints[:, foot] = joints[:, ankle] + size["foot"] * direction
     return joints
 
 

@@ -1,4 +1,4 @@
-"""Makes an INVENTED recording in the format of NTU RGB+D, since the real one needs a licence.
+"""Make an INVENTED recording in the format of NTU RGB+D, since the real one needs a licence.
 
     python data/demo/make_demo.py --out data/demo/raw --seed 0 --performers 16 --actions 12 --replications 2 --cameras 3
 
@@ -32,14 +32,18 @@ from pathlib import Path
 
 import numpy as np
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
-from data.demo.body import Body, mirrored, pose, rotation  # noqa: E402
-from data.demo.motions import ACTIONS, Score, distraction  # noqa: E402
-from data.demo.recording import CAMERA_ANGLE, disturb, draw_cases, sense, skeleton_text, view, write_skeleton  # noqa: E402
-from data.prepare import cli  # noqa: E402
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))  # the repository: the script runs from any folder
+
+from data.demo.body import Build, mirrored, pose, rotation
+from data.demo.motions import ACTIONS, distraction
+from data.demo.recording import CAMERA_ANGLE, CASES, disturb, sense_bodies, skeleton_text, view
+from data.demo.score import Score
+from data.prepare import arguments
 
 FPS = 30
 FOLDER, MANIFEST = "nturgb+d_skeletons", "demo_manifest.json"
+HABITS = {"lean": 0.06, "tilt": 0.03, "twist": 0.05, "nod": 0.12}  # spread of the posture, radians; drawn in this order
+HABITS |= {"elbow_l": 0.2, "elbow_r": 0.2, "wrist_l": 0.2, "wrist_r": 0.2}
 LIMITS = {"performers": (3, 40), "actions": (1, len(ACTIONS)), "replications": (1, 2), "cameras": (2, 3)}
 
 
@@ -52,17 +56,12 @@ class Person:
     """One performer as they appear in one performance: build and habits, and the score of this time."""
 
     def __init__(self, seed, performer, rng):
-        own = generator(seed, performer)
-        self.body = Body.random(own)
-        pace, size = np.exp(own.normal(-0.05, 0.16)), np.exp(own.normal(0, 0.25))
-        self.left_handed = own.random() < 0.3
-        self.restless = own.uniform(0.5, 2.0)
-        posture = {
-            name: own.normal(0, spread)
-            for name, spread in dict(
-                lean=0.06, tilt=0.03, twist=0.05, nod=0.12, elbow_l=0.2, elbow_r=0.2, wrist_l=0.2, wrist_r=0.2
-            ).items()
-        }
+        habits = generator(seed, performer)  # the same in every performance
+        self.body = Build.random(habits)
+        pace, size = np.exp(habits.normal(-0.05, 0.16)), np.exp(habits.normal(0, 0.25))
+        self.left_handed = habits.random() < 0.3
+        self.restless = habits.uniform(0.5, 2.0)
+        posture = {name: habits.normal(0, spread) for name, spread in HABITS.items()}
         if rng.random() < 0.12:
             self.left_handed = not self.left_handed
         self.score = Score(rng, pace * np.exp(rng.normal(0, 0.12)), size)
@@ -91,10 +90,8 @@ class Performance:
             gap = action.gap * rng.uniform(0.92, 1.15)
             heading += rng.choice((-1, 1)) * np.pi / 2
             forwards = rotation(1, np.array([heading]))[0] @ (0, 0, -1)
-            self.places = [
-                (heading, spot - forwards * gap / 2),
-                (heading + action.partner + rng.normal(0, 0.12), spot + forwards * gap / 2),
-            ]
+            facing = heading + action.partner + rng.normal(0, 0.12)
+            self.places = [(heading, spot - forwards * gap / 2), (facing, spot + forwards * gap / 2)]
             end = action.program(actor.score, rng, self.people[1].score, gap)
         else:
             end = action.program(actor.score, rng)
@@ -106,23 +103,16 @@ class Performance:
 
     def joints(self, time):
         """Joints (P,T,25,3) of all people in the scene at `time` (T,) seconds, without noise."""
-        return np.stack(
-            [
-                person.joints(time) @ rotation(1, np.array([heading]))[0].T + spot
-                for person, (heading, spot) in zip(self.people, self.places, strict=True)
-            ]
-        )
-
-
-def setup_of(performer):
-    """NTU's setup number S: the cameras stand elsewhere for every four performers."""
-    return 1 + (performer - 1) // 4
+        people = []
+        for person, (heading, spot) in zip(self.people, self.places, strict=True):
+            people.append(person.joints(time) @ rotation(1, np.array([heading]))[0].T + spot)
+        return np.stack(people)
 
 
 def record(folder, seed, replications, cameras, performer_action):
-    """Writes all files of one performer and action; returns [(awkward cases, frames, bytes)] of the files."""
+    """Write all files of one performer and action; returns [(awkward cases, frames, bytes)] of the files."""
     performer, action = performer_action
-    setup = setup_of(performer)
+    setup = 1 + (performer - 1) // 4  # the cameras stand elsewhere for every four performers
     room = generator(seed, 2000 + setup)
     distance, height, tilt = room.uniform(2.6, 3.6), room.uniform(0.8, 1.3), room.uniform(-0.08, 0.08)
     written = []
@@ -133,21 +123,21 @@ def record(folder, seed, replications, cameras, performer_action):
             begin, end = performance.begin + rng.uniform(-0.2, 0.2), performance.end + rng.uniform(-0.2, 0.2)
             frames = int(np.clip((end - begin) * FPS, 32, 140))
             people = performance.joints(begin + np.arange(frames) / FPS)
-            cases = draw_cases(rng)
-            tracks = disturb(sense(view(people, camera, distance, height, tilt), camera, rng), cases, rng)
+            cases = [case for case, share in CASES.items() if rng.random() < share]
+            tracks = disturb(sense_bodies(view(people, camera, distance, height, tilt), camera, rng), cases, rng)
             if (performer, action, replication, camera) == (1, ACTIONS[0], 1, 1):
                 cases, tracks = ["no skeleton"], []  # the one missing skeleton of every recording
-            if not np.logical_or.reduce([track.present for track in tracks] or [np.zeros(frames, bool)]).all():
+            if not np.any([np.zeros(frames, bool), *(track.present for track in tracks)], axis=0).all():
                 cases = [*cases, "frames without bodies"]
             name = f"S{setup:03}C{camera:03}P{performer:03}R{replication:03}A{action.number:03}.skeleton"
             text = skeleton_text(frames, tracks)
-            write_skeleton(folder / name, text, crlf="crlf" in cases)
+            (folder / name).write_text(text, encoding="ascii", newline="\r\n" if "crlf" in cases else "\n")
             written.append((cases, frames, len(text)))
     return written
 
 
 def make_demo(out, seed=0, performers=16, actions=12, replications=2, cameras=3, workers=1, progress=print):
-    """Writes the recording below `out` unless it is there already; returns the manifest (dict).
+    """Write the recording below `out` unless it is there already; returns the manifest (dict).
 
     Raises ValueError for numbers outside LIMITS and for a folder that holds somebody else's skeleton files."""
     arguments = dict(seed=seed, performers=performers, actions=actions, replications=replications, cameras=cameras)
@@ -196,7 +186,7 @@ def make_demo(out, seed=0, performers=16, actions=12, replications=2, cameras=3,
 
 
 def main():
-    parser = argparse.ArgumentParser(description="Makes an INVENTED recording in the format of NTU RGB+D.")
+    parser = argparse.ArgumentParser(description="Make an INVENTED recording in the format of NTU RGB+D.")
     parser.add_argument("--out", default=str(Path(__file__).parent / "raw"), help="folder to write into")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--performers", type=int, default=16, help="3 to 40; the first are 1, 2 (train), 3 (test) ...")
@@ -209,4 +199,4 @@ def main():
 
 
 if __name__ == "__main__":
-    cli.run(main)
+    arguments.run(main)

@@ -11,103 +11,14 @@ import numpy as np
 
 from data.demo.body import CHANNELS
 
-SWAY = dict(
-    root=(0.012, 0.002, 0.012),
-    lean=0.03,
-    tilt=0.02,
-    twist=0.05,
-    nod=0.06,
-    turn=0.1,
-    hand_l=0.014,
-    hand_r=0.014,
-    elbow_l=0.06,
-    elbow_r=0.06,
-)
-
-
-class Score:
-    """Moves of one person, summed when rendered, so that sub-movements overlap freely.
-
-    pace stretches every duration, size every oscillation, waver (metres or radians) blurs every target."""
-
-    def __init__(self, rng, pace=1.0, size=1.0, waver=0.035):
-        self.rng, self.pace, self.size, self.waver = rng, pace, size, waver
-        self.start = {
-            name: np.broadcast_to(np.asarray(value, float), channels).copy() for name, (channels, value) in CHANNELS.items()
-        }
-        self.last = {name: value.copy() for name, value in self.start.items()}
-        self.moves, self.swings = [], []
-
-    def begin(self, **pose):
-        """Change the resting pose."""
-        for name, value in pose.items():
-            self.start[name][:] = value
-            self.last[name] = self.start[name].copy()
-
-    def to(self, begin, duration, **targets):
-        """Bring channels to `targets` from time `begin` on; returns when the move ends (all times before pace)."""
-        for name, target in targets.items():
-            target = np.asarray(target, float) + self.rng.normal(0, self.waver, len(self.start[name]))
-            late, longer = self.rng.uniform(-0.06, 0.06), np.exp(self.rng.normal(0, 0.15))
-            self.moves.append((name, begin + late, duration * longer, target - self.last[name]))
-            self.last[name] = target
-        return begin + duration
-
-    def rest(self, begin, duration, *names):
-        """Bring channels back to the resting pose."""
-        return self.to(begin, duration, **{name: self.start[name] for name in names})
-
-    def swing(self, begin, count, frequency, bounce=False, **amplitudes):
-        """`count` oscillations around the current course; `bounce` keeps them positive. Returns their end."""
-        phase = 0 if bounce else self.rng.uniform(-0.5, 0.5)
-        for name, amplitude in amplitudes.items():
-            amplitude = np.asarray(amplitude, float) * self.size * np.exp(self.rng.normal(0, 0.2))
-            self.swings.append((name, begin, count / frequency, frequency, phase, amplitude, bounce))
-        return begin + count / frequency
-
-    def push(self, begin, duration, hold=None, **changes):
-        """Change channels by `changes` on top of whatever else they do, taken back after `hold` seconds if given."""
-        for name, change in changes.items():
-            self.moves.append((name, begin, duration, np.asarray(change, float)))
-            if hold is not None:
-                self.moves.append((name, begin + duration + hold, duration, -np.asarray(change, float)))
-
-    def step(self, begin, x=0.0, z=0.0):
-        """One step of both feet by (x, z), the nearer foot first."""
-        self.push(begin, 0.55, root=(x, 0, z))
-        for name, delay in (("foot_r", 0), ("foot_l", 0.25)) if x >= 0 else (("foot_l", 0), ("foot_r", 0.25)):
-            self.push(begin + delay, 0.3, **{name: (x, 0, z)})
-            self.swings.append((name, begin + delay, 0.3, 1 / 0.3, 0, np.array([0, 0.07, 0]), True))
-
-    def sway(self, strength):
-        """Slow idle movement over all time: three sines of random direction and phase per channel."""
-        for name, size in SWAY.items():
-            for _ in range(3):
-                amplitude = strength * np.asarray(size) * self.rng.normal(0, 0.5, len(self.start[name]))
-                self.swings.append((name, -100, 200, self.rng.uniform(0.15, 1.1), self.rng.random(), amplitude, False))
-
-    def render(self, time):
-        """{channel: (T, size)} at `time` (T,) seconds."""
-        time = time / self.pace
-        values = {name: np.tile(value, (len(time), 1)) for name, value in self.start.items()}
-        for name, begin, duration, change in self.moves:
-            s = np.clip((time - begin) / duration, 0, 1)[:, None]
-            values[name] += change * (s**3 * (10 - 15 * s + 6 * s**2))  # minimum jerk
-        for name, begin, duration, frequency, phase, amplitude, bounce in self.swings:
-            s = np.clip((time - begin) / duration, 0, 1)
-            wave = np.sin(2 * np.pi * (frequency * (time - begin) + phase))
-            wave = np.abs(np.sin(np.pi * frequency * (time - begin))) if bounce else wave
-            values[name] += (wave * np.minimum(1, 6 * np.minimum(s, 1 - s)))[:, None] * amplitude
-        return values
-
-
 # ---- one person ------------------------------------------------------------------------------------------------------
 # a program writes into the score of the actor (and the partner's) and returns the end of the action
 
 
 def hand_waving(a, rng):
     up = a.to(0, 0.5, hand_r=(0.30, rng.uniform(0.08, 0.28), -0.2), elbow_r=0.3)
-    wave = dict(hand_r=(0.09, 0.02, 0), wrist_r=0.35) if rng.random() < 0.7 else dict(wrist_r=0.6, hand_r=(0.03, 0, 0.05))
+    arm, hand = {"hand_r": (0.09, 0.02, 0), "wrist_r": 0.35}, {"wrist_r": 0.6, "hand_r": (0.03, 0, 0.05)}
+    wave = arm if rng.random() < 0.7 else hand
     down = a.swing(up - 0.1, rng.integers(2, 5), rng.uniform(1.8, 3.2), **wave)
     return a.rest(down, 0.5, "hand_r", "elbow_r")
 
@@ -142,7 +53,7 @@ def hands_together(a, rng, frequency, part):
     """Both hands meet before the chest; clapping parts them, rubbing slides them along each other."""
     height = rng.uniform(-0.3, -0.05)
     up = a.to(0, 0.45, hand_r=(0.07, height, -0.28), hand_l=(-0.07, height, -0.28), wrist_r=0.3, wrist_l=0.3)
-    end = a.swing(up - 0.1, rng.integers(3, 7), frequency, hand_r=part, hand_l=np.multiply(part, (-1, -1, -1)))
+    end = a.swing(up - 0.1, rng.integers(3, 7), frequency, hand_r=part, hand_l=np.negative(part))
     return a.rest(end, 0.5, "hand_r", "hand_l", "wrist_r", "wrist_l") if rng.random() < 0.7 else end + 0.1
 
 
@@ -154,8 +65,8 @@ def rub_hands(a, rng):
     return hands_together(a, rng, rng.uniform(2.0, 3.6), (0.01, rng.uniform(0.02, 0.05), rng.uniform(0.02, 0.05)))
 
 
-SEATED = dict(root=(0, -0.34, 0.26), lean=0.12, hand_r=(0.15, -0.40, -0.22), hand_l=(-0.15, -0.40, -0.22))
-BENT = dict(root=(0, -0.20, 0.20), lean=0.65)
+SEATED = {"root": (0, -0.34, 0.26), "lean": 0.12, "hand_r": (0.15, -0.40, -0.22), "hand_l": (-0.15, -0.40, -0.22)}
+BENT = {"root": (0, -0.20, 0.20), "lean": 0.65}
 
 
 def sitting_down(a, rng):
@@ -173,30 +84,16 @@ def standing_up(a, rng):
         a.begin(**BENT)
         a.to(-0.3, 0.5, **SEATED)
     bent = a.to(0.1, 0.5, **BENT)
-    return a.to(bent - 0.1, 0.6, root=0, lean=0, hand_r=CHANNELS["hand_r"][1], hand_l=CHANNELS["hand_l"][1])
+    return a.to(bent - 0.1, 0.6, root=0, lean=0, hand_r=CHANNELS["hand_r"], hand_l=CHANNELS["hand_l"])
 
 
 def pickup(a, rng):
     if rng.random() < 0.5:  # from the knees
-        down = a.to(
-            0,
-            0.6,
-            root=(0, rng.uniform(-0.4, -0.28), 0.18),
-            lean=rng.uniform(0.5, 0.9),
-            nod=0.2,
-            hand_r=(0.17, -0.36, -0.36),
-            foot_l=(0, 0, 0.1),
-        )
+        root, lean = (0, rng.uniform(-0.4, -0.28), 0.18), rng.uniform(0.5, 0.9)
+        down = a.to(0, 0.6, root=root, lean=lean, nod=0.2, hand_r=(0.17, -0.36, -0.36), foot_l=(0, 0, 0.1))
     else:  # from the hips
-        down = a.to(
-            0,
-            0.6,
-            root=(0, -0.10, 0.16),
-            lean=rng.uniform(0.9, 1.35),
-            nod=0.3,
-            hand_r=(0.15, -0.25, -0.42),
-            hand_l=(-0.2, -0.35, -0.2),
-        )
+        lean, hands = rng.uniform(0.9, 1.35), {"hand_r": (0.15, -0.25, -0.42), "hand_l": (-0.2, -0.35, -0.2)}
+        down = a.to(0, 0.6, root=(0, -0.10, 0.16), lean=lean, nod=0.3, **hands)
     up = down + rng.uniform(0, 0.25)
     a.rest(up, 0.6, "root", "lean", "hand_l", "nod")
     return a.to(up, 0.6, hand_r=(0.2, rng.uniform(-0.48, -0.2), -0.2))
@@ -214,18 +111,9 @@ def kicking(a, rng):
 
 def hopping(a, rng):
     up = a.to(0, 0.35, foot_l=(0.05, rng.uniform(0.12, 0.3), 0.2), root=(0.06, -0.03, 0))
-    height = rng.uniform(0.04, 0.09)
-    end = a.swing(
-        up - 0.1,
-        rng.integers(2, 5),
-        rng.uniform(1.8, 2.8),
-        bounce=True,
-        root=(0, height, 0),
-        foot_r=(0, height, 0),
-        foot_l=(0, height, 0),
-        hand_r=(0.02, 0.06, 0),
-        hand_l=(-0.02, 0.06, 0),
-    )
+    lift, hands = (0, rng.uniform(0.04, 0.09), 0), {"hand_r": (0.02, 0.06, 0), "hand_l": (-0.02, 0.06, 0)}
+    lifts = {"root": lift, "foot_r": lift, "foot_l": lift}
+    end = a.swing(up - 0.1, rng.integers(2, 5), rng.uniform(1.8, 2.8), bounce=True, **lifts, **hands)
     return a.rest(end - 0.05, 0.35, "foot_l", "root")
 
 

@@ -17,15 +17,8 @@ for joints, factor in ((ELBOW, 1.2), (WRIST, 1.6), (HAND, 2.0), (TIP, 2.6), (THU
 LIMBS = np.flatnonzero(JOINT_NOISE > 1)
 
 # share of the files in which each case occurs
-CASES = {
-    "glitch": 0.20,
-    "tracking loss": 0.06,
-    "late detection": 0.05,
-    "id change": 0.05,
-    "short ghost": 0.05,
-    "wide ghost": 0.05,
-    "crlf": 0.10,
-}
+CASES = {"glitch": 0.20, "tracking loss": 0.06, "late detection": 0.05, "id change": 0.05, "short ghost": 0.05}
+CASES |= {"wide ghost": 0.05, "crlf": 0.10}
 FIRST_ID = 72057594037927936  # ids of the real release lie above 2^56
 
 
@@ -63,7 +56,7 @@ def occlusion(people):
     return hidden
 
 
-def sense(people, camera, rng):
+def sense_bodies(people, camera, rng):
     """Tracks of `people` (P,T,V,3) with jitter and, for hidden joints, stronger jitter and slow drift."""
     tracks = []
     for number, (joints, hidden) in enumerate(zip(people, occlusion(people), strict=True)):
@@ -75,13 +68,8 @@ def sense(people, camera, rng):
     return tracks
 
 
-def draw_cases(rng):
-    """The awkward cases of one file."""
-    return [case for case, share in CASES.items() if rng.random() < share]
-
-
 def disturb(tracks, cases, rng):
-    """Applies the drawn `cases` (see CASES) to the tracks; returns the tracks of the file."""
+    """The tracks of the file in which these of the CASES occur."""
     tracks = list(tracks)
     frames = len(tracks[0].present)
     one = tracks[int(rng.integers(len(tracks)))]
@@ -140,7 +128,3 @@ def skeleton_text(frames, tracks):
             lines.append(bodies[i])
             values.append(rows[i][t].ravel())
     return "".join(lines) % tuple(np.concatenate(values).tolist() if values else ())
-
-
-def write_skeleton(path, text, crlf=False):
-    path.write_bytes((text.replace("\n", "\r\n") if crlf else text).encode("ascii"))

@@ -3,10 +3,10 @@
 import sys
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))  # the repository: the script runs from any folder
 
-from data.prepare import cli, ntu_commands
+from data.prepare import arguments, ntu_commands
 from data.prepare.ntu_release import NTU120
 
 if __name__ == "__main__":
-    cli.run(lambda: ntu_commands.denoise(NTU120, __file__))
+    arguments.run(lambda: ntu_commands.denoise(NTU120, __file__))

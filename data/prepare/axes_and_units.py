@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from data.prepare.sequences import UNITS
+from data.prepare.transforms import UNITS
 from feeder.metadata import body_sizes
 
 AXES = ("TVC", "CTV", "MTVC", "CTVM", "TMVC")  # M bodies, T frames, V joints, C coordinates

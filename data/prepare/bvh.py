@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from data.prepare import kinect
-from data.prepare.sequences import UNITS, resampled, upright
+from data.prepare.transforms import UNITS, resampled, upright
 from feeder.skeleton import joint_names
 
 MOST_JOINTS = 1000
@@ -44,19 +44,16 @@ class Hierarchy:
         return whole if abs(step / whole - 1) < 1e-3 else step
 
 
-@dataclass
-class Motion:
-    """joints: (T, V, 3) positions in the unit of the file, End Sites included; skeleton: its `Hierarchy`."""
-
-    joints: np.ndarray
-    skeleton: Hierarchy
+def read_header(path):
+    """The `Hierarchy` of a file, a path or one inside a zip; its frames are not read. Raises ValueError naming file and line."""
+    return _read_hierarchy(path, _read_lines(path))
 
 
 def read(path):
-    """The `Motion` of a file, a path or one inside a zip. Raises ValueError in one line naming file and line."""
-    lines = _lines(path)
-    skeleton = _hierarchy(path, lines)
-    return Motion(positions(skeleton, _values(path, lines, skeleton)), skeleton)
+    """(joints (T, V, 3) in the unit of the file, End Sites included; `Hierarchy`) of a file. Raises as `read_header`."""
+    lines = _read_lines(path)
+    hierarchy = _read_hierarchy(path, lines)
+    return positions(hierarchy, _read_values(path, lines, hierarchy)), hierarchy
 
 
 def load(path, names, target_fps=30.0, up="y"):
@@ -65,51 +62,44 @@ def load(path, names, target_fps=30.0, up="y"):
     target_fps: frames are taken where they are, else between two of them, linearly. up: axis that points up in the file; it
     becomes y. Raises ValueError as `read`, or if a joint is missing.
     """
-    motion = read(path)
-    own, names = motion.skeleton.names, list(map(str, names))
-    if set(names) <= set(own):
-        joints = motion.joints[:, [own.index(name) for name in names]]
+    joints, hierarchy = read(path)
+    names = list(map(str, names))
+    if set(names) <= set(hierarchy.names):
+        joints = joints[:, [hierarchy.names.index(name) for name in names]]
     elif names == list(joint_names(kinect.LAYOUT)):
-        joints = kinect.kinect_v1(motion.joints, own, motion.skeleton.parents, path)
+        joints = kinect.kinect_v1(joints, hierarchy.names, hierarchy.parents, path)
     else:
-        missing = next(name for name in names if name not in own)
-        raise ValueError(f"{path}: has no joint {missing!r}; it has {', '.join(own)[:300]}")
-    return resampled(upright(joints, up)[None], motion.skeleton.step(target_fps))[0]
+        missing = next(name for name in names if name not in hierarchy.names)
+        raise ValueError(f"{path}: has no joint {missing!r}; it has {', '.join(hierarchy.names)[:300]}")
+    return resampled(upright(joints, up)[None], hierarchy.step(target_fps))[0]
 
 
-def parents_among(skeleton, names):
+def parents_among(hierarchy, names):
     """(len(names),) int64: of the joints with `names`, the nearest above that is one of them, else the joint itself."""
-    chosen = [skeleton.names.index(name) for name in names]
-    above = []
+    chosen = [hierarchy.names.index(name) for name in names]
+    nearest = []
     for joint in chosen:
-        at = joint
-        while skeleton.parents[at] != at:
-            at = skeleton.parents[at]
-            if at in chosen:
-                break
-        above.append(chosen.index(at if at in chosen else joint))
-    return np.array(above)
+        above = hierarchy.parents[joint]
+        while above not in chosen and above != hierarchy.parents[above]:
+            above = hierarchy.parents[above]
+        nearest.append(chosen.index(above if above in chosen else joint))
+    return np.array(nearest)
 
 
-def header(path):
-    """The `Hierarchy` of a file, whose frames are not read. Raises as `read`."""
-    return _hierarchy(path, _lines(path))
-
-
-def positions(skeleton, values):
+def positions(hierarchy, values):
     """Forward kinematics: (T, channels) of degrees and lengths -> (T, V, 3)."""
-    joints = np.empty((len(values), len(skeleton.names), 3))
-    turns = [np.eye(3)] * len(skeleton.names)  # of every joint, (T, 3, 3), in the world
-    column = 0
-    for joint, (above, channels) in enumerate(zip(skeleton.parents, skeleton.channels, strict=True)):
-        place, turn = np.tile(skeleton.offsets[joint], (len(values), 1)), np.eye(3)
+    joints = np.empty((len(values), len(hierarchy.names), 3))
+    turns = [np.eye(3)] * len(hierarchy.names)  # of every joint, (T, 3, 3), in the world
+    column = 0  # of the values: channels stand in the order of the joints
+    for joint, (above, channels) in enumerate(zip(hierarchy.parents, hierarchy.channels, strict=True)):
+        place, turn = np.tile(hierarchy.offsets[joint], (len(values), 1)), np.eye(3)
         for kind, axis in channels:
             if kind == "position":
                 place[:, axis] = values[:, column]
             else:
                 turn = turn @ _rotation(axis, np.radians(values[:, column]))
             column += 1
-        if above == joint:
+        if above == joint:  # the root
             joints[:, joint], turns[joint] = place, turn
         else:
             joints[:, joint] = joints[:, above] + (turns[above] @ place[..., None])[..., 0]
@@ -131,7 +121,7 @@ def _rotation(axis, angle):
 # ---- the text -----------------------------------------------------------------------------------------------------------
 
 
-def _lines(path):
+def _read_lines(path):
     try:
         return path.read_bytes().decode("utf-8-sig").splitlines()
     except UnicodeDecodeError as error:
@@ -169,12 +159,12 @@ class _Statements:
         return values
 
 
-def _hierarchy(path, lines):
+def _read_hierarchy(path, lines):
     statements = _Statements(path, lines)
     if [word.upper() for word in statements.next()] != ["HIERARCHY"]:
         raise ValueError(f"{path}: does not begin with HIERARCHY, so no BVH file")
     names, parents, ends, offsets, channels = [], [], [], [], []
-    open_joints = []
+    open_joints = []  # those whose brace is open, the innermost last
     while True:
         words = statements.next()
         keyword = words[0].upper()
@@ -244,16 +234,16 @@ def _motion(statements):
     return int(count[1]), seconds, statements.line
 
 
-def _values(path, lines, skeleton):
+def _read_values(path, lines, hierarchy):
     """(T, channels) of the lines of frames."""
-    width = sum(map(len, skeleton.channels))
-    rows = [(number, line.split()) for number, line in enumerate(lines[skeleton.begin :], skeleton.begin + 1)]
+    width = sum(map(len, hierarchy.channels))
+    rows = [(number, line.split()) for number, line in enumerate(lines[hierarchy.begin :], hierarchy.begin + 1)]
     rows = [(number, words) for number, words in rows if words]
     for number, words in rows:
         if len(words) != width:
             raise ValueError(f"{path}: line {number}: {len(words)} values, the hierarchy has {width} channels")
-    if len(rows) != skeleton.frames:
-        raise ValueError(f"{path}: {len(rows)} frames, Frames: says {skeleton.frames}")
+    if len(rows) != hierarchy.frames:
+        raise ValueError(f"{path}: {len(rows)} frames, Frames: says {hierarchy.frames}")
     try:
         values = np.array([words for _, words in rows], np.float64)
     except ValueError:

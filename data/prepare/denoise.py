@@ -46,11 +46,11 @@ def drop_wide(bodies):
     left = []
     for i, body in enumerate(bodies):
         strength = motion(body.joints)
-        if len(left) + len(bodies) - i > 1:
+        if len(left) + len(bodies) - i > 1:  # it is not the last that could be left
             noisy = noisy_frames(body.joints)
             if noisy.mean() >= MAX_NOISY:
                 continue
-            if noisy.any():
+            if noisy.any():  # jumps of the noisy frames are no motion
                 strength = min(strength, motion(body.joints[~noisy]))
         left.append((strength, body))
     return [body for _, body in sorted(left, key=lambda pair: pair[0], reverse=True)]
@@ -62,7 +62,7 @@ def assign(num_frames, bodies):
     A body goes to the first actor whose interval it does not overlap, and is dropped if it overlaps both.
     """
     actors = np.zeros((num_frames, min(len(bodies), 2), *bodies[0].joints.shape[1:]), np.float32)
-    intervals = [(bodies[0].start, bodies[0].end), (0, 0)]
+    intervals = [(bodies[0].start, bodies[0].end), (0, 0)]  # first and last frame of each actor so far
     actors[bodies[0].start : bodies[0].end + 1, 0] = bodies[0].joints
     for body in bodies[1:]:
         for actor, (start, end) in enumerate(intervals):

@@ -15,6 +15,7 @@ LAYOUT = "kinect_v1"
 # joint of Kinect v1 -> what it may be called: the first that is there and is not taken by a joint above it in the table counts.
 # Names are compared in small letters, without what is before a colon, and without -, _, . and blanks
 MIDDLE = {"spine base": "spinebase hips hip pelvis root waist", "neck": "neck lowerneck", "head": "head"}
+MIDDLE |= {"spine mid": "spinemid", "head end": "headtopend headend"}
 SIDES = {  # the same without left, right, l or r in front or r and l behind
     "shoulder": "upperarm uparm arm humerus shldr shoulder",
     "elbow": "lowerarm forearm radius elbow",
@@ -25,7 +26,6 @@ SIDES = {  # the same without left, right, l or r in front or r and l behind
     "ankle": "ankle foot",
     "foot": "toebase toes toe foot footend",
 }
-HEAD_ENDS = "headtopend headend"
 HAND = 0.3  # of the forearm; Kinect v1 has 0.077 m of 0.236 m on NW-UCLA, Kinect v2 0.058 m of 0.224 m on IntelliRehabDS
 HEAD = 0.2  # of the way from the base of the spine to the neck; the joint of motion capture is where the skull begins
 
@@ -45,27 +45,20 @@ def _plain(name):
     return "", re.sub(r"[ _.-]", "", name).lower()
 
 
-def found(names):
+def find_joints(names):
     """{joint of Kinect v1, or 'head end': number of the joint of this name} as far as the tables find them among V names."""
-    there = {}
+    numbers = {}  # (side, plain name) -> number of the first joint called so
     for number, name in enumerate(names):
-        there.setdefault(_plain(str(name)), number)
-    result = {}
-
-    def look(joint, side, words):
-        for word in words.split():
-            number = there.get((side, word))
-            if number is not None and number not in result.values():
-                result[joint] = number
-                return
-
-    for joint, words in MIDDLE.items():
-        look(joint, "", words)
-    look("spine mid", "", "spinemid")
-    look("head end", "", HEAD_ENDS)
+        numbers.setdefault(_plain(str(name)), number)
+    wanted = [(joint, "", words) for joint, words in MIDDLE.items()]
     for side, word in (("l", "left"), ("r", "right")):
-        for joint, words in SIDES.items():
-            look(f"{joint} {word}", side, words)
+        wanted += [(f"{joint} {word}", side, words) for joint, words in SIDES.items()]
+    result = {}
+    for joint, side, words in wanted:
+        candidates = (numbers.get((side, word)) for word in words.split())
+        free = next((number for number in candidates if number is not None and number not in result.values()), None)
+        if free is not None:
+            result[joint] = free
     return result
 
 
@@ -77,19 +70,20 @@ def kinect_v1(joints, names, parents, where):
     its joint, as seen from the neck, by 0.2 of the trunk. A hand lies beyond the wrist by 0.3 forearms. Raises ValueError
     beginning with `where` if another joint is missing.
     """
-    at = found(names)
-    own = {joint: joints[..., number, :] for joint, number in at.items()}
+    at = find_joints(names)
+    # joints that the skeleton has are taken, the others are derived from these
+    places = {joint: joints[..., number, :] for joint, number in at.items()}
     if "spine mid" not in at and {"spine base", "neck", "head"} <= at.keys():
-        own["spine mid"] = _half_way(joints, _chain(at["spine base"], at["neck"], parents, where))
-        own["head"] = _head(own)
+        places["spine mid"] = _half_way(joints, _chain(at["spine base"], at["neck"], parents, where))
+        places["head"] = _head(places)
     for side in ("left", "right"):
-        if f"hand {side}" not in own and {f"elbow {side}", f"wrist {side}"} <= own.keys():
-            elbow, wrist = own[f"elbow {side}"], own[f"wrist {side}"]
-            own[f"hand {side}"] = wrist + HAND * (wrist - elbow)
-    if missing := [joint for joint in joint_names(LAYOUT) if joint not in own]:
+        if f"hand {side}" not in places and {f"elbow {side}", f"wrist {side}"} <= places.keys():
+            elbow, wrist = places[f"elbow {side}"], places[f"wrist {side}"]
+            places[f"hand {side}"] = wrist + HAND * (wrist - elbow)
+    if missing := [joint for joint in joint_names(LAYOUT) if joint not in places]:
         first = min(missing, key=lambda joint: joint.startswith(("spine mid", "hand")))  # these are derived, of others
         raise ValueError(f"{where}: no joint that could be Kinect's {first!r} among {', '.join(map(str, names))[:300]}")
-    return np.stack([own[joint] for joint in joint_names(LAYOUT)], axis=-2)
+    return np.stack([places[joint] for joint in joint_names(LAYOUT)], axis=-2)
 
 
 def _chain(base, end, parents, where):
@@ -111,12 +105,12 @@ def _half_way(joints, chain):
     return points[..., 0, :] + (share[..., None] * np.diff(points, axis=-2)).sum(axis=-2)
 
 
-def _head(own):
+def _head(places):
     """(..., 3): the middle of the head of a skeleton of motion capture."""
-    end = own.get("head end", own["head"])
-    if np.linalg.norm(end - own["head"], axis=-1).max(initial=0) > 0:
-        return (own["head"] + end) / 2
-    trunk = np.linalg.norm(own["neck"] - own["spine base"], axis=-1, keepdims=True)
-    up = own["head"] - own["neck"]
+    end = places.get("head end", places["head"])
+    if np.linalg.norm(end - places["head"], axis=-1).max(initial=0) > 0:
+        return (places["head"] + end) / 2
+    trunk = np.linalg.norm(places["neck"] - places["spine base"], axis=-1, keepdims=True)
+    up = places["head"] - places["neck"]
     length = np.linalg.norm(up, axis=-1, keepdims=True)
-    return own["head"] + HEAD * trunk * up / np.where(length > 0, length, 1)
+    return places["head"] + HEAD * trunk * up / np.where(length > 0, length, 1)

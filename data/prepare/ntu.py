@@ -13,10 +13,11 @@ from pathlib import Path
 
 import numpy as np
 
-from data.prepare import batch, store
+from data.prepare import intermediate, parallel
 from data.prepare.denoise import denoise
 from data.prepare.ntu_release import FIELDS, NTU60, check_name, parse_names, shortfall
 from data.prepare.skeleton_file import Body, read_skeleton
+from data.prepare.transforms import fill_bodies
 from feeder.npz import Split, write_dataset
 from util.files import bare_name, write_text
 
@@ -25,7 +26,7 @@ ORIGIN = 1  # joint: middle of the spine
 RAW, DENOISED = "raw_data", "denoised_data"
 SKIPPED, MISSING = "skipped.txt", "no frame has a body (missing skeleton)"
 STEPS = ("get_raw_skes_data.py", "get_raw_denoised_data.py", "seq_transformation.py")
-SHOWN = 20  # lines of the final report that are printed
+PRINTED = 20  # lines of the final report that are printed
 
 
 # ---- step 1: read ----------------------------------------------------------------------------------------------------
@@ -44,53 +45,39 @@ def read_raw(raws, out, dataset=NTU60, workers=None, strict=False):
     two folders are listed in skipped.txt there.
     Raises FileNotFoundError or ValueError if there is nothing to read, and with `strict` for the first unusable file.
     """
-    names, num_frames, num_bodies, body_id, body_start, body_frames = ([] for _ in range(6))
-    with reading(read_skeleton, raws, Path(out) / RAW, dataset, workers, strict) as (recordings, add, index):
+    with reading(read_skeleton, raws, Path(out) / RAW, dataset, workers, strict) as (recordings, writer):
         for name, (frames, bodies) in recordings:
-            names.append(name)
-            num_frames.append(frames)
-            num_bodies.append(len(bodies))
+            writer.add(name=name, num_frames=frames, num_bodies=len(bodies))
             for body in bodies:
-                add(body.joints)
-                body_id.append(body.id)
-                body_start.append(body.start)
-                body_frames.append(len(body.joints))
-        index.update(
-            name=names,
-            num_frames=num_frames,
-            num_bodies=num_bodies,
-            body_id=body_id,
-            body_start=body_start,
-            body_frames=body_frames,
-        )
+                writer.add(body.joints, body_id=body.id, body_start=body.start, body_frames=len(body.joints))
 
 
 @contextmanager
 def reading(read, raws, folder, dataset, workers=None, strict=False):
-    """Gives (recordings, add, index): recordings yields (name, read(file)) of the usable files, sorted by name; add and index are
-    those of `store.writing`, for `folder`, where skipped.txt gets the others and the index gets `found`, as in `read_raw`.
+    """Gives (recordings, writer): recordings yields (name, read(file)) of the usable files, sorted by name; writer is the
+    `IntermediateWriter` of `folder`, where skipped.txt gets the other files and the index gets `found`, as in `read_raw`.
 
     read: of module level; the first of what it returns is 0 if no frame has a body. Raises as `read_raw`.
     """
-    skipped, missing, used = batch.Skipped(strict), 0, 0
+    skipped, missing, used = parallel.Skipped(strict), 0, 0
     files = _find(raws, skipped)
     twice = len(skipped.reasons)
 
     def recordings():
         nonlocal missing, used
-        for file, result in batch.each(partial(_read, dataset, read), files, "reading", skipped, workers):
+        for file, result in parallel.each(partial(_read, dataset, read), files, "reading", skipped, workers):
             if result[0]:
                 used += 1
                 yield _name(file), result
-            else:
+            else:  # the release has hundreds of these, so not even --strict takes one for an error
                 missing += 1
-                skipped.note(f"{file}: {MISSING}")
+                skipped.reasons.append(f"{file}: {MISSING}")
 
-    with store.writing(folder, NUM_JOINTS) as (add, index):
-        yield recordings(), add, index
+    with intermediate.writing(folder, NUM_JOINTS) as writer:
+        yield recordings(), writer
         if not used:
-            raise ValueError(f"none of the {len(files)} files can be used; the first: {skipped.reasons[0]}")
-        index["found"] = np.array([*_belonging(files, dataset)], "S")
+            raise ValueError(f"none of the {len(files)} files can be used{skipped.first()}")
+        writer.index["found"] = np.array([*_belonging(files, dataset)], "S")
         skipped.write(folder / SKIPPED)  # like everything else, before the index
     print(
         f"{len(files) + twice} files found, {used} used, {missing} without any skeleton, "
@@ -147,43 +134,31 @@ def denoise_raw(out, strict=False):
     Index: name (N,), num_frames (N,), num_actors (N,). Recordings in which nothing is left are in skipped.txt.
     """
     folder = Path(out) / DENOISED
-    joints, raw = store.load(Path(out) / RAW, STEPS[0])
-    skipped = batch.Skipped(strict)
-    kept, num_frames, num_actors = [], [], []
-    with store.writing(folder, NUM_JOINTS) as (add, index):
-        work = batch.each(_Denoiser(joints, raw), range(len(raw["name"])), "denoising", skipped)
-        for i, actors in work:
-            add(actors.reshape(-1, NUM_JOINTS, 3))
-            kept.append(i)
-            num_frames.append(actors.shape[0])
-            num_actors.append(actors.shape[1])
-        if not kept:
-            raise ValueError(f"nothing is left of any file; the first: {skipped.reasons[0]}")
-        index.update(name=raw["name"][kept], num_frames=num_frames, num_actors=num_actors)
-        skipped.write(folder / SKIPPED)
-    print(
-        f"{len(raw['name'])} recordings, {len(kept)} used ({num_actors.count(2)} with two actors), "
-        f"{len(skipped.reasons)} left out -> {folder}"
-    )
+    joints, raw = intermediate.load(Path(out) / RAW, STEPS[0])
+    skipped, names = parallel.Skipped(strict), raw["name"]
+    first_body, first_row = map(intermediate.first_rows, (raw["num_bodies"], raw["body_frames"]))
 
-
-class _Denoiser:
-    """The actors of recording i, (T, M, V, 3), from the result of step 1."""
-
-    def __init__(self, joints, raw):
-        self.joints, self.raw = joints, raw
-        self.first_body = np.cumsum(raw["num_bodies"]) - raw["num_bodies"]
-        self.first_row = np.cumsum(raw["body_frames"]) - raw["body_frames"]
-
-    def __call__(self, i):
-        raw, bodies = self.raw, []
-        for body in range(self.first_body[i], self.first_body[i] + raw["num_bodies"][i]):
-            rows = slice(self.first_row[body], self.first_row[body] + raw["body_frames"][body])
-            bodies.append(Body(str(raw["body_id"][body]), int(raw["body_start"][body]), self.joints[rows]))
+    def actors_of(i):
+        """(T, M, V, 3) of recording i."""
+        bodies = []
+        for body in range(first_body[i], first_body[i] + raw["num_bodies"][i]):
+            rows = joints[first_row[body] : first_row[body] + raw["body_frames"][body]]
+            bodies.append(Body(str(raw["body_id"][body]), int(raw["body_start"][body]), rows))
         try:
             return denoise(int(raw["num_frames"][i]), bodies)
         except ValueError as error:
-            raise ValueError(f"{raw['name'][i]}: {error}") from error
+            raise ValueError(f"{names[i]}: {error}") from error
+
+    with intermediate.writing(folder, NUM_JOINTS) as writer:
+        for i, actors in parallel.each(actors_of, range(len(names)), "denoising", skipped):
+            frames, persons = actors.shape[:2]
+            writer.add(actors.reshape(-1, NUM_JOINTS, 3), name=names[i], num_frames=frames, num_actors=persons)
+        if not writer.count:
+            raise ValueError(f"nothing is left of any file{skipped.first()}")
+        skipped.write(folder / SKIPPED)
+    two = writer.index["num_actors"].count(2)
+    used = len(names) - len(skipped.reasons)
+    print(f"{len(names)} recordings, {used} used ({two} with two actors), {len(skipped.reasons)} left out -> {folder}")
 
 
 # ---- step 3: translate, align, split ---------------------------------------------------------------------------------
@@ -214,18 +189,18 @@ def write_npz(out, dataset=NTU60, name=None, second_body=None):
     out/<name>_report.txt; under the data set's own name it is compared with the release. Returns the paths.
     """
     out, second_body = Path(out), second_body or dataset.second_body
-    joints, index = store.load(out / DENOISED, STEPS[1])
-    _, raw = store.load(out / RAW, STEPS[0], ["found"])
-    if (out / RAW / store.INDEX).stat().st_mtime > (out / DENOISED / store.INDEX).stat().st_mtime:
+    joints, index = intermediate.load(out / DENOISED, STEPS[1])
+    _, raw = intermediate.load(out / RAW, STEPS[0], ["found"])
+    if (out / RAW / intermediate.INDEX).stat().st_mtime > (out / DENOISED / intermediate.INDEX).stat().st_mtime:
         raise ValueError(f"{out / RAW} is newer than {out / DENOISED}: run {STEPS[1]} again")
     num_frames, num_actors = index["num_frames"], index["num_actors"]
-    first_row = np.cumsum(num_frames * num_actors) - num_frames * num_actors
-    copies = NUM_BODIES if second_body == "copy" else 1
+    first_row = intermediate.first_rows(num_frames * num_actors)
 
     def sequence(i):
+        """(T, M·75) of recording i."""
         rows = joints[first_row[i] : first_row[i] + num_frames[i] * num_actors[i]]
         actors = translate(rows.reshape(num_frames[i], num_actors[i], NUM_JOINTS, 3)).reshape(num_frames[i], -1)
-        return np.tile(actors, copies) if num_actors[i] == 1 else actors
+        return fill_bodies(actors, num_actors[i], second_body, NUM_BODIES)
 
     skipped = [out / folder / SKIPPED for folder in (RAW, DENOISED)]
     return write_protocols(
@@ -272,24 +247,22 @@ def write_protocols(
         write_dataset(paths[-1], splits, num_frames, dataset.num_classes, NUM_JOINTS, NUM_BODIES, LAYOUT, **extras)
         counts = tuple(len(rows[key]) for key in rows)
         line = f"{paths[-1]}: {counts[0]:,} train, {counts[1]:,} test, {num_frames} frames"
-        if compare:
-            line += "; as published" if counts == protocol.published else "; published: {:,} and {:,}".format(*protocol.published)
-        report.append(line)
-    for kind, count in _left_out(skipped).most_common():
+        report.append(line + compare_counts(counts, protocol.published if compare else None))
+    reasons = [reason for path in skipped for reason in path.read_text(encoding="utf-8").splitlines()]
+    for kind, count in parallel.count_kinds(reasons).most_common():
         release = f"; the release has {dataset.num_missing}" if kind == MISSING and compare else ""
         report.append(f"left out: {count} × {kind}{release}")
     if compare:
         report += shortfall((name.decode() for name in found), dataset)
     write_text(out / f"{name}_report.txt", "".join(f"{line}\n" for line in report))
-    print(*report[:SHOWN], sep="\n")
-    if len(report) > SHOWN:
-        print(f"... {len(report) - SHOWN} more lines in {out / f'{name}_report.txt'}")
+    print(*report[:PRINTED], sep="\n")
+    if len(report) > PRINTED:
+        print(f"... {len(report) - PRINTED} more lines in {out / f'{name}_report.txt'}")
     return paths
 
 
-def _left_out(lists):
-    """{why: how many recordings the lists name}."""
-    skipped = batch.Skipped()
-    for path in lists:
-        skipped.reasons += path.read_text(encoding="utf-8").splitlines()
-    return skipped.kinds()
+def compare_counts(counts, published):
+    """What to say of the (train, test) counts of a protocol beside the published ones, which may be None."""
+    if published is None:
+        return ""
+    return "; as published" if counts == published else "; published: {:,} and {:,}".format(*published)

@@ -2,57 +2,49 @@
 
 from pathlib import Path
 
-from data.prepare import cli, ntu, umurl
-from feeder.metadata import SECOND_BODY
+from data.prepare import arguments, ntu, umurl
+
+
+def _parser(dataset, script, what, reads=False, **how):
+    """The parser of a command whose results stand beside its script; reads: it takes the raw files."""
+    here = Path(script).resolve().parent
+    parser = arguments.parser(f"{dataset.title}{what}", out=here, **how)
+    if reads:
+        default = ntu.default_folders(dataset, here.parent / "nturgbd_raw")
+        parser.add_argument("--raw", type=Path, nargs="+", default=default, help="folders of the .skeleton files")
+        arguments.add_workers(parser)
+    return parser
+
+
+def _files(dataset):
+    return " and ".join(f"NAME_{protocol.name}.npz" for protocol in dataset.protocols)
 
 
 def read(dataset, script):
     """Step 1 of 3: read the raw .skeleton files."""
-    args = _reader(dataset, script, f"{dataset.title}, step 1 of 3: read the raw .skeleton files.").parse_args()
+    args = _parser(dataset, script, ", step 1 of 3: read the raw .skeleton files.", reads=True).parse_args()
     ntu.read_raw(args.raw, args.out, dataset, args.workers, args.strict)
 
 
 def denoise(dataset, script):
     """Step 2 of 3: find the one or two actors among the bodies of every recording."""
-    here = Path(script).resolve().parent
-    args = cli.parser(f"{dataset.title}, step 2 of 3: find the one or two actors of every recording.", out=here).parse_args()
+    args = _parser(dataset, script, ", step 2 of 3: find the one or two actors of every recording.").parse_args()
     ntu.denoise_raw(args.out, args.strict)
 
 
 def transform(dataset, script):
     """Step 3 of 3: move the origin, split, write the npz of every protocol."""
-    here, files = Path(script).resolve().parent, " and ".join(f"NAME_{protocol.name}.npz" for protocol in dataset.protocols)
-    parser = cli.parser(f"{dataset.title}, step 3 of 3: move the origin, split, write {files}.", out=here, strict=False)
+    parser = _parser(dataset, script, f", step 3 of 3: move the origin, split, write {_files(dataset)}.", strict=False)
     parser.add_argument("--name", default=dataset.prefix, help="what the npz files are called")
-    parser.add_argument(
-        "--second_body",
-        choices=SECOND_BODY,
-        default=dataset.second_body,
-        help="what stands for the second actor of one-actor recordings",
-    )
+    arguments.add_second_body(parser, dataset.second_body)
     args = parser.parse_args()
     ntu.write_npz(args.out, dataset, args.name, args.second_body)
 
 
 def prepare_umurl(dataset, script):
     """UmURL's normalisation, in one step."""
-    files = " and ".join(f"NAME_{protocol.name}.npz" for protocol in dataset.protocols)
-    parser = _reader(dataset, script, f"{dataset.title} as UmURL prepares it: from the raw .skeleton files to {files}.")
+    what = f" as UmURL prepares it: from the raw .skeleton files to {_files(dataset)}."
+    parser = _parser(dataset, script, what, reads=True)
     parser.add_argument("--name", default=umurl.PREFIX + dataset.prefix, help="what the npz files are called")
     args = parser.parse_args()
     umurl.generate(args.raw, args.out, dataset, args.name, args.workers, args.strict)
-
-
-def _reader(dataset, script, description):
-    """The parser of a command that reads the raw files."""
-    here = Path(script).resolve().parent
-    parser = cli.parser(description, out=here)
-    parser.add_argument(
-        "--raw",
-        type=Path,
-        nargs="+",
-        default=ntu.default_folders(dataset, here.parent / "nturgbd_raw"),
-        help="folders of the .skeleton files",
-    )
-    parser.add_argument("--workers", type=int, help="processes; all cores if not given")
-    return parser

@@ -22,7 +22,7 @@ class Protocol:
 
 
 @dataclass(frozen=True)
-class Dataset:
+class Release:
     """A release.
 
     title as in the papers; prefix of the npz files; actions 1 .. num_classes; second_body: what stands for the second actor of
@@ -48,7 +48,7 @@ def _rest(train, last):
 _XSUB60 = (1, 2, 4, 5, 8, 9, *range(13, 20), 25, 27, 28, 31, 34, 35, 38)
 _XSUB120 = (*_XSUB60, 45, 46, 47, 49, 50, *range(52, 60), 70, 74, 78, *range(80, 87), 89, *range(91, 96), 97, 98, 100, 103)
 
-NTU60 = Dataset(
+NTU60 = Release(
     title="NTU RGB+D 60",
     prefix="NTU60",
     num_classes=60,
@@ -62,7 +62,7 @@ NTU60 = Dataset(
         Protocol("XView", "camera", (2, 3), (1,), (37646, 18932)),
     ),
 )
-NTU120 = Dataset(
+NTU120 = Release(
     title="NTU RGB+D 120",
     prefix="NTU120",
     num_classes=120,

@@ -12,8 +12,9 @@ from pathlib import Path
 
 import numpy as np
 
-from data.prepare import batch, store
-from data.prepare.skeleton_file import FAR, is_coordinate
+from data.prepare import arguments, intermediate, parallel
+from data.prepare.ntu import compare_counts
+from data.prepare.skeleton_file import FAR, is_coordinate, read_text
 from feeder.npz import Split, write_dataset
 from util.files import write_text
 
@@ -23,7 +24,7 @@ RAW, VIEWS = "raw_data", "LMR"
 
 
 @dataclass(frozen=True)
-class Dataset:
+class Phase:
     """A phase of PKU-MMD.
 
     name: form of the file names, recording and view; splits: protocol -> names of its split file; published: protocol ->
@@ -37,14 +38,14 @@ class Dataset:
     published: dict
 
 
-PKU1 = Dataset(
+PKU1 = Phase(
     title="PKU-MMD I",
     prefix="PKUv1",
     name=r"(\d{4})-([LMR])",
     splits={"XSub": ("cross_subject.txt", "cross-subject.txt"), "XView": ("cross_view.txt", "cross-view.txt")},
     published={"XSub": (18841, 2704)},
 )
-PKU2 = Dataset(
+PKU2 = Phase(
     title="PKU-MMD II",
     prefix="PKUv2",
     name=r"(A\d\dN\d\d)-([LMR])",
@@ -58,12 +59,8 @@ PKU2 = Dataset(
 
 def read_frames(path):
     """(T, 150) float32 of a skeleton file. Raises ValueError naming file and line for anything but 150 finite numbers a line."""
-    text = Path(path).read_bytes()
-    if not text.strip():
-        raise ValueError(f"{path}: the file is empty")
-    if b"\0" in text:
-        raise ValueError(f"{path}: the file is binary, not text")
-    per_line = _words_per_line(np.frombuffer(text.rstrip(), np.uint8))
+    text = read_text(path)
+    per_line = _words_per_line(np.frombuffer(text, np.uint8))
     wrong = np.flatnonzero(per_line != NUMBERS)
     if len(wrong):
         raise ValueError(f"{path}: line {wrong[0] + 1}: {per_line[wrong[0]]} numbers instead of {NUMBERS}")
@@ -149,12 +146,23 @@ def generate(raw, out, dataset, workers=None, strict=False):
     found, used and left out is printed and written to out/<prefix>_report.txt. Raises FileNotFoundError for missing folders or
     if there is no split file at all.
     """
-    raw, out, skipped = Path(raw), Path(out), batch.Skipped(strict)
+    raw, out, skipped = Path(raw), Path(out), parallel.Skipped(strict)
     splits, absent = _split_files(raw, dataset)
     files, found = _find(raw / "skeleton", dataset, skipped)
-    video, label, start, length, remarks = _read(files, raw / "label", out / RAW, skipped, workers)
-    rows, _ = store.load(out / RAW, f"{dataset.prefix} preparation")
-    first_row = np.cumsum(length) - length
+    remarks = []
+    with intermediate.writing(out / RAW, NUM_BODIES * NUM_JOINTS) as writer:
+        read = partial(_read_video, raw / "label")
+        for file, (instances, reasons, more) in parallel.each(read, files, "reading", skipped, workers, chunk=1):
+            remarks += more
+            for reason in reasons:
+                skipped.add(reason)
+            for number, begin, frames in instances:
+                writer.add(frames.reshape(len(frames), -1, 3), video=file.stem, label=number, start=begin, length=len(frames))
+        if not writer.count:
+            raise ValueError(f"none of the {len(files)} videos can be used{skipped.first()}")
+    rows, index = intermediate.load(out / RAW, f"{dataset.prefix} preparation")
+    video, label, start, length = (index[key] for key in ("video", "label", "start", "length"))
+    first_row = intermediate.first_rows(length)
     report = [*absent, f"{found} videos of {dataset.title} found, {len(set(video))} used, with {len(video)} instances"]
     paths = []
     for protocol, split_file in splits.items():
@@ -173,9 +181,9 @@ def generate(raw, out, dataset, workers=None, strict=False):
         paths.append(out / f"{dataset.prefix}_{protocol}.npz")
         counts = tuple(len(part.names) for part in parts.values())
         write_dataset(paths[-1], parts, MAX_FRAMES, NUM_CLASSES, NUM_JOINTS, NUM_BODIES, LAYOUT)
-        compared = _compared(counts, dataset.published.get(protocol))
+        compared = compare_counts(counts, dataset.published.get(protocol))
         report.append(f"{paths[-1]}: {counts[0]:,} train, {counts[1]:,} test{compared}")
-    report += [f"left out: {count} × {kind}" for kind, count in skipped.kinds().most_common()]
+    report += [f"left out: {count} × {kind}" for kind, count in parallel.count_kinds(skipped.reasons).most_common()]
     report += [*_short_views(files), *remarks]
     write_text(out / f"{dataset.prefix}_report.txt", "".join(f"{line}\n" for line in report))
     print(*report, sep="\n")
@@ -195,7 +203,7 @@ def _find(folder, dataset, skipped):
         else:
             skipped.add(f"{file}: not a name of a video of {dataset.title}")
     if not videos:
-        raise ValueError(f"none of the {len(files)} videos can be used; the first: {skipped.reasons[0]}")
+        raise ValueError(f"none of the {len(files)} videos can be used{skipped.first()}")
     return videos, len(files)
 
 
@@ -204,12 +212,6 @@ def _short_views(files):
     there = {view: {file.stem[:-2] for file in files if file.stem[-1] == view} for view in VIEWS}
     lacking = {view: sorted(set().union(*there.values()) - there[view]) for view in VIEWS}
     return [f"view {view} lacks {len(names)} recordings: {', '.join(names)}" for view, names in lacking.items() if names]
-
-
-def _compared(counts, published):
-    if published is None:
-        return ""
-    return "; as published" if counts == published else "; published: {:,} and {:,}".format(*published)
 
 
 def _split_files(raw, dataset):
@@ -226,26 +228,16 @@ def _split_files(raw, dataset):
     return {protocol: files[0] for protocol, files in there.items() if files}, lines
 
 
-def _read(files, labels, folder, skipped, workers):
-    """Put the instances of all videos into the store `folder`; returns video, class, start, length of each, (N,), and remarks."""
-    video, label, start, length, remarks = [], [], [], [], []
-    with store.writing(folder, NUM_BODIES * NUM_JOINTS) as (add, index):
-        work = batch.each(partial(_video, labels), files, "reading", skipped, workers, chunk=1)
-        for file, (instances, reasons, more) in work:
-            remarks += more
-            for reason in reasons:
-                skipped.add(reason)
-            for number, begin, frames in instances:
-                add(frames.reshape(len(frames), -1, 3))
-                video.append(file.stem)
-                label.append(number)
-                start.append(begin)
-                length.append(len(frames))
-        if not video:
-            raise ValueError(f"none of the {len(files)} videos can be used; the first: {skipped.reasons[0]}")
-        index.update(video=video, label=label, start=start, length=length)
-    return *(np.array(values) for values in (video, label, start, length)), remarks
-
-
-def _video(labels, file):
+def _read_video(labels, file):
     return read_instances(file, labels / file.name)
+
+
+def command(dataset, script):
+    """The command line of data/pku_v1 and data/pku_v2, whose results stand beside the script."""
+    here = Path(script).resolve().parent
+    parser = arguments.parser(f"{dataset.title}: write {dataset.prefix}_XSub.npz and {dataset.prefix}_XView.npz.", out=here)
+    raw = here.parent / "pku_raw" / here.name.removeprefix("pku_")
+    parser.add_argument("--raw", type=Path, default=raw, help="folder with skeleton/, label/ and the split files")
+    arguments.add_workers(parser)
+    args = parser.parse_args()
+    generate(args.raw, args.out, dataset, args.workers, args.strict)

@@ -12,10 +12,9 @@ from pathlib import Path
 
 import numpy as np
 
-from data.prepare import ntu, ntu_release, sequences, umurl
+from data.prepare import ntu, ntu_release, transforms, ucla, umurl
 from data.prepare.denoise import denoise
 from data.prepare.skeleton_file import read_skeleton
-from data.ucla import ucla_gendata as ucla
 from feeder import class_names
 
 AS_IS = "coordinates as they are in the file"
@@ -92,11 +91,11 @@ class Recipe:
         return replace(self, place=partial(place_copies, self.place, num_bodies), description=description)
 
     def with_pose(self, origin, body_frame, min_max, joint_names):
-        """This recipe with the origin (a joint or None), axes (four joints or None) and min_max of sequences.row."""
+        """This recipe with the origin (a joint or None), axes (four joints or None) and min_max of transforms.row."""
         name = joint_names[origin] if joint_names and origin is not None else origin
         steps = [AS_IS if origin is None else f"origin at joint {name} of the first frame"]
         steps += ["axes of the body's mean pose"] * (body_frame is not None) + ["every axis from -1 to 1"] * bool(min_max)
-        place = partial(sequences.row, origin=origin, axes=body_frame, min_max=bool(min_max))
+        place = partial(transforms.row, origin=origin, axes=body_frame, min_max=bool(min_max))
         return replace(self, place=place, description=", ".join(steps))
 
 

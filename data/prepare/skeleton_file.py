@@ -61,7 +61,7 @@ def read_frames(path, num_joints=25):
     Raises ValueError naming file and line: empty, binary or truncated file, a line that is not what its place demands,
     another joint count, coordinates that are not finite numbers below FAR, more lines than the frame count announces.
     """
-    lines = _Lines(path)
+    lines = _SkeletonLines(path)
     num_bodies, ids = [], []
     tokens, places = [], []  # coordinates as text; the first joint line of each body
     for _ in range(lines.integer("frame count")):
@@ -91,6 +91,16 @@ def _numbers(lines, tokens, places, num_joints):
     lines.fail(f"coordinate {_short(tokens[wrong])} is not a finite number below {FAR:,.0f} m")
 
 
+def read_text(path, kind="text"):
+    """The bytes of a text file, without blanks at its end. Raises ValueError naming the file if it is empty or binary."""
+    text = Path(path).read_bytes().rstrip()
+    if not text:
+        raise ValueError(f"{path}: the file is empty")
+    if b"\0" in text:
+        raise ValueError(f"{path}: the file is binary, not {kind}")
+    return text
+
+
 def is_coordinate(word):
     """Whether the text is a finite number of metres below FAR."""
     try:
@@ -104,17 +114,12 @@ def _short(text):
     return repr(text if len(text) <= 40 else text[:37] + "...")
 
 
-class _Lines:
+class _SkeletonLines:
     """The lines of a file in order, each with a demand on what it holds; `position` is the number of lines taken."""
 
     def __init__(self, path):
         self.path, self.position = path, 0
-        text = Path(path).read_bytes()
-        if not text.strip():
-            raise ValueError(f"{path}: the file is empty")
-        if b"\0" in text:
-            raise ValueError(f"{path}: the file is binary, not .skeleton text")
-        self.lines = text.rstrip().split(b"\n")
+        self.lines = read_text(path, ".skeleton text").split(b"\n")
 
     def fail(self, reason):
         raise ValueError(f"{self.path}: line {self.position}: {reason}")

@@ -18,14 +18,14 @@ def group(name):
         return name
 
 
-def tested(chosen, names):
+def choose_test(chosen, names):
     """{'train': names, 'test': names}: for testing are those that are `chosen` by name or group. What is chosen and not among
     the names stands in 'test', too."""
     parts, used = {"train": [], "test": []}, set()
     for name in names:
-        own = {name, group(name)} & set(chosen)
-        parts["test" if own else "train"].append(name)
-        used |= own
+        matches = {name, group(name)} & set(chosen)
+        parts["test" if matches else "train"].append(name)
+        used |= matches
     return parts | {"test": parts["test"] + [name for name in dict.fromkeys(chosen) if name not in used]}
 
 
@@ -49,13 +49,13 @@ def read(path, names):
     if type(content) is dict and type(content.get("split")) is dict:
         content = content["split"]
     if type(content) is dict and content and all(isinstance(part, str) and part in PARTS for part in content.values()):
-        content = {part: [name for name, own in content.items() if own == part] for part in PARTS if part in content.values()}
+        content = {part: [name for name, side in content.items() if side == part] for part in PARTS if part in content.values()}
     lists = list(content.values()) if type(content) is dict else [content]
     if not lists or not all(type(part) in (list, tuple) and all(isinstance(name, str) for name in part) for part in lists):
         raise ValueError(f"{path}: no split file; {FORMS}")
     if len(lists) > 1:
         return content
-    parts = tested(lists[0], names)
+    parts = choose_test(lists[0], names)
     if type(content) is dict and "train" in next(iter(content)):
         return {"train": parts["test"], "test": parts["train"]}
     return parts

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from data.prepare import ntu, store
+from data.prepare import intermediate, ntu
 from data.prepare.ntu_release import NTU60
 from data.prepare.skeleton_file import read_frames
 
@@ -32,11 +32,13 @@ def read_persons(path, num_joints=ntu.NUM_JOINTS, most=None):
         return 0, None
     if most and len(num_bodies) > most:
         raise ValueError(f"{path}: {len(num_bodies)} frames; UmURL's arrays hold {most}, the most of any NTU recording")
+    # which frame each body stands in, and at which position there
     frame = np.repeat(np.arange(len(num_bodies)), num_bodies)
     position = np.arange(len(joints)) - np.repeat(np.cumsum(num_bodies) - num_bodies, num_bodies)
     first = position < POSITIONS
     bodies = np.zeros((POSITIONS, len(num_bodies), num_joints, 3), np.float32)
     bodies[position[first], frame[first]] = joints[first]
+    # (POSITIONS, T, V, 3) -> the one or two of the largest energy; -1 is nobody
     energies = np.array([energy(body) for body in bodies])
     kept = np.argsort(-energies, kind="stable")[: ntu.NUM_BODIES]
     kept = kept[energies[kept] >= 0]
@@ -103,18 +105,14 @@ def generate(raws, out, dataset=NTU60, name=None, workers=None, strict=False):
     Raises FileNotFoundError or ValueError if there is nothing to read, and with `strict` for the first unusable file.
     """
     folder, own_name = Path(out) / ntu.RAW / FOLDER, PREFIX + dataset.prefix
-    names, num_frames, num_persons = [], [], []
-    with ntu.reading(partial(read_persons, most=NUM_FRAMES), raws, folder, dataset, workers, strict) as (recordings, add, index):
+    read = partial(read_persons, most=NUM_FRAMES)
+    with ntu.reading(read, raws, folder, dataset, workers, strict) as (recordings, writer):
         for recording, (frames, persons) in recordings:
-            add(persons.reshape(-1, ntu.NUM_JOINTS, 3))
-            names.append(recording)
-            num_frames.append(frames)
-            num_persons.append(len(persons))
-        index.update(name=names, num_frames=num_frames, num_persons=num_persons)
-    joints, index = store.load(folder, SCRIPT)
+            writer.add(persons.reshape(-1, ntu.NUM_JOINTS, 3), name=recording, num_frames=frames, num_persons=len(persons))
+    joints, index = intermediate.load(folder, SCRIPT)
     num_frames, num_persons = index["num_frames"], index["num_persons"]
     rows = num_frames * num_persons
-    first_row = np.cumsum(rows) - rows
+    first_row = intermediate.first_rows(rows)
 
     def sequence(i):
         persons = joints[first_row[i] : first_row[i] + rows[i]]

@@ -1,281 +1,33 @@
-"""PYSKL's pickles, such as ntu60_3danno.pkl: one npz for every pair of splits, such as xsub_train and xsub_val.
+"""PYSKL's pickles, such as ntu60_3danno.pkl: one npz for every pair of splits, such as xsub_train and xsub_val."""
 
-A file is {'split': {name: [frame_dir, ...]}, 'annotations': [{frame_dir, label, total_frames, keypoint (M, T, V, C), ...}]}, or,
-in the older form, the list of annotations alone, and --split, --test or --test_pickle say which of them are for testing. It is
-read without unpickling anything but arrays and plain containers. Samples stand in the order of the split.
-"""
-
-import re
 import sys
-from collections import Counter
 from pathlib import Path
 
-import numpy as np
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))  # the repository: the script runs from any folder
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
-
-from data.prepare import batch, cli, pickles, sequences, splits
-from feeder.labels import ordered
-from feeder.metadata import SECOND_BODY
-from feeder.npz import Split, write_dataset
-from feeder.skeleton import LAYOUTS, joint_names
-from util.files import bare_name
-
-HERE = Path(__file__).resolve().parent
-LAYOUT_OF = {(25, 3): "kinect_v2", (20, 3): "kinect_v1", (17, 2): "coco17", (17, 3): "coco17"}  # (V, C)
-MAX_CLASSES = 10_000
-_TRAIN = re.compile(r"\w*train\w*", re.ASCII)
-
-
-def protocols(path, split):
-    """{protocol: {'train': names, 'test': names}}: xsub_train with xsub_test or xsub_val is 'xsub', train with val is ''.
-
-    Raises ValueError if there is no such pair, or if something else than a list of names is in the way.
-    """
-    pairs, used = {}, set()
-    for name in split:
-        partners = [name.replace("train", test) for test in ("test", "val")]
-        partner = next((partner for partner in partners if partner in split), None)
-        if _TRAIN.fullmatch(name) and partner:
-            pairs[re.sub("_?train_?", "", name)] = {"train": split[name], "test": split[partner]}
-            used |= {name, partner}
-            for sample in (*split[name], *split[partner]):
-                if not isinstance(sample, str):
-                    raise ValueError(f"{path}: split {name!r} or {partner!r} holds something that is not a name")
-    if not pairs:
-        found = ", ".join(map(repr, sorted(split)[:10]))[:200] or "none"
-        raise ValueError(f"{path}: no two splits of the form NAME_train and NAME_val or NAME_test; it has {found}")
-    for name in sorted(split.keys() - used):
-        print(f"{path}: split {name[:80]!r} has no partner and is not used")
-    return pairs
-
-
-def read(path):
-    """(split, annotations) of a pickle; split is {} where it is a list of annotations, or has none. Raises ValueError naming the
-    file if it is unsafe, damaged or of another form."""
-    content = pickles.load(path)
-    if type(content) is list:
-        content = {"annotations": content}
-    if type(content) is not dict or "annotations" not in content:
-        raise ValueError(f"{path}: neither a dict with 'annotations' nor a list of them, so not one of PYSKL's files")
-    split, annotations = content.get("split", {}), content["annotations"]
-    if type(split) is not dict or any(type(names) not in (list, tuple) for names in split.values()):
-        raise ValueError(f"{path}: 'split' is not a dict of lists of names")
-    if type(annotations) is not list:
-        raise ValueError(f"{path}: 'annotations' is not a list")
-    return split, annotations
-
-
-def names_of(annotations):
-    """The names of those that have one."""
-    return [each["frame_dir"] for each in annotations if type(each) is dict and isinstance(each.get("frame_dir"), str)]
-
-
-def check(annotation):
-    """(name, class or its name, keypoint (M, T, V, C)) of an annotation. Raises ValueError that says what is wrong with it."""
-    if type(annotation) is not dict or not {"frame_dir", "label", "keypoint"} <= annotation.keys():
-        raise ValueError("needs the keys frame_dir, label and keypoint")
-    name, label, keypoint = annotation["frame_dir"], annotation["label"], annotation["keypoint"]
-    if not isinstance(name, str) or not 0 < len(name) <= sequences.MAX_NAME or not name.isprintable():
-        raise ValueError(f"frame_dir is not a name of 1 to {sequences.MAX_NAME} printable characters")
-    if isinstance(label, str):
-        if not label.strip() or not label.isprintable() or len(label) > sequences.MAX_NAME:
-            raise ValueError(f"{name!r}: the label is not a text of 1 to {sequences.MAX_NAME} printable characters")
-        label = label.strip()
-    elif type(label) is bool or not isinstance(label, int | np.integer) or not 0 <= label < MAX_CLASSES:
-        raise ValueError(f"{name!r}: the label is not a whole number from 0 (to {MAX_CLASSES - 1})")
-    if not isinstance(keypoint, np.ndarray) or keypoint.ndim != 4:
-        raise ValueError(f"{name!r}: keypoint is not an array of persons x frames x joints x coordinates")
-    frames = annotation.get("total_frames", keypoint.shape[1])
-    if not isinstance(frames, int | np.integer) or frames != keypoint.shape[1]:
-        raise ValueError(f"{name!r}: total_frames is not the {keypoint.shape[1]} frames of keypoint")
-    try:
-        return name, label if isinstance(label, str) else int(label), sequences.seen(keypoint)
-    except ValueError as error:
-        raise ValueError(f"{name!r}: {error}") from error
-
-
-class Samples:
-    """The usable annotations by name; those that are not go to `skipped`."""
-
-    def __init__(self, path, annotations, skipped):
-        self.by_name, facts = {}, {}
-        for i, annotation in enumerate(annotations):
-            try:
-                name, label, bodies = check(annotation)
-                if name in self.by_name:
-                    raise ValueError(f"{name!r}: there is an annotation of this name already")
-            except ValueError as error:
-                skipped.add(f"{path}: annotation {i}: {error}")
-                continue
-            self.by_name[name], facts[name] = annotation, (label, *bodies.shape)
-        if not facts:
-            raise ValueError(
-                f"{path}: none of the {len(annotations)} annotations can be used"
-                + (f"; the first: {skipped.reasons[0]}" if annotations else "")
-            )
-        kind = Counter(type(fact[0]) for fact in facts.values()).most_common(1)[0][0]
-        for name in [name for name, fact in facts.items() if type(fact[0]) is not kind]:
-            skipped.add(f"{path}: {name!r}: the label is not a {'text' if kind is str else 'whole number'}, as most are")
-            del self.by_name[name], facts[name]
-        self.num_joints, self.dims = most = Counter(fact[3:] for fact in facts.values()).most_common(1)[0][0]
-        for name, (_, _, _, *shape) in facts.items():
-            if tuple(shape) != most:
-                skipped.add(f"{path}: {name!r}: {shape[0]} joints x {shape[1]} coordinates, most have {most[0]} x {most[1]}")
-                del self.by_name[name]
-        self.label, self.class_names = {name: facts[name][0] for name in self.by_name}, None
-        if kind is str:
-            self.class_names = ordered(set(self.label.values()))
-            self.label = {name: self.class_names.index(label) for name, label in self.label.items()}
-        self.num_bodies = {name: facts[name][1] for name in self.by_name}
-        self.num_frames = max(facts[name][2] for name in self.by_name)
-        self.num_classes = max(self.label.values()) + 1
-
-
-def generate(
-    path,
-    out,
-    name=None,
-    layout=None,
-    num_bodies=2,
-    second_body="zeros",
-    center=None,
-    unit=1.0,
-    strict=False,
-    split_file=None,
-    test=(),
-    test_pickle=None,
-):
-    """Write out/<name>_<protocol>.npz for every pair of splits of the pickle `path`; returns their paths.
-
-    split_file, test, test_pickle: instead of the pickle's own splits those of a file (data.prepare.splits.read); names, or
-    performers such as P003, of the test part; another pickle, which is the test part. name: default the pickle's name without
-    .pkl. layout: of feeder.skeleton; default by the number of joints. num_bodies: M; of more persons those that move most are
-    kept. second_body: 'zeros', or 'copy' of the first, where there is but one person. center: joint (name or number) that becomes
-    the origin in the first frame; default: coordinates as they are in the file.
-    unit: metres per unit. Unusable annotations and names without one are listed in out/raw_data/skipped.txt; with `strict` the
-    first is a ValueError.
-    """
-    path, out, skipped = Path(path), Path(out), batch.Skipped(strict)
-    if num_bodies < 1:
-        raise ValueError(f"--num_bodies {num_bodies}: at least 1")
-    split, annotations = read(path)
-    if split_file:
-        split = splits.read(split_file, names_of(annotations))
-    elif test:
-        split = splits.tested(test, names_of(annotations))
-    elif test_pickle:
-        others = read(test_pickle)[1]
-        split = {"train": names_of(annotations), "test": names_of(others)}
-        annotations = annotations + others
-    elif not split:
-        raise ValueError(
-            f"{path}: {len(annotations)} annotations without a split; --split FILE, --test NAME ... or "
-            "--test_pickle FILE says which are for testing"
-        )
-    pairs, samples = protocols(split_file or path, split), Samples(path, annotations, skipped)
-    if layout is None:
-        layout = LAYOUT_OF.get((samples.num_joints, samples.dims), "")
-    names = joint_names(layout) if layout else None
-    if names and len(names) != samples.num_joints:
-        raise ValueError(f"--layout {layout} has {len(names)} joints, {path} has {samples.num_joints}")
-    origin = None if center is None else sequences.joint_index(center, names, samples.num_joints)
-    cut = sum(number > num_bodies for number in samples.num_bodies.values())
-
-    def sequence(sample):
-        bodies = sequences.most_moving(check(samples.by_name[sample])[2], num_bodies)
-        result = sequences.row(bodies, unit, origin)
-        return np.tile(result, num_bodies) if second_body == "copy" and len(bodies) == 1 else result
-
-    paths = []
-    for protocol, sides in pairs.items():
-        chosen = _choose(path, protocol, sides, samples, skipped)
-        sides = {}
-        for key, rows in chosen.items():
-            labels, groups = np.array([samples.label[row] for row in rows], int), [splits.group(row) for row in rows]
-            sides[key] = Split(rows, labels, map(sequence, rows), groups)
-        paths.append(out / f"{'_'.join(filter(None, (bare_name(name or path), protocol)))}.npz")
-        write_dataset(
-            paths[-1],
-            sides,
-            samples.num_frames,
-            samples.num_classes,
-            samples.num_joints,
-            num_bodies,
-            layout,
-            center=-1 if origin is None else origin,
-            unit=unit,
-            coordinates=samples.dims,
-            second_body=second_body,
-            class_names=samples.class_names and np.array(samples.class_names),
-        )
-        counts = ", ".join(f"{len(rows):,} {key}" for key, rows in chosen.items())
-        print(
-            f"{paths[-1]}: {counts}, {samples.num_classes} classes, {samples.num_frames} frames, {samples.num_joints} joints"
-            + (", z is 0" if samples.dims == 2 else "")
-        )
-    print(
-        f"{len(annotations):,} annotations found, {len(samples.by_name):,} usable, in {cut:,} of them persons beyond "
-        f"{num_bodies} were left out"
-    )
-    skipped.write(out / "raw_data" / "skipped.txt")
-    return paths
-
-
-def _choose(path, protocol, sides, samples, skipped):
-    """{'train': names, 'test': names} of what can be used, each once."""
-    chosen, taken = {}, set()
-    for key, names in sides.items():
-        chosen[key] = []
-        for name in names:
-            where = f"{path}: protocol {protocol!r}, {key}: {name[: sequences.MAX_NAME]!r}"
-            if name not in samples.by_name:
-                skipped.add(f"{where}: has no usable annotation")
-            elif name in taken:
-                skipped.add(f"{where}: is in the protocol already; it counts once, where it stood first")
-            else:
-                chosen[key].append(name)
-                taken.add(name)
-        if not chosen[key]:
-            raise ValueError(f"{path}: protocol {protocol!r} has no usable sample in {key}")
-    return chosen
+from data.prepare import arguments, pyskl
+from feeder.skeleton import LAYOUTS
 
 
 def main():
-    parser = cli.parser("PYSKL's pickles: write one npz for every pair of splits.", out=HERE)
+    parser = arguments.parser("PYSKL's pickles: write one npz for every pair of splits.", out=Path(__file__).resolve().parent)
     parser.add_argument("pickle", type=Path, help="such as ntu60_3danno.pkl")
     which = parser.add_mutually_exclusive_group()
-    which.add_argument(
-        "--split",
-        type=Path,
-        dest="split_file",
-        metavar="FILE",
-        help="instead of the pickle's own: .json, .pkl or .txt of splits as there, or of names of the test part",
-    )
-    which.add_argument(
-        "--test", nargs="+", default=(), metavar="NAME", help="names, or performers such as P003, that are for testing"
-    )
+    forms = "instead of the pickle's own: .json, .pkl or .txt of splits as there, or of names of the test part"
+    which.add_argument("--split", type=Path, dest="split_file", metavar="FILE", help=forms)
+    names = "names, or performers such as P003, that are for testing"
+    which.add_argument("--test", nargs="+", default=(), metavar="NAME", help=names)
     which.add_argument("--test_pickle", type=Path, metavar="FILE", help="another pickle, which is the test part")
     parser.add_argument("--name", help="what the npz files are called; default: as the pickle")
     parser.add_argument("--layout", choices=LAYOUTS, help="default: by the number of joints")
     parser.add_argument("--num_bodies", type=int, default=2, help="persons; of more, those that move most are kept")
-    parser.add_argument(
-        "--second_body",
-        choices=SECOND_BODY,
-        default=SECOND_BODY[0],
-        help="what stands for the second person where there is but one",
-    )
-    parser.add_argument(
-        "--center",
-        nargs="?",
-        const="spine mid",
-        metavar="JOINT",
-        help="origin at this joint of the first frame; without a name at the spine of Kinect v2",
-    )
-    sequences.add_unit(parser)
+    arguments.add_second_body(parser, "zeros")
+    center = "origin at this joint of the first frame; without a name at the spine of Kinect v2"
+    parser.add_argument("--center", nargs="?", const="spine mid", metavar="JOINT", help=center)
+    arguments.add_unit(parser)
     args = vars(parser.parse_args())
-    generate(args.pop("pickle"), **args)
+    pyskl.generate(args.pop("pickle"), **args)
 
 
 if __name__ == "__main__":
-    cli.run(main)
+    arguments.run(main)

@@ -1,22 +1,173 @@
-"""UmURL's own arrays (train_data_joint.npy, train_num_frame.npy, train_label.pkl; the same of val): one npz of a folder."""
+"""UmURL's and 2s-AGCN's arrays, (N, C, T, V, M) in an npy with labels in a pickle beside it: one npz of a folder.
+
+A folder is one protocol: train_data_joint.npy, train_num_frame.npy and train_label.pkl, which holds (names, labels), and the same
+of val or test. The arrays are mapped: one sequence is in memory at a time.
+"""
 
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+import numpy as np
 
-from data.prepare import cli, umurl_arrays
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))  # the repository: the script runs from any folder
 
-HERE = Path(__file__).resolve().parent
+from data.prepare import arguments, ntu_release, parallel, pickles
+from data.prepare.splits import group
+from feeder.labels import ordered
+from feeder.npz import Split, write_dataset
+from feeder.skeleton import LAYOUTS
+from util import display
+from util.files import bare_name
+
+WORDS = {"train": ("train",), "test": ("val", "test")}  # split of the npz -> what its files begin with
+JOINTS, FRAMES, LABELS = ("data_joint.npy", "data.npy"), ("num_frame.npy", "num_frame.pkl"), ("label.pkl",)
+PROTOCOLS = {"xsub": "XSub", "xview": "XView", "xset": "XSet", "xsetup": "XSet"}
+
+
+@dataclass
+class Part:
+    """x: (N, 3, T, V, M), mapped; names, labels: N; frames: (N,) int32 valid frames or None; rows: those that can be used."""
+
+    x: np.ndarray
+    names: list
+    labels: list
+    frames: np.ndarray | None
+    rows: list
+
+    def split(self, number):
+        """As a `Split` of an npz; number: {label: class}."""
+        names = [self.names[row] for row in self.rows]
+        labels = np.array([number[self.labels[row]] for row in self.rows])
+        # (3, T, V, M) -> (T, M·V·3)
+        sequences = (self.x[row].transpose(1, 3, 2, 0).reshape(self.x.shape[2], -1) for row in self.rows)
+        return Split(names, labels, sequences, list(map(group, names)), None if self.frames is None else self.frames[self.rows])
+
+
+def generate(folder, out, name=None, strict=False):
+    """Write out/<name>.npz from the arrays in `folder`; returns its path. Of a part that is not there, the npz has nothing.
+
+    name: default that of the data set, such as UMURL_NTU60_XSub, where sample names and folder tell, else that of the folder.
+    Sequences that are all zero or not finite, and with num_frame 0, are listed in out/raw_data/skipped.txt; with `strict` the
+    first is a ValueError. Raises FileNotFoundError or ValueError in one line naming the file that is missing or does not fit.
+    """
+    folder, skipped = Path(folder), parallel.Skipped(strict)
+    parts = {split: part for split, words in WORDS.items() if (part := _read_part(folder, words, skipped))}
+    if not parts:
+        raise FileNotFoundError(f"{folder}: has neither {' nor '.join(f'{p}_{JOINTS[0]}' for p in ('train', 'val', 'test'))}")
+    shapes = {part.x.shape[2:] for part in parts.values()}
+    labels = [label for part in parts.values() for label in part.labels]
+    kinds = set(map(type, labels))
+    if len(shapes) > 1 or len(kinds) > 1:
+        what = "frames, joints or bodies" if len(shapes) > 1 else "kinds of labels"
+        raise ValueError(f"{folder}: train and test differ in {what}")
+    (frames, joints, bodies), release = next(iter(shapes)), _find_release(parts.values())
+    classes = ordered(set(labels)) if kinds == {str} else None
+    number = {label: classes.index(label) if classes else label for label in set(labels)}
+    count = len(classes) if classes else max([*labels, release.num_classes - 1 if release else 0]) + 1
+    if name is None and release:
+        protocol = folder.resolve().name
+        name = f"UMURL_{release.prefix}_{PROTOCOLS.get(protocol.lower().replace('-', '').replace('_', ''), protocol)}"
+    path = Path(out) / f"{bare_name(name or folder.resolve())}.npz"
+    splits = {key: part.split(number) for key, part in parts.items()}
+    layout = next((name for name, (names, _) in LAYOUTS.items() if len(names) == joints), "")
+    write_dataset(path, splits, frames, count, joints, bodies, layout, class_names=classes and np.array(classes))
+    counts = ", ".join(f"{len(split.names):,} {key}" for key, split in splits.items())
+    print(f"{path}: {counts}, {count} classes, {frames} frames, {bodies} bodies of {joints} joints")
+    for key, words in WORDS.items():
+        if key not in parts:
+            print(f"{folder}: has no {' or '.join(f'{word}_{JOINTS[0]}' for word in words)}; the npz has no {key} part")
+        elif parts[key].frames is None:
+            print(f"{folder}: no {words[0]}_{FRAMES[0]}: all frames that are not zero count, repetitions included")
+    skipped.write(Path(out) / "raw_data" / "skipped.txt")
+    return path
+
+
+def _find_file(folder, word, kinds):
+    """The first of the files word_kind, or of those without a word if the folder has one part; None if there is none."""
+    alone = sum((folder / f"{w}_{kind}").is_file() for w in ("train", "val", "test") for kind in JOINTS) == 1
+    names = [f"{word}_{kind}" for kind in kinds] + [kind for kind in kinds if alone]
+    return next((folder / name for name in names if (folder / name).is_file()), None)
+
+
+def _read_part(folder, words, skipped):
+    """The `Part` of the files that begin with the first of the words, or None."""
+    word, path = next(((w, file) for w in words if (file := _find_file(folder, w, JOINTS))), (None, None))
+    if path is None:
+        return None
+    try:
+        x = np.load(path, mmap_mode="r", allow_pickle=False)
+    except ValueError as error:
+        raise ValueError(f"{path}: not an npy of numbers ({' '.join(str(error).split())[:80]})") from error
+    if x.ndim != 5 or x.shape[1] != 3 or x.dtype.kind not in "iuf" or not x.size:
+        shape = " x ".join(map(str, x.shape))
+        raise ValueError(f"{path}: {shape} of type {x.dtype}, not samples x 3 x frames x joints x bodies")
+    labels_file = _find_file(folder, word, LABELS)
+    if labels_file is None:
+        raise FileNotFoundError(f"{folder / f'{word}_{LABELS[0]}'}: no such file; it holds names and labels of {path}")
+    part = Part(x, *_read_labels(labels_file, len(x)), _read_frames(_find_file(folder, word, FRAMES), x), [])
+    for row, sequence in enumerate(display.bar(x, f"{path.name} checked", len(x), "seq")):
+        frames = None if part.frames is None else part.frames[row]
+        if not np.isfinite(sequence[:, :frames]).all():
+            skipped.add(f"{path}: {part.names[row]!r}: holds values that are not finite")
+        elif not sequence[:, :frames].any():
+            skipped.add(f"{path}: {part.names[row]!r}: " + ("num_frame is 0" if frames == 0 else "all coordinates are zero"))
+        else:
+            part.rows.append(row)
+    if not part.rows:
+        raise ValueError(f"{path}: no sequence can be used; the first: {skipped.reasons[-1]}")
+    return part
+
+
+def _read_labels(path, count):
+    """(names, labels) of a label pickle, for `count` samples."""
+    content = pickles.load(path)
+    if type(content) not in (tuple, list) or len(content) != 2 or any(np.ndim(side) != 1 for side in content):
+        raise ValueError(f"{path}: not the pair (names, labels)")
+    names, labels = (np.asarray(side).tolist() for side in content)
+    if len(names) != count or len(labels) != count:
+        raise ValueError(f"{path}: {len(names)} names and {len(labels)} labels for {count} sequences")
+    for row, (name, label) in enumerate(zip(names, labels, strict=True)):
+        if not isinstance(name, str) or not name.isprintable() or not 0 < len(name) < 256:
+            raise ValueError(f"{path}: row {row} has no name")
+        if type(label) not in (int, str) or type(label) is int and not 0 <= label < 10_000:
+            raise ValueError(f"{path}: row {row} has the label {label!r}; whole numbers from 0, or texts")
+    return [name.removesuffix(".skeleton") for name in names], labels
+
+
+def _read_frames(path, x):
+    """(N,) int32 valid frames, or None without a file."""
+    if path is None:
+        return None
+    try:
+        frames = np.asarray(pickles.load(path) if path.suffix == ".pkl" else np.load(path, allow_pickle=False))
+    except ValueError as error:
+        raise ValueError(f"{path}: no array of frame numbers ({' '.join(str(error).split())[:80]})") from error
+    if frames.dtype.kind not in "iuf" or frames.size != len(x) or (frames % 1).any():
+        raise ValueError(f"{path}: {frames.shape} of type {frames.dtype}, not one whole number for each of {len(x)} sequences")
+    frames = frames.ravel()
+    if len(wrong := np.flatnonzero((frames < 0) | (frames > x.shape[2]))):
+        raise ValueError(f"{path}: row {wrong[0]} says {frames[wrong[0]]:g} frames; the arrays hold {x.shape[2]}")
+    return frames.astype(np.int32)
+
+
+def _find_release(parts):
+    """NTU60 or NTU120 where all samples have such names, else None."""
+    try:
+        fields = [ntu_release.parse_name(name) for part in parts for name in part.names]
+    except ValueError:
+        return None
+    new = any(each["action"] > ntu_release.NTU60.num_classes or each["setup"] > 17 for each in fields)
+    return ntu_release.NTU120 if new else ntu_release.NTU60
 
 
 def main():
-    parser = cli.parser(__doc__, out=HERE)
+    parser = arguments.parser("UmURL's own arrays: write one npz of a folder.", out=Path(__file__).resolve().parent)
     parser.add_argument("folder", type=Path, help="of one protocol, such as NTU-RGB-D-60-AGCN/xsub")
     parser.add_argument("--name", help="what the npz is called; default: as the data set, such as UMURL_NTU60_XSub")
     args = parser.parse_args()
-    umurl_arrays.generate(args.folder, args.out, args.name, args.strict)
+    generate(args.folder, args.out, args.name, args.strict)
 
 
 if __name__ == "__main__":
-    cli.run(main)
+    arguments.run(main)

@@ -1,4 +1,4 @@
-"""5,300 spoilt files: each is read soundly or refused in one line that names it; never anything else."""
+"""1,900 spoilt files: each is read soundly or refused in one line that names it; never anything else."""
 
 import random
 import warnings
@@ -10,41 +10,8 @@ from data.prepare import ntu, pku
 from data.prepare.denoise import denoise
 from data.prepare.skeleton_file import read_skeleton
 
-WORDS = [
-    b"",
-    b" ",
-    b"\n",
-    b"\r",
-    b"\t",
-    b"\0",
-    b"\x0b",
-    b"\x1c",
-    b"\xff\xfe",
-    b"\xef\xbb\xbf",
-    "\u0663".encode(),
-    "²".encode(),
-    b"x",
-    b"nan",
-    b"-inf",
-    b"1e30",
-    b"1e39",
-    b"1e999",
-    b"1e-400",
-    b"-1",
-    b"+1",
-    b"0",
-    b"1",
-    b"2",
-    b"24",
-    b"25",
-    b"1_0",
-    b"0x1f",
-    b"1,5",
-    b"1.#QNAN",
-    b"9" * 30,
-    b"9" * 5000,
-    b"1,2,3,4",
-]
+WORDS = [b"", b" ", b"\n", b"\r", b"\t", b"\0", b"\x0b", b"\x1c", b"\xff\xfe", b"\xef\xbb\xbf", "\u0663".encode(), "²".encode()]
+WORDS += b"x nan -inf 1e30 1e39 1e999 1e-400 -1 +1 0 1 2 24 25 1_0 0x1f 1,5 1.#QNAN 1,2,3,4".split() + [b"9" * 30, b"9" * 5000]
 
 
 def mutate(content, rng):
@@ -92,7 +59,7 @@ def recording(skeleton_text, walk):
 
 def test_skeleton_files(recording, tmp_path):
     rng, path, sound = random.Random(0), tmp_path / "S001C001P001R001A001.skeleton", 0
-    for _ in range(3000):
+    for _ in range(1000):
         path.write_bytes(mutate(recording, rng))
         try:
             with warnings.catch_warnings():
@@ -108,7 +75,7 @@ def test_skeleton_files(recording, tmp_path):
             sound += 1
             assert actors.dtype == np.float32 and np.isfinite(actors).all() and len(actors) <= frames
             assert actors.shape[1] in (1, 2) and actors.shape[2:] == (25, 3)
-    assert 300 < sound < 1500
+    assert 100 < sound < 500
 
 
 def test_pku_videos_labels_and_splits(tmp_path):
@@ -119,7 +86,7 @@ def test_pku_videos_labels_and_splits(tmp_path):
     rng, sound, contents = random.Random(0), 0, (video, labels, split)
     for path, content in zip(paths, contents, strict=True):
         path.write_bytes(content)
-    for i in range(2100):
+    for i in range(750):
         paths[i % 3].write_bytes(mutate(contents[i % 3], rng))
         try:
             with warnings.catch_warnings():
@@ -135,13 +102,13 @@ def test_pku_videos_labels_and_splits(tmp_path):
                 assert 0 <= label < 51 and start >= 0 and frames.shape[1:] == (150,) and 0 < len(frames) <= 300
                 assert frames.dtype == np.float32 and np.isfinite(frames).all() and frames.any()
         paths[i % 3].write_bytes(contents[i % 3])
-    assert 700 < sound < 2000
+    assert 250 < sound < 700
 
 
 def test_a_folder_of_spoilt_files_through_all_steps(recording, tmp_path):
     rng, raw = random.Random(1), tmp_path / "raw"
     raw.mkdir()
-    for i in range(200):
+    for i in range(150):
         name = f"S{i % 17 + 1:03}C{i % 3 + 1:03}P{i % 40 + 1:03}R001A{i % 60 + 1:03}"
         (raw / f"{name}.skeleton").write_bytes(recording if i < 3 else mutate(recording, rng))
     ntu.read_raw([raw], tmp_path, workers=2)
@@ -151,4 +118,4 @@ def test_a_folder_of_spoilt_files_through_all_steps(recording, tmp_path):
             used = len(npz["name_train"]) + len(npz["name_test"])
             assert np.isfinite(npz["x_train"]).all() and np.isfinite(npz["x_test"]).all()
         skipped = [(tmp_path / folder / "skipped.txt").read_text().splitlines() for folder in (ntu.RAW, ntu.DENOISED)]
-        assert used + len(skipped[0]) + len(skipped[1]) == 200 and used >= 3
+        assert used + len(skipped[0]) + len(skipped[1]) == 150 and used >= 3

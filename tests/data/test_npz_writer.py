@@ -3,9 +3,8 @@ import zipfile
 import numpy as np
 import pytest
 
-from data.prepare import store
+from data.prepare import intermediate
 from feeder.npz import Split, open_npz, write_dataset
-from util.files import written_aside
 
 
 def splits(count=3):
@@ -79,20 +78,12 @@ def test_a_failure_leaves_the_old_file_and_nothing_else(tmp_path):
     assert path.read_bytes() == before and list(tmp_path.iterdir()) == [path]
 
 
-def test_the_name_appears_only_when_complete(tmp_path):
-    with written_aside(tmp_path / "a") as file:
-        file.write(b"1")
-        assert not (tmp_path / "a").exists()
-    assert (tmp_path / "a").read_bytes() == b"1" and len(list(tmp_path.iterdir())) == 1
-
-
 def test_store_gives_back_what_was_added(tmp_path):
     rows = np.arange(5 * 2 * 3, dtype=np.float32).reshape(5, 2, 3)
-    with store.writing(tmp_path, num_joints=2) as (add, index):
-        add(rows[:3])
-        add(rows[3:])
-        index["name"] = ["a", "b"]
-    joints, index = store.load(tmp_path, "step")
+    with intermediate.writing(tmp_path, num_joints=2) as writer:
+        writer.add(rows[:3], name="a")
+        writer.add(rows[3:], name="b")
+    joints, index = intermediate.load(tmp_path, "step")
     for part in (slice(None), slice(1, 3), slice(4, 5), slice(2, 2)):
         np.testing.assert_array_equal(joints[part], rows[part])
     assert index["name"].tolist() == ["a", "b"]
@@ -100,11 +91,11 @@ def test_store_gives_back_what_was_added(tmp_path):
 
 def test_an_interrupted_store_is_not_taken_for_complete(tmp_path):
     test_store_gives_back_what_was_added(tmp_path)
-    with pytest.raises(KeyboardInterrupt), store.writing(tmp_path, num_joints=2) as (add, _):
-        add(np.zeros((1, 2, 3)))
+    with pytest.raises(KeyboardInterrupt), intermediate.writing(tmp_path, num_joints=2) as writer:
+        writer.add(np.zeros((1, 2, 3)))
         raise KeyboardInterrupt
     with pytest.raises(FileNotFoundError, match="index.npz is missing: run step.py first"):
-        store.load(tmp_path, "step.py")
+        intermediate.load(tmp_path, "step.py")
 
 
 def test_what_a_skeleton_is_called_can_go_with_it(tmp_path):
@@ -115,13 +106,3 @@ def test_what_a_skeleton_is_called_can_go_with_it(tmp_path):
         assert all(npz[key].tolist() == list(value) for key, value in about.items())
     write_dataset(tmp_path / "y.npz", splits()[2], 6, 4, 2, 2, "", class_names=None)
     assert "class_names" not in np.load(tmp_path / "y.npz")
-
-
-def test_a_reader_that_knows_only_x_and_y_is_undisturbed(tmp_path):
-    """As other people's feeders do it: numpy's loader, four keys, M and V by reshaping."""
-    train, _ = write(tmp_path / "x.npz")
-    data = np.load(tmp_path / "x.npz")
-    x, y = data["x_train"], np.where(data["y_train"] > 0)[1]
-    n, t, _ = x.shape
-    x = x.reshape((n, t, 2, 2, 3)).transpose(0, 4, 1, 3, 2)
-    assert y.tolist() == [1, 0, 3] and x[1, 2, 3, 1, 0] == train[1][3, 5]

@@ -1,6 +1,5 @@
 """One's own recordings: small folders with a table, made here."""
 
-import importlib.util
 import json
 import subprocess
 import sys
@@ -9,14 +8,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from data.prepare import recordings
+from data.own import own_gendata as own
+from data.prepare import custom_recordings
 from feeder.feeder_ntu import Feeder
+from tests.data.helpers import load, skipped
 
 SCRIPT = Path(__file__).resolve().parents[2] / "data" / "own" / "own_gendata.py"
-spec = importlib.util.spec_from_file_location("own_gendata", SCRIPT)
-own = importlib.util.module_from_spec(spec)
-spec.loader.exec_module(own)
-
 TABLE = """name,label,split,group
 walk_1,walk,train,anna
 walk_2,walk,test,ben
@@ -41,15 +38,6 @@ def raw(tmp_path):
     np.savetxt(folder / "jump_2.txt", joints(3, 6, 12), header="x1 y1 z1 x2", comments="", fmt="%.18e")
     (folder / "labels.csv").write_text(TABLE)
     return folder
-
-
-def load(path):
-    with np.load(path) as npz:
-        return dict(npz)
-
-
-def skipped(folder):
-    return (folder / "raw_data" / "skipped.txt").read_text().splitlines()
 
 
 def test_folder_with_a_table(raw, tmp_path):
@@ -290,4 +278,4 @@ def test_the_example_in_the_documentation(tmp_path):
 
 def test_skeleton_as_json(tmp_path):
     (tmp_path / "s.json").write_text(json.dumps({"parents": [1, -1, "a"], "joint_names": ["a", "b", "c"]}))
-    assert recordings.read_skeleton_file(tmp_path / "s.json").parents.tolist() == [1, 1, 0]
+    assert custom_recordings.read_skeleton_file(tmp_path / "s.json").parents.tolist() == [1, 1, 0]

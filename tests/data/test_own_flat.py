@@ -1,6 +1,5 @@
 """Flat npz files of all frames of all sequences; the real ones are read once more by plain arithmetic."""
 
-import importlib.util
 import subprocess
 import sys
 from pathlib import Path
@@ -8,21 +7,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from data.own import own_gendata as own
 from feeder.feeder_ntu import Feeder
+from tests.data.helpers import load
 
 SCRIPT = Path(__file__).resolve().parents[2] / "data" / "own" / "own_gendata.py"
-spec = importlib.util.spec_from_file_location("own_gendata", SCRIPT)
-own = importlib.util.module_from_spec(spec)
-spec.loader.exec_module(own)
 
 
 def joints(seed, *shape):
     return np.random.default_rng(seed).normal(size=shape)
-
-
-def load(path):
-    with np.load(path) as npz:
-        return dict(npz)
 
 
 def flat(**changes):
@@ -45,7 +38,7 @@ def test_flat_npz(tmp_path):
     assert (arrays["x_test"][0, :3] == joints(0, 9, 24)[2:5].astype(np.float32)).all() and not arrays["x_test"][0, 3:].any()
     given |= {"pose": given.pop("joints"), "first": given.pop("offset"), "what": given.pop("label")}
     np.savez(tmp_path / "flat.npz", **given)
-    again = load(own.generate([tmp_path / "flat.npz"], tmp_path, joints_key="pose", offset_key="first", label_keys=["what"]))
+    again = load(own.generate([tmp_path / "flat.npz"], tmp_path, key="pose", offset_key="first", label_keys=["what"]))
     assert all(np.array_equal(arrays[key], again[key]) for key in arrays)
 
 
@@ -91,7 +84,7 @@ def test_damaged_npz_files_are_one_line(tmp_path):
     path, rng = tmp_path / "flat.npz", np.random.default_rng(0)
     np.savez(path, **flat(subject=np.array(["anna", "ben", "eve"])))
     content, refused = path.read_bytes(), 0
-    for _ in range(300):
+    for _ in range(120):
         damaged = bytearray(content)
         for at in rng.integers(0, len(content), 3):
             damaged[at] = rng.integers(256)
@@ -101,27 +94,7 @@ def test_damaged_npz_files_are_one_line(tmp_path):
         except (ValueError, FileNotFoundError) as error:  # the latter: without 'offset' it may be one with a table
             assert str(error).startswith(str(tmp_path)) and len(str(error).splitlines()) == 1
             refused += 1
-    assert 0 < refused < 300
-
-
-@pytest.mark.parametrize(
-    "at, value, reason",
-    [
-        (b"PK\3\4", (8, 99), "joints.npy' is not a plain npy array"),  # a compression that is not known
-        (b"PK\1\2", (8, 1), "is not a plain npy array|not a complete npz"),  # encrypted
-    ],
-)
-def test_npz_files_of_another_kind(tmp_path, at, value, reason):
-    path = tmp_path / "flat.npz"
-    np.savez_compressed(path, **flat())
-    content = bytearray(path.read_bytes())
-    central = content.index(b"PK\1\2")
-    content[central + (10 if value[1] == 99 else 8)] = value[1]
-    content[value[0] if value[1] == 99 else 6] = value[1]
-    path.write_bytes(content)
-    with pytest.raises(ValueError, match=reason) as error:
-        own.generate([path], tmp_path)
-    assert str(error.value).startswith(str(path))
+    assert 0 < refused < 120
 
 
 def source(shared, name):
@@ -135,7 +108,7 @@ def test_ui_prmd(shared, tmp_path):
     path = own.generate(
         [shared(f"realdata/{file}.npz") for file in files],
         tmp_path,
-        joints_key="joints_tenth_mm",
+        key="joints_tenth_mm",
         unit=1e-4,
         label_keys=["label", "file"],
         test_groups=["2", "4", "6", "8", "10"],
@@ -169,20 +142,8 @@ def test_ui_prmd(shared, tmp_path):
 
 def test_irds(shared, tmp_path):
     """25 joints in NTU's order, classes and subjects of its own."""
-    args = [
-        "--raw",
-        shared("realdata/irds_kinect25_subset.npz"),
-        "--joints_key",
-        "joints_tenth_mm",
-        "--scale",
-        "1e-4",
-        "--test_groups",
-        "217",
-        "--layout",
-        "kinect_v2",
-        "--out",
-        tmp_path,
-    ]
+    options = "--joints_key joints_tenth_mm --scale 1e-4 --test_groups 217 --layout kinect_v2".split()
+    args = ["--raw", shared("realdata/irds_kinect25_subset.npz"), *options, "--out", tmp_path]
     done = subprocess.run([sys.executable, SCRIPT, *map(str, args)], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     arrays, given = load(tmp_path / "own.npz"), source(shared, "irds_kinect25_subset")

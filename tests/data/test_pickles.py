@@ -149,7 +149,7 @@ ENCODE = b"c_codecs\nencode\n"
         (b"cnumpy\ndtype\n}b.", "sets attributes"),  # BUILD on a function
         (b"]}b.", "sets attributes"),
         (b"cnumpy\ndtype\n(K\x01K\x01u.", "not a dict"),
-        (b"K\x01K\x02a.", "not a list"),
+        (b"K\x01K\x02a.", "not a pickle, or a damaged one"),
         (b"K\x01)R.", "calls something"),
         (b"\x82\x01.", "opcodes"),  # EXT1
         (b"P1\n.", "opcodes"),  # PERSID
@@ -196,7 +196,8 @@ def test_a_memo_index_costs_nothing(written):
 
 
 def test_deep_nesting(written):
-    for content in (b"(" * 10**6, b"]" * 10**6 + b"a" * (10**6 - 1) + b".", b")" + b"\x85" * 10**6 + b"."):
+    depth = 2 * 10**5
+    for content in (b"(" * depth, b"]" * depth + b"a" * (depth - 1) + b".", b")" + b"\x85" * depth + b"."):
         try:
             pickles.load(written(content))
         except ValueError as error:
@@ -207,10 +208,10 @@ def test_cut_anywhere_or_damaged_is_one_line(written):
     rng = np.random.default_rng(0)
     for protocol in PROTOCOLS:
         content = pickle.dumps(GOOD, protocol)
-        for end in range(0, len(content), 7):
+        for end in range(0, len(content), 31):
             with pytest.raises(ValueError, match="file.pkl: "):
                 pickles.load(written(content[:end]))
-        for _ in range(300):
+        for _ in range(100):
             damaged = bytearray(content)
             for at in rng.integers(0, len(content), 3):
                 damaged[at] = rng.integers(256)

@@ -1,10 +1,8 @@
 """PKU-MMD: the published arrays bit for bit, and every kind of spoilt video, label row and split file."""
 
 import shutil
-import signal
 import subprocess
 import sys
-import time
 import zipfile
 from pathlib import Path
 
@@ -26,7 +24,7 @@ def test_published_command_gives_the_published_arrays_bit_for_bit(folder, shared
     dataset = PHASES[folder]
     with zipfile.ZipFile(shared(f"parity/{folder}/raw.zip")) as archive:
         archive.extractall(tmp_path / "data/pku_raw" / folder[-2:])
-    for part in ("data/prepare", f"data/{folder}", "util"):
+    for part in ("data/prepare", f"data/{folder}", "feeder", "util"):
         shutil.copytree(ROOT / part, tmp_path / part, ignore=shutil.ignore_patterns("*.npz", "raw_data"))
     out = tmp_path / "data" / folder
     done = run(out, "--workers", 2)
@@ -221,33 +219,3 @@ def test_views_that_are_short_are_named(raw, tmp_path):
     prepared(raw[0], tmp_path / "out")
     report = (tmp_path / "out/PKUv1_report.txt").read_text()
     assert "view R lacks 2 recordings: 0001, 0002\n" in report and "view L" not in report and "view M" not in report
-
-
-def test_killed_at_any_moment_and_started_again(raw, tmp_path):
-    for i in range(3, 23):
-        raw[1](f"{i:04}-L", "1,0,20,2\n51,20,50,1\n")
-    whole, disturbed = tmp_path / "whole", tmp_path / "disturbed"
-    words = [sys.executable, "pku_gendata.py", "--raw", raw[0], "--workers", "2", "--out"]
-    begin = time.perf_counter()
-    subprocess.run([*words, whole], cwd=ROOT / "data/pku_v1", check=True, capture_output=True)
-    killed = 0
-    for moment in np.random.default_rng(0).uniform(0.3, 0.95, 5) * (time.perf_counter() - begin):
-        process = subprocess.Popen([*words, disturbed], cwd=ROOT / "data/pku_v1", stdout=-3, stderr=-3)
-        time.sleep(moment)
-        killed += process.poll() is None
-        process.send_signal(signal.SIGKILL)
-        process.wait()
-        for npz in disturbed.glob("*.npz"):
-            assert npz.read_bytes() == (whole / npz.name).read_bytes()
-    subprocess.run([*words, disturbed], cwd=ROOT / "data/pku_v1", check=True, capture_output=True)
-    files = [sorted(file.relative_to(out) for file in out.rglob("*") if file.is_file()) for out in (whole, disturbed)]
-    assert killed and files[0] == files[1] and len(files[0]) == 6
-    assert all((whole / file).read_bytes() == (disturbed / file).read_bytes() for file in files[0] if file.suffix != ".txt")
-
-
-def test_every_video_is_read_once(raw, tmp_path, monkeypatch):
-    raw[1]("0003-R", "1,0,9,1\n2,9,20,1\n3,20,30,1\n")
-    seen, real = [], pku.read_frames
-    monkeypatch.setattr(pku, "read_frames", lambda path: seen.append(path.name) or real(path))
-    prepared(raw[0], tmp_path / "out")
-    assert seen == ["0001-L.txt", "0002-M.txt", "0003-R.txt"]

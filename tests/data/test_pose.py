@@ -7,12 +7,11 @@ import numpy as np
 import pytest
 
 from data.own import own_gendata as own
-from data.prepare import sequences
-from data.ucla import ucla_gendata as ucla
+from data.prepare import transforms, ucla
 from feeder.feeder_ntu import Feeder
 from feeder.skeleton import joint_names
 from tests.predict.conftest import predict  # noqa: F401
-from tests.predict.helpers import MAMP, evaluated, shares, trained_on
+from tests.predict.helpers import MAMP, evaluated, probabilities, trained_on
 
 AXES = (0, 2, 4, 8)  # hip, neck, left and right shoulder of the Kinects
 
@@ -48,16 +47,16 @@ def moved(bodies, rng, scale=1.0):
 def test_where_the_camera_stood_does_not_matter(bodies):
     rng = np.random.default_rng(1)
     for min_max in (False, True):
-        expected = sequences.row(bodies, origin=1, axes=AXES, min_max=min_max)
+        expected = transforms.row(bodies, origin=1, axes=AXES, min_max=min_max)
         assert expected.dtype == np.float32 and expected.shape == (9, 120)
         for _ in range(5):
-            np.testing.assert_allclose(sequences.row(moved(bodies, rng), 1.0, 1, AXES, min_max), expected, atol=1e-6)
-    np.testing.assert_allclose(sequences.row(moved(bodies, rng, 7.0), 1.0, 1, AXES, True), expected, atol=1e-6)  # nor its unit
+            np.testing.assert_allclose(transforms.row(moved(bodies, rng), 1.0, 1, AXES, min_max), expected, atol=1e-6)
+    np.testing.assert_allclose(transforms.row(moved(bodies, rng, 7.0), 1.0, 1, AXES, True), expected, atol=1e-6)  # nor its unit
 
 
 def test_distances_stay_and_the_mean_pose_faces_the_reader(released):
     for _, joints in released:
-        row = sequences.row(joints[None], origin=1, axes=AXES).reshape(joints.shape)
+        row = transforms.row(joints[None], origin=1, axes=AXES).reshape(joints.shape)
         for a, b in ((0, 3), (7, 19), (11, 14)):
             before, after = (np.linalg.norm(x[:, a] - x[:, b], axis=1) for x in (joints, row))
             np.testing.assert_allclose(after, before, atol=1e-5)
@@ -68,15 +67,8 @@ def test_distances_stay_and_the_mean_pose_faces_the_reader(released):
         assert across[0] > 0 and up[1] > 0 and abs(up[2]) < 1e-6
 
 
-def test_axes_are_right_handed_and_no_mirror(released):
-    for _, joints in released:
-        axes = sequences.body_axes(joints, AXES)
-        np.testing.assert_allclose(axes @ axes.T, np.eye(3), atol=1e-12)
-        assert np.linalg.det(axes) == pytest.approx(1)
-
-
 def test_min_max_joint_by_joint(bodies):
-    row = sequences.row(bodies, min_max=True).reshape(9, 2, 20, 3)
+    row = transforms.row(bodies, min_max=True).reshape(9, 2, 20, 3)
     there = [(t, m) for m in range(2) for t in range(9) if bodies[m, t].any()]
     for c in range(3):
         values = [bodies[m, t, v, c] for t, m in there for v in range(20)]
@@ -87,18 +79,12 @@ def test_min_max_joint_by_joint(bodies):
     assert not row[0, 0].any() and not row[4:7, 1].any()  # who is absent stays so
 
 
-def test_an_axis_without_extent_is_zero():
-    flat = np.random.default_rng(3).normal(size=(1, 5, 4, 2))
-    row = sequences.row(flat, min_max=True).reshape(5, 4, 3)
-    assert not row[..., 2].any() and row[..., :2].min() == -1 and row[..., :2].max() == 1
-
-
 def test_bodies_without_axes(bodies):
     line = np.zeros((1, 3, 20, 3))
     line[..., 1] = np.arange(20)
     for body in (line, np.ones((1, 3, 20, 3)), np.concatenate([bodies[:1, 1:2, :1]] * 20, axis=2)):
         with pytest.raises(ValueError, match="^the body has no axes: in its mean pose hip, neck and shoulders lie on one line$"):
-            sequences.row(body, axes=AXES)
+            transforms.row(body, axes=AXES)
 
 
 def test_the_release_and_prediction(released, predict, tmp_path):  # noqa: F811
@@ -120,7 +106,7 @@ def test_the_release_and_prediction(released, predict, tmp_path):  # noqa: F811
     assert code == 0 and "axes of the body's mean pose, every axis from -1 to 1" in messages
     for recording, own_logits in zip(result["recordings"], logits.values(), strict=True):
         expected = np.exp(own_logits - own_logits.max())
-        np.testing.assert_allclose(shares(recording), expected / expected.sum(), atol=1e-5)
+        np.testing.assert_allclose(probabilities({"recordings": [recording]})[0], expected / expected.sum(), atol=1e-5)
     _, code, messages = predict(path, *(_written(tmp_path / "mm.npy", 1000 * released[0][1]),))
     assert code == 2 and "--unit" in messages  # the size of a body is that of before
 
@@ -158,7 +144,7 @@ def test_own_recordings(words, layout, folder, tmp_path):
     assert arrays["body_frame"].tolist() == list(AXES) and arrays["center"] == (1 if layout else 0)
     assert arrays["name_test"].tolist() == ["2", "3"]
     assert "4.npy: the body has no axes" in (tmp_path / "raw_data/skipped.txt").read_text()
-    expected = np.stack([sequences.row(body[None], axes=AXES, min_max=True) for body in bodies[:2]])
+    expected = np.stack([transforms.row(body[None], axes=AXES, min_max=True) for body in bodies[:2]])
     np.testing.assert_allclose(arrays["x_train"], expected, atol=1e-5)
     data = Feeder(path)
     assert data.metadata()["min_max"] == 1 and data.metadata()["body_size"] > 2 and not data.complaints
@@ -181,21 +167,5 @@ def test_own_recordings(words, layout, folder, tmp_path):
 )
 def test_joints_that_are_not_there(words, names, line):
     with pytest.raises(ValueError) as error:
-        sequences.pose(None, words, names, 20)
+        transforms.pose(None, words, names, 20)
     assert str(error.value).startswith(line)
-
-
-@pytest.mark.parametrize(
-    "key, value, what",
-    [
-        ("body_frame", np.array([0, 2, 4]), "the numbers of four joints"),
-        ("body_frame", np.array([0, 2, 4, 20]), "the numbers of"),
-        ("body_frame", np.array([0.0, 2, 4, 8]), "the numbers of"),
-        ("min_max", np.array(2), "0 or 1"),
-    ],
-)
-def test_an_npz_that_tells_nonsense(key, value, what, folder, tmp_path):
-    path = own.generate([folder[0]], tmp_path, layout="kinect_v1", unit=0.01, checks=False)
-    with np.load(path) as npz:
-        np.savez(path, **{**npz, key: value})
-    assert f"{key} is" in Feeder(path).complaints[0] and what in Feeder(path).complaints[0]

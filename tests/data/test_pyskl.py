@@ -1,7 +1,6 @@
 """PYSKL's pickles, made here as PYSKL makes them, against plain arithmetic on the same arrays."""
 
 import gzip
-import importlib.util
 import json
 import os
 import pickle
@@ -12,14 +11,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from data.prepare import ntu
+from data.prepare import ntu, pyskl
 from feeder.feeder_ntu import Feeder
+from tests.data.helpers import load, skipped
 
 SCRIPT = Path(__file__).resolve().parents[2] / "data" / "pyskl" / "pyskl_gendata.py"
-spec = importlib.util.spec_from_file_location("pyskl_gendata", SCRIPT)
-pyskl = importlib.util.module_from_spec(spec)
-spec.loader.exec_module(pyskl)
-
 NAMES = [f"S001C00{c}P00{p}R001A0{a:02}" for c in (1, 2) for p in (1, 2, 3) for a in (1, 7)]
 
 
@@ -46,15 +42,6 @@ def written(tmp_path):
         return tmp_path / name
 
     return write
-
-
-def load(path):
-    with np.load(path) as npz:
-        return dict(npz)
-
-
-def skipped(folder):
-    return (folder / "raw_data" / "skipped.txt").read_text().splitlines()
 
 
 @pytest.mark.parametrize("protocol", (2, 5))
@@ -95,17 +82,6 @@ def test_second_body_and_center(written, content, tmp_path):
             assert (copy[i] == plain[i]).all()
         expected = ntu.translate(plain[i, :frames, : persons[name]])
         assert (moved[i, :frames, : persons[name]] == expected).all() and not moved[i, 0, 0, 1].any()
-
-
-def test_center_where_persons_come_and_go(written, content, tmp_path):
-    """As in the preparation of NTU: the origin is where person 1 is first seen, and who is absent stays zero."""
-    pair = annotation(NAMES[0], persons=2, frames=6, kind=np.float32)
-    pair["keypoint"][0, :2] = pair["keypoint"][1, 4:] = 0
-    content["annotations"][0] = pair
-    arrays = load(pyskl.generate(written(content), tmp_path, center="1")[0])
-    moved = arrays["x_train"][arrays["name_train"].tolist().index(NAMES[0])].reshape(-1, 2, 25, 3)
-    assert (moved[:6] == ntu.translate(pair["keypoint"].swapaxes(0, 1))).all()
-    assert not moved[:2, 0].any() and not moved[2, 0, 1].any() and not moved[4:, 1].any() and moved[:4, 1].all()
 
 
 def test_more_persons_and_empty_frames(written, content, tmp_path, capsys):
@@ -199,24 +175,6 @@ def test_other_files_are_refused_in_one_line(written, content, tmp_path, change,
         pyskl.generate(path, tmp_path)
     assert str(error.value).startswith(str(path))
     assert list(tmp_path.rglob("*.npz*")) == []
-
-
-def test_damaged_files_end_in_one_line(content, written, tmp_path):
-    """Any bytes changed: an npz of what is left, or one line that names the file."""
-    rng, refused = np.random.default_rng(0), 0
-    content["annotations"] = [annotation(name, frames=2, joints=3) for name in NAMES]
-    for i in range(150):
-        path = written(content, protocol=(2, 4, 5)[i % 3])
-        damaged = bytearray(path.read_bytes())
-        for at in rng.integers(0, len(damaged), 3):
-            damaged[at] = rng.integers(256)
-        path.write_bytes(damaged)
-        try:
-            pyskl.generate(path, tmp_path / "out")
-        except ValueError as error:
-            assert str(error).startswith(f"{path}: ") and len(str(error).splitlines()) == 1
-            refused += 1
-    assert 0 < refused < 150
 
 
 class Hostile:

@@ -1,4 +1,3 @@
-import os
 import shutil
 import subprocess
 import sys
@@ -9,8 +8,8 @@ import numpy as np
 import pytest
 
 from data.prepare import umurl
-from data.prepare.ntu_release import NTU60, NTU120
-from data.prepare.skeleton_file import read_frames, read_skeleton
+from data.prepare.ntu_release import NTU120
+from data.prepare.skeleton_file import read_frames
 from feeder.feeder_ntu import Feeder
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -108,7 +107,7 @@ def extract(path, folder):
 def test_the_command_gives_the_published_arrays(shared, tmp_path):
     """In a copy of the repository: cd data/ntu && python umurl_gendata.py."""
     extract(shared("parity/ntu60/raw.zip"), tmp_path / "data/nturgbd_raw")
-    for part in ("data/prepare", "data/ntu", "util"):
+    for part in ("data/prepare", "data/ntu", "feeder", "util"):
         shutil.copytree(ROOT / part, tmp_path / part, ignore=shutil.ignore_patterns("*.npz", "raw_data", "denoised_data"))
     done = run(cwd=tmp_path / "data/ntu")
     assert done.returncode == 0, done.stderr
@@ -167,46 +166,6 @@ def test_random_recordings_equal_a_slow_formulation(seen):
         assert not slow[:, ours.shape[1] :].any()
 
 
-def test_bodies_are_told_apart_by_position(raw, seen, walk):
-    """Ids are all the same here, and read_skeleton takes them for one body; of five in a frame the last does not count."""
-    a, b, c = walk(6), 1.5 * walk(6), 3 * walk(6)
-    frames = [[a[t], 0.5 * a[t], 0.3 * a[t], b[t], c[t]] for t in range(6)]
-    num_bodies, ids, joints = read_frames(raw(X=frames) / "X.skeleton")
-    assert num_bodies == [5] * 6 and ids == ["7"] * 30 and len(read_skeleton(raw() / "X.skeleton")[1]) == 1
-    np.testing.assert_allclose(joints[5:10], frames[1], rtol=1e-6)
-    persons = umurl.read_persons(raw() / "X.skeleton")[1]
-    np.testing.assert_allclose(persons, [b, a], rtol=1e-6)  # larger spread first
-
-
-def test_a_person_who_comes_later_begins_at_once_and_returns_in_its_own_rhythm(seen, walk):
-    one, two = 2 * walk(10), walk(10)
-    out = seen([[one[t]] if t < 7 else [one[t], two[t]] for t in range(10)])
-    turned = seen([[one[t], two[t % 3 + 7]] for t in range(10)])
-    np.testing.assert_allclose(out[:3, 1], turned[:3, 1], atol=1e-5)
-    period = out[0:300:30]  # 10 frames of one, 3 of two
-    np.testing.assert_allclose(period, np.broadcast_to(period[:1], period.shape), atol=1e-6)
-    np.testing.assert_allclose(out[:290, 0], out[10:, 0], atol=1e-6)
-    assert np.abs(out[:297, 1] - out[3:, 1]).max() > 0.1  # the origin moves with the first person
-
-
-def test_empty_frames(seen, walk):
-    a = walk(8)
-    inside = seen([[a[0]], [], [a[2]], [], [], [a[5]], [], []])
-    at_first = seen([[], [a[0]], [], [a[2]], [a[5]], []])
-    there = inside.any(axis=(1, 2, 3))
-    np.testing.assert_array_equal(there, np.resize([True, False, True, False, False, True], 300))  # the zero tail is filled
-    assert at_first.any(axis=(1, 2, 3)).all()  # the others, too, once the first frame is empty
-    np.testing.assert_array_equal(inside[there][:100], at_first[:100])
-
-
-def test_zero_joints_stay_zero_and_the_spine_is_the_origin(seen, walk):
-    one, two = 2 * walk(20), walk(20)
-    one[5:9, 12], two[:, 1], one[3, 1] = 0, 0, 0
-    out = seen([[one[t], two[t]] for t in range(20)])
-    assert not out[5:9, 0, 12].any() and not out[:, 1, 1].any() and not out[:, 0, 1].any()
-    assert out[:, 0, 12].any(axis=1).sum() == 300 * 16 / 20 and out[:, 1, 0].any(axis=1).all()
-
-
 @pytest.mark.parametrize("direction", [(1, 0, 0), (-1, 0, 0), (0, 1, 0), (0.3, -0.2, 0.9), (-1, 1e-5, 0), (1, 0, -1e-9)])
 def test_turning_the_shoulders_onto_x(direction, seen, walk):
     person = walk(5)
@@ -221,14 +180,6 @@ def test_turning_the_shoulders_onto_x(direction, seen, walk):
         np.testing.assert_allclose(out, centred, atol=1e-6)
     else:
         assert out[0, 8, 0] > out[0, 4, 0]
-
-
-@pytest.mark.parametrize("change", [lambda p: p.__setitem__((0, 8), p[0, 4]), lambda p: p.__setitem__((0, [4, 8]), 0)])
-def test_shoulders_in_one_point(change, seen, walk):
-    person = walk(5)
-    change(person)
-    out = seen([[joints] for joints in person])[:5, 0]
-    np.testing.assert_allclose(out, np.where(person.any(-1, keepdims=True), person - person[:, 1:2], 0), atol=1e-6)
 
 
 def test_unusable_files_are_reported_and_the_rest_goes_on(raw, tmp_path, walk):
@@ -261,38 +212,6 @@ def test_unusable_files_are_reported_and_the_rest_goes_on(raw, tmp_path, walk):
     assert strict.returncode == 2 and strict.stderr.splitlines()[-1].startswith("error: ") and "Traceback" not in strict.stderr
     nothing = run("--raw", tmp_path / "nowhere", "--out", out, cwd=ROOT / "data/ntu120")
     assert nothing.returncode == 2 and len(nothing.stderr.splitlines()) == 1 and "no such folder" in nothing.stderr
-
-
-def test_nothing_usable_is_one_line(raw, tmp_path):
-    with pytest.raises(ValueError, match="none of the 1 files can be used; the first: .*no frame has a body"):
-        umurl.generate([raw(**{NAME: [[]]})], tmp_path / "out", workers=1)
-    assert not (tmp_path / "out/raw_data/umurl/index.npz").exists()
-
-
-def test_number_of_workers_does_not_matter(raw, tmp_path, walk):
-    folder = raw(
-        **{f"S{i // 3 + 1:03}C{i % 3 + 1:03}P001R001A001": [[joints] for joints in walk(2 + i % 5)] for i in range(34)},
-        **{NAME.replace("P001", "P003"): [[walk(1)[0]]]},
-    )
-    paths = [umurl.generate([folder], tmp_path / str(workers), NTU60, "X", workers)[0] for workers in (1, 2)]
-    assert paths[0].read_bytes() == paths[1].read_bytes()
-    assert np.load(paths[0])["valid_frames_train"].tolist() == [2 + i % 5 for i in range(34)]
-
-
-def test_killed_while_writing_and_started_again(raw, tmp_path, walk):
-    """The process dies in the middle of the second npz, without a chance to clean up."""
-    out, folder = tmp_path / "out", raw(**{name: [[joints] for joints in walk(9)] for name in (NAME, OTHER)})
-    whole = [path.read_bytes() for path in umurl.generate([folder], out, workers=1)]
-    (out / "UMURL_NTU60_XView.npz").unlink()
-    code = (
-        "import os; from data.prepare import umurl; real = umurl.normalise; calls = iter(range(9));"
-        "umurl.normalise = lambda persons: os._exit(7) if next(calls) == 3 else real(persons);"
-        f"umurl.generate([{str(folder)!r}], {str(out)!r}, workers=1)"
-    )
-    assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, env=os.environ, capture_output=True).returncode == 7
-    assert not (out / "UMURL_NTU60_XView.npz").exists() and (out / "UMURL_NTU60_XSub.npz").read_bytes() == whole[0]
-    assert [path.read_bytes() for path in umurl.generate([folder], out, workers=1)] == whole
-    assert not list(out.rglob("*.part"))
 
 
 def test_longer_recordings_and_absent_persons_outside_the_npz(raw, walk):

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from data.prepare import umurl_arrays
+from data.umurl import umurl_arrays
 from feeder.feeder_ntu import Feeder
 
 SCRIPT = Path(__file__).resolve().parents[2] / "data/umurl/umurl_arrays.py"

@@ -6,9 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from data.prepare import pku, umurl
+from data.prepare import pku, ucla, umurl
 from data.prepare.ntu_release import NTU60, NTU120
-from data.ucla import ucla_gendata
 from feeder.class_names import PKU, UCLA
 from predict import load_model
 from tests.predict.helpers import MAMP, TINY, evaluated, probabilities, softmax, trained_on
@@ -86,7 +85,7 @@ def test_raw_files_of_nw_ucla(shared, predict, tmp_path):
         some += [name for name in archive.namelist() if "a12_s01" in name and "v03" in name]
         for name in some:
             (tmp_path / name.rsplit("/", 1)[1]).write_bytes(archive.read(name))
-    npz = ucla_gendata.generate(tmp_path, tmp_path, align=True)
+    npz = ucla.generate(tmp_path, tmp_path, align=True)
     path = trained_on(npz, tmp_path / "checkpoint-4.pth", "linprobe", *MAMP)
     scores = evaluated("linprobe", path, npz, tmp_path / "eval")
     result, _, _ = predict(path, *(tmp_path / f"{name}.json" for name in scores))

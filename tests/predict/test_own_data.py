@@ -9,7 +9,7 @@ import torch
 
 import main_pretrain
 from data.own import own_gendata as own
-from data.pyskl import pyskl_gendata as pyskl
+from data.prepare import pyskl
 from feeder.feeder_ntu import Feeder
 from predict import load_model
 from tests.predict.helpers import MAMP, changed, evaluated, probabilities, softmax, trained_on

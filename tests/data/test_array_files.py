@@ -1,6 +1,5 @@
 """Real recordings, written out in the forms in which they are found, are read right, and misread in no other."""
 
-import importlib.util
 import subprocess
 import sys
 from pathlib import Path
@@ -9,18 +8,15 @@ import numpy as np
 import pytest
 from scipy.io import savemat
 
-from data.prepare import doubts, recipes
-from data.prepare.reading import Reading
-from data.prepare.sequences import resampled
+from data.own import own_gendata as own
+from data.prepare import checks, recipes
+from data.prepare.array_files import ArrayFormat
+from data.prepare.transforms import resampled
 from feeder.feeder_ntu import Feeder
 from feeder.skeleton import parents
 from predict import load_model, readers
 
 SCRIPT = Path(__file__).resolve().parents[2] / "data" / "own" / "own_gendata.py"
-spec = importlib.util.spec_from_file_location("own_gendata", SCRIPT)
-own = importlib.util.module_from_spec(spec)
-spec.loader.exec_module(own)
-
 # where the joints of UTD-MHAD are in Kinect v1's order, and the other way round: its first four are the torso, from the head down
 UTD = [3, 2, 1, 0, *range(4, 20)]
 
@@ -31,7 +27,7 @@ def rows(path, array, **options):
 
 
 def read(path, **how):
-    bodies = Reading(**how).read(path)
+    bodies = ArrayFormat(**how).read(path)
     assert len(bodies) == 1
     return bodies[0]
 
@@ -77,7 +73,7 @@ def test_every_form_gives_the_same_joints(kinect, tmp_path):
     rows(tmp_path / "two.csv", two.swapaxes(0, 1).reshape(52, 120))
     rows(tmp_path / "two.txt", two.swapaxes(0, 1).reshape(-1, 3))
     for name, how in (("two.npy", {}), ("two.csv", {"num_joints": 20}), ("two.txt", {"form": (2, 20, 3)})):
-        np.testing.assert_allclose(Reading(**how).read(tmp_path / name), two, err_msg=name)
+        np.testing.assert_allclose(ArrayFormat(**how).read(tmp_path / name), two, err_msg=name)
     assert np.array_equal(read(tmp_path / "a.npy", columns="xzy"), kinect[..., [0, 2, 1]])
     assert np.array_equal(read(tmp_path / "a.npy", columns="xy_"), kinect[..., :2])
 
@@ -118,27 +114,27 @@ def test_real_recordings_are_not_doubted(real, tmp_path):
     for name, sequences in real.items():
         for x in sequences:
             for array in (x, x * 1000, x[:, :15]):
-                doubts.refuse(array[None], array.shape, name)
-                doubts.refuse_columns(array.reshape(len(x), -1), 3, name)
-        assert doubts.unit(np.median([doubts.extent(x[None]) for x in sequences]), 1.0) == ""
-        assert "--unit mm" in doubts.unit(np.median([doubts.extent(x[None]) * 1000 for x in sequences]), 1.0)
+                checks.refuse(array[None], array.shape, name)
+                checks.refuse_columns(array.reshape(len(x), -1), 3, name)
+        assert checks.unit(np.median([checks.extents(x[None])[0] for x in sequences]), 1.0) == ""
+        assert "--unit mm" in checks.unit(np.median([checks.extents(x[None])[0] * 1000 for x in sequences]), 1.0)
         if name in above:
-            tree, change = np.median([doubts.bones(x[None], above[name]) for x in sequences], axis=0)
-            assert tree < 1.25 and change < doubts.CHANGE
+            tree, change = np.median([checks.bones(x[None], above[name]) for x in sequences], axis=0)
+            assert tree < 1.25 and change < checks.CHANGE
             for order in (UTD + [*range(20, 25)], [*range(5, x.shape[1]), *range(5)], [*range(x.shape[1])][::-1]):
-                wrong = [doubts.bones(x[None][:, :, order[: x.shape[1]]], above[name])[0] for x in sequences]
-                assert np.median(wrong) > doubts.WRONG_TREE
+                wrong = [checks.bones(x[None][:, :, order[: x.shape[1]]], above[name])[0] for x in sequences]
+                assert np.median(wrong) > checks.WRONG_TREE
 
 
 @pytest.mark.parametrize("kind", [np.float32, np.float64, np.int16])
 def test_z_upwards_is_turned_about_x(kind, tmp_path):
     x = (100 * np.random.default_rng(0).normal(size=(6, 5, 3))).astype(kind)
     np.save(tmp_path / "a.npy", x)
-    turned = Reading(up="z").read(tmp_path / "a.npy")[0]
+    turned = ArrayFormat(up="z").read(tmp_path / "a.npy")[0]
     about_x = np.array([[1, 0, 0], [0, 0, 1], [0, -1, 0]])
     assert np.linalg.det(about_x) == 1
     np.testing.assert_array_equal(turned, np.einsum("ij,tvj->tvi", about_x, x))
-    assert Reading(up="z").plain() == {"up": "z"} and Reading().plain() == {}
+    assert ArrayFormat(up="z").as_dict() == {"up": "z"} and ArrayFormat().as_dict() == {}
 
 
 def test_frames_are_reduced(kinect):
@@ -147,7 +143,7 @@ def test_frames_are_reduced(kinect):
     assert np.allclose(resampled(t, 2.5)[0, :, 0, 0], np.arange(1, 122, 2.5))
     t[:, 3] = 0  # not seen: what lies beside it is not drawn towards zero
     assert np.allclose(resampled(t, 2.5)[0, 1, 0, 0], t[0, 2, 0, 0])
-    out = Reading(fps=60).understood(kinect, "x")
+    out = ArrayFormat(fps=60).to_bodies(kinect, "x")
     assert np.array_equal(out[0], kinect[::2])
 
 
@@ -164,7 +160,7 @@ def test_frames_are_reduced(kinect):
 )
 def test_readings_that_cannot_be(how, reason):
     with pytest.raises(ValueError, match=reason):
-        Reading(**how)
+        ArrayFormat(**how)
 
 
 def test_matlab_files_that_cannot_be_used(tmp_path, kinect):
@@ -229,15 +225,6 @@ def test_millimetres_and_changing_bones_are_warned_of(kinect, tmp_path, capsys):
     np.save(tmp_path / "a0_train.npy", grow * 1000)
     own.generate([tmp_path], tmp_path / "out", unit=0.001, **how)
     assert "warning: 1 of 4 recordings have bones that change their length" in capsys.readouterr().out
-
-
-def test_the_reason_of_real_files_comes_first(kinect, tmp_path):
-    (tmp_path / "AAA.txt").write_text("no recording\n")
-    for name in ("a1_train", "a1_test"):
-        rows(tmp_path / f"{name}.csv", np.hstack([np.arange(52)[:, None], kinect.reshape(52, 60), kinect[:, 0, :2]]))
-    with pytest.raises(ValueError, match=r"no recording can be used; the first: .*a1_test.csv: column 0"):
-        own.generate([tmp_path], tmp_path / "out", label_pattern=r"(?P<label>a\d)_(?P<split>\w+)")
-    assert len((tmp_path / "out/raw_data/skipped.txt").read_text().splitlines()) == 3
 
 
 def test_what_most_files_are_doubted_for_stops_the_others(kinect, tmp_path):

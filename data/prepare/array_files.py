@@ -1,6 +1,5 @@
 """Files of one recording each, whatever their form, as arrays bodies x frames x joints x coordinates (M, T, V, C)."""
 
-import argparse
 import math
 import tokenize
 import warnings
@@ -9,16 +8,15 @@ from pathlib import Path
 
 import numpy as np
 
-from data.prepare import doubts, sequences
+from data.prepare import checks, transforms
 from feeder.npz import open_npz
 
 SUFFIXES = (".npy", ".npz", ".mat", ".csv", ".txt")
-XYZ, UP = "xyz", ("y", "z")
 
 
 @dataclass(frozen=True)
-class Reading:
-    """How files are to be understood; the options of `add_options` say the same on the command line.
+class ArrayFormat:
+    """How the numbers of a file become coordinates; the options of `arguments.add_format` say the same on the command line.
 
     form: (M, V, C) of a frame. axes: letters of an array's axes, or of a text file's rows and columns; by default TVC and MTVC,
     of a .mat VCT. columns: letters of the numbers of a joint, such as xyz_ (_ is left out). skip_columns: numbers of the columns
@@ -41,9 +39,7 @@ class Reading:
 
     def __post_init__(self):
         columns = self.columns
-        if columns is not None and (
-            len(real := columns.replace("_", "")) < 2 or set(real) not in ({*"xy"}, {*XYZ}) or len(set(real)) < len(real)
-        ):
+        if columns is not None and sorted(columns.replace("_", "")) not in (["x", "y"], ["x", "y", "z"]):
             raise ValueError(
                 f"--columns {columns}: a letter for every number of a joint: x, y and perhaps z once each, _ for the "
                 "others, such as xyz_"
@@ -70,24 +66,24 @@ class Reading:
         """Coordinates of a joint, 2 or 3."""
         return len(self.columns.replace("_", "")) if self.columns else self.numbers
 
-    def plain(self):
-        """What was said of the form of the files, as a dict of plain values: what a later recording has to be read with."""
-        found = {key: value for key, value in asdict(self).items() if key not in ("key", "num_joints", "checks")}
-        found = {key: value for key, value in found.items() if value and value != getattr(Reading(), key)}
-        return {key: list(value) if isinstance(value, tuple) else value for key, value in found.items()}
+    def as_dict(self):
+        """What is not the default, as plain values: what a later recording of the same kind has to be read with."""
+        given = {key: value for key, value in asdict(self).items() if key not in ("key", "num_joints", "checks")}
+        given = {key: value for key, value in given.items() if value and value != getattr(ArrayFormat, key)}
+        return {key: list(value) if isinstance(value, tuple) else value for key, value in given.items()}
 
     def read(self, path):
         """(M, T, V, C) of a file. Raises ValueError in one line naming it."""
         path = Path(path)
         text = path.suffix in (".csv", ".txt")
-        array = self._rows(path, numbers(path)) if text else arrays(path, self.key)
-        return self.understood(array, path, mat=path.suffix == ".mat", axes="MTVC" if text else None)
+        array = self._split_rows(path, read_text(path)) if text else read_array(path, self.key)
+        return self.to_bodies(array, path, mat=path.suffix == ".mat", axes="MTVC" if text else None)
 
-    def understood(self, array, where, mat=False, axes=None):
+    def to_bodies(self, array, where, mat=False, axes=None):
         """(M, T, V, C) of an array of any form; axes: letters of its axes, if known. Raises ValueError beginning with `where`."""
         array = np.asarray(array)
         if array.ndim == 2 and array.dtype.kind in "iuf" and (self.form or self.num_joints):
-            array, axes = self._rows(where, array), "MTVC"
+            array, axes = self._split_rows(where, array), "MTVC"
         if array.ndim not in (3, 4) or array.dtype.kind not in "iuf":
             shape = " x ".join(map(str, array.shape)) or "a single value"
             hint = "; --row says of how many bodies, joints and coordinates a row consists" if array.ndim == 2 else ""
@@ -95,19 +91,19 @@ class Reading:
                 f"{where}: {shape} of type {array.dtype} instead of numbers, frames x joints x coordinates "
                 f"(or bodies x frames x joints x coordinates){hint}"
             )
-        bodies = self.turned(array, where, axes, mat)
+        bodies = self.transpose(array, where, axes, mat)
         if self.columns:
             if bodies.shape[3] != len(self.columns):
                 raise ValueError(f"{where}: {bodies.shape[3]} numbers a joint, --columns has {len(self.columns)}")
-            bodies = bodies[..., [self.columns.index(letter) for letter in XYZ[: self.dims]]]
+            bodies = bodies[..., [self.columns.index(letter) for letter in "xyz"[: self.dims]]]
         if self.checks and bodies.size and bodies.shape[3] in (2, 3):
-            doubts.refuse(bodies, array.shape, where)
+            checks.refuse(bodies, array.shape, where)
         if self.joint_order is not None:
             if max(self.joint_order) >= bodies.shape[2]:
                 raise ValueError(f"{where}: {bodies.shape[2]} joints, --joint_order names joint {max(self.joint_order)}, from 0")
             bodies = bodies[:, :, list(self.joint_order)]
-        bodies = sequences.upright(bodies, self.up)
-        return bodies if self.fps is None else sequences.resampled(bodies, self.fps / self.target_fps)
+        bodies = transforms.upright(bodies, self.up)
+        return bodies if self.fps is None else transforms.resampled(bodies, self.fps / self.target_fps)
 
     def _axes(self, shape, where, mat):
         """Letters of the axes of an array. Raises ValueError if they are not what the rule says."""
@@ -122,7 +118,7 @@ class Reading:
         if mat and len(shape) == 3 and shape[1] in sizes:
             return "VCT"
         if shape[-1] not in sizes:
-            orders = " or ".join(f"--axes {order}" for order in doubts.axes_that_fit(shape, sizes)) or "--axes (such as VCT)"
+            orders = " or ".join(f"--axes {order}" for order in checks.axes_that_fit(shape, sizes)) or "--axes (such as VCT)"
             hint = f"{orders} says which axes these are"
             if shape[-1] == 4:
                 hint = "--columns xyz_ takes three of four numbers a joint"
@@ -132,21 +128,22 @@ class Reading:
             raise ValueError(f"{where}: {given} is 3 bodies in 2 dimensions or 2 in 3; --axes MTVC or --axes CTVM says which")
         return "MTVC"[-len(shape) :]
 
-    def turned(self, array, where, letters=None, mat=False):
+    def transpose(self, array, where, letters=None, mat=False):
         """An array of 3 or 4 axes as (M, T, V, numbers), a view. Raises ValueError if its axes are not what the rule says."""
         letters = letters or self._axes(array.shape, where, mat)
         if "M" not in letters:
             array, letters = array[None], "M" + letters
         return array.transpose([letters.index(letter) for letter in "MTVC"])
 
-    def _rows(self, where, rows):
+    def _split_rows(self, where, rows):
         """(M, T, V, numbers) of rows of numbers (R, K): a row per frame or, where a row is one joint, V rows per frame."""
         if self.skip_columns:
             if max(self.skip_columns) >= rows.shape[1] or min(self.skip_columns) < -rows.shape[1]:
                 raise ValueError(f"{where}: {rows.shape[1]} numbers a row, --skip_columns names others")
             rows = np.delete(rows, list(self.skip_columns), axis=1)
         if self.checks:
-            doubts.refuse_columns(rows, self.numbers, where)
+            checks.refuse_columns(rows, self.numbers, where)
+        # rows and columns together are an array whose axes have these letters, of which the first `outer` make the rows
         letters = self.axes or "TMVC"
         letters = letters if "M" in letters else "M".join((letters[0], letters[1:]))
         bodies, joints, _ = self.form or (None, self.num_joints, None)
@@ -158,9 +155,10 @@ class Reading:
                 "make a frame"
             )
         outer = 3 if of_joint else 1
-        if not sizes["M"]:
+        if not sizes["M"]:  # as many bodies as fill a row, if that is known to be one frame
             per_body = math.prod(sizes[x] or 1 for x in letters[outer:] if x != "M")
             sizes["M"] = rows.shape[1] // per_body or 1 if joints and not of_joint and letters[0] == "T" else 1
+        # what is left unknown in the rows, and in the columns, follows from their number
         for part, count in ((letters[:outer], rows.shape[0]), (letters[outer:], rows.shape[1])):
             unknown = [letter for letter in part if not sizes[letter]]
             known = math.prod(sizes[letter] for letter in part if sizes[letter])
@@ -176,7 +174,7 @@ class Reading:
         if of_joint:
             return f"{where}: {shape[0]} rows of a joint each are no whole number of frames of {sizes['M']} x {sizes['V']} joints"
         joints = sizes["V"] or shape[1] // self.numbers
-        hint = doubts.columns_that_fit(shape[1], sizes["V"], self.columns)
+        hint = checks.columns_that_fit(shape[1], sizes["V"], self.columns)
         if sizes["V"] and not (self.form and self.form[0]):
             return f"{where}: {shape[1]} numbers a row; {joints} joints have {joints * self.numbers} for each body{hint}"
         return (
@@ -188,7 +186,7 @@ class Reading:
 # ---- files --------------------------------------------------------------------------------------------------------------
 
 
-def arrays(path, key="joints"):
+def read_array(path, key="joints"):
     """The array of a .npy, or the only one (or that called `key`) of a .npz or .mat. Raises ValueError naming the file."""
     if path.suffix == ".npy":
         try:
@@ -238,7 +236,7 @@ def _is_number(word):
         return False
 
 
-def numbers(path):
+def read_text(path):
     """(R, K) float64 of a text file: separated by commas, semicolons or blanks, with or without a line of titles."""
     text = path.read_text(encoding="utf-8-sig", errors="replace")
     lines = [(i, line.replace(",", " ").replace(";", " ").split()) for i, line in enumerate(text.splitlines(), 1)]
@@ -254,38 +252,3 @@ def numbers(path):
             word = next(word for word in words if not _is_number(word))
             raise ValueError(f"{path}: line {i}: {word[:40]!r} is not a number")
     return np.array([words for _, words in lines], dtype=np.float64)
-
-
-# ---- options ------------------------------------------------------------------------------------------------------------
-
-
-def add_options(parser, whole=True):
-    """The options that make a `Reading`; whole: also those that are not about the form of a file."""
-    add = parser.add_argument
-    add("--row", type=int, nargs=3, dest="form", metavar=("BODIES", "JOINTS", "COORDINATES"), help="of a frame in text files")
-    add("--axes", help="order of axes: M bodies, T frames, V joints, C coordinates [TVC and MTVC, of a .mat VCT; of text TMVC]")
-    add("--columns", help="what the numbers of a joint are, such as xyz_ where a confidence follows")
-    add("--skip_columns", type=int, nargs="+", default=(), help="columns of text files that are no coordinates, from 0; -1: last")
-    add("--joint_order", type=_numbers, metavar="3,2,1,...", help="which joint of the file each joint is, from 0")
-    if whole:
-        add("--fps", type=float, help="frames per second of the recordings, if more than --target_fps")
-        add("--target_fps", type=float, default=30.0, help="frames per second they are brought to")
-        add_up(parser)
-        add("--no_checks", dest="checks", action="store_false", help="do not refuse what looks misread")
-
-
-def add_up(parser):
-    """Option --up of an argument parser."""
-    parser.add_argument("--up", choices=UP, default=UP[0], help="axis of the recordings that points upwards; it becomes y")
-
-
-def told(args):
-    """{field of `Reading`: value} of the options that somebody gave, but for axes."""
-    return {key: value for key in ("form", "columns", "skip_columns", "joint_order") if (value := getattr(args, key))}
-
-
-def _numbers(text):
-    try:
-        return tuple(map(int, text.replace(",", " ").split()))
-    except ValueError:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a list of whole numbers such as 3,2,1,0") from None

@@ -1,11 +1,12 @@
-"""What a file would look like if it had been understood wrongly. Each rule says what to give instead; real recordings pass.
+"""Whether a recording was misread: its axes, columns, joints or unit confused. Each rule says which option puts it right, and
+real recordings pass.
 
-Recordings here are (M, T, V, C) in whatever unit; a `Doubt` begins with `where`, the file.
+Recordings here are (M, T, V, C) in whatever unit; a `Misread` begins with `where`, the file.
 """
 
 import numpy as np
 
-from data.prepare.sequences import UNITS
+from data.prepare.transforms import UNITS
 
 MOST_BODIES = 10
 USUAL = (15, 20, 25)  # joints of the Kinects and their kin
@@ -18,34 +19,34 @@ STANDING = 0.8, 3.0  # metres that a person extends over who stands, perhaps wit
 CMU = 0.0254 / 0.45  # metres per unit of the BVH files of CMU's motions
 
 
-class Doubt(ValueError):
-    """A file that seems to be misread."""
+class Misread(ValueError):
+    """The numbers of a file cannot be what they were taken for."""
 
 
 def refuse(bodies, shape, where):
-    """Raise Doubt if `bodies`, from an array of this shape, cannot be persons in time."""
+    """Raise Misread if `bodies`, from an array of this shape, cannot be persons in time."""
     count, frames, joints, dims = bodies.shape
     given = " x ".join(map(str, shape))
     # nobody records so many persons, or more persons than frames: frames come first
     if count > MOST_BODIES or count > max(2, frames):
-        raise Doubt(f"{where}: {given} would be {count} bodies in {frames} frames; --axes TMVC says that frames come first")
+        raise Misread(f"{where}: {given} would be {count} bodies in {frames} frames; --axes TMVC says that frames come first")
     # a body hardly moves from frame to frame, and its joints are apart: else joints have been taken for frames
     x = np.asarray(bodies[bodies.any(axis=(1, 2, 3)).argmax()], np.float64)
     x = x[x.any(axis=(1, 2))]
     if min(x.shape[:2], default=0) > 1 and np.isfinite(x).all():
         in_time, in_space = (np.median(np.linalg.norm(np.diff(x, axis=axis), axis=-1)) for axis in (0, 1))
         if in_time > SWAPPED * in_space:
-            raise Doubt(
+            raise Misread(
                 f"{where}: as {frames} frames of {joints} joints, neighbouring joints are more alike than neighbouring frames; "
                 "--axes VTC says that joints come first"
             )
     # keypoints of a picture, and how sure they are
     if dims == 3 and 0 <= x[..., 2].min(initial=0) and x[..., 2].max(initial=0) <= 1 and np.median(x[..., :2]) > 10:
-        raise Doubt(f"{where}: the third number of every joint is from 0 to 1, as a score is; --columns xy_ leaves it out")
+        raise Misread(f"{where}: the third number of every joint is from 0 to 1, as a score is; --columns xy_ leaves it out")
 
 
 def refuse_columns(rows, numbers, where):
-    """Raise Doubt if rows (R, K) have columns that are no coordinates; `numbers` are those of a joint."""
+    """Raise Misread if rows (R, K) have columns that are no coordinates; `numbers` are those of a joint."""
     count, width = rows.shape
     if count < LONG or not np.isfinite(rows).all():
         return
@@ -60,7 +61,7 @@ def refuse_columns(rows, numbers, where):
         follow = np.abs(np.corrcoef(rows[:, column], moving, rowvar=False)[0, 1:]) > 0.9 if moving.size else np.zeros(1)
         if even or count >= 2 * LONG and follow.mean() < 0.25:
             number = column if column < 2 else column - width
-            raise Doubt(
+            raise Misread(
                 f"{where}: column {number} of {width} (from 0) rises from row to row, as time stamps and frame numbers do; "
                 f"--skip_columns {number} leaves it out"
             )
@@ -69,7 +70,7 @@ def refuse_columns(rows, numbers, where):
         few = [len(np.unique(rows[:, begin::4])) <= 4 for begin in range(4)]
         if few.count(True) == 1 and few.index(True) in (0, 3):
             letters = "_xyz" if few[0] else "xyz_"
-            raise Doubt(
+            raise Misread(
                 f"{where}: one of every 4 columns has hardly any values, as a confidence has; --columns {letters} leaves it out"
             )
 
@@ -109,20 +110,11 @@ def bones(bodies, parents):
     return distance[child, parents[child]].sum() / shortest if shortest else 1.0, np.median((high + 1e-9) / (low + 1e-9))
 
 
-def extent(bodies):
-    """Largest extent of the first body along an axis, in the median frame, in the unit of the file."""
-    return float(np.median(_boxes(bodies).max(axis=-1)))
-
-
 def extents(bodies):
-    """(C,) extents of the first body along the axes, in the median frame, in the unit of the file."""
-    return np.median(_boxes(bodies), axis=0)
-
-
-def _boxes(bodies):
+    """(largest extent of the first body along any axis, (C,) those along each axis), in the median frame and the file's unit."""
     x = np.asarray(bodies[0], np.float64)
-    x = x[x.any(axis=(1, 2))]
-    return x.max(axis=1) - x.min(axis=1)
+    boxes = np.ptp(x[x.any(axis=(1, 2))], axis=1)
+    return float(np.median(boxes.max(axis=-1))), np.median(boxes, axis=0)
 
 
 def unit(size, metres, between=(SMALL, LARGE)):

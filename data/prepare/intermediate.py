@@ -1,5 +1,6 @@
-"""What a step hands to the next: one flat array of skeletons and an index of what stands where, in a folder."""
+"""What a step of a preparation hands to the next: a folder with one flat array of skeletons and an index of what stands where."""
 
+from collections import defaultdict
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -10,34 +11,38 @@ from util.files import written_aside
 SKELETONS, INDEX = "joints.npy", "index.npz"
 
 
+class IntermediateWriter:
+    """Appends skeletons and columns of the index. count: skeletons so far; index: {name: values}."""
+
+    def __init__(self, file):
+        self.file, self.count, self.index = file, 0, defaultdict(list)
+
+    def add(self, skeletons=(), **columns):
+        """skeletons: (n, V, 3) to append, as float32; columns: one more value for each of these columns of the index."""
+        self.file.write(np.ascontiguousarray(skeletons, np.float32).tobytes())
+        self.count += len(skeletons)
+        for name, value in columns.items():
+            self.index[name].append(value)
+
+
 @contextmanager
 def writing(folder, num_joints):
-    """Gives (add, index): add(rows) appends (n, V, 3) float32 skeletons; the block fills the dict `index` with arrays.
-
-    The index is written last, and the old one goes first: a folder with an index is complete.
-    """
+    """Gives an `IntermediateWriter`. The old index goes first and the new one comes last: a folder with an index is complete."""
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     (folder / INDEX).unlink(missing_ok=True)
-    count, index = 0, {}
-
-    def add(rows):
-        nonlocal count
-        file.write(np.ascontiguousarray(rows, np.float32).tobytes())
-        count += len(rows)
-
     with written_aside(folder / SKELETONS) as file:
-        _header(file, (0, num_joints, 3))
-        length = file.tell()
-        yield add, index
+        _write_header(file, (0, num_joints, 3))  # numpy leaves room in a header for any length
+        begin, writer = file.tell(), IntermediateWriter(file)
+        yield writer
         file.seek(0)
-        _header(file, (count, num_joints, 3))
-        assert file.tell() == length, "numpy's header has no room for the final shape"
+        _write_header(file, (writer.count, num_joints, 3))
+        assert file.tell() == begin, "numpy's header has no room for the final shape"
     with written_aside(folder / INDEX) as file:
-        np.savez(file, **index)
+        np.savez(file, **writer.index)
 
 
-def _header(file, shape):
+def _write_header(file, shape):
     np.lib.format.write_array_header_1_0(file, {"descr": "<f4", "fortran_order": False, "shape": shape})
 
 
@@ -65,3 +70,8 @@ def load(folder, script, keys=None):
         raise FileNotFoundError(f"{folder / INDEX} is missing: run {script} first (with the same --out)")
     with np.load(folder / INDEX) as index:
         return Skeletons(folder / SKELETONS), {key: index[key] for key in keys or index.files}
+
+
+def first_rows(counts):
+    """(N,) first row of each of N parts with `counts` rows, one after the other."""
+    return np.cumsum(counts) - counts

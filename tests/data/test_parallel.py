@@ -7,14 +7,14 @@ from pathlib import Path
 
 import pytest
 
-from data.prepare import batch
+from data.prepare import parallel
 
 
 @pytest.mark.parametrize("workers", [1, 2])
 def test_results_in_order_and_errors_collected(tmp_path, workers):
-    skipped = batch.Skipped()
+    skipped = parallel.Skipped()
     items = [str(i) if i % 10 else "x" for i in range(50)]
-    done = list(batch.each(int, items, "counting", skipped, workers))
+    done = list(parallel.each(int, items, "counting", skipped, workers))
     assert done == [(item, int(item)) for item in items if item != "x"]
     assert len(skipped.reasons) == 5 and "invalid literal for int() with base 10: 'x'" in skipped.reasons[0]
     skipped.write(tmp_path / "new" / "skipped.txt")
@@ -25,21 +25,21 @@ def test_results_in_order_and_errors_collected(tmp_path, workers):
 def test_strict_stops_at_the_first_error(workers):
     done = []
     with pytest.raises(ValueError, match="'x'"):
-        done.extend(batch.each(int, ["1"] * 40 + ["x"] * 9, "counting", batch.Skipped(strict=True), workers))
+        done.extend(parallel.each(int, ["1"] * 40 + ["x"] * 9, "counting", parallel.Skipped(strict=True), workers))
     assert done == [("1", 1)] * 40
 
 
 def test_a_killed_worker_is_one_line():
     with pytest.raises(ChildProcessError, match="reading: a worker was killed, .*; try --workers 1"):
-        list(batch.each(os._exit, [9] * 40, "reading", batch.Skipped(), workers=2))
+        list(parallel.each(os._exit, [9] * 40, "reading", parallel.Skipped(), workers=2))
 
 
 def test_a_killed_parent_leaves_no_workers():
-    code = """import os, time; from data.prepare import batch
+    code = """import os, time; from data.prepare import parallel
 def work(i):
     time.sleep(0.05)
     return os.getpid()
-for _, pid in batch.each(work, range(999), "", batch.Skipped(), 2, chunk=1):
+for _, pid in parallel.each(work, range(999), "", parallel.Skipped(), 2, chunk=1):
     print(pid, flush=True)"""
     parent = subprocess.Popen(
         [sys.executable, "-c", code],
@@ -68,4 +68,4 @@ def alive(pid):
 
 def test_number_of_workers():
     with pytest.raises(ValueError, match="--workers 0: at least 1"):
-        list(batch.each(int, ["1"], "counting", batch.Skipped(), workers=0))
+        list(parallel.each(int, ["1"], "counting", parallel.Skipped(), workers=0))

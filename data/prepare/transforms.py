@@ -1,6 +1,4 @@
-"""Sequences from elsewhere, (M, T, V, C): what is checked, and how they become rows of an npz."""
-
-import argparse
+"""Recordings as arrays (M, T, V, C), bodies x frames x joints x coordinates: checks, and how they become rows of an npz."""
 
 import numpy as np
 
@@ -8,47 +6,6 @@ MAX_NAME = 255  # characters; an npz gives every name the room of the longest
 UNITS = {"m": 1.0, "cm": 0.01, "mm": 0.001}
 BODY_FRAME = ("spine base", "neck", "shoulder left", "shoulder right")  # the joints that --body_frame looks for
 SPINE = "spine mid"  # and where it puts the origin
-
-
-def add_unit(parser, default=1.0, what="of the coordinates"):
-    """Options --unit and --scale of an argument parser; either gives `unit`, metres per unit."""
-    unit = parser.add_mutually_exclusive_group()
-    unit.add_argument("--unit", type=_named_unit, default=default, metavar="{m,cm,mm}", help=what)
-    unit.add_argument("--scale", type=_scale, dest="unit", default=argparse.SUPPRESS, help="metres per unit, such as 1e-4")
-
-
-def _named_unit(text):
-    if text not in UNITS:
-        raise argparse.ArgumentTypeError(f"{text!r} is none of {', '.join(UNITS)}; --scale takes metres per unit")
-    return UNITS[text]
-
-
-def _scale(text):
-    try:
-        value = float(text)
-    except ValueError:
-        value = 0
-    if not 0 < value < np.inf:
-        raise argparse.ArgumentTypeError(f"{text!r} is no number of metres above 0")
-    return value
-
-
-def add_pose(parser):
-    """Options --body_frame and --min_max of an argument parser."""
-    parser.add_argument(
-        "--body_frame",
-        nargs="*",
-        metavar="JOINT",
-        help="turn every recording so that x runs across the "
-        "shoulders and y up the spine of its mean pose; the origin is the first spine, unless --center says "
-        "another. Four joints, if the layout does not name them: hip, neck, left and right shoulder",
-    )
-    parser.add_argument(
-        "--min_max",
-        action="store_true",
-        help="stretch every axis of every recording to -1 .. 1, as supervised "
-        "methods do on NW-UCLA; the size of the body is lost",
-    )
 
 
 def pose(center, body_frame, names, num_joints):
@@ -72,7 +29,7 @@ def pose(center, body_frame, names, num_joints):
     return origin, axes
 
 
-def seen(array):
+def drop_empty(array):
     """The bodies and frames of an array (T, V, C) or (M, T, V, C), C = 2 or 3, in which there is anything: (M, T, V, C).
 
     Frames in which every body is all zero, and bodies that are all zero in every frame, are left out. Raises ValueError, without
@@ -105,7 +62,7 @@ def most_moving(bodies, number):
     """
     if len(bodies) <= number:
         return bodies
-    frames = [body[body.any(axis=(1, 2))].astype(np.float64) for body in bodies]
+    frames = [body[body.any(axis=(1, 2))].astype(np.float64) for body in bodies]  # those in which the body is there
     moved = [np.square(f - f.mean(axis=0)).sum() for f in frames]
     return bodies[np.sort(np.argsort(moved, kind="stable")[::-1][:number])]
 
@@ -119,12 +76,13 @@ def row(bodies, unit=1.0, origin=None, axes=None, min_max=False):
     it is absent. Raises ValueError, without a file name, if the body has no such axes.
     """
     _, num_frames, _, dims = bodies.shape
-    bodies = bodies.transpose(1, 0, 2, 3)
+    bodies = bodies.transpose(1, 0, 2, 3)  # (T, M, V, C)
+    # float32 stays float32 where nothing is computed but a difference; all else is computed in double precision
     if bodies.dtype.kind != "f" or unit != 1 or axes is not None or min_max:
         bodies = bodies.astype(np.float64) * unit
     out = np.zeros((*bodies.shape[:3], 3), np.float32 if bodies.dtype.itemsize <= 4 else np.float64)
     out[..., :dims] = bodies
-    present = out.any(axis=(2, 3))
+    present = out.any(axis=(2, 3))  # (T, M): who is there in which frame
     if origin is not None:
         out -= out[present[:, 0].argmax(), 0, origin].copy()
     if axes is not None:
@@ -132,7 +90,7 @@ def row(bodies, unit=1.0, origin=None, axes=None, min_max=False):
     if min_max:
         low, high = (edge(out[present], axis=(0, 1)) for edge in (np.min, np.max))
         out = np.where(high > low, 2 * (out - low) / np.where(high > low, high - low, 1) - 1, 0)
-    out[~present] = 0
+    out[~present] = 0  # who is absent was moved, too
     return out.reshape(num_frames, -1).astype(np.float32)
 
 
@@ -191,3 +149,9 @@ def joint_index(joint, names, num_joints, option="--center"):
         return int(joint)
     known = f" or one of {', '.join(names)}" if names else ""
     raise ValueError(f"{option} {joint}: use a number 0..{num_joints - 1}{known}")
+
+
+def fill_bodies(rows, persons, rule, num_bodies):
+    """Rows (T, M·V·3) of M = `persons`: by the rule 'copy' one person alone becomes `num_bodies` equal ones; else as they are,
+    and the npz has zeros for the others."""
+    return np.tile(rows, num_bodies) if rule == "copy" and persons == 1 else rows

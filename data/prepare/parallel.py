@@ -1,4 +1,4 @@
-"""Many files, one after the other or in parallel: progress, and a list of those that could not be used."""
+"""A function over many files, in this process or a pool of processes: progress, and a list of the files that cannot be used."""
 
 import multiprocessing
 import os
@@ -9,7 +9,7 @@ import zipfile
 from collections import Counter, deque
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from functools import partial
+from contextlib import closing
 from itertools import islice
 from pathlib import Path
 
@@ -19,7 +19,7 @@ from util.files import write_text
 CHUNK = 16  # files handed to a process at a time
 
 
-def find(raw, suffix, hint="", deep=True):
+def find_files(raw, suffix, hint="", deep=True):
     """The files that end in `suffix`, in small or large letters, of the folder or zip `raw`, sorted by path: paths with name and
     read_bytes().
 
@@ -43,40 +43,47 @@ def find(raw, suffix, hint="", deep=True):
 
 
 class Skipped:
-    """The files a step leaves out and why. strict: raise the first error instead."""
+    """The files that a step leaves out, and why. strict: raise the first error instead.
 
-    def __init__(self, strict=False):
-        self.strict, self.reasons = strict, []
+    As a context manager it writes the list to `path` when the block ends, also if nothing could be used (a ValueError).
+    """
+
+    def __init__(self, strict=False, path=None):
+        self.strict, self.path, self.reasons = strict, path, []
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, kind, *_):
+        if kind is None or issubclass(kind, ValueError) and self.reasons:
+            self.write(self.path)
 
     def add(self, reason):
         """reason: one line that names the file."""
         if self.strict:
             raise ValueError(reason)
-        self.note(reason)
-
-    def note(self, reason):
-        """As add, for what is expected and no error."""
         self.reasons.append(reason)
 
-    def write(self, path, shown=10):
+    def write(self, path, printed=10):
         """One reason per line into `path`; the first few are printed, and how many there are of each kind."""
         write_text(path, "".join(f"{reason}\n" for reason in self.reasons))
-        for reason in self.reasons[:shown]:
+        for reason in self.reasons[:printed]:
             print(f"  skipped: {reason}")
-        if len(self.reasons) > shown:
-            for kind, count in self.kinds().most_common():
+        if len(self.reasons) > printed:
+            for kind, count in count_kinds(self.reasons).most_common():
                 print(f"  {count:>7} × {kind}")
         if self.reasons:
             print(f"  all {len(self.reasons)} skipped: {path}")
 
-    def kinds(self):
-        """{reason without file, line and values: number}."""
-        return Counter(map(_kind, self.reasons))
+    def first(self):
+        """'; the first: ...' for an error about files of which none can be used."""
+        return f"; the first: {self.reasons[0]}" if self.reasons else ""
 
 
-def _kind(reason):
-    text = re.sub(r"^.*?: (line \d+: )?", "", reason)
-    return re.sub(r"'[^']*'|\b\d[\d,.]*", "…", text)
+def count_kinds(reasons):
+    """{reason without file, line and values: how often it occurs}."""
+    texts = (re.sub(r"^.*?: (line \d+: )?", "", reason) for reason in reasons)
+    return Counter(re.sub(r"'[^']*'|\b\d[\d,.]*", "…", text) for text in texts)
 
 
 def each(function, items, title, skipped, workers=1, chunk=CHUNK):
@@ -89,55 +96,52 @@ def each(function, items, title, skipped, workers=1, chunk=CHUNK):
     if workers is not None and workers < 1:
         raise ValueError(f"--workers {workers}: at least 1")
     workers = min(workers or os.cpu_count(), max(1, len(items) // chunk))
-    bar = partial(display.bar, title=title, total=len(items), unit="file")
-    attempt = partial(_attempt, function)
     if workers == 1:
-        yield from _sift(items, bar(map(attempt, items)), skipped)
-        return
-    pool = ProcessPoolExecutor(workers, initializer=_begin)
+        results = (_run([item], function)[0] for item in items)
+    else:
+        results = _run_in_pool(function, items, title, workers, chunk)
+    with closing(results):
+        bar = display.bar(results, title=title, total=len(items), unit="file")
+        for item, (result, error) in zip(items, bar, strict=True):
+            if error is None:
+                yield item, result
+            else:
+                skipped.add(error)
+
+
+def _run(items, function):
+    """[(result, None) or (None, reason), ...] of a chunk of items."""
+    results = []
+    for item in items:
+        try:
+            results.append((function(item), None))
+        except (ValueError, OSError) as error:
+            results.append((None, str(error)))
+    return results
+
+
+def _run_in_pool(function, items, title, workers, chunk):
+    """The results of `_run` over all items, in order."""
+    pool = ProcessPoolExecutor(workers, initializer=_begin_worker)
+    submitted = (pool.submit(_run, items[i : i + chunk], function) for i in range(0, len(items), chunk))
     try:
-        yield from _sift(items, bar(_windowed(pool, attempt, items, chunk, 2 * workers)), skipped)
+        pending = deque(islice(submitted, 2 * workers))  # chunks under way; one more is submitted for each that is taken
+        while pending:
+            results = pending.popleft().result()
+            pending.extend(islice(submitted, 1))
+            yield from results
     except BrokenProcessPool as error:
         raise ChildProcessError(f"{title}: a worker was killed, perhaps for lack of memory; try --workers 1") from error
     finally:
         pool.shutdown(cancel_futures=True)
 
 
-def _begin():
-    """Of a worker: Ctrl-C is for the parent, and nobody else would end the worker of a parent that was killed."""
+def _begin_worker():
+    """Ctrl-C is for the parent to handle; a worker whose parent was killed ends itself, since nobody else would."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    threading.Thread(target=_end_with_parent, daemon=True).start()
 
+    def end_with_parent():
+        multiprocessing.parent_process().join()
+        os._exit(1)
 
-def _end_with_parent():
-    multiprocessing.parent_process().join()
-    os._exit(1)
-
-
-def _windowed(pool, attempt, items, chunk, most):
-    """Results in order, with at most `most` chunks under way."""
-    chunks = (items[i : i + chunk] for i in range(0, len(items), chunk))
-    pending = deque(pool.submit(_all, attempt, part) for part in islice(chunks, most))
-    while pending:
-        results = pending.popleft().result()
-        pending.extend(pool.submit(_all, attempt, part) for part in islice(chunks, 1))
-        yield from results
-
-
-def _all(attempt, items):
-    return [attempt(item) for item in items]
-
-
-def _attempt(function, item):
-    try:
-        return function(item), None
-    except (ValueError, OSError) as error:
-        return None, str(error)
-
-
-def _sift(items, results, skipped):
-    for item, (result, error) in zip(items, results, strict=True):
-        if error is None:
-            yield item, result
-        else:
-            skipped.add(error)
+    threading.Thread(target=end_with_parent, daemon=True).start()

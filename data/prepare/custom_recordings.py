@@ -1,4 +1,4 @@
-"""One's own recordings: sequences in a folder or an npz with a table beside them, or in flat npz files that hold everything.
+"""Recordings of one's own: sequences in a folder or an npz with a table beside them, or in flat npz files that hold everything.
 
 Whatever they come from, a recording is an array of joints and fields: texts such as its label, split or group.
 """
@@ -14,8 +14,8 @@ from pathlib import Path
 import numpy as np
 import yaml
 
-from data.prepare.reading import SUFFIXES, Reading, read_npz
-from data.prepare.sequences import MAX_NAME
+from data.prepare.array_files import SUFFIXES, ArrayFormat, read_npz
+from data.prepare.transforms import MAX_NAME
 from feeder.skeleton import joint_names, parents, tree
 
 TABLE = "labels.csv"
@@ -32,7 +32,7 @@ class Recording:
 
 
 @dataclass
-class Skeleton:
+class CustomSkeleton:
     """layout: of feeder.skeleton or ''; joint_names: (V,) or None; parents: (V,) int64, the root its own, or None."""
 
     layout: str = ""
@@ -40,20 +40,20 @@ class Skeleton:
     parents: np.ndarray | None = None
 
     def num_joints(self):
-        """V, or None if nothing is known."""
-        known = self.parents if self.parents is not None else self.joint_names
-        return None if known is None else len(known)
+        """V, or None if neither parents nor names are known."""
+        array = self.parents if self.parents is not None else self.joint_names
+        return None if array is None else len(array)
 
 
 # ---- the skeleton ------------------------------------------------------------------------------------------------------
 
 
-def named_skeleton(layout):
+def layout_skeleton(layout):
     """The skeleton of a layout in feeder.skeleton."""
-    return Skeleton(layout, np.array(joint_names(layout)), parents(layout))
+    return CustomSkeleton(layout, np.array(joint_names(layout)), parents(layout))
 
 
-def own_skeleton(names, above, where):
+def custom_skeleton(names, above, where):
     """A skeleton from joint names (or None) and parents (or None): joint numbers from 0, or names; -1 or itself at the root.
 
     Raises ValueError beginning with `where` if they do not fit together.
@@ -65,18 +65,17 @@ def own_skeleton(names, above, where):
         above = [listed.index(a) if a in listed else a for a in above]
         if not above or not all(type(a) is int for a in above):
             raise ValueError(f"{where}: parents has to be a list with the number or the name of the joint above each joint")
-        above = [i if a == -1 else a for i, a in enumerate(above)]
         try:
-            above = tree(above, len(above))
+            above = tree([i if a == -1 else a for i, a in enumerate(above)], len(above))
         except ValueError as error:
             raise ValueError(f"{where}: {error}") from error
         if names is not None and len(names) != len(above):
             raise ValueError(f"{where}: {len(names)} joint_names but {len(above)} parents")
-    return Skeleton("", names, above)
+    return CustomSkeleton("", names, above)
 
 
 def read_skeleton_file(path):
-    """The `Skeleton` of a YAML or JSON file with joint_names and parents. Raises FileNotFoundError or ValueError naming it."""
+    """The `CustomSkeleton` of a YAML or JSON file with joint_names and parents. Raises FileNotFoundError or ValueError."""
     path = _existing(path)
     try:
         content = json.loads(path.read_text()) if path.suffix == ".json" else yaml.safe_load(path.read_text())
@@ -88,7 +87,7 @@ def read_skeleton_file(path):
         raise ValueError(f"{path}: joint_names is not a list")
     if unknown := content.keys() - {"parents", "joint_names"}:
         raise ValueError(f"{path}: unknown key {sorted(map(str, unknown))[0]!r}; the keys are joint_names and parents")
-    return own_skeleton(content.get("joint_names"), content["parents"], path)
+    return custom_skeleton(content.get("joint_names"), content["parents"], path)
 
 
 # ---- a folder, or an npz of sequences, with a table ----------------------------------------------------------------------
@@ -97,8 +96,8 @@ def read_skeleton_file(path):
 def from_table(raw, table, sources, skipped):
     """(recordings, remarks) of the folder, zip or npz `raw`, in the order of the rows of the CSV file `table` (name, label, ...).
 
-    sources: of `of_files` or `of_npz`. Rows without a sequence, ambiguous and repeated names go to `skipped`; remarks name
-    sequences without a row.
+    sources: of `file_sources` or `npz_sources`. Rows without a sequence, ambiguous and repeated names go to `skipped`; remarks
+    name sequences without a row.
     """
     raw, table = Path(raw), _existing(table)
     used, recordings = {}, []
@@ -115,10 +114,11 @@ def from_table(raw, table, sources, skipped):
         elif found[0][0] in used:
             skipped.add(f"{where}: {name!r} stands in line {used[found[0][0]]} already")
         else:
-            used[found[0][0]] = line
-            recordings.append(Recording(found[0][0], name, fields, found[0][1]))
-    unused = sorted({label for found in sources.values() for label, _ in found} - used.keys())
-    return recordings, [f"{label}: has no row in {table} that can be used" for label in unused]
+            source, load = found[0]
+            used[source] = line
+            recordings.append(Recording(source, name, fields, load))
+    unused = sorted({source for found in sources.values() for source, _ in found} - used.keys())
+    return recordings, [f"{source}: has no row in {table} that can be used" for source in unused]
 
 
 def from_pattern(raw, pattern, files, read):
@@ -133,19 +133,18 @@ def from_pattern(raw, pattern, files, read):
         raise ValueError(f"--label_pattern {pattern}: no regular expression ({error})") from error
     if "label" not in compiled.groupindex:
         raise ValueError(f"--label_pattern {pattern}: needs a group (?P<label>...), and may have others, such as (?P<group>...)")
-    paths = [below(file, raw) for file in files]
+    paths = [path_below(file, raw) for file in files]
     stems = [str(Path(path).with_suffix("")) for path in paths]
     recordings, remarks = [], []
     for file, path, stem in zip(files, paths, stems, strict=True):
-        if found := compiled.search(path):
+        if match := compiled.search(path):
             name = stem if stems.count(stem) == 1 else path
-            recordings.append(Recording(str(file), name, found.groupdict(""), partial(read, file)))
+            recordings.append(Recording(str(file), name, match.groupdict(""), partial(read, file)))
         else:
             remarks.append(f"{file}: --label_pattern {pattern} is not found in {path!r}")
     if not recordings:
-        first = f"; the first is {paths[0]!r}" if paths else ""
-        kinds = f" that end in {', '.join(SUFFIXES)}" if not paths else ""
-        raise ValueError(f"{raw}: --label_pattern {pattern} fits none of {len(paths)} files{kinds}{first}")
+        kinds = f"; the first is {paths[0]!r}" if paths else f" that end in {', '.join(SUFFIXES)}"
+        raise ValueError(f"{raw}: --label_pattern {pattern} fits none of {len(paths)} files{kinds}")
     return recordings, remarks
 
 
@@ -177,39 +176,39 @@ def files_in(folder):
     return [file for file in sorted(folder.rglob("*")) if file.suffix in SUFFIXES and file.is_file()]
 
 
-def below(file, raw):
+def path_below(file, raw):
     """The path of a file, perhaps inside a zip, below the folder or zip `raw`."""
     return Path(str(file)).relative_to(raw).as_posix()
 
 
-def of_files(raw, files, read):
+def file_sources(raw, files, read):
     """{name with or without suffix: [(file, loader), ...]} of `files` in the folder or zip `raw`; read: file -> (M, T, V, C)."""
     sources = {}
     for file in files:
-        name, source = Path(below(file, raw)), (str(file), partial(read, file))
+        name, source = Path(path_below(file, raw)), (str(file), partial(read, file))
         for key in (name.as_posix(), name.with_suffix("").as_posix()):
             sources.setdefault(key, []).append(source)
     return sources
 
 
-def of_npz(path, reading):
-    """As `of_files`, of the arrays of an npz."""
-    found = read_npz(_existing(path)).items()
-    return {key: [(f"{path}: {key}", partial(reading.understood, array, f"{path}: {key}"))] for key, array in found}
+def npz_sources(path, form):
+    """As `file_sources`, of the arrays of an npz."""
+    arrays = read_npz(_existing(path))
+    return {key: [(f"{path}: {key}", partial(form.to_bodies, array, f"{path}: {key}"))] for key, array in arrays.items()}
 
 
 # ---- flat npz files -----------------------------------------------------------------------------------------------------
 
 
-def from_flat(path, joints_key="joints", offset_key="offset", reading=None):
-    """(recordings, `Skeleton`) of a flat npz: all frames of all sequences one after the other, and what stands where.
+def from_flat(path, joints_key="joints", offset_key="offset", form=None):
+    """(recordings, `CustomSkeleton`) of a flat npz: all frames of all sequences one after the other, and what stands where.
 
-    <joints_key>: (F, V, C), or (M, F, V, C) for several bodies, or as `reading.axes` says; (F, M, V, C) where only the first axis
+    <joints_key>: (F, V, C), or (M, F, V, C) for several bodies, or as `form.axes` says; (F, M, V, C) where only the first axis
     is as long as <offset_key> says. <offset_key> (N + 1,): sequence i is frames offset[i] to offset[i + 1]; every other (N,)
     array of numbers or strings is a field, 'name' names the sequences; joint_names (V,) and parents (V,) are optional, and not
-    used if `reading` changes the order of joints. Raises ValueError naming file and key.
+    used if `form`, an `ArrayFormat`, changes the order of joints. Raises ValueError naming file and key.
     """
-    reading = reading or Reading()
+    form = form or ArrayFormat()
     arrays = read_npz(_existing(path))
     for key in (joints_key, offset_key):
         if key not in arrays:
@@ -222,38 +221,34 @@ def from_flat(path, joints_key="joints", offset_key="offset", reading=None):
         )
     if offset.ndim != 1 or offset.dtype.kind not in "iu" or len(offset) < 2:
         raise ValueError(f"{path}: {offset_key} has to be whole numbers: where sequences begin, and where the last one ends")
-    first = joints.ndim == 4 and not reading.axes and len(joints) == offset[-1] != joints.shape[1]
-    joints = reading.turned(joints, f"{path}: {joints_key}", "TMVC" if first else None)
-    if offset[0] != 0 or offset[-1] != joints.shape[1]:
-        frames = joints.shape[1]
+    frames_first = joints.ndim == 4 and not form.axes and len(joints) == offset[-1] != joints.shape[1]
+    joints = form.transpose(joints, f"{path}: {joints_key}", "TMVC" if frames_first else None)
+    frames, num_joints = joints.shape[1:3]
+    if offset[0] != 0 or offset[-1] != frames:
         raise ValueError(f"{path}: {offset_key} has to be whole numbers that begin with 0 and end with the {frames} frames")
     if (offset[1:] < offset[:-1]).any():
         raise ValueError(f"{path}: {offset_key} falls after sequence {np.flatnonzero(offset[1:] < offset[:-1])[0]}")
     count = len(offset) - 1
-    columns = {key: a for key, a in arrays.items() if a.shape == (count,) and a.dtype.kind in "biuU"} | {
-        "file": np.full(count, Path(path).stem)
-    }
+    columns = {key: a for key, a in arrays.items() if a.shape == (count,) and a.dtype.kind in "biuU"}
+
+    def misfit(key, what):
+        return ValueError(f"{path}: {key} has shape {arrays[key].shape}, type {arrays[key].dtype}; it needs {what}")
+
     for key in ("label", "name", "split", "group", "subject"):
         if key in arrays and key not in columns:
-            raise ValueError(
-                f"{path}: {key} has shape {arrays[key].shape}, type {arrays[key].dtype}; it needs a whole number or "
-                f"string for each of the {count} sequences"
-            )
+            raise misfit(key, f"a whole number or string for each of the {count} sequences")
     for key, kinds, what in (("joint_names", "U", "a string"), ("parents", "iuU", "a whole number or string")):
-        if key in arrays and (arrays[key].shape != joints.shape[2:3] or arrays[key].dtype.kind not in kinds):
-            raise ValueError(
-                f"{path}: {key} has shape {arrays[key].shape}, type {arrays[key].dtype}; it needs {what} for each "
-                f"of the {joints.shape[2]} joints"
-            )
+        if key in arrays and (arrays[key].shape != (num_joints,) or arrays[key].dtype.kind not in kinds):
+            raise misfit(key, f"{what} for each of the {num_joints} joints")
     recordings = []
     for i in range(count):
-        fields = {key: str(column[i]) for key, column in columns.items()}
+        fields = {key: str(column[i]) for key, column in columns.items()} | {"file": Path(path).stem}
         name = fields.get("name", f"{Path(path).stem}_{i:0{len(str(count - 1))}}")
-        where, frames = f"{path}: sequence {i}", joints[:, offset[i] : offset[i + 1]]
-        recordings.append(Recording(where, name, fields, partial(reading.understood, frames, where, axes="MTVC")))
-    if reading.joint_order:
-        return recordings, Skeleton()
-    return recordings, own_skeleton(arrays.get("joint_names"), arrays.get("parents"), path)
+        where, sequence = f"{path}: sequence {i}", joints[:, offset[i] : offset[i + 1]]
+        recordings.append(Recording(where, name, fields, partial(form.to_bodies, sequence, where, axes="MTVC")))
+    if form.joint_order:
+        return recordings, CustomSkeleton()
+    return recordings, custom_skeleton(arrays.get("joint_names"), arrays.get("parents"), path)
 
 
 def is_flat(path, offset_key="offset"):

@@ -1,0 +1,233 @@
+"""Recordings with fields (data.prepare.custom_recordings) become one npz: train and test, classes, and what looks wrong."""
+
+import json
+import re
+from collections import Counter
+from dataclasses import dataclass
+
+import numpy as np
+
+from data.prepare import checks, parallel, transforms
+from data.prepare.custom_recordings import Recording
+from feeder.npz import Split, write_dataset
+
+SIDES = ("train", "test")
+
+
+@dataclass
+class UsableRecording:
+    """A recording that can be used. label: one text for every label key; side: of SIDES; shape: (M, T, V, C)."""
+
+    recording: Recording
+    label: tuple
+    side: str
+    group: str
+    shape: tuple
+
+
+def write(
+    path,
+    recordings,
+    skeleton,
+    skipped,
+    source,
+    label_keys=(),
+    group_key=None,
+    test_groups=(),
+    unit=1.0,
+    center=None,
+    body_frame=None,
+    min_max=False,
+    form=None,
+    remarks=(),
+    standing=False,
+):
+    """Write the npz `path` of recordings; without label_keys it has no labels, and without test_groups then no test set, either.
+
+    source: what to call where they come from. center, body_frame, min_max: see data.prepare.transforms.pose and row. form: the
+    `ArrayFormat` of the files, whose checks are made. skipped: gets what cannot be used, and then `remarks`. standing: bodies are
+    of people, most of whom stand. Raises ValueError if nothing is left, or nothing for one of the sides.
+    """
+    fields = set.intersection(*(set(recording.fields) for recording in recordings)) if recordings else set()
+    group_key = group_key or next((key for key in ("group", "subject") if key in fields), None)
+    for key in (*label_keys, *filter(None, [group_key])):
+        if recordings and key not in fields:
+            raise ValueError(f"{source}: no field {key!r}; there are {', '.join(sorted(fields))}")
+    if absent := set(test_groups) - {recording.fields[group_key] for recording in recordings if group_key}:
+        raise ValueError(f"--test_groups {sorted(absent)[0]}: no recording is of this group")
+    statistics = BodyStatistics(skeleton, standing)
+    samples = read_samples(source, recordings, label_keys, group_key, test_groups, statistics, skipped, remarks)
+    *_, num_joints, dims = samples[0].shape
+    origin, axes = transforms.pose(center, body_frame, skeleton.joint_names, num_joints)
+
+    def row(sample):
+        try:
+            return transforms.row(load(sample.recording), unit, origin, axes, min_max)
+        except ValueError as error:
+            raise ValueError(f"{sample.recording.where}: {error}") from error
+
+    if axes is not None:  # not every body has them
+        samples = [sample for sample, _ in parallel.each(row, samples, "turning", skipped)]
+        if not samples:
+            raise ValueError(f"{source}: no recording can be turned; the first: {skipped.reasons[-1]}")
+    number = number_classes({sample.label for sample in samples})
+    num_bodies, num_frames = (max(sample.shape[axis] for sample in samples) for axis in (0, 1))
+    warnings = statistics.warnings(unit, dims) if form.checks else []
+    splits, missing = {}, {}
+    for side in SIDES if label_keys or test_groups else SIDES[:1]:
+        chosen = [sample for sample in samples if sample.side == side]
+        if not chosen:
+            raise ValueError(f"{source}: no recording that can be used is for {side}")
+        labels = np.array([number[sample.label] for sample in chosen]) if label_keys else None
+        names, groups = [sample.recording.name for sample in chosen], [sample.group for sample in chosen]
+        splits[side] = Split(names, labels, map(row, chosen), groups)
+        missing[side] = [" ".join(label) for label, i in number.items() if label_keys and i not in labels]
+    write_dataset(
+        path,
+        splits,
+        num_frames,
+        len(number),
+        num_joints,
+        num_bodies,
+        skeleton.layout,
+        class_names=np.array([" ".join(label) for label in number]) if label_keys else None,
+        joint_names=None if skeleton.layout else skeleton.joint_names,
+        parents=None if skeleton.layout else skeleton.parents,
+        center=-1 if origin is None else origin,
+        body_frame=axes,
+        min_max=int(min_max) or None,
+        body_size=statistics.size() * unit if min_max else None,
+        unit=unit,
+        coordinates=dims,
+        how=json.dumps(form.as_dict()) if form.as_dict() else None,
+    )
+    counts = ", ".join(f"{len(split.names):,} {side}" for side, split in splits.items())
+    kinds = f"{len(number)} classes" if label_keys else "no labels"
+    notes = [", z is 0"] * (dims == 2) + ["; no bones: see --layout and --joints"] * (skeleton.parents is None)
+    print(f"{path}: {counts}, {kinds}, up to {num_frames} frames, {num_bodies} bodies, {num_joints} joints", *notes, sep="")
+    if label_keys and list(number) != [(str(i),) for i in range(len(number))]:
+        named = [f"{i} = {' '.join(label)!r}" for label, i in number.items()]
+        print("  classes:", ", ".join(named[:4]) + (f", ... {named[-1]}" if len(named) > 4 else ""))
+    for side, labels in missing.items():
+        if labels:
+            print(f"  {side} has no sample of {len(labels)} classes: {', '.join(labels[:10])}")
+    for warning in warnings:
+        print(f"  warning: {warning}")
+
+
+def choose_side(recording, group_key, test_groups):
+    """'train' or 'test'. Raises ValueError if the recording does not say which."""
+    if test_groups:
+        if group_key is None:
+            raise ValueError(f"{recording.where}: has no field group or subject for --test_groups; name one with --group_key")
+        return "test" if recording.fields[group_key] in test_groups else "train"
+    word = recording.fields.get("split")
+    if word in SIDES:
+        return word
+    wrong = f"{word!r} is neither train nor test"
+    absent = "is missing; it is train or test, or --test_groups says which groups are test"
+    raise ValueError(f"{recording.where}: {recording.name!r}: split {wrong if word else absent}")
+
+
+def number_classes(labels):
+    """{(text, ...)} -> {label: class from 0}: the labels in order, as numbers where all of them are numbers."""
+    numeric = [all(re.fullmatch(r"-?\d+", text) for text in column) for column in zip(*labels, strict=True)]
+    ordered = sorted(labels, key=lambda label: [int(x) if n else x for x, n in zip(label, numeric, strict=True)])
+    return {label: i for i, label in enumerate(ordered)}
+
+
+def read_samples(source, recordings, label_keys, group_key, test_groups, statistics, skipped, remarks):
+    """Read every recording once: the `UsableRecording` of each that can be used.
+
+    statistics: a `BodyStatistics`, which gets to see them. remarks go to `skipped` after what is wrong with recordings. Raises
+    ValueError naming `source` if there are none.
+    """
+    first_of_name, misread = {}, []
+    expected = statistics.skeleton.num_joints()
+
+    def sample(recording):
+        where, name = recording.where, recording.name
+        if name in first_of_name:
+            raise ValueError(f"{where}: {name!r} is the name of {first_of_name[name]}, too")
+        if len(name) > transforms.MAX_NAME:
+            raise ValueError(f"{where}: its name is longer than {transforms.MAX_NAME} characters")
+        label = tuple(recording.fields[key] for key in label_keys)
+        if not all(label):
+            raise ValueError(f"{where}: {name!r}: has no label")
+        side = choose_side(recording, group_key, test_groups) if label_keys or test_groups else SIDES[0]
+        try:
+            bodies = load(recording)
+        except checks.Misread as error:
+            misread.append(error)
+            raise
+        if expected and bodies.shape[2] != expected:
+            raise ValueError(f"{where}: {bodies.shape[2]} joints, the skeleton has {expected}")
+        first_of_name[name] = where
+        statistics.add(where, bodies)
+        return UsableRecording(recording, label, side, recording.fields.get(group_key) or name, bodies.shape)
+
+    samples = [sample for _, sample in parallel.each(sample, recordings, "reading", skipped)]
+    for remark in remarks:
+        skipped.add(remark)
+    if not samples:
+        raise ValueError(f"{source}: no recording can be used{skipped.first()}")
+    if len(misread) > len(samples):
+        share = f"{len(misread)} of {len(recordings)} recordings look misread, so the others may be, too"
+        raise ValueError(f"{source}: {share}; the first: {misread[0]}")
+    most = Counter(sample.shape[2:] for sample in samples).most_common(1)[0][0]
+    for sample in samples:
+        joints, dims = sample.shape[2:]
+        if (joints, dims) != most:
+            skipped.add(f"{sample.recording.where}: {joints} joints x {dims} coordinates, most have {most[0]} x {most[1]}")
+    return [sample for sample in samples if sample.shape[2:] == most]
+
+
+class BodyStatistics:
+    """How large the bodies of all recordings are and how their bones change, by which the whole data set is checked.
+
+    standing: whether they are of people, most of whom stand.
+    """
+
+    def __init__(self, skeleton, standing=False):
+        self.skeleton, self.standing, self.extents, self.trees, self.changing = skeleton, standing, [], [], []
+
+    def add(self, where, bodies):
+        """bodies: (M, T, V, C) of one recording."""
+        self.extents.append(checks.extents(bodies))
+        if self.skeleton.parents is not None and bodies.shape[3] == 3:
+            tree, change = checks.bones(bodies, self.skeleton.parents)
+            self.trees.append(tree)
+            self.changing += [where] * bool(change > checks.CHANGE)
+
+    def size(self):
+        """The largest extent of a body along an axis, the median of all recordings, in the unit of the files."""
+        return float(np.median([extent for extent, _ in self.extents]))
+
+    def warnings(self, unit, dims):
+        """Lines of text. Raises ValueError if the bones are not those of the layout."""
+        lines = [checks.unit(self.size(), unit)] if dims == 3 and not self.standing else []
+        if self.standing:
+            lines = checks.standing(np.median([along for _, along in self.extents], axis=0), unit)
+        if self.trees and (tree := np.median(self.trees)) > checks.WRONG_TREE:
+            layout = self.skeleton.layout
+            line = f"bones are {tree:.1f} times as long as the shortest that join these joints, so the joints have another order"
+            if layout:
+                raise ValueError(f"--layout {layout}: {line}; --joint_order puts them right, --no_checks takes them as they are")
+            lines.append(f"{line} than 'parents' says")
+        if self.changing:
+            lines.append(
+                f"{len(self.changing)} of {len(self.extents)} recordings have bones that change their length {checks.CHANGE} "
+                f"times or more: perhaps misread; the first: {self.changing[0]}"
+            )
+        return list(filter(None, lines))
+
+
+def load(recording):
+    """(M, T, V, C) of a recording, what is empty left out. Raises ValueError naming it."""
+    try:
+        return transforms.drop_empty(recording.load())
+    except checks.Misread:
+        raise
+    except ValueError as error:
+        named = str(error).startswith(recording.where)
+        raise ValueError(str(error) if named else f"{recording.where}: {error}") from error

@@ -1,0 +1,135 @@
+"""NW-UCLA Multiview Action3D: from the distributed JSON files to UCLA_XView.npz.
+
+One body of 20 joints (Kinect v1), 10 classes. Train on views 1 and 2 (1,020 sequences), test on view 3 (464), sorted by
+name. The origin is the middle of the spine in the first frame; with --align every sequence is also turned about the
+vertical so that in the first frame the shoulders lie along x, left to right; with --body_frame, instead, x, y and z are
+the directions of the mean pose; --min_max then stretches every axis to -1 .. 1, as supervised methods do on these data.
+Sequences of one frame (two in the release, a02_s09_e04_v02 and _v03) are kept as still poses: the published counts
+include them, and resizing in time turns one frame into a motionless sequence.
+"""
+
+import json
+import re
+import zipfile
+from pathlib import Path
+
+import numpy as np
+
+from data.prepare import parallel, transforms
+from feeder.metadata import body_sizes
+from feeder.npz import Split, write_dataset
+from feeder.skeleton import joint_names
+
+NUM_JOINTS, NUM_BODIES, NUM_CLASSES, LAYOUT = 20, 1, 10, "kinect_v1"
+ORIGIN, SHOULDER_LEFT, SHOULDER_RIGHT = 1, 4, 8  # joints
+VIEWS = {"train": (1, 2), "test": (3,)}
+PUBLISHED = {"train": 1020, "test": 464}
+_NAME = re.compile(r"a\d\d_(s\d\d)_e\d\d_v(\d\d)\.json")
+
+
+def find_files(raw):
+    """The JSON files, sorted by name, of the folder `raw` or inside the zip `raw`: paths with name and read_bytes()."""
+    files = parallel.find_files(raw, ".json", "; give the folder all_sqe or its zip with --raw", deep=False)
+    return sorted(files, key=lambda file: file.name)
+
+
+def read_sequence(file):
+    """(joints (T, 20, 3) float64 in metres, class 0 .. 9, view 1 .. 3) of one JSON file.
+
+    Raises ValueError naming the file: name, JSON, shape, label or values are not as they should be.
+    """
+    match = _NAME.fullmatch(file.name)
+    if not match or int(match[2]) not in sum(VIEWS.values(), ()):
+        raise ValueError(f"{file}: not a name of the form aXX_sYY_eZZ_vVV.json with view 01, 02 or 03")
+    try:
+        record = json.loads(file.read_bytes())
+    except (ValueError, RecursionError, zipfile.BadZipFile) as error:
+        raise ValueError(f"{file}: not valid JSON ({error})") from error
+    if not isinstance(record, dict) or not {"skeletons", "label"} <= record.keys():
+        raise ValueError(f"{file}: needs the keys 'skeletons' and 'label'")
+    try:
+        joints = np.array(record["skeletons"], dtype=np.float64)
+    except (ValueError, TypeError) as error:
+        raise ValueError(f"{file}: 'skeletons' is not an array of numbers, T x {NUM_JOINTS} x 3") from error
+    if joints.ndim != 3 or joints.shape[1:] != (NUM_JOINTS, 3) or not len(joints):
+        shape = " x ".join(map(str, joints.shape))
+        raise ValueError(f"{file}: 'skeletons' is {shape} instead of T x {NUM_JOINTS} x 3")
+    bad = np.argwhere(~(np.abs(joints) <= np.finfo(np.float32).max))
+    if len(bad):
+        raise ValueError(f"{file}: frame {bad[0][0]}, joint {bad[0][1]} has a coordinate that is not a finite number")
+    label = record["label"]
+    if type(label) is not int or not 1 <= label <= NUM_CLASSES:
+        raise ValueError(f"{file}: label {label!r} is not one of 1..{NUM_CLASSES}")
+    return joints, label - 1, int(match[2])
+
+
+def center(joints):
+    """Origin at the middle of the spine of the first frame: (T, V, 3) -> the same shape."""
+    return joints - joints[0, ORIGIN]
+
+
+def face_front(joints):
+    """Turn about the vertical axis y so that the first frame's shoulders lie along +x from left to right.
+
+    (T, V, 3) -> the same shape; as it is if the shoulders lie above one another.
+    """
+    across = joints[0, SHOULDER_RIGHT] - joints[0, SHOULDER_LEFT]
+    angle = np.arctan2(across[2], across[0])
+    cos, sin = np.cos(angle), np.sin(angle)
+    return joints @ np.array([[cos, 0, -sin], [0, 1, 0], [sin, 0, cos]])
+
+
+def generate(raw, out, align=False, strict=False, body_frame=False, min_max=False, unique=False):
+    """Write out/UCLA_XView.npz, with what was done to the coordinates in its name; returns its path.
+
+    raw: folder all_sqe or a zip of it. align: `face_front`; body_frame, min_max: see data.prepare.transforms.row. unique: without
+    the test sequences that equal a training sequence. Unusable files are left out and listed in out/raw_data/skipped.txt; with
+    `strict` the first one is a ValueError. So is `align` together with body_frame or min_max.
+    """
+    if align and (body_frame or min_max):
+        raise ValueError("--align: --body_frame turns the sequences, too, and better; give --align alone")
+    files, skipped, sizes = find_files(raw), parallel.Skipped(strict), []
+    axes = transforms.pose(None, [], joint_names(LAYOUT), NUM_JOINTS)[1] if body_frame else None
+
+    def prepare(file):
+        """(row (T, V·3) float32, class, view) of a file."""
+        joints, label, view = read_sequence(file)
+        if align:
+            return face_front(center(joints)).reshape(len(joints), -1).astype(np.float32), label, view
+        try:
+            row = transforms.row(joints[None], origin=ORIGIN, axes=axes, min_max=min_max)
+        except ValueError as error:
+            raise ValueError(f"{file}: {error}") from error
+        sizes.append(np.median(body_sizes(joints)))
+        return row, label, view
+
+    samples = {key: [] for key in VIEWS}
+    for file, (row, label, view) in parallel.each(prepare, files, "reading", skipped):
+        key = next(key for key, views in VIEWS.items() if view in views)
+        samples[key].append((file.name.removesuffix(".json"), label, row))
+    if not any(samples.values()):
+        raise ValueError(f"{raw}: none of the {len(files)} files can be used{skipped.first()}")
+    # in the files that are passed around, 95 test sequences are training sequences, too
+    train = {row.tobytes() for _, _, row in samples["train"]}
+    others = [sample for sample in samples["test"] if sample[2].tobytes() not in train]
+    repeated = len(samples["test"]) - len(others)
+    if unique:
+        samples["test"] = others
+    elif repeated:
+        print(f"note: {repeated} of the test sequences are training sequences, number by number; --unique leaves them out")
+    splits = {}
+    for key, chosen in samples.items():
+        names, labels, rows = zip(*chosen, strict=True) if chosen else ((), (), ())
+        subjects = [_NAME.fullmatch(f"{name}.json")[1] for name in names]
+        splits[key] = Split(names, np.array(labels, int), rows, subjects)
+    num_frames = max(len(row) for split in splits.values() for row in split.sequences)
+    path = Path(out) / f"UCLA_XView{'_align' * align}{'_body' * body_frame}{'_minmax' * min_max}{'_unique' * unique}.npz"
+    pose = {}
+    if body_frame or min_max:  # what main_predict.py has to do to a raw recording
+        pose = {"center": ORIGIN, "body_frame": axes, "min_max": int(min_max), "unit": 1.0}
+        pose["body_size"] = float(np.median(sizes)) if min_max else None
+    write_dataset(path, splits, num_frames, NUM_CLASSES, NUM_JOINTS, NUM_BODIES, LAYOUT, **pose)
+    counts = ", ".join(f"{len(split.names)} {key} (published: {PUBLISHED[key]:,})" for key, split in splits.items())
+    print(f"{len(files)} files found, {len(skipped.reasons)} unusable; {path}: {counts}, {num_frames} frames")
+    skipped.write(Path(out) / "raw_data" / "skipped.txt")
+    return path
