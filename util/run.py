@@ -134,7 +134,7 @@ def finish(args, predicted=None, data=None, **values):
             if predicted:
                 predictions.save(args.output_dir, predicted, data, args.input_stream)
             if args.report:
-                from report.report import write as write_report  # here, so that a run starts without it
+                from report.run_page import write as write_report  # here, so that a run starts without it
 
                 say("drawing report.html, which takes seconds to minutes")
                 say(f"report: {write_report(args.output_dir)}")

@@ -23,7 +23,7 @@ from data.prepare.skeleton_file import read_skeleton
 from data.ucla import ucla_gendata as ucla
 from feeder import skeleton
 from feeder.npz import open_npz
-from report import plots
+from report import skeletons as plots
 from util import display
 from util.files import written_aside
 
