@@ -13,7 +13,7 @@ import time
 
 from feeder.loader import build_feeder, train_loader
 from model import build
-from report.preview import preview
+from report.masks import preview
 from util import checkpoint, errors, run
 from util.logging import say
 from util.training import fit

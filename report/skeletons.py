@@ -153,7 +153,7 @@ def film(sequence, parents=None, side=None, title="", clock=None, chosen=None, o
     """
     sequence = _checked(sequence)
     across, up = limits(sequence)
-    width = float(np.clip(4.6 * np.ptp(across) / np.ptp(up) + 0.9, 4.2, 9.0))
+    width = float(np.clip(4.6 * np.ptp(across) / np.ptp(up) + 0.9, 5.4, 9.0))
     figure = Figure(figsize=(width, 5.6), dpi=80, facecolor=PAPER)
     canvas = FigureCanvasAgg(figure)
     ax = figure.add_axes((0.12, 0.11, 0.85, 0.73))
