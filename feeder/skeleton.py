@@ -108,3 +108,8 @@ def _lookup(layout):
     if layout not in LAYOUTS:
         raise ValueError(f"unknown joint layout {layout!r}: known are {', '.join(LAYOUTS)}")
     return LAYOUTS[layout]
+
+
+def up_axis(layout, joints):
+    """The axis of joints (..., V, 3) that points upwards when drawn: '-y' for keypoints of pictures, whose rows are counted down."""
+    return "-y" if layout == "coco17" and not joints[..., 2].any() else "y"

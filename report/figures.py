@@ -9,30 +9,9 @@ import numpy as np
 from matplotlib import colormaps
 from matplotlib.colors import ListedColormap, Normalize, to_hex
 
-from report import skeletons
+from report import sheet, skeletons
 from report.masks import STEPS
-from report.sheet import (
-    GUESS,
-    PALE,
-    SEEN,
-    TRUE,
-    body_height,
-    body_row,
-    colour_bar,
-    count_from_one,
-    curve_axes,
-    dot,
-    evenly,
-    grey,
-    joint_map,
-    line,
-    map_height,
-    point,
-    sheet,
-    show_mask,
-    show_values,
-    strongest,
-)
+from report.sheet import GUESS, PALE, SEEN, TRUE, dot, line
 from report.skeletons import INK, legend
 
 CURVES = 3  # joints whose prediction is drawn over time
@@ -46,8 +25,10 @@ def skeleton(sample, source):
     side, step = skeletons.sides(sample.names), skeletons.grid_step(*skeletons.limits(sample.joints))
     entries = {name: line(look["color"]) for name, look in skeletons.body_entries(sample.joints, side).items()}
     note = f"{len(sample.joints)} frames, after cropping and resizing. The lines of the grid are {step:g} m apart."
-    figure, (bodies, key) = sheet("The sequence as the model sees it", sample, source, [body_height(sample), 0.35], note)
-    body_row(bodies, sample, evenly(sample), side=side)
+    figure, (bodies, key) = sheet.new(
+        "The sequence as the model sees it", sample, source, [sheet.body_height(sample), 0.35], note
+    )
+    sheet.body_row(bodies, sample, sheet.evenly(sample), side=side)
     legend(key, entries, loc="center")
     return figure, None
 
@@ -64,21 +45,21 @@ def mask(sample, source, intensity, masks, note=""):
         f"{moved[hidden[:, there]].mean():.2f} cm, visible ones {moved[~hidden[:, there]].mean():.2f} cm on average."
         for name, hidden in masks.items()
     ]
-    heights = [body_height(sample) + 0.2] * count + [0.35] + [map_height(sample)] * len(there)
-    figure, rows = sheet("What the mask hides", sample, source, heights, " ".join([note, *numbers]))
+    heights = [sheet.body_height(sample) + 0.2] * count + [0.35] + [sheet.map_height(sample)] * len(there)
+    figure, rows = sheet.new("What the mask hides", sample, source, heights, " ".join([note, *numbers]))
     for row, (name, hidden) in zip(rows, masks.items(), strict=False):
         row.suptitle(name, fontsize=10.5, fontweight="bold", color=INK)
-        for t, _, bodies in body_row(row, sample, evenly(sample)):
-            show_mask(bodies, sample.per_frame(hidden)[t])
+        for t, _, bodies in sheet.body_row(row, sample, sheet.evenly(sample)):
+            sheet.show_mask(bodies, sample.per_frame(hidden)[t])
     entries = {"visible": dot(TRUE), "hidden": dot(GUESS, "white")}
     legend(rows[count], entries, loc="center")
     for row, (m, body) in zip(rows[count + 1 :], sample.bodies().items(), strict=True):
         axes = row.subplots(1, count, squeeze=False)[0]
         for ax, (name, hidden) in zip(axes, masks.items(), strict=True):
             title, names = ", ".join(filter(None, (name, body))), sample.names if ax is axes[0] else None
-            joint_map(ax, hidden[:, m], names, title, ListedColormap([TRUE, PALE]), Normalize(0, 1))
+            sheet.joint_map(ax, hidden[:, m], names, title, ListedColormap([TRUE, PALE]), Normalize(0, 1))
     of_frame = sample.per_frame(next(iter(masks.values())))
-    return figure, restyle(entries, lambda bodies, t: show_mask(bodies, of_frame[t]))
+    return figure, restyle(entries, lambda bodies, t: sheet.show_mask(bodies, of_frame[t]))
 
 
 def prediction(sample, source, found, note=""):
@@ -103,9 +84,9 @@ def prediction(sample, source, found, note=""):
     if found.motion:
         notes += [f"Arrows are {arrow_scale(sample, found)} times as long as the {sample.stream}s' motion."]
     title = f"Predicted and true {'motion' if found.motion else 'positions'} of hidden {sample.stream}s"
-    heights = [body_height(sample), 0.35, *[1.25] * (len(joints) - 1), 1.5]
-    figure, (row, key, *curves) = sheet(title, sample, source, heights, " ".join(filter(None, notes)))
-    for t, ax, _ in body_row(row, sample, strongest((speed(found) * hidden).sum((1, 2)))):
+    heights = [sheet.body_height(sample), 0.35, *[1.25] * (len(joints) - 1), 1.5]
+    figure, (row, key, *curves) = sheet.new(title, sample, source, heights, " ".join(filter(None, notes)))
+    for t, ax, _ in sheet.body_row(row, sample, sheet.strongest((speed(found) * hidden).sum((1, 2)))):
         overlay(ax, [])[1](t)
     mean = {"given mean": MEAN} if found.mean is not None else {}
     legend(key, {"true": line(TRUE), "predicted": line(GUESS), **mean, "visible": line(SEEN, linewidth=9)}, loc="center")
@@ -119,7 +100,7 @@ def prediction(sample, source, found, note=""):
         ax.plot(frames, np.where(seen, np.nan, unit * found.predicted[:, m, v, c]), **line(GUESS))
         title = ", ".join(filter(None, (sample.names[v], sample.bodies()[m], f"along {'xyz'[c]}")))
         ax.set_title(title, fontsize=10, color=INK, pad=3, loc="left", parse_math=False)
-        curve_axes(ax, "frame" if row is curves[-1] else "", "cm" if found.motion else "m")
+        sheet.curve_axes(ax, "frame" if row is curves[-1] else "", "cm" if found.motion else "m")
         ax.set_xlim(0.5, len(hidden) + 0.5)
     return figure, overlay
 
@@ -130,19 +111,19 @@ def intensity(sample, source, values):
         "How far the coordinates of a token are from those of the segment before, on average (the first segment has the "
         "value of the second). Motion-aware masking hides tokens with much of it more often."
     )
-    heights = [height for _ in sample.bodies() for height in (map_height(sample), 1.5)]
-    figure, rows = sheet("Motion intensity over time", sample, source, heights, note)
+    heights = [height for _ in sample.bodies() for height in (sheet.map_height(sample), 1.5)]
+    figure, rows = sheet.new("Motion intensity over time", sample, source, heights, note)
     norm, of_frame = Normalize(0, max(1e-6, 100 * values.max())), 100 * sample.per_frame(values)
     for above, below, (m, body) in zip(rows[::2], rows[1::2], sample.bodies().items(), strict=True):
         ax = above.subplots()
-        colour_bar(ax, joint_map(ax, 100 * values[:, m], sample.names, body, RISING, norm), "cm")
+        sheet.colour_bar(ax, sheet.joint_map(ax, 100 * values[:, m], sample.names, body, RISING, norm), "cm")
         ax, mean = below.subplots(), 100 * values[:, m].mean(1)
-        curve_axes(ax, "segment", "mean, cm")
-        count_from_one(ax, len(values))
+        sheet.curve_axes(ax, "segment", "mean, cm")
+        sheet.count_from_one(ax, len(values))
         ax.plot(np.arange(len(values)) + 0.5, mean, marker="o", markersize=5, **line(TRUE))
         ax.set_ylim(0, 1.15 * max(1e-6, mean.max()))
     entries = {"at rest": dot(to_hex(RISING(0.0))), f"{norm.vmax:.1f} cm": dot(to_hex(RISING(1.0)))}
-    return figure, restyle(entries, lambda bodies, t: show_values(bodies, of_frame[t], RISING, norm))
+    return figure, restyle(entries, lambda bodies, t: sheet.show_values(bodies, of_frame[t], RISING, norm))
 
 
 def saliency(sample, source, found, verdict, predicted):
@@ -157,24 +138,24 @@ def saliency(sample, source, found, verdict, predicted):
         f"have {100 * found.still[found.probability.argmax()]:.0f} %; its logit changes by {found.difference:+.3g}, the "
         f"values of the map add up to {found.contribution.sum():+.3g}."
     )
-    heights = [body_height(sample), *[map_height(sample)] * len(sample.bodies())]
-    figure, (row, *maps) = sheet(verdict, sample, source, heights, note)
+    heights = [sheet.body_height(sample), *[sheet.map_height(sample)] * len(sample.bodies())]
+    figure, (row, *maps) = sheet.new(verdict, sample, source, heights, note)
     largest = max(1e-12, np.percentile(np.abs(found.contribution), 99.5))
     norm, of_frame = Normalize(-largest, largest), sample.per_frame(found.contribution)
-    for t, _, bodies in body_row(row, sample, strongest(np.abs(of_frame).sum((1, 2)))):
-        show_values(bodies, of_frame[t], DIVERGING, norm)
+    for t, _, bodies in sheet.body_row(row, sample, sheet.strongest(np.abs(of_frame).sum((1, 2)))):
+        sheet.show_values(bodies, of_frame[t], DIVERGING, norm)
     for row, (m, body) in zip(maps, sample.bodies().items(), strict=True):
         ax, unit = row.subplots(), "segment" if segment > 1 else "frame"
-        colour_bar(ax, joint_map(ax, found.contribution[:, m], sample.names, body, DIVERGING, norm, unit), "logit")
+        sheet.colour_bar(ax, sheet.joint_map(ax, found.contribution[:, m], sample.names, body, DIVERGING, norm, unit), "logit")
     entries = {f"for {predicted}": dot(to_hex(DIVERGING(0.9))), "against it": dot(to_hex(DIVERGING(0.1)))}
-    return figure, restyle(entries, lambda bodies, t: show_values(bodies, of_frame[t], DIVERGING, norm))
+    return figure, restyle(entries, lambda bodies, t: sheet.show_values(bodies, of_frame[t], DIVERGING, norm))
 
 
 def restyle(entries, show):
     """An overlay for skeletons.film: show(bodies, t) changes how the joints of grey bodies look; entries: of the legend."""
 
     def overlay(ax, bodies):
-        grey(bodies)
+        sheet.grey(bodies)
         legend(ax.figure, entries)
         return (), lambda t: show(bodies, t)
 
@@ -187,7 +168,7 @@ def prediction_overlay(sample, found):
     scale = arrow_scale(sample, found) if found.motion else 1
 
     def overlay(ax, bodies):
-        grey(bodies)
+        sheet.grey(bodies)
         if bodies:
             how = [f"arrows × {scale}"] * found.motion + ["un-normalised"] * (found.mean is not None)
             legend(ax.figure, {"true": line(TRUE), f"predicted ({', '.join(how)})" if how else "predicted": line(GUESS)})
@@ -207,9 +188,9 @@ def prediction_overlay(sample, found):
             true, predicted = (scale * sample.turned(values[t]).reshape(-1, 2) for values in (found.true, found.predicted))
             if found.motion:
                 for arrows, vectors in zip(artists, (true, predicted), strict=True):
-                    point(arrows, at, vectors)
+                    sheet.point(arrows, at, vectors)
             else:
-                point(artists[0], at, predicted - true)
+                sheet.point(artists[0], at, predicted - true)
                 artists[1].set_offsets(at)
                 artists[2].set_offsets(at + predicted - true)
 

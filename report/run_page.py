@@ -17,6 +17,7 @@ import yaml
 from markupsafe import Markup
 
 from feeder.feeder_ntu import Feeder
+from feeder.skeleton import up_axis
 from report import METHOD_NAMES, charts, skeletons
 from util import confusion, predictions, results
 from util.files import write_text
@@ -269,18 +270,12 @@ def moving_skeletons(run):
         groups[title] = []
         for i in random.permutation(np.flatnonzero((labels == predicted) == right))[:SKELETONS]:
             frames = data.frames(i).reshape(-1, data.num_bodies, data.num_joints, 3)
-            upright = skeletons.turned(frames, up=skeletons.up_axis(data.layout, frames))
+            upright = skeletons.turned(frames, up=up_axis(data.layout, frames))
             probability = "" if run.stage == "retrieval" else f", {torch.from_numpy(scores[i]).float().softmax(0).max():.0%}"
             sequence = {"name": run.names[i], "predicted": names[predicted[i]], "probability": probability}
             svg = charts.moving_skeleton(upright, parents, side, str(run.names[i]))
             groups[title].append(sequence | {"truth": names[labels[i]], "svg": svg})
     return groups
-
-
-def environment(run):
-    """Rows (name, value)."""
-    rows = {key: run.result[key] for key in ("command", "hardware", "processes") if key in run.result}
-    return list((rows | (run.result.get("versions") or {})).items())
 
 
 def files(run):
@@ -296,18 +291,5 @@ def files(run):
     return {"checkpoints": checkpoints, "beside": [name for name in names if (run.folder / name).is_file()]}
 
 
-SECTIONS = {
-    section.__name__: section
-    for section in (
-        headline,
-        numbers,
-        published,
-        curves,
-        classes,
-        confusion_matrix,
-        features,
-        moving_skeletons,
-        environment,
-        files,
-    )
-}
+ALL_SECTIONS = (headline, numbers, published, curves, classes, confusion_matrix, features, moving_skeletons, files)
+SECTIONS = {section.__name__: section for section in ALL_SECTIONS}

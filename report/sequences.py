@@ -9,6 +9,7 @@ import torch
 
 from data.prepare.facts import class_name
 from feeder.loader import build_feeder
+from feeder.skeleton import up_axis
 from report import skeletons
 
 
@@ -85,7 +86,7 @@ def load_sample(data, joint_data, index):
     except ValueError:  # a skeleton nobody has described is drawn without bones
         parents = None
     names = data.joint_names() or [f"joint {v}" for v in range(data.num_joints)]
-    up = skeletons.up_axis(data.layout, joints)
+    up = up_axis(data.layout, joints)
     title = f"{data.key}_{row}" if data.names is None else str(data.names[row])
     stream = "bone" if data.bone else "joint"
     return Sample(x, skeletons.turned(joints, up=up), tuple(names), parents, f"{title} · {class_name(data, label)}", up, stream)

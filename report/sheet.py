@@ -16,7 +16,7 @@ TRUE, GUESS, BONE, PALE, SEEN = "#0072b2", "#d55e00", "#b4bac2", "#f7d9b5", "#d5
 LONGEST_NAME = 17  # letters of a joint's name that fit beside a map
 
 
-def sheet(heading, sample, source, heights, note=""):
+def new(heading, sample, source, heights, note=""):
     """(Figure, a SubFigure for each height in inches): heading, names of sequence and model, the rows, a note."""
     note = textwrap.fill(note, 86, break_on_hyphens=False)
     heights = [0.82, *heights, 0.165 * (note.count("\n") + 1) + 0.15]

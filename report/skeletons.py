@@ -41,11 +41,6 @@ def turned(sequence, view="front", up="y"):
     return sequence
 
 
-def up_axis(layout, joints):
-    """The axis of joints (..., 3) that points upwards: COCO keypoints without depth are pixels, whose rows count downwards."""
-    return "-y" if layout == "coco17" and not joints[..., 2].any() else "y"
-
-
 def sides(joint_names):
     """(V,) LEFT, MIDDLE or RIGHT by the word left or right, or a letter l or r standing alone, in each joint's name."""
     found = [next((side for side, word in _SIDE.items() if word.search(str(name).lower())), MIDDLE) for name in joint_names]
@@ -119,11 +114,7 @@ def contact_sheet(sequence, parents=None, side=None, title="", fps=30, count=10,
         draw_bodies(ax, sequence[t], parents, side)
     for ax in panels[len(chosen) :]:
         ax.set_axis_off()
-    for ax in panels[max(0, len(chosen) - columns) : len(chosen)]:
-        ax.set_xlabel("metres", color=INK, fontsize=8)
-        ax.tick_params(labelbottom=True)
-    for ax in panels[::columns]:
-        ax.set_ylabel("metres", color=INK, fontsize=8)
+    figure.supylabel("metres", color=INK, fontsize=8)
     legend(figure, body_entries(sequence, side), loc="outside lower center")
     return figure
 

@@ -1,8 +1,6 @@
 """Charts of a run's page: matrices, curves, points, moving skeletons."""
 
 import re
-import time
-from types import SimpleNamespace
 from xml.etree import ElementTree
 
 import numpy as np
@@ -10,7 +8,7 @@ import pytest
 from sklearn.metrics import confusion_matrix
 
 from report import charts
-from util import confusion, logging
+from util import confusion
 
 
 def test_counts_and_mistakes():
@@ -37,23 +35,6 @@ def test_a_picture_of_a_confusion_matrix():
         "b 1",
         "c 2",
     ]
-
-
-def test_pictures_come_now_and_then_and_at_the_end_and_harm_nothing(capsys):
-    def fail():
-        raise ZeroDivisionError("of no\nimportance")
-
-    drawn = []
-    log = logging.Log.__new__(logging.Log)
-    log.drawn, log.board = time.monotonic(), SimpleNamespace(add_image=lambda *a, **k: drawn.append(a), flush=lambda: None)
-    log.picture("p", 0, fail)  # TensorBoard counts from 1
-    log.drawn -= logging.FIGURE_SECONDS
-    log.picture("p", 1, lambda: "one")
-    log.picture("p", 2, fail)
-    log.picture("p", 3, lambda: "three", must=True)
-    assert drawn == [("p", "one", 2), ("p", "three", 4)] and not capsys.readouterr().out
-    log.picture("p", 4, fail, must=True)
-    assert capsys.readouterr().out == "warning: no picture 'p' for TensorBoard (of no importance)\n"
 
 
 def squares(svg):
