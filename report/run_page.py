@@ -26,6 +26,7 @@ from util.logging import tell
 FILE = "report.html"
 STAGE_NAMES = {"pretrain": "Pre-training", "linprobe": "Linear probe", "finetune": "Fine-tuning", "retrieval": "Retrieval"}
 FOLDER = Path(__file__).parent
+TEMPLATES = jinja2.Environment(loader=jinja2.FileSystemLoader(FOLDER), autoescape=True, trim_blocks=True, lstrip_blocks=True)
 SKELETONS = 4  # moving skeletons of right predictions, and of wrong ones
 FEWEST_POINTS = 30  # of a t-SNE that shows something
 SEED = 0  # of t-SNE and of which skeletons are drawn
@@ -62,7 +63,7 @@ class Run:
 
 def write(folder, data_path=None):
     """Make report.html of the finished run in `folder`; returns its path. Arguments and errors as of `read`."""
-    run, sections = read(folder, data_path), {}
+    run, sections = read(folder, data_path), dict.fromkeys(SECTIONS)
     for name, section in SECTIONS.items():
         try:
             sections[name] = section(run)
@@ -70,11 +71,7 @@ def write(folder, data_path=None):
             reason = " ".join(str(error).split()) or type(error).__name__
             tell(f"warning: {run.folder / FILE}: no {name.replace('_', ' ')} ({reason})")
     script = (FOLDER / "run_page.js").read_text()
-    loader = jinja2.FileSystemLoader(FOLDER)
-    template = jinja2.Environment(loader=loader, autoescape=True, trim_blocks=True, lstrip_blocks=True).get_template(
-        "run_page.html"
-    )
-    page = template.render(
+    page = TEMPLATES.get_template("run_page.html").render(
         run=run,
         **sections,
         stage=STAGE_NAMES[run.stage],
