@@ -51,19 +51,12 @@ class Body:
     """A body of V joints on a matplotlib Axes: `bones` is a LineCollection, a line per bone; `dots` a PathCollection.
 
     parents: (V,) the joint each joint hangs on, a root naming itself; None draws only dots. side: (V,) of `sides`; None draws one
-    colour. person: which of COLOURS. Raises ValueError unless parents and side have a fitting value for each joint.
+    colour. person: which of COLOURS.
     """
 
     def __init__(self, ax, num_joints, parents=None, side=None, person=0):
         parents = np.arange(num_joints) if parents is None else np.asarray(parents)
-        if parents.shape != (num_joints,) or not np.isin(parents, np.arange(num_joints)).all():
-            raise ValueError(
-                f"parents {parents.tolist()}: needs one of 0..{num_joints - 1} for each of {num_joints} joints; "
-                "a root names itself"
-            )
         side = np.full(num_joints, MIDDLE) if side is None else np.asarray(side)
-        if side.shape != (num_joints,):
-            raise ValueError(f"side has shape {side.shape} for {num_joints} joints")
         self.child = np.flatnonzero(parents != np.arange(num_joints))
         self.parent = parents[self.child]
         colours = np.array(COLOURS[person % len(COLOURS)])
@@ -200,10 +193,7 @@ def save_mp4(path, gif):
 
 def _checked(sequence):
     """The sequence as floats; coordinates that are not finite become NaN and are not drawn."""
-    sequence = np.asarray(sequence, dtype=np.float64)
-    if sequence.ndim != 4 or sequence.shape[3] != 3:
-        raise ValueError(f"a sequence of shape {sequence.shape} cannot be drawn; it has to be (T, M, V, 3)")
-    sequence = np.where(np.isfinite(sequence), sequence, np.nan)
+    sequence = np.where(np.isfinite(sequence), sequence, np.nan).astype(np.float64)
     if np.isnan(sequence[_present(sequence)]).all():
         raise ValueError("there is no body in the sequence")
     return sequence

@@ -85,16 +85,6 @@ def test_points_have_a_legend_and_every_class_its_own_look():
     assert hollow == [k > 60 for k in range(120)]
 
 
-def test_neighbours_of_a_kind_stay_neighbours():
-    rng = np.random.default_rng(0)
-    label = np.arange(90) % 3
-    points = charts.tsne(np.eye(20)[label] + 0.05 * rng.normal(size=(90, 20)), 10, 0)
-    distance = np.linalg.norm(points[:, None] - points, axis=2) + 1e9 * np.eye(90)
-    assert (label[distance.argmin(1)] == label).all()
-    with pytest.raises(ValueError, match="the features of all sequences are the same"):
-        charts.tsne(np.ones((30, 4)), 5, 0)
-
-
 def test_a_skeleton_moves_as_the_sequence():
     """Two joints; the second one rises by a tenth of a metre a frame, and the body is gone in frame 3."""
     sequence = np.zeros((6, 2, 2, 3))

@@ -57,16 +57,6 @@ def test_bodies_move_vanish_and_return(ax, dance):
     assert lines(skeletons.Body(ax, 4).move(sequence[0])) == set()  # without a skeleton joints are dots
 
 
-@pytest.mark.parametrize(
-    "parents, side, message",
-    [(parents, None, r"needs one of 0..2 for each of 3 joints") for parents in ([0, 0], [0, 0, 3], [-1, 0, 0], [[0, 0, 0]])]
-    + [([0, 0, 0], [0, 1], r"side has shape \(2,\) for 3 joints")],
-)
-def test_skeletons_that_do_not_fit(ax, parents, side, message):
-    with pytest.raises(ValueError, match=message):
-        skeletons.Body(ax, 3, parents, side)
-
-
 def test_sides_of_joint_names():
     left, middle, right = skeletons.LEFT, skeletons.MIDDLE, skeletons.RIGHT
     names = dict.fromkeys(("shoulder left", "LeftArm", "l_knee"), left) | dict.fromkeys(("knee.R", "RIGHT EYE", "r-toe"), right)
@@ -118,14 +108,10 @@ def test_absent_bodies_and_broken_coordinates_are_neither_drawn_nor_in_the_way(d
     skeletons.animate(sequence, None, tmp_path / "a.gif")
 
 
-@pytest.mark.parametrize(
-    "sequence, message",
-    [(np.ones(shape), "has to be \\(T, M, V, 3\\)") for shape in ((5, 25, 3), (5, 1, 25, 2), (5,))]
-    + [(nobody, "no body in the sequence") for nobody in (np.zeros((5, 2, 25, 3)), np.full((5, 1, 3, 3), np.nan))],
-)
-def test_sequences_that_cannot_be_drawn(sequence, message, tmp_path):
-    with pytest.raises(ValueError, match=message):
-        skeletons.animate(sequence, None, tmp_path / "a.gif")
+@pytest.mark.parametrize("nobody", [np.zeros((5, 2, 25, 3)), np.full((5, 1, 3, 3), np.nan)])
+def test_nobody_to_draw(nobody, tmp_path):
+    with pytest.raises(ValueError, match="no body in the sequence"):
+        skeletons.animate(nobody, None, tmp_path / "a.gif")
 
 
 @pytest.mark.parametrize(("fps", "step"), [(30, 1), (7.5, 1), (60, 2), (120, 3)])

@@ -116,3 +116,8 @@ def test_mistakes_get_one_line(words, message, plot, tmp_path):
     with pytest.raises((ValueError, OSError), match=message) as error:
         plot(*SIZES, *words)
     assert "\n" not in str(error.value) and not (tmp_path / "new").exists()
+
+
+def test_features_that_are_all_the_same_cannot_be_drawn():
+    with pytest.raises(ValueError, match="the features of all sequences are the same"):
+        charts.tsne(np.ones((30, 4)), 5, 0)
