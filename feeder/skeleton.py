@@ -111,5 +111,5 @@ def _lookup(layout):
 
 
 def up_axis(layout, joints):
-    """The axis of joints (..., V, 3) that points upwards when drawn: '-y' for keypoints of pictures, whose rows are counted down."""
+    """The axis of joints (..., V, 3) that points up when drawn: '-y' for keypoints of pictures, whose rows are counted down."""
     return "-y" if layout == "coco17" and not joints[..., 2].any() else "y"

@@ -19,12 +19,18 @@ from markupsafe import Markup
 from feeder.feeder_ntu import Feeder
 from feeder.skeleton import up_axis
 from report import METHOD_NAMES, charts, skeletons
-from util import confusion, predictions, results
+from util import confusion, distributed, predictions, results
 from util.files import write_text
-from util.logging import tell
+from util.logging import say, tell
 
 FILE = "report.html"
-STAGE_NAMES = {"pretrain": "Pre-training", "linprobe": "Linear probe", "finetune": "Fine-tuning", "retrieval": "Retrieval"}
+STAGE_NAMES = {
+    "pretrain": "Pre-training",
+    "tune": "Tuning",
+    "linprobe": "Linear probe",
+    "finetune": "Fine-tuning",
+    "retrieval": "Retrieval",
+}
 FOLDER = Path(__file__).parent
 TEMPLATES = jinja2.Environment(loader=jinja2.FileSystemLoader(FOLDER), autoescape=True, trim_blocks=True, lstrip_blocks=True)
 SKELETONS = 4  # moving skeletons of right predictions, and of wrong ones
@@ -48,6 +54,11 @@ class Run:
     @property
     def stage(self):
         return self.result["stage"]
+
+    @property
+    def judged(self):
+        """Whether there is an accuracy; pre-trainings have none."""
+        return "test_acc1" in self.result["last"]
 
     @property
     def counts(self):
@@ -86,6 +97,19 @@ def write(folder, data_path=None):
     return run.folder / FILE
 
 
+def leave_report(args):
+    """report.html of the run that has ended, unless --no-report. The numbers are written by now: whatever goes wrong with the
+    page is a warning."""
+    if not args.report or not distributed.is_main():
+        return
+    say("drawing report.html, which takes seconds to minutes")
+    try:
+        say(f"report: {write(args.output_dir)}")
+    except Exception as error:
+        reason = " ".join(str(error).split()) or type(error).__name__
+        tell(f"warning: {args.output_dir}: no report.html ({reason})")
+
+
 def read(folder, data_path=None):
     """The Run in a folder; data_path: the npz, if it is no longer where it was.
 
@@ -104,7 +128,7 @@ def read(folder, data_path=None):
     except (ValueError, KeyError, TypeError, AttributeError, yaml.YAMLError) as error:
         raise ValueError(f"{folder}: not the folder of a finished run of ours ({' '.join(str(error).split())})") from error
     run = Run(folder, result, options | ({"data_path": data_path} if data_path else {}), log)
-    if run.stage != "pretrain":
+    if run.judged:
         try:
             run.predicted, run.names = predictions.load(folder)
             run.data = evaluated_data(run)
@@ -139,7 +163,7 @@ def encoder(result):
 def headline(run):
     """(number, what it is): loss of a pre-training, else the accuracy and what one has to know to judge it."""
     result, last = run.result, run.result["last"]
-    if run.stage == "pretrain":
+    if not run.judged:
         options = [f"{key} {run.options[key]}" for key in ("target", "mask_ratio", "motion_aware_tau") if key in run.options]
         return f"{last['train_loss']:.4f}", " · ".join([f"training loss after {result.get('epochs')} epochs", *options])
     trained = "epochs" in result and not result.get("eval")
@@ -174,7 +198,7 @@ def numbers(run):
 
 def published(run):
     """{rows: the rows of the paper whose protocol this run is; other: else what this run is}."""
-    if run.stage == "pretrain":
+    if not run.judged:
         return None
     result, rows = results.read(run.folder / "result.json"), {}
     for cell in results.cells():

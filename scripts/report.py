@@ -36,7 +36,7 @@ def main(argv=None):
             except (ValueError, FileNotFoundError) as error:
                 skipped.append(str(error))
                 continue
-            if run.stage != "pretrain" and run.predicted is None:
+            if run.judged and run.predicted is None:
                 evaluate(run)
             print(run_page.write(folder, args.data_path), flush=True)
             written += 1

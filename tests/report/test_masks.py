@@ -8,7 +8,6 @@ import torch
 from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 
-from model.mamp import take
 from report import figures, masks, sheet
 
 
@@ -57,7 +56,8 @@ def test_a_perfect_prediction_is_drawn_on_the_truth(target, stride, decoder, fra
     perfect = torch.stack([torch.tensor(np.array([x for (b, _), x in perfect.items() if b == m])).float() for m in range(2)])
     monkeypatch.setattr(model, "forward_decoder", lambda latent, ids: perfect)
     if decoder != "self":
-        queries = lambda latent, asked=None: perfect if asked is None else take(perfect, asked)  # noqa: E731
+        chosen = lambda asked: perfect.gather(1, asked[..., None].expand(-1, -1, perfect.shape[-1]))  # noqa: E731
+        queries = lambda latent, asked=None: perfect if asked is None else chosen(asked)  # noqa: E731
         monkeypatch.setattr(model, "forward_queries", queries, raising=False)
     found = predicted(args, model, sample)
     hidden, everywhere = np.repeat(found.hidden, 4, axis=0), decoder != "cross"

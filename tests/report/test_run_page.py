@@ -93,6 +93,13 @@ def test_numbers_are_those_of_the_predictions_and_names_are_text(stage, finished
     assert (probable is None) == (stage == "retrieval")
 
 
+def test_features_are_points_by_class(copied, page, monkeypatch):
+    monkeypatch.setattr(run_page, "FEWEST_POINTS", 13)
+    seen = page(run_page.write(copied("linprobe")).parent)
+    assert "t-SNE of what the last linear map sees, all 13 sequences" in seen.words and f"{EVIL} (" in seen.words
+    assert sum(title.startswith("<img src=x onerror=alert(1)>") for title in seen.titles) == 13
+
+
 def test_only_the_pages_own_script_runs(finished, page):
     """Its checksum stands in the page's policy; nobody else's would run."""
     seen, script_text = page(finished / "linprobe"), (ROOT / "report/run_page.js").read_text()
