@@ -15,7 +15,7 @@ from pathlib import Path
 
 import yaml
 
-from report import run_page
+from report import run_folder, run_page
 from util import errors, predictions
 from util.files import replace
 
@@ -32,7 +32,7 @@ def main(argv=None):
             skipped.append(f"{top}: no result.json of a finished run, neither there nor below")
         for folder in folders:
             try:
-                run = run_page.read(folder, args.data_path)
+                run = run_folder.read(folder, args.data_path)
             except (ValueError, FileNotFoundError) as error:
                 skipped.append(str(error))
                 continue
@@ -56,7 +56,7 @@ def evaluate(run):
         Path(aside, "config.yaml").write_text(yaml.safe_dump(options))
         output = Path(aside, "evaluation")
         import_module(f"main_{run.stage}").main(["--config", f"{aside}/config.yaml", "--output_dir", str(output)])
-        again, before = (r["last"]["test_acc1"] for r in (run_page.read(output).result, run.result))
+        again, before = (r["last"]["test_acc1"] for r in (run_folder.read(output).result, run.result))
         if abs(again - before) > 0.05:
             raise ValueError(
                 f"{run.folder}: evaluated again the top-1 is {again:.2f} %, not the {before:.2f} % of result.json; "
