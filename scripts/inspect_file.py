@@ -16,7 +16,7 @@ import numpy as np
 from data.prepare import arguments
 from data.prepare.inspect import inspect
 from feeder import skeleton
-from report import plots
+from report import skeletons
 from util import display
 from util.files import written_aside
 
@@ -24,16 +24,16 @@ from util.files import written_aside
 def draw(sequence, gif=None, sheet=None, fps=30, view="front", up=None):
     """Write a `Sequence` as a GIF and as a PNG; by default both, named after it, in the current folder.
 
-    view, up: as in plots.turned. Returns a line per file that says where it is. Raises ValueError if the sequence has no body.
+    view, up: as in skeletons.turned. Returns a line per file that says where it is. Raises ValueError if there is no body.
     """
     if gif is None and sheet is None:
         stem = re.sub(r"[^\w.+-]+", "_", sequence.name)[:100].lstrip(".") or "sequence"
         stem += f"_{view}" * (view != "front")
         gif, sheet = Path(f"{stem}.gif"), Path(f"{stem}.png")
-    joints = plots.turned(sequence.joints, view, up or sequence.up)
+    joints = skeletons.turned(sequence.joints, view, up or sequence.up)
     how = {
         "parents": sequence.parents,
-        "side": None if sequence.joint_names is None else plots.sides(sequence.joint_names),
+        "side": None if sequence.joint_names is None else skeletons.sides(sequence.joint_names),
         "title": " · ".join(filter(None, (sequence.name, sequence.label))),
         "fps": fps,
         "frames": np.arange(len(joints)) + sequence.first,
@@ -43,9 +43,9 @@ def draw(sequence, gif=None, sheet=None, fps=30, view="front", up=None):
         old = path.exists()
         with written_aside(path) as file:
             if path == gif:
-                plots.animate(joints, path=file, **how)
+                skeletons.animate(joints, path=file, **how)
             else:
-                plots.contact_sheet(joints, **how).savefig(file, format="png", dpi=110)
+                skeletons.contact_sheet(joints, **how).savefig(file, format="png", dpi=110)
         lines.append(f"written: {path}{' (in place of an older one)' if old else ''}")
     return lines
 
@@ -73,8 +73,8 @@ def main():
     parser.add_argument("--gif", type=_file(".gif"), help="where the moving figure goes; alone: no sheet (default: NAME.gif)")
     parser.add_argument("--sheet", type=_file(".png"), help="where the sheet of frames goes; alone: no GIF (default: NAME.png)")
     parser.add_argument("--fps", type=float, default=30, help="frames per second of the recording (default: 30)")
-    parser.add_argument("--view", choices=plots.VIEWS, default="front", help="along z, or along x (default: front)")
-    parser.add_argument("--up", choices=plots.UP, help="axis that points upwards (default: y; --up=-y for keypoints of pictures)")
+    parser.add_argument("--view", choices=skeletons.VIEWS, default="front", help="along z, or along x (default: front)")
+    parser.add_argument("--up", choices=skeletons.UP, help="axis that points up (default: y; --up=-y for keypoints of pictures)")
     parser.add_argument("--layout", choices=skeleton.LAYOUTS, help="of a recording of your own; default: by the number of joints")
     arguments.add_format(parser, whole=False)
     args = vars(parser.parse_args())

@@ -1,8 +1,8 @@
 """Make or remake the pages of finished runs.
 
-    python scripts/report.py FOLDER [MORE_FOLDERS...] [--data_path FILE.npz]
+    python -m scripts.report FOLDER [MORE_FOLDERS...] [--data_path FILE.npz]
 
-Writes report.html into every folder of a finished run, those below the named ones, too; what holds no run of ours is named.
+Writes report.html into every folder of a finished run, those below the named ones, too; a line names each that holds none.
 A run of an older version left no scores.npz: its last checkpoint (of a retrieval, the encoder) is evaluated again first, with the
 run's own settings, and has to give the accuracy that the run reported.
 """
@@ -15,11 +15,9 @@ from pathlib import Path
 
 import yaml
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-from report import report  # noqa: E402
-from util import predictions  # noqa: E402
-from util.errors import main as in_one_line  # noqa: E402
-from util.files import replace  # noqa: E402
+from report import run_folder, run_page
+from util import errors, predictions
+from util.files import replace
 
 
 def main(argv=None):
@@ -27,39 +25,38 @@ def main(argv=None):
     parser.add_argument("folders", nargs="+", metavar="FOLDER", help="output_dir of a finished run, or a folder above some")
     parser.add_argument("--data_path", metavar="FILE.npz", help="where the data set is now (default: where it was)")
     args = parser.parse_args(argv)
-    complaints, written = [], 0
-    for folder in args.folders:
-        found = sorted(path.parent for path in Path(folder).rglob("result.json"))
-        if not found:
-            complaints.append(f"{folder}: no result.json of a finished run, neither there nor below")
-        for place in found:
+    skipped, written = [], 0
+    for top in args.folders:
+        folders = sorted(path.parent for path in Path(top).rglob("result.json"))
+        if not folders:
+            skipped.append(f"{top}: no result.json of a finished run, neither there nor below")
+        for folder in folders:
             try:
-                run = report.read(place, args.data_path)
+                run = run_folder.read(folder, args.data_path)
             except (ValueError, FileNotFoundError) as error:
-                complaints.append(str(error))
+                skipped.append(str(error))
                 continue
-            if run.result["stage"] != "pretrain" and run.predicted is None:
+            if run.judged and run.predicted is None:
                 evaluate(run)
-            print(report.write(place, args.data_path), flush=True)
+            print(run_page.write(folder, args.data_path), flush=True)
             written += 1
     if not written:
-        raise ValueError(complaints[0])
-    for line in complaints:
+        raise ValueError(skipped[0])
+    for line in skipped:
         print(f"warning: skipped {line}", file=sys.stderr)
 
 
 def evaluate(run):
     """Evaluate the run's model again and leave scores.npz in its folder. Raises ValueError if its accuracy is another one."""
-    stage = run.result["stage"]
-    gone = ("output_dir", "log_dir", "resume", "save_features", *(() if stage == "retrieval" else ("finetune",)))
-    options = {key: value for key, value in run.options.items() if key not in gone} | {"report": False, "num_workers": 0}
-    if stage != "retrieval":
+    left_out = {"output_dir", "log_dir", "resume", "save_features", *([] if run.stage == "retrieval" else ["finetune"])}
+    options = {key: value for key, value in run.options.items() if key not in left_out} | {"report": False, "num_workers": 0}
+    if run.stage != "retrieval":
         options["eval"] = str(run.folder / Path(run.result["checkpoint"]["path"]).name)
     with tempfile.TemporaryDirectory(dir=run.folder) as aside:
         Path(aside, "config.yaml").write_text(yaml.safe_dump(options))
         output = Path(aside, "evaluation")
-        import_module(f"main_{stage}").main(["--config", f"{aside}/config.yaml", "--output_dir", str(output)])
-        again, before = (r["last"]["test_acc1"] for r in (report.read(output).result, run.result))
+        import_module(f"main_{run.stage}").main(["--config", f"{aside}/config.yaml", "--output_dir", str(output)])
+        again, before = (r["last"]["test_acc1"] for r in (run_folder.read(output).result, run.result))
         if abs(again - before) > 0.05:
             raise ValueError(
                 f"{run.folder}: evaluated again the top-1 is {again:.2f} %, not the {before:.2f} % of result.json; "
@@ -69,4 +66,4 @@ def evaluate(run):
 
 
 if __name__ == "__main__":
-    in_one_line(main)
+    errors.main(main)

@@ -25,26 +25,46 @@ def confused(counts, most=10):
     return [(int(t), int(p), int(counts[t, p]), float(share[t, p])) for t, p in wrong[:most]]
 
 
-def shortened(name, most=28):
-    return name if len(name) <= most else name[: most - 1] + "…"
+def figure(counts, class_names):
+    """(matplotlib Figure, classes): rows are true classes, columns predicted ones, of those that occur at all.
+
+    The darker, the larger the share of the row; blue is right, orange wrong.
+    """
+    from matplotlib.colors import to_rgba_array  # here: loading takes a second that a training run can do without
+    from matplotlib.figure import Figure
+
+    classes = np.flatnonzero(counts.any(0) | counts.any(1))
+    true, predicted = np.nonzero(counts[np.ix_(classes, classes)])
+    share = shares(counts)[np.ix_(classes, classes)][true, predicted]
+    names = [str(class_names[k])[:24] for k in classes]
+    names = [name if name == f"class {k}" else f"{name} {k}" for k, name in zip(classes, names, strict=True)]
+    cell = float(np.clip(420 / len(classes), 10, 40))  # points
+    font = min(10, 0.9 * cell)
+    left, side, below = 0.58 * font * max(map(len, names)) + 24, cell * len(classes), 3 * font + 20  # points
+    width, height = left + side + 6, side + below + 6
+    drawing = Figure(figsize=(width / 72, height / 72), dpi=90)
+    axes = drawing.add_axes((left / width, below / height, side / width, side / height), xlabel="predicted")
+    drawing.text(4 / width, (below + side / 2) / height, "true", rotation=90, va="center")
+    axes.set(xlim=(-0.5, len(classes) - 0.5), ylim=(len(classes) - 0.5, -0.5))
+    axes.set_xticks(range(len(classes)), classes, fontsize=font, rotation=90 if len(classes) > 20 else 0)
+    axes.set_yticks(range(len(classes)), names, fontsize=font, parse_math=False)
+    axes.tick_params(length=0)
+    colours = to_rgba_array(np.where(true == predicted, "#1f6fb2", "#c8590a"))
+    colours[:, 3] = 0.06 + 0.94 * share**0.7
+    edges = np.arange(2) - 0.5
+    for x, y, colour, part in zip(predicted, true, colours, share, strict=True):
+        axes.fill(x + edges[[0, 1, 1, 0]], y + edges[[0, 0, 1, 1]], facecolor=colour, linewidth=0)
+        if cell >= 28 and part >= 0.005:
+            ink = "white" if part > 0.45 else "black"
+            axes.text(x, y, f"{100 * part:.0f}", color=ink, ha="center", va="center", fontsize=10)
+    return drawing, classes
 
 
 def picture(counts, class_names):
-    """The matrix as an RGB image (H, W, 3) uint8, every row divided by its sum."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg  # here: loading takes a second that a training run can do without
-    from matplotlib.figure import Figure
+    """The `figure` as an RGB image (H, W, 3) uint8."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
 
-    size, step = len(class_names), 1 if len(class_names) <= 60 else 5
-    inches = float(np.clip(0.16 * size, 4, 10))
-    figure = Figure(figsize=(inches + 2, inches + 0.6), dpi=90, layout="constrained")
-    canvas, axes = FigureCanvasAgg(figure), figure.add_subplot()
-    image = axes.imshow(shares(counts), cmap="Blues", vmin=0, vmax=1, interpolation="nearest")
-    figure.colorbar(image, ax=axes, label="share of the true class", shrink=0.8)
-    axes.set(xlabel="predicted", ylabel="true", xticks=range(0, size, step), yticks=range(0, size, step))
-    fontsize = float(np.clip(72 * inches / size * step * 0.8, 4, 9))
-    axes.set_xticklabels(range(0, size, step), fontsize=fontsize, rotation=90 if size > 20 else 0)
-    names = [name if name == f"class {k}" else f"{shortened(name)} {k}" for k, name in enumerate(class_names)]
-    axes.set_yticklabels(names[::step], fontsize=fontsize, parse_math=False)
+    canvas = FigureCanvasAgg(figure(counts, class_names)[0])
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Glyph")  # names in scripts that the font lacks show as boxes
         canvas.draw()

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.report.conftest import made, opened, two_people  # noqa: F401 (fixtures)
 from util import config, distributed
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -1,75 +1,77 @@
-"""What a model hides, predicts and looks at in one sample, as arrays; pictures.py draws them.
+"""What a model hides, predicts and attends to in one sample, as arrays; figures.py draws them.
 
 Letters: M bodies, T frames, V joints, C coordinates, l segment length, T' = T/l segments, K classes. x is one sample (C, T, V, M)
 as a Feeder gives it; models are on the CPU and in eval mode.
 """
 
+import copy
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 
-STEPS = 16  # of the path along which gradients are averaged; see docs/visualize.md for what more would change
+STEPS = 16  # of the path along which gradients are averaged; docs/visualize.md says what more would change
 
 
 @dataclass
-class Prediction:
+class MaskedPrediction:
     """What a masked pre-training hid of a sample and predicted of it.
 
-    motion: whether targets are motions, else positions. hidden: (T', M, V) bool. true, predicted: (T, M, V, C) metres, of visible
-    tokens, too (decoder cross: 0 there, it predicts none). given: the same shape, the true mean of each token, or query, if the
-    prediction was un-normalised with it, else None. loss: over the hidden tokens (of queries, which cover visible ones, too: over
-    all) of the bodies that are there, as in training but for its weights; mean_loss: what predicting each one's mean would cost.
-    queries: frames of a query, or None.
+    motion: whether targets are motions, else positions. hidden: (T', M, V) bool. true, predicted: (T, M, V, C) metres, of all
+    tokens (decoder cross: 0 at visible ones, which it does not predict). mean: the same shape, the true mean of each token, or
+    query, if the prediction was un-normalised with it, else None. loss: over the hidden tokens (of queries, which cover visible
+    ones, too: over all) of the bodies that are there, without the weights of the training; mean_loss: of predicting each one's
+    mean. queries: frames of a query, or None.
     """
 
     motion: bool
     hidden: np.ndarray
     true: np.ndarray
     predicted: np.ndarray
-    given: np.ndarray | None
+    mean: np.ndarray | None
     loss: float
     mean_loss: float
     queries: int | None = None
 
 
-def predict(model, x, seed=0, mask_ratio=0.9, motion_stride=1, motion_aware_tau=0.75):
-    """The `Prediction` of a MAMP with the mask that `seed` draws; global random numbers stay as they are.
+def predict_masked(model, x, seed=0, mask_ratio=0.9, motion_stride=1, motion_aware_tau=0.75):
+    """The `MaskedPrediction` of a MAMP with the mask that `seed` draws; global random numbers stay as they are.
 
     With norm_skes_loss a model predicts targets normalised per token or query (mean 0, variance 1); they are turned into metres
     with the true mean and variance of each, which the model does not know.
     """
     with torch.no_grad(), torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        _, pred, mask = model(x[None], mask_ratio, motion_stride, motion_aware_tau)
+        _, pred, mask = model(x[None], mask_ratio, motion_stride, motion_aware_tau)  # pred: (M, L, l·C), mask: (M, L)
     bodies = model.bodies(x[None]).float()
     target = model.extract_motion(bodies, motion_stride) if model.target == "motion" else bodies
     target = model.patchify(target, model.predict_frames)
-    counts = torch.ones_like(target[..., 0]) if model.decoder == "query" else mask
+    counted = torch.ones_like(target[..., 0]) if model.decoder == "query" else mask
     mean = target.mean(-1, keepdim=True).expand_as(target)
     there = bodies.flatten(1).any(1)
-    costs = [
-        model.forward_loss(target[there], guess[there], counts[there]).item()
+    losses = [
+        model.forward_loss(target[there], guess[there], counted[there]).item()
         for guess in (pred, torch.zeros_like(pred) if model.norm_skes_loss else mean)
     ]
     metres = pred * (target.var(-1, keepdim=True) + 1e-6).sqrt() + mean if model.norm_skes_loss else pred
-    frames = [model.unpatchify(values).transpose(0, 1).numpy() for values in (target, metres, mean)]
-    given = frames.pop() if model.norm_skes_loss else None
+    true, predicted, mean = (model.unpatchify(values).transpose(0, 1).numpy() for values in (target, metres, mean))
     queries = model.predict_frames if model.decoder == "query" else None
-    return Prediction(model.target == "motion", _segments(model, mask).astype(bool), *frames[:2], given, *costs, queries)
+    hidden = _by_segment(model, mask).astype(bool)
+    mean = mean if model.norm_skes_loss else None
+    return MaskedPrediction(model.target == "motion", hidden, true, predicted, mean, *losses, queries)
 
 
-def intensity(model, x):
-    """MAMP's motion intensity of a sample, (T', M, V) metres: what motion-aware masking looks at."""
-    return _segments(model, model.motion_intensity(model.bodies(x[None]).float()))
+def motion_intensity(model, x):
+    """MAMP's motion intensity of a sample, (T', M, V) metres, by which motion-aware masking hides tokens."""
+    return _by_segment(model, model.motion_intensity(model.bodies(x[None]).float()))
 
 
-def hidden_at_random(model, x, seed=0, mask_ratio=0.9):
-    """(T', M, V) bool: what uniform masking with the same random numbers as `predict` hides."""
+def uniform_mask(model, x, seed=0, mask_ratio=0.9):
+    """(T', M, V) bool: what uniform masking with the same random numbers as `predict_masked` hides."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         scores = model.masking_scores(model.bodies(x[None]).float(), 0)
-    return _segments(model, model.random_masking(scores, mask_ratio)[1]).astype(bool)
+    return _by_segment(model, model.random_masking(scores, mask_ratio)[1]).astype(bool)
 
 
 @dataclass
@@ -107,6 +109,25 @@ def saliency(model, x, segment=1, moving=False, steps=STEPS):
     return Saliency(*logits.softmax(1).numpy(), contribution.numpy(), (logits[0] - logits[1])[predicted].item())
 
 
-def _segments(model, tokens):
+def preview(model, args):
+    """draw() -> an image (H, W, 3) uint8 for TensorBoard: predicted beside true motion of the first training sequence, always
+    with the same mask. None for methods that hide nothing."""
+    if args.method != "mamp":
+        return None
+
+    def draw():
+        from report import figures, sequences  # here: they load matplotlib, which takes a second that most runs do without
+
+        sample = sequences.load_sample(*sequences.feeders(args, "train"), 0)
+        frozen = copy.deepcopy(model).cpu().eval()
+        found = predict_masked(frozen, sample.x, args.seed, args.mask_ratio, args.motion_stride, args.motion_aware_tau)
+        figure, _ = figures.prediction(sample, "a training sequence", found, f"mask_ratio {args.mask_ratio:g}.")
+        figure.canvas.draw()
+        return np.asarray(figure.canvas.buffer_rgba())[..., :3].copy()
+
+    return draw
+
+
+def _by_segment(model, tokens):
     """(M, L) -> (T', M, V) numpy."""
     return tokens.unflatten(1, (model.num_segments, model.num_joints)).transpose(0, 1).numpy()

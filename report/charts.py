@@ -1,0 +1,153 @@
+"""Charts for a web page as SVG text: curves over epochs, the confusion matrix, t-SNE points, moving skeletons.
+
+Drawn by matplotlib in its black, which becomes the page's text colour, on no background, in colours that are told apart on light
+and dark screens and by colour-blind people. Every mark shows its numbers under the mouse.
+"""
+
+import io
+import itertools
+import math
+import re
+import warnings
+
+import numpy as np
+from markupsafe import Markup
+from matplotlib import rc_context
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+
+from util import confusion
+
+BLUE, ORANGE = "#2f7fc4", "#d9731f"
+# of classes: 10 colours (mostly Paul Tol's, for colour-blind people) with 13 markers make 130 different looks
+COLOURS = ("#4477aa", "#ee7733", "#228833", "#ccbb44", "#66ccee", "#aa3377", "#009988", "#999999", "#ee99aa", "#8877cc")
+MARKERS = ("o", "s", "^", "D", "v", "P", "X", "<", "p", "h", "*", ">", "d")
+LEGEND_ROWS = 24
+SVG_FRAMES = 48  # the most poses of a moving skeleton
+HOVERED = 400  # the most points of a curve that show their numbers
+
+
+def to_svg(figure, label, places=(), texts=(), size=8):
+    """A Figure as SVG for a page, the same text each time.
+
+    label: what it shows, for screen readers. texts stand under the mouse at places (x, y) of the first Axes, on squares of `size`
+    pixels or, with None, of 1 in data units.
+    """
+    figure.set_dpi(72)  # so that the figure's pixels are those of the SVG
+    file = io.StringIO()
+    with rc_context({"svg.hashsalt": "mamp", "svg.fonttype": "none"}), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Glyph")  # names in scripts that the font lacks; browsers have them
+        figure.savefig(file, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
+    drawing = file.getvalue()
+    body = drawing[drawing.index("<defs") : drawing.rindex("</svg>")].replace("#000000", "currentColor").replace("\n", "")
+    body = re.sub(r"<style.*?</style>|font-family: [^;\"]*;?", "", re.sub(r'<g id="[^"]*">', "<g>", body))
+    width, height = figure.bbox.size
+    if len(places):
+        to_pixels = figure.axes[0].transData.transform
+        size = size or np.abs(to_pixels((1, 1)) - to_pixels((0, 0))).min()
+        corners = to_pixels(np.asarray(places, float)) * (1, -1) + (-size / 2, height - size / 2)
+        square = Markup('<rect class="hover" x="{:.1f}" y="{:.1f}" width="{:.1f}" height="{:.1f}"><title>{}</title></rect>')
+        body += "".join(square.format(x, y, size, size, text) for (x, y), text in zip(corners, texts, strict=True))
+    svg = Markup('<svg viewBox="0 0 {:.0f} {:.0f}" width="{:.0f}" role="img" aria-label="{}">{}</svg>')
+    return svg.format(width, height, width, label, Markup(body))
+
+
+def curves(series, ylabel):
+    """SVG of lines over epochs, without what is not finite; None if nothing is left. series: {name: [(epoch, y), ...]}."""
+    series = {name: [(epoch, y) for epoch, y in line if math.isfinite(y)] for name, line in series.items()}
+    series = {name: np.array(line) for name, line in series.items() if line}
+    if not series:
+        return None
+    figure = Figure(figsize=(5, 2.9), layout="constrained")
+    ax = figure.add_subplot(xlabel="epoch", ylabel=ylabel)
+    ax.spines[["top", "right"]].set_visible(False)
+    ax.grid(axis="y", color="#8888884d")
+    ax.xaxis.set_major_locator(MaxNLocator(integer=True))
+    ax.yaxis.get_major_formatter().set_useOffset(False)
+    places, texts = [], []
+    for (name, line), colour in zip(series.items(), (BLUE, ORANGE), strict=False):
+        ax.plot(*line.T, color=colour, label=name, marker="o" if len(line) == 1 else None)
+        for epoch, value in line[:: -(-len(line) // HOVERED)]:
+            places.append((epoch, value))
+            texts.append(f"{name}, epoch {epoch:.0f}: {value:.5g}")
+    later = np.concatenate([line[1:, 1] for line in series.values()])
+    if len(later) >= 10 and ax.dataLim.height > 2 * np.ptp(later) > 0:  # the first epoch would flatten all others
+        ax.set_ylim(later.min() - 0.1 * np.ptp(later), later.max() + 0.1 * np.ptp(later))
+    if len(series) > 1:
+        ax.legend(frameon=False)
+    return to_svg(figure, f"{ylabel} over epochs", places, texts)
+
+
+def confusion_matrix(counts, class_names):
+    """SVG of the confusion matrix counts (K, K): a row per true class, coloured more where more of its samples went."""
+    figure, classes = confusion.figure(counts, class_names)
+    position, share = {k: i for i, k in enumerate(classes)}, confusion.shares(counts)
+    places = [(position[p], position[t]) for t, p in np.argwhere(counts)]
+    texts = [
+        f"{class_names[t]} → {class_names[p]}: {counts[t, p]} of {counts[t].sum()} ({share[t, p]:.1%})"
+        for t, p in np.argwhere(counts)
+    ]
+    return to_svg(figure, "confusion matrix: rows are true classes, columns predicted ones", places, texts, size=None)
+
+
+def tsne(features, perplexity, seed):
+    """(N, D) -> (N, 2), by scikit-learn's t-SNE from the principal components. Raises ValueError if all features are the same."""
+    from sklearn.manifold import TSNE  # here: it takes a second that pages without a t-SNE can do without
+
+    features = np.asarray(features, np.float64)
+    if not np.ptp(features, axis=0).any():
+        raise ValueError("the features of all sequences are the same; there is nothing to draw")
+    return TSNE(perplexity=perplexity, random_state=seed, init="pca").fit_transform(features)
+
+
+def scatter(points, labels, names, wrong=None):
+    """A Figure of points (N, 2) by class, those that are `wrong` (N,) hollow. names: {label: its name in the legend}."""
+    columns = -(-len(names) // LEGEND_ROWS)
+    figure = Figure(figsize=(8.4 + 1.6 * columns, 8), layout="constrained")
+    ax = figure.add_subplot(xticks=[], yticks=[], aspect="equal", adjustable="datalim")
+    ax.spines[:].set_color("#8888884d")
+    size = float(np.clip(20000 / len(points), 10, 60))
+    for (label, name), colour, marker in zip(names.items(), itertools.cycle(COLOURS), itertools.cycle(MARKERS), strict=False):
+        for group, fill in ((False, colour), (True, "none")):
+            chosen = points[(labels == label) & ((np.zeros(len(points), bool) if wrong is None else wrong) == group)]
+            text = f"{name} ({(labels == label).sum()})" if not group else None
+            ax.scatter(*chosen.T, s=size, marker=marker, facecolors=fill, edgecolors=colour, linewidths=1, label=text)
+    legend = figure.legend(loc="outside right upper", ncols=columns, frameon=False, markerscale=max(1, (40 / size) ** 0.5))
+    for text in legend.get_texts():
+        text.set_parse_math(False)
+    return figure
+
+
+def moving_skeleton(sequence, parents, side, label, fps=30, width=170, height=190):
+    """SVG of the bodies of a sequence (T, M, V, 3), which move as long as it lasts, over and over, in colours of the page.
+
+    x is drawn to the right, y upwards. parents: (V,), None draws joints only. side: (V,) of report.skeletons.sides. Raises
+    ValueError if there is no body.
+    """
+    there = sequence.any(axis=(2, 3))
+    if not there.any():
+        raise ValueError("there is no body in the sequence")
+    flat = sequence[there][..., :2].reshape(-1, 2)
+    low, high = flat.min(0), flat.max(0)
+    scale = 10 * min((np.array([width, height]) - 16) / np.maximum(high - low, 1e-6))  # tenths of a pixel per metre
+    chosen = np.unique(np.linspace(0, len(sequence) - 1, SVG_FRAMES).round().astype(int))
+    places = (sequence[chosen][..., :2] - (low + high) / 2) * (scale, -scale) + (5 * width, 5 * height)
+    places = np.rint(places).astype(int)  # (frames, M, V, 2)
+    joints = range(sequence.shape[2])
+    bones = [(v, v) for v in joints] if parents is None else [(int(parents[v]), v) for v in joints if parents[v] != v]
+    path = Markup(
+        '<path class="bone p{} b{}" d="{}"><animate attributeName="d" values="{}" dur="{:.2f}s" repeatCount="indefinite" '
+        'calcMode="discrete"/></path>'
+    )
+    paths = Markup()
+    for person in np.flatnonzero(there[chosen].any(axis=0)):
+        for which in np.unique(side):
+            lines = [(a, b) for a, b in bones if side[b] == which]
+            poses = [  # an absent body is a point in the corner
+                "".join(f"M{at[a][0]} {at[a][1]}L{at[b][0] + (a == b)} {at[b][1]}" for a, b in lines) if seen else "M0 0"
+                for at, seen in zip(places[:, person].tolist(), there[chosen, person], strict=True)
+            ]
+            if lines:
+                paths += path.format(person % 4, which, poses[len(poses) // 2], ";".join(poses), len(sequence) / fps)
+    svg = Markup('<svg viewBox="0 0 {} {}" role="img" aria-label="{}">{}</svg>')
+    return svg.format(10 * width, 10 * height, label, paths)

@@ -1,0 +1,219 @@
+"""Figures of what a model hides, predicts and attends to in one sequence, and what films lay over the moving body.
+
+masks.py computes what is drawn, sheet.py has the parts of a figure. Blue is true or visible, orange predicted or hidden (colours
+that colour-blind people tell apart); shape or size say the same once more. skeleton, mask, prediction, intensity and saliency
+return (Figure, overlay for skeletons.film). A `source` is a line that names the model.
+"""
+
+import numpy as np
+from matplotlib import colormaps
+from matplotlib.colors import ListedColormap, Normalize, to_hex
+
+from report import sheet, skeletons
+from report.masks import STEPS
+from report.sheet import GUESS, PALE, SEEN, TRUE, dot, line
+from report.skeletons import INK, legend
+
+CURVES = 3  # joints whose prediction is drawn over time
+LONGEST = 0.35  # metres in a picture that only the longest hundredth of the arrows exceeds
+DIVERGING, RISING = colormaps["RdBu_r"], colormaps["viridis"]
+MEAN = {"color": "#6d757f", "linewidth": 1.4, "linestyle": ":"}
+
+
+def skeleton(sample, source):
+    """The body at a few moments."""
+    side, step = skeletons.sides(sample.names), skeletons.grid_step(*skeletons.limits(sample.joints))
+    entries = {name: line(look["color"]) for name, look in skeletons.body_entries(sample.joints, side).items()}
+    note = f"{len(sample.joints)} frames, after cropping and resizing. The lines of the grid are {step:g} m apart."
+    figure, (bodies, key) = sheet.new(
+        "The sequence as the model sees it", sample, source, [sheet.body_height(sample), 0.35], note
+    )
+    sheet.body_row(bodies, sample, sheet.evenly(sample), side=side)
+    legend(key, entries, loc="center")
+    return figure, None
+
+
+def mask(sample, source, intensity, masks, note=""):
+    """Hidden and visible tokens, on the body at a few moments and as maps joints × segments; the film shows the first mask.
+
+    intensity: (T', M, V) metres. masks: {what it is called: (T', M, V) bool, True is hidden}, one or two side by side.
+    """
+    there, count = list(sample.bodies()), len(masks)
+    moved = 100 * intensity[:, there]
+    numbers = [
+        f"{name}: {100 * hidden[:, there].mean():.0f} % hidden; from segment to segment hidden tokens move "
+        f"{moved[hidden[:, there]].mean():.2f} cm, visible ones {moved[~hidden[:, there]].mean():.2f} cm on average."
+        for name, hidden in masks.items()
+    ]
+    heights = [sheet.body_height(sample) + 0.2] * count + [0.35] + [sheet.map_height(sample)] * len(there)
+    figure, rows = sheet.new("What the mask hides", sample, source, heights, " ".join([note, *numbers]))
+    for row, (name, hidden) in zip(rows, masks.items(), strict=False):
+        row.suptitle(name, fontsize=10.5, fontweight="bold", color=INK)
+        for t, _, bodies in sheet.body_row(row, sample, sheet.evenly(sample)):
+            sheet.show_mask(bodies, sample.per_frame(hidden)[t])
+    entries = {"visible": dot(TRUE), "hidden": dot(GUESS, "white")}
+    legend(rows[count], entries, loc="center")
+    for row, (m, body) in zip(rows[count + 1 :], sample.bodies().items(), strict=True):
+        axes = row.subplots(1, count, squeeze=False)[0]
+        for ax, (name, hidden) in zip(axes, masks.items(), strict=True):
+            title, names = ", ".join(filter(None, (name, body))), sample.names if ax is axes[0] else None
+            sheet.joint_map(ax, hidden[:, m], names, title, ListedColormap([TRUE, PALE]), Normalize(0, 1))
+    of_frame = sample.per_frame(next(iter(masks.values())))
+    return figure, restyle(entries, lambda bodies, t: sheet.show_mask(bodies, of_frame[t]))
+
+
+def prediction(sample, source, found, note=""):
+    """Predicted against true motion (or positions) of hidden tokens: on the body, and over time for the joints that move most.
+
+    found: a masks.MaskedPrediction.
+    """
+    hidden, unit = sample.per_frame(found.hidden), 100 if found.motion else 1  # centimetres, or metres
+    joints, one, overlay = most_moving(sample, found), "query" if found.queries else "token", prediction_overlay(sample, found)
+    notes = [note]
+    if found.queries:
+        notes += [f"Each query predicts {found.queries} frames of a joint, of which a few may be visible."]
+    if found.mean is not None:
+        notes += [
+            f"Predictions are UN-NORMALISED WITH THE TRUE mean and deviation of every {one} (norm_skes_loss), which the model "
+            f"does not know: only what differs from the dotted mean (over a {one}'s frames and axes) is its own."
+        ]
+    notes += [
+        f"Loss on {'all queries' if found.queries else 'the hidden tokens'} {found.loss:.3f}; predicting each {one}'s mean would "
+        f"cost {found.mean_loss:.3f}."
+    ]
+    if found.motion:
+        notes += [f"Arrows are {arrow_scale(sample, found)} times as long as the {sample.stream}s' motion."]
+    title = f"Predicted and true {'motion' if found.motion else 'positions'} of hidden {sample.stream}s"
+    heights = [sheet.body_height(sample), 0.35, *[1.25] * (len(joints) - 1), 1.5]
+    figure, (row, key, *curves) = sheet.new(title, sample, source, heights, " ".join(filter(None, notes)))
+    for t, ax, _ in sheet.body_row(row, sample, sheet.strongest((speed(found) * hidden).sum((1, 2)))):
+        overlay(ax, [])[1](t)
+    mean = {"given mean": MEAN} if found.mean is not None else {}
+    legend(key, {"true": line(TRUE), "predicted": line(GUESS), **mean, "visible": line(SEEN, linewidth=9)}, loc="center")
+    frames = np.arange(1, len(hidden) + 1)
+    for row, (m, v, c) in zip(curves, joints, strict=True):
+        ax, seen = row.subplots(), ~hidden[:, m, v]
+        ax.bar(frames[seen], 1, 1, transform=ax.get_xaxis_transform(), color=SEEN)
+        if found.mean is not None:
+            ax.plot(frames, np.where(seen, np.nan, unit * found.mean[:, m, v, c]), **MEAN)
+        ax.plot(frames, unit * found.true[:, m, v, c], **line(TRUE))
+        ax.plot(frames, np.where(seen, np.nan, unit * found.predicted[:, m, v, c]), **line(GUESS))
+        title = ", ".join(filter(None, (sample.names[v], sample.bodies()[m], f"along {'xyz'[c]}")))
+        ax.set_title(title, fontsize=10, color=INK, pad=3, loc="left", parse_math=False)
+        sheet.curve_axes(ax, "frame" if row is curves[-1] else "", "cm" if found.motion else "m")
+        ax.set_xlim(0.5, len(hidden) + 0.5)
+    return figure, overlay
+
+
+def intensity(sample, source, values):
+    """Motion intensity (T', M, V) metres: for each body a map joints × segments, and the mean over its joints below."""
+    note = (
+        "How far the coordinates of a token are from those of the segment before, on average (the first segment has the "
+        "value of the second). Motion-aware masking hides tokens with much of it more often."
+    )
+    heights = [height for _ in sample.bodies() for height in (sheet.map_height(sample), 1.5)]
+    figure, rows = sheet.new("Motion intensity over time", sample, source, heights, note)
+    norm, of_frame = Normalize(0, max(1e-6, 100 * values.max())), 100 * sample.per_frame(values)
+    for above, below, (m, body) in zip(rows[::2], rows[1::2], sample.bodies().items(), strict=True):
+        ax = above.subplots()
+        sheet.colour_bar(ax, sheet.joint_map(ax, 100 * values[:, m], sample.names, body, RISING, norm), "cm")
+        ax, mean = below.subplots(), 100 * values[:, m].mean(1)
+        sheet.curve_axes(ax, "segment", "mean, cm")
+        sheet.count_from_one(ax, len(values))
+        ax.plot(np.arange(len(values)) + 0.5, mean, marker="o", markersize=5, **line(TRUE))
+        ax.set_ylim(0, 1.15 * max(1e-6, mean.max()))
+    entries = {"at rest": dot(to_hex(RISING(0.0))), f"{norm.vmax:.1f} cm": dot(to_hex(RISING(1.0)))}
+    return figure, restyle(entries, lambda bodies, t: sheet.show_values(bodies, of_frame[t], RISING, norm))
+
+
+def saliency(sample, source, found, verdict, predicted):
+    """What each joint in each segment adds to the predicted class: on the body at a few moments, and as a map.
+
+    found: a masks.Saliency. verdict: a line that says what was predicted, how surely, and what is true. predicted: the class.
+    """
+    segment = len(sample.joints) // len(found.contribution)
+    note = (
+        f"Saliency: gradient × input, averaged over {STEPS} steps from a body that stands still in its mean posture to this "
+        f"sequence (integrated gradients). Red speaks for the predicted class, blue against it. Standing still it would "
+        f"have {100 * found.still[found.probability.argmax()]:.0f} %; its logit changes by {found.difference:+.3g}, the "
+        f"values of the map add up to {found.contribution.sum():+.3g}."
+    )
+    heights = [sheet.body_height(sample), *[sheet.map_height(sample)] * len(sample.bodies())]
+    figure, (row, *maps) = sheet.new(verdict, sample, source, heights, note)
+    largest = max(1e-12, np.percentile(np.abs(found.contribution), 99.5))
+    norm, of_frame = Normalize(-largest, largest), sample.per_frame(found.contribution)
+    for t, _, bodies in sheet.body_row(row, sample, sheet.strongest(np.abs(of_frame).sum((1, 2)))):
+        sheet.show_values(bodies, of_frame[t], DIVERGING, norm)
+    for row, (m, body) in zip(maps, sample.bodies().items(), strict=True):
+        ax, unit = row.subplots(), "segment" if segment > 1 else "frame"
+        sheet.colour_bar(ax, sheet.joint_map(ax, found.contribution[:, m], sample.names, body, DIVERGING, norm, unit), "logit")
+    entries = {f"for {predicted}": dot(to_hex(DIVERGING(0.9))), "against it": dot(to_hex(DIVERGING(0.1)))}
+    return figure, restyle(entries, lambda bodies, t: sheet.show_values(bodies, of_frame[t], DIVERGING, norm))
+
+
+def restyle(entries, show):
+    """An overlay for skeletons.film: show(bodies, t) changes how the joints of grey bodies look; entries: of the legend."""
+
+    def overlay(ax, bodies):
+        sheet.grey(bodies)
+        legend(ax.figure, entries)
+        return (), lambda t: show(bodies, t)
+
+    return overlay
+
+
+def prediction_overlay(sample, found):
+    """An overlay for skeletons.film: true and predicted motion of hidden joints as arrows, or both positions."""
+    hidden = sample.per_frame(found.hidden) & sample.joints.any((2, 3))[:, :, None]
+    scale = arrow_scale(sample, found) if found.motion else 1
+
+    def overlay(ax, bodies):
+        sheet.grey(bodies)
+        if bodies:
+            how = [f"arrows × {scale}"] * found.motion + ["un-normalised"] * (found.mean is not None)
+            legend(ax.figure, {"true": line(TRUE), f"predicted ({', '.join(how)})" if how else "predicted": line(GUESS)})
+        none = np.zeros(hidden[0].size)
+        style = {"angles": "xy", "scale_units": "xy", "scale": 1, "zorder": 4}
+        if found.motion:
+            artists = [ax.quiver(none, none, none, none, color=c, width=w, **style) for c, w in ((TRUE, 0.02), (GUESS, 0.012))]
+        else:
+            artists = [
+                ax.quiver(none, none, none, none, color=GUESS, width=0.01, headwidth=1, headlength=0, **style),
+                ax.scatter(none, none, s=20, c=TRUE, zorder=4),
+                ax.scatter(none, none, s=20, facecolors="white", edgecolors=GUESS, linewidths=1.4, zorder=5),
+            ]
+
+        def step(t):
+            at = np.where(hidden[t, ..., None], sample.joints[t, ..., :2], np.nan).reshape(-1, 2)  # (M·V, 2)
+            true, predicted = (scale * sample.turned(values[t]).reshape(-1, 2) for values in (found.true, found.predicted))
+            if found.motion:
+                for arrows, vectors in zip(artists, (true, predicted), strict=True):
+                    sheet.point(arrows, at, vectors)
+            else:
+                sheet.point(artists[0], at, predicted - true)
+                artists[1].set_offsets(at)
+                artists[2].set_offsets(at + predicted - true)
+
+        return artists, step
+
+    return overlay
+
+
+def most_moving(sample, found):
+    """[(body, joint, axis)] of the CURVES joints that move most and are hidden at some time, each with its liveliest axis."""
+    mean = np.where(found.hidden.any(0), speed(found).mean(0), -1)  # (M, V)
+    mean[[m for m in range(len(mean)) if m not in sample.bodies()]] = -1
+    order = np.argsort(-mean, axis=None, kind="stable")[: min(CURVES, int((mean >= 0).sum()))]
+    chosen = [np.unravel_index(i, mean.shape) for i in order]
+    return [(int(m), int(v), int(found.true[:, m, v].std(0).argmax())) for m, v in chosen]
+
+
+def arrow_scale(sample, found):
+    """How many times longer than the motion arrows are: a round number with which nearly all true ones are at most LONGEST."""
+    length = np.percentile(np.linalg.norm(sample.turned(found.true), axis=-1), 99)
+    return max(n for n in (1, 2, 3, 5, 10, 20, 30, 50, 100) if n == 1 or n * length <= LONGEST)
+
+
+def speed(found):
+    """(T, M, V): how far each joint moves per frame."""
+    return np.linalg.norm(found.true if found.motion else np.gradient(found.true, axis=0), axis=-1)

@@ -1,0 +1,91 @@
+"""What a finished run left in its folder, for its page."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import yaml
+
+from feeder.feeder_ntu import Feeder
+from util import confusion, predictions, results
+
+STAGE_NAMES = {
+    "pretrain": "Pre-training",
+    "tune": "Tuning",
+    "linprobe": "Linear probe",
+    "finetune": "Fine-tuning",
+    "retrieval": "Retrieval",
+}
+
+
+@dataclass
+class Run:
+    """What a run left in its folder; `predicted`, `names` and `data` are None where there are none."""
+
+    folder: Path
+    result: dict
+    options: dict
+    log: list  # of dicts, one per epoch
+    predicted: predictions.Predictions | None = None
+    names: np.ndarray | None = None  # (N,) of the samples
+    data: Feeder | None = None
+    missing: str = ""  # why there are no predictions, or no data
+
+    @property
+    def stage(self):
+        return self.result["stage"]
+
+    @property
+    def judged(self):
+        """Whether there is an accuracy; pre-trainings have none."""
+        return "test_acc1" in self.result["last"]
+
+    @property
+    def counts(self):
+        """(K, K) confusion matrix."""
+        return confusion.counts(self.predicted.labels, self.predicted.predicted, self.predicted.scores.shape[1])
+
+    @property
+    def class_names(self):
+        count = self.predicted.scores.shape[1]
+        names = self.predicted.class_names or (self.data.names_of_classes() if self.data else [])
+        return [str(names[k]) if k < len(names) else f"class {k}" for k in range(count)]
+
+
+def read(folder, data_path=None):
+    """The Run in a folder; data_path: the npz, if it is no longer where it was.
+
+    Raises FileNotFoundError or ValueError naming what is missing or damaged.
+    """
+    folder = Path(folder)
+    for name in ("result.json", "config.yaml"):
+        if not (folder / name).is_file():
+            raise FileNotFoundError(f"{folder / name}: no such file; a finished run has one")
+    try:
+        result = results.count_from_one(json.loads((folder / "result.json").read_text()))
+        options = yaml.safe_load((folder / "config.yaml").read_text())
+        STAGE_NAMES[result["stage"]], result["last"].get, options["data_path"]
+        lines = (folder / "log.jsonl").read_text().splitlines() if (folder / "log.jsonl").is_file() else []
+        log = [] if result.get("eval") or result["stage"] == "retrieval" else [json.loads(line) for line in lines]
+    except (ValueError, KeyError, TypeError, AttributeError, yaml.YAMLError) as error:
+        raise ValueError(f"{folder}: not the folder of a finished run of ours ({' '.join(str(error).split())})") from error
+    run = Run(folder, result, options | ({"data_path": data_path} if data_path else {}), log)
+    if run.judged:
+        try:
+            run.predicted, run.names = predictions.load(folder)
+            run.data = evaluated_data(run)
+        except (OSError, ValueError) as error:
+            run.missing = str(error)
+    return run
+
+
+def evaluated_data(run):
+    """The Feeder of the samples that were predicted. Raises ValueError if the npz holds others."""
+    val_groups = run.options.get("val_groups", 0)
+    data = Feeder(run.options["data_path"], "val" if val_groups else "test", val_groups=val_groups)
+    if data.text_labels and run.predicted.class_names:
+        data.number_by(run.predicted.class_names)
+    if not np.array_equal(data.label[data.indices], run.predicted.labels):
+        raise ValueError(f"{run.options['data_path']}: holds other samples than were predicted")
+    return data

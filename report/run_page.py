@@ -1,0 +1,234 @@
+"""report.html of a finished run: one page that needs nothing but itself, made of what the run left in its folder.
+
+Only result.json and config.yaml have to be there; log.jsonl gives the curves, scores.npz and the data set what was predicted.
+"""
+
+import base64
+import hashlib
+from datetime import datetime
+from pathlib import Path
+
+import jinja2
+import numpy as np
+import torch
+from markupsafe import Markup
+
+from feeder.skeleton import up_axis
+from report import METHOD_NAMES, charts, skeletons
+from report.run_folder import STAGE_NAMES, read
+from util import confusion, distributed, predictions, results
+from util.files import write_text
+from util.logging import say, tell
+
+FILE = "report.html"
+FOLDER = Path(__file__).parent
+TEMPLATES = jinja2.Environment(loader=jinja2.FileSystemLoader(FOLDER), autoescape=True, trim_blocks=True, lstrip_blocks=True)
+SKELETONS = 4  # moving skeletons of right predictions, and of wrong ones
+FEWEST_POINTS = 30  # of a t-SNE that shows something
+SEED = 0  # of t-SNE and of which skeletons are drawn
+
+
+def write(folder, data_path=None):
+    """Make report.html of the finished run in `folder`; returns its path. Arguments and errors as of `read`."""
+    run, sections = read(folder, data_path), dict.fromkeys(SECTIONS)
+    for name, section in SECTIONS.items():
+        try:
+            sections[name] = section(run)
+        except Exception as error:  # one picture that fails must not take the others along
+            reason = " ".join(str(error).split()) or type(error).__name__
+            tell(f"warning: {run.folder / FILE}: no {name.replace('_', ' ')} ({reason})")
+    script = (FOLDER / "run_page.js").read_text()
+    page = TEMPLATES.get_template("run_page.html").render(
+        run=run,
+        **sections,
+        stage=STAGE_NAMES[run.stage],
+        dataset=results.name_of(run.result.get("dataset")),
+        made=datetime.fromtimestamp((run.folder / "result.json").stat().st_mtime).strftime("%Y-%m-%d %H:%M"),
+        encoder=encoder(run.result),
+        config=(run.folder / "config.yaml").read_text(),
+        script=Markup(script),
+        script_hash="sha256-" + base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
+    )
+    write_text(run.folder / FILE, page.encode(errors="replace").decode())
+    return run.folder / FILE
+
+
+def leave_report(args):
+    """report.html of the run that has ended, unless --no-report. The numbers are written by now: whatever goes wrong with the
+    page is a warning."""
+    if not args.report or not distributed.is_main():
+        return
+    say("drawing report.html, which takes seconds to minutes")
+    try:
+        say(f"report: {write(args.output_dir)}")
+    except Exception as error:
+        reason = " ".join(str(error).split()) or type(error).__name__
+        tell(f"warning: {args.output_dir}: no report.html ({reason})")
+
+
+def encoder(result):
+    """Where the encoder comes from, in a few words."""
+    if result["stage"] == "pretrain":
+        return f"method {METHOD_NAMES.get(result.get('method'), result.get('method'))}"
+    origin = result.get("encoder")
+    if not origin:
+        return "encoder from random weights"
+    method = METHOD_NAMES.get(origin.get("method"), "unknown method")
+    epoch = f", epoch {origin['epoch']} of {origin.get('epochs')}" if isinstance(origin.get("epoch"), int) else ""
+    return f"encoder: {method} on {origin.get('dataset')}{epoch}"
+
+
+def headline(run):
+    """(number, what it is): loss of a pre-training, else the accuracy and what one has to know to judge it."""
+    result, last = run.result, run.result["last"]
+    if not run.judged:
+        options = [f"{key} {run.options[key]}" for key in ("target", "mask_ratio", "motion_aware_tau") if key in run.options]
+        return f"{last['train_loss']:.4f}", " · ".join([f"training loss after {result.get('epochs')} epochs", *options])
+    trained = "epochs" in result and not result.get("eval")
+    words = [f"top-1 after {result['epochs']} epochs" if trained else "top-1"]
+    words += [f"{last['test_samples']:,} {result.get('evaluated_on', 'test')} sequences"]
+    words += [f"{100 * run.options.get('data_ratio', 1):g} % of the labels"]
+    words += [f"chance {100 / len(run.counts):.3g} %"] if run.predicted else []
+    return f"{last['test_acc1']:.2f} %", " · ".join(words)
+
+
+def numbers(run):
+    """[(number, what it is)] beside the headline."""
+    result, last, found = run.result, run.result["last"], []
+    if "test_acc5" in last:
+        found += [(f"{last['test_acc5']:.2f} %", "right class among the 5 nearest" if run.stage == "retrieval" else "top-5")]
+    for key, value in last.items():
+        if key.startswith("test_acc1_"):
+            readout = key.removeprefix("test_acc1_")
+            found += [(f"{value:.2f} %", f"top-1 of the read-out {readout}, beside {result.get('readout')}")]
+    if run.predicted:
+        mean = 100 * np.diag(confusion.shares(run.counts))[run.counts.any(1)].mean()
+        found += [(f"{mean:.2f} %", f"mean over {np.count_nonzero(run.counts.any(1))} classes")]
+    if best := result.get("best"):
+        where = result.get("evaluated_on", "test")
+        found += [(f"{best['test_acc1']:.2f} %", f"best epoch ({best['epoch']}), picked by looking at the {where} set")]
+    if speeds := [line["samples_per_s"] for line in run.log if "samples_per_s" in line]:
+        found += [(f"{np.median(speeds):,.0f}", "samples per second, median")]
+    labels = {"pretrain": "training sequences", "retrieval": "gallery sequences"}.get(run.stage, "labelled sequences")
+    counted = {"labels": labels, "epochs": "epochs", "seed": "seed"}
+    return found + [(f"{result[key]:,}", name) for key, name in counted.items() if isinstance(result.get(key), int)]
+
+
+def published(run):
+    """{rows: the rows of the paper whose protocol this run is; other: else what this run is}."""
+    if not run.judged:
+        return None
+    result, rows = results.read(run.folder / "result.json"), {}
+    for cell in results.cells():
+        if (cell["paper"] or cell["release"]) and results.belongs(result, cell):
+            values = (cell["paper"], cell["release"], result.accuracy)
+            places = [cell[key] for key in ("table", "column", "row")]
+            rows.setdefault(values[:2], [*places, *("" if value is None else f"{value:.1f}" for value in values)])
+    name, differs = result.method()
+    differs = [f"{key} {' '.join(map(str, v)) if isinstance(v, tuple) else v}" for key, v in sorted(differs.items())]
+    return {"rows": list(rows.values()), "other": ", ".join([name, *differs])}
+
+
+def curves(run):
+    """[(title, SVG)]."""
+    where, readout = run.result.get("evaluated_on", "test"), run.result.get("readout")
+    log = [line for line in run.log if isinstance(line.get("epoch"), int)]
+    others = {key.removeprefix("test_acc1_"): key for line in log[-1:] for key in line if key.startswith("test_acc1_")}
+    quantities = {
+        "loss": {"train": "train_loss", where: "test_loss"},
+        "accuracy, %": {"top-1": "test_acc1", "top-5": "test_acc5"},
+        "top-1 of both read-outs, %": {readout: "test_acc1", **others} if others else {},
+        "learning rate": {"learning rate": "lr"},
+        "samples per second": {"samples per second": "samples_per_s"},
+        "skipped steps": {"skipped steps": "skipped_steps"},
+    }
+    drawn = []
+    for quantity, keys in quantities.items():
+        series = {name: [(line["epoch"] + 1, line[key]) for line in log if key in line] for name, key in keys.items()}
+        drawn.append(charts.curves(series, quantity))
+    return list(filter(None, drawn))
+
+
+def classes(run):
+    """Rows of the table of classes, worst first: [{number, name, share, right, samples, taken_for}]."""
+    if not run.predicted:
+        return None
+    counts, names, rows = run.counts, run.class_names, []
+    share = np.diag(confusion.shares(counts))
+    for k in sorted(np.flatnonzero(counts.sum(1)), key=lambda k: (share[k], -counts[k].sum())):
+        others = np.where(np.arange(len(counts)) == k, 0, counts[k])
+        other = f"{names[others.argmax()]} ({others.max()})" if others.any() else ""
+        row = {"number": k, "name": names[k], "share": share[k], "right": counts[k, k], "samples": counts[k].sum()}
+        rows.append(row | {"taken_for": other})
+    return rows
+
+
+def confusion_matrix(run):
+    """{matrix: SVG, wide: whether it needs the whole width, mistakes: rows of the most frequent ones}."""
+    if not run.predicted:
+        return None
+    counts, names = run.counts, run.class_names
+    mistakes = [
+        (names[true], names[predicted], f"{n} of {counts[true].sum()}", f"{share:.0%}")
+        for true, predicted, n, share in confusion.confused(counts)
+    ]
+    return {"matrix": charts.confusion_matrix(counts, names), "wide": len(counts) > 30, "mistakes": mistakes}
+
+
+def features(run):
+    """{tsne: SVG, how: words}: t-SNE of the features that were kept."""
+    if not run.predicted or len(run.predicted.positions) < FEWEST_POINTS:
+        return None
+    kept, names, perplexity = run.predicted.positions, run.class_names, min(30.0, (len(run.predicted.positions) - 1) / 3)
+    points = charts.tsne(run.predicted.features, perplexity, SEED)
+    labels, predicted = run.predicted.labels[kept], run.predicted.predicted[kept]
+    texts = [
+        f"{run.names[i]}: {names[t]}" + (f", predicted {names[p]}" if t != p else "")
+        for i, t, p in zip(kept, labels, predicted, strict=True)
+    ]
+    figure = charts.scatter(points, labels, {k: names[k] for k in np.unique(labels)}, wrong=labels != predicted)
+    what = "what neighbours are found with" if run.stage == "retrieval" else "what the last linear map sees"
+    some = f"{len(kept):,} of {len(run.names):,}" if len(kept) < len(run.names) else f"all {len(kept):,}"
+    how = f"t-SNE of {what}, {some} sequences, hollow where the prediction is wrong; perplexity {perplexity:.0f}, seed {SEED}."
+    return {"tsne": charts.to_svg(figure, "t-SNE of features", points, texts), "how": how}
+
+
+def moving_skeletons(run):
+    """{'Wrong': [{svg, predicted, probability, truth, name}], 'Right': ...}: drawn at random, always the same ones."""
+    if not run.data:
+        return None
+    data, names = run.data, run.class_names
+    try:
+        parents = data.parents()
+    except ValueError:  # an unknown skeleton: joints without bones
+        parents = None
+    side = skeletons.sides(data.joint_names() or [""] * data.num_joints)
+    labels, predicted, scores = run.predicted.labels, run.predicted.predicted, run.predicted.scores
+    random, groups = np.random.RandomState(SEED), {}
+    for title, right in (("Wrong", False), ("Right", True)):
+        groups[title] = []
+        for i in random.permutation(np.flatnonzero((labels == predicted) == right))[:SKELETONS]:
+            frames = data.frames(i).reshape(-1, data.num_bodies, data.num_joints, 3)
+            upright = skeletons.turned(frames, up=up_axis(data.layout, frames))
+            probability = "" if run.stage == "retrieval" else f", {torch.from_numpy(scores[i]).float().softmax(0).max():.0%}"
+            sequence = {"name": run.names[i], "predicted": names[predicted[i]], "probability": probability}
+            svg = charts.moving_skeleton(upright, parents, side, str(run.names[i]))
+            groups[title].append(sequence | {"truth": names[labels[i]], "svg": svg})
+    return groups
+
+
+def files(run):
+    """{checkpoints: [{what, path, link, sha256}], beside: names of the files beside the page}."""
+    checkpoints = []
+    for what in ("checkpoint", "encoder"):
+        origin = run.result.get(what) or {}
+        if origin.get("path"):
+            name = Path(origin["path"]).name
+            link = name if what == "checkpoint" and (run.folder / name).is_file() else None
+            checkpoints.append({"what": what, "path": origin["path"], "link": link, "sha256": origin.get("sha256")})
+    names = ("result.json", "config.yaml", "log.jsonl", predictions.FILE, "subset.csv")
+    return {"checkpoints": checkpoints, "beside": [name for name in names if (run.folder / name).is_file()]}
+
+
+ALL_SECTIONS = (headline, numbers, published, curves, classes, confusion_matrix, features, moving_skeletons, files)
+SECTIONS = {section.__name__: section for section in ALL_SECTIONS}

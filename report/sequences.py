@@ -1,0 +1,91 @@
+"""Sequences of a split, chosen by row or name, as a model sees them and as they are drawn."""
+
+import argparse
+import difflib
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from feeder.loader import build_feeder
+from feeder.skeleton import up_axis
+from report import skeletons
+
+
+@dataclass
+class Sample:
+    """One sequence as a model sees it, and as it is drawn.
+
+    x: (C, T, V, M). joints: (T, M, V, 3) metres, x to the right and y upwards. names: of the V joints. parents: (V,), or None if
+    unknown. title: name and class. up: axis of x that points upwards, see skeletons.UP. stream: what x are, joints or bones.
+    """
+
+    x: torch.Tensor
+    joints: np.ndarray
+    names: tuple
+    parents: np.ndarray | None
+    title: str
+    up: str = "y"
+    stream: str = "joint"
+
+    def bodies(self):
+        """{index: what to call it} of the bodies that are in any frame."""
+        there = np.flatnonzero(self.joints.any(axis=(0, 2, 3)))
+        return {int(m): f"body {m + 1}" if len(there) > 1 else "" for m in there}
+
+    def turned(self, vectors):
+        """Vectors (..., 3) of x as they are drawn, (..., 2)."""
+        return skeletons.turned(vectors, up=self.up)[..., :2]
+
+    def per_frame(self, values):
+        """(T', ...) -> (T, ...): each segment's value in each of its frames."""
+        return np.repeat(values, len(self.joints) // len(values), axis=0)
+
+
+def feeders(args, split, labelled=None):
+    """Feeders of what the model sees, and of the joints, which are drawn. labelled: see feeder.loader.build_feeder."""
+    joints = argparse.Namespace(**{**vars(args), "input_stream": "joint"})
+    return tuple(build_feeder(options, split, False, labelled) for options in (args, joints))
+
+
+def choose(data, rows=None, names=None):
+    """Positions in a Feeder of rows of its split, or of names; by default three, spread evenly and, if there are so many, of
+    different classes. Raises ValueError for others."""
+    if names:
+        there = [] if data.names is None else data.names[data.indices].tolist()
+        if not there:
+            raise ValueError(f"{data.data_path}: the sequences have no names; choose with --samples")
+        for name in names:
+            if name not in there:
+                near = [other for other in there if name in other][:3] or difflib.get_close_matches(name, there) or there[:1]
+                raise ValueError(f"{data.data_path}: no sequence {name!r} in the split {data.split}; near are {', '.join(near)}")
+        return [there.index(name) for name in names]
+    if rows:
+        position = {int(row): i for i, row in enumerate(data.indices)}
+        for row in rows:
+            if row not in position:
+                raise ValueError(
+                    f"{data.data_path}: --samples {row}: the split {data.split} has the rows {min(position)} to "
+                    f"{max(position)}, {len(data)} of them"
+                )
+        return [position[row] for row in rows]
+    chosen, label = [], data.label[data.indices]
+    for start in (len(data) * i // 3 for i in range(3)):
+        fresh = np.flatnonzero(~np.isin(label, label[chosen]))  # of classes that are not there yet
+        chosen.append(int(fresh[np.argmin((fresh - start) % len(data))]) if len(fresh) else start)
+    return sorted(set(chosen))
+
+
+def load_sample(data, joint_data, index):
+    """Item `index` of the two Feeders of `feeders` as a `Sample`."""
+    x, label, row = data.get(index)
+    joints = joint_data.get(index)[0].permute(1, 3, 2, 0).numpy()
+    try:
+        parents = data.parents()
+    except ValueError:  # a skeleton nobody has described is drawn without bones
+        parents = None
+    names = data.joint_names() or [f"joint {v}" for v in range(data.num_joints)]
+    up = up_axis(data.layout, joints)
+    title = f"{data.key}_{row}" if data.names is None else str(data.names[row])
+    stream = "bone" if data.bone else "joint"
+    return Sample(x, skeletons.turned(joints, up=up), tuple(names), parents, f"{title} · {data.class_title(label)}", up, stream)

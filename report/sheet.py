@@ -1,0 +1,153 @@
+"""Parts of the figures of figures.py: a sheet 1000 pixels wide that a phone can show, rows of bodies, maps, curves, marks."""
+
+import textwrap
+
+import numpy as np
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+
+from report import skeletons
+from report.skeletons import GRID, INK, PAPER
+
+WIDTH, DPI = 6.25, 160  # inches, pixels per inch
+MOMENTS = 4  # at which bodies are drawn
+TRUE, GUESS, BONE, PALE, SEEN = "#0072b2", "#d55e00", "#b4bac2", "#f7d9b5", "#d5e8f5"
+LONGEST_NAME = 17  # letters of a joint's name that fit beside a map
+
+
+def new(heading, sample, source, heights, note=""):
+    """(Figure, a SubFigure for each height in inches): heading, names of sequence and model, the rows, a note."""
+    note = textwrap.fill(note, 86, break_on_hyphens=False)
+    heights = [0.82, *heights, 0.165 * (note.count("\n") + 1) + 0.15]
+    figure = Figure(figsize=(WIDTH, sum(heights)), dpi=DPI, facecolor=PAPER, layout="constrained")
+    FigureCanvasAgg(figure)
+    top, *rows, foot = figure.subfigures(len(heights), height_ratios=heights)
+    style = {"va": "top", "color": INK, "parse_math": False}
+    for y, text, size, weight in ((0.88, heading, 13.5, "bold"), (0.53, sample.title, 10.5, None), (0.29, source, 10.5, None)):
+        skeletons.fit(top.text(0.016, y, text, fontsize=size, fontweight=weight, **style))
+    skeletons.fit(foot.text(0.016, 0.9, note, fontsize=9.5, linespacing=1.15, **style))
+    return figure, rows
+
+
+def body_row(row, sample, moments, side=None):
+    """Bodies at frames `moments` in a SubFigure, grey unless sides are given: [(frame, Axes, its skeletons.Body)]."""
+    drawn, extent = [], skeletons.limits(sample.joints)
+    for ax, t in zip(row.subplots(1, len(moments), squeeze=False)[0], moments, strict=True):
+        skeletons.prepare(ax, *extent)
+        ax.tick_params(labelbottom=False, labelleft=False)
+        ax.set_title(f"frame {t + 1}", fontsize=10, color=INK, pad=3)
+        drawn.append((t, ax, skeletons.draw_bodies(ax, sample.joints[t], sample.parents, side)))
+        if side is None:
+            grey(drawn[-1][2])
+    return drawn
+
+
+def body_height(sample):
+    """Inches of a row of bodies."""
+    across, up = skeletons.limits(sample.joints)
+    return float(np.clip(1.48 * np.ptp(up) / np.ptp(across), 1.0, 2.6)) + 0.29
+
+
+def map_height(sample):
+    """Inches of a row with a map."""
+    return 0.16 * len(sample.names) + 0.75
+
+
+def evenly(sample):
+    """MOMENTS frames, in the middle of as many equal parts."""
+    count = min(MOMENTS, len(sample.joints))
+    return ((np.arange(count) + 0.5) * len(sample.joints) / count).astype(int)
+
+
+def strongest(strength):
+    """Of each of MOMENTS equal parts the frame in which strength (T,) is largest."""
+    parts = np.array_split(np.arange(len(strength)), min(MOMENTS, len(strength)))
+    return np.array([part[strength[part].argmax()] for part in parts])
+
+
+def joint_map(ax, values, names, title, cmap, norm, unit="segment"):
+    """values (T', V) as a map joints × segments; without names a neighbour has them. Returns what a colour bar needs."""
+    image = ax.pcolormesh(values.T, cmap=cmap, norm=norm)
+    ax.set_ylim(values.shape[1], 0)
+    ax.set_yticks(np.arange(values.shape[1]) + 0.5, [] if names is None else [shortened(name) for name in names])
+    ax.set_title(title, fontsize=10, color=INK, pad=3, parse_math=False)
+    count_from_one(ax, len(values))
+    quiet(ax, unit)
+    return image
+
+
+def count_from_one(ax, count):
+    """The horizontal axis counts segments (or frames) from 1."""
+    step = -(-count // 6)
+    ticks = np.arange(step - 1, count, step)
+    ax.set_xlim(0, count)
+    ax.set_xticks(ticks + 0.5, ticks + 1)
+
+
+def quiet(ax, xlabel="", ylabel=""):
+    """Labels large enough for a phone, no frame."""
+    ax.tick_params(colors=INK, labelsize=9, length=0, pad=3)
+    ax.set_xlabel(xlabel, fontsize=10, color=INK, labelpad=2)
+    ax.set_ylabel(ylabel, fontsize=10, color=INK, labelpad=3)
+    ax.spines[:].set_visible(False)
+
+
+def curve_axes(ax, xlabel, ylabel):
+    """A few horizontal lines to read values from."""
+    ax.grid(axis="y", color=GRID, linewidth=1)
+    ax.set_axisbelow(True)
+    ax.yaxis.set_major_locator(MaxNLocator(4))
+    quiet(ax, xlabel, ylabel)
+
+
+def colour_bar(ax, image, unit):
+    """To the right of a map."""
+    bar = ax.figure.colorbar(image, ax=ax, fraction=0.05, pad=0.02)
+    bar.outline.set_visible(False)
+    bar.ax.yaxis.set_major_locator(MaxNLocator(5))
+    bar.formatter.set_powerlimits((-2, 3))
+    quiet(bar.ax, ylabel=unit)
+
+
+def dot(colour, face=None):
+    """Legend: a dot, or a ring filled with `face`."""
+    style = {"color": colour, "markerfacecolor": face or colour, "markeredgewidth": 1.6}
+    return {"marker": "o", "linestyle": "", "markersize": 7, **style}
+
+
+def line(colour, **style):
+    """Legend or curve: a line."""
+    return {"color": colour, "linewidth": 2.2, **style}
+
+
+def shortened(name):
+    return name if len(name) <= LONGEST_NAME else name[: LONGEST_NAME - 1] + "…"
+
+
+def grey(bodies):
+    """Bodies that are the background of something else."""
+    for body in bodies:
+        body.bones.set_color(BONE)
+        body.dots.set(facecolor=BONE)
+
+
+def show_mask(bodies, hidden):
+    """Hidden joints (M, V) as orange rings, visible ones as larger blue dots."""
+    for body, rings in zip(bodies, hidden, strict=True):
+        body.dots.set(facecolor=np.where(rings, "#ffffff", TRUE), edgecolor=np.where(rings, GUESS, TRUE), linewidths=1.2)
+        body.dots.set_sizes(np.where(rings, 14, 44))
+
+
+def show_values(bodies, values, cmap, norm):
+    """Joints (M, V) by colour, and the larger the farther from zero."""
+    for body, each in zip(bodies, values, strict=True):
+        body.dots.set(facecolor=cmap(norm(each)), edgecolor=BONE, linewidths=0.6)
+        body.dots.set_sizes(8 + 90 * np.minimum(1, np.abs(each) / norm.vmax))
+
+
+def point(arrows, start, vectors):
+    """Move a quiver: start (K, 2), NaN for none; vectors (K, 2)."""
+    there = ~np.isnan(start[:, 0])
+    arrows.set_offsets(np.where(there[:, None], start, 0))
+    arrows.set_UVC(*np.ma.masked_array(vectors, np.repeat(~there[:, None], 2, axis=1)).T)

@@ -1,0 +1,246 @@
+"""report.html against the run it is about, other people's formulas, hostile names and folders."""
+
+import base64
+import hashlib
+import json
+import re
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+import yaml
+from sklearn.metrics import confusion_matrix, recall_score
+
+import main_pretrain
+import main_retrieval
+from report import run_page
+from scripts import report as script
+from tests.conftest import EVIL
+from util import config, predictions
+
+ROOT = Path(__file__).resolve().parents[2]
+JUDGED = ("linprobe", "finetune", "retrieval", "eval")
+NAMES = [EVIL, 'drink "water" & tea', "walk"]
+
+
+@pytest.fixture
+def copied(finished, tmp_path):
+    """copied(stage) -> a copy of a finished run's folder, to be spoilt."""
+    return lambda stage: shutil.copytree(finished / stage, tmp_path / "run")
+
+
+@pytest.mark.parametrize("stage", ["pretrain", *JUDGED])
+def test_every_finished_run_leaves_a_page_that_needs_nothing_else(stage, finished, page):
+    text, seen = (finished / stage / "report.html").read_text(), page(finished / stage)
+    result = json.loads((finished / stage / "result.json").read_text())
+    assert not seen.problems
+    links = [a[k] for _, a in seen.tags for k in ("src", "href", "xlink:href", "data", "action") if k in a]
+    files = [link for link in links if not link.startswith("#")]  # files beside it, nothing on the net
+    assert files and all((finished / stage / link).is_file() for link in files)
+    assert "@import" not in text and "url(" not in text.replace("url(#", "")
+    assert "//" not in re.sub(r"//.*", "", text.split("<script>")[0])
+    headline = f"{result['last']['test_acc1']:.2f} %" if stage != "pretrain" else f"{result['last']['train_loss']:.4f}"
+    assert headline in seen.words and result["command"] in seen.words and result["versions"]["torch"] in seen.words
+    for line in (finished / stage / "config.yaml").read_text().splitlines():
+        assert line in seen.words
+    for origin in (result.get("checkpoint"), result.get("encoder")):
+        assert origin is None or origin["sha256"] in seen.words
+    assert all(
+        (title in seen.words) == (stage != "pretrain") for title in ("Accuracy per class", "Confusion matrix", "Sequences")
+    )
+    assert ("learning rate" in seen.words) == (stage not in ("retrieval", "eval"))
+    assert "Features" not in seen.words  # a t-SNE of 13 sequences shows nothing
+
+
+@pytest.mark.parametrize("stage", ["pretrain", "linprobe", "finetune"])
+def test_curves_are_those_of_the_log(stage, finished, page):
+    log = [json.loads(line) for line in (finished / stage / "log.jsonl").read_text().splitlines()]
+    titles = page(finished / stage).titles
+    quantities = {"train": "train_loss", "test": "test_loss", "top-1": "test_acc1", "learning rate": "lr"}
+    for name, key in (quantities | {"per_joint": "test_acc1_per_joint"}).items():
+        drawn = [title for title in titles if title.startswith(f"{name}, epoch ")]
+        assert drawn == [f"{name}, epoch {line['epoch'] + 1}: {line[key]:.5g}" for line in log if key in line]
+
+
+@pytest.mark.parametrize("stage", JUDGED)
+def test_numbers_are_those_of_the_predictions_and_names_are_text(stage, finished, page):
+    with np.load(finished / stage / "scores.npz") as file:
+        label, predicted = file["label"], file["scores"].argmax(1)
+    last = json.loads((finished / stage / "result.json").read_text())["last"]
+    assert 100 * (label == predicted).mean() == pytest.approx(last["test_acc1"])
+    recall, matrix, seen = (
+        recall_score(label, predicted, average=None),
+        confusion_matrix(label, predicted),
+        page(finished / stage),
+    )
+    start = next(k for k, row in enumerate(seen.rows) if row[:3] == ["class", "name", "accuracy"])
+    rows = seen.rows[start + 1 : start + 4]
+    assert sorted(row[:5] for row in rows) == [
+        [str(k), NAMES[k], f"{100 * recall[k]:.1f} %", str(matrix[k, k]), str(matrix[k].sum())] for k in range(3)
+    ]
+    assert [float(row[2].split()[0]) for row in rows] == sorted(round(100 * r, 1) for r in recall)  # worst first
+    cells = {
+        f"{NAMES[t]} → {NAMES[p]}: {n} of {matrix[t].sum()} ({n / matrix[t].sum():.1%})"
+        for (t, p), n in np.ndenumerate(matrix)
+        if n
+    }
+    assert {title for title in seen.titles if " → " in title} == cells
+    assert f"{100 * recall.mean():.2f} %" in seen.words and "<img src=x onerror=alert(1)>" in seen.words
+    readout = f"{last.get('test_acc1_per_joint', 0):.2f} %top-1 of the read-out per_joint, beside mean"
+    assert (readout in seen.words) == ("test_acc1_per_joint" in last)
+    probable = re.search(r"predicted .*?, (\d+)%", seen.words)
+    assert (probable is None) == (stage == "retrieval")
+
+
+def test_features_are_points_by_class(copied, page, monkeypatch):
+    monkeypatch.setattr(run_page, "FEWEST_POINTS", 13)
+    seen = page(run_page.write(copied("linprobe")).parent)
+    assert "t-SNE of what the last linear map sees, all 13 sequences" in seen.words and f"{EVIL} (" in seen.words
+    assert sum(title.startswith("<img src=x onerror=alert(1)>") for title in seen.titles) == 13
+
+
+def test_only_the_pages_own_script_runs(finished, page):
+    """Its checksum stands in the page's policy; nobody else's would run."""
+    seen, script_text = page(finished / "linprobe"), (ROOT / "report/run_page.js").read_text()
+    assert seen.count("script") == 1 and not any(key.startswith("on") for _, attributes in seen.tags for key in attributes)
+    assert {tag for tag, _ in seen.tags}.isdisjoint({"img", "iframe", "object", "link", "base", "form"})
+    policy = next(a["content"] for tag, a in seen.tags if a.get("http-equiv") == "Content-Security-Policy")
+    digest = base64.b64encode(hashlib.sha256(script_text.encode()).digest()).decode()
+    assert policy == f"default-src 'none'; style-src 'unsafe-inline'; script-src 'sha256-{digest}'"
+    assert f"<script>{script_text}</script>" in (finished / "linprobe/report.html").read_text()
+
+
+def test_a_page_is_the_same_each_time(copied):
+    folder = copied("finetune")
+    first, again = (run_page.write(folder).read_bytes() for _ in range(2))
+    assert first == again
+
+
+def fail(*_):
+    raise ZeroDivisionError("of no\nimportance")
+
+
+@pytest.mark.parametrize("section", run_page.SECTIONS)
+def test_a_section_that_fails_is_left_out_with_one_line(section, copied, page, monkeypatch, capsys):
+    monkeypatch.setitem(run_page.SECTIONS, section, fail)
+    seen = page(run_page.write(copied("linprobe")).parent)
+    assert re.fullmatch(r"warning: .*report.html: no [a-z ]+ \(of no importance\)\n", capsys.readouterr().out)
+    assert not seen.problems and "Configuration" in seen.words and "of no" not in seen.words
+
+
+def test_a_page_that_fails_costs_one_line(finished, hostile, options, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(run_page, "write", fail)
+    main_retrieval.main(options("retrieval", hostile, tmp_path, "--finetune", finished / "pretrain/checkpoint-2.pth"))
+    out = capsys.readouterr().out
+    assert out.count("warning:") == 1 and "(of no importance)" in out
+    assert {"last", "encoder", "versions"} <= json.loads((tmp_path / "result.json").read_text()).keys()
+    assert not (tmp_path / "report.html").exists()
+
+
+def test_numbers_are_safe_before_anything_is_drawn(finished, hostile, options, tmp_path, monkeypatch):
+    def die(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(predictions, "save", die)
+    with pytest.raises(KeyboardInterrupt):
+        main_retrieval.main(options("retrieval", hostile, tmp_path, "--finetune", finished / "pretrain/checkpoint-2.pth"))
+    assert json.loads((tmp_path / "result.json").read_text())["last"]["test_samples"] == 13
+
+
+def test_no_report(hostile, options, tmp_path):
+    main_pretrain.main(options("pretrain", hostile, tmp_path, "--epochs", 1, "--no-report"))
+    assert (tmp_path / "result.json").exists() and not (tmp_path / "report.html").exists()
+
+
+def test_without_its_data_everything_else_is_there(copied, npz, page):
+    folder = copied("linprobe")
+    options = yaml.safe_load((folder / "config.yaml").read_text()) | {"data_path": "elsewhere.npz"}
+    (folder / "config.yaml").write_text(yaml.safe_dump(options))
+    run_page.write(folder)
+    words = page(folder).words
+    assert "No skeletons to show: elsewhere.npz: no such npz file" in words and "Accuracy per class" in words
+    run_page.write(folder, npz())
+    assert "holds other samples than were predicted" in page(folder).words
+
+
+@pytest.mark.parametrize("stage", ["finetune", "retrieval"])
+def test_an_older_run_is_evaluated_again(stage, copied, finished, page):
+    """It left no scores.npz."""
+    folder = copied(stage)
+    before = {name: (folder / name).read_bytes() for name in ("result.json", "config.yaml")}
+    names = {path.name for path in folder.iterdir()}
+    for name in ("scores.npz", "report.html"):
+        (folder / name).unlink()
+    script.main([str(folder)])
+    assert {path.name for path in folder.iterdir()} == names
+    assert before == {name: (folder / name).read_bytes() for name in before}
+    with np.load(folder / "scores.npz") as again, np.load(finished / stage / "scores.npz") as first:
+        assert np.allclose(again["scores"], first["scores"], atol=1e-5) and again["name"].tolist() == first["name"].tolist()
+    assert page(folder).words.count("truth ") == page(finished / stage).words.count("truth ")
+    result = json.loads(before["result.json"]) | {"last": {"test_acc1": 12.3, "test_samples": 13}}
+    (folder / "result.json").write_text(json.dumps(result))
+    (folder / "scores.npz").unlink()
+    with pytest.raises(ValueError, match=r"evaluated again the top-1 is .* %, not the 12.30 % of result.json"):
+        script.main([str(folder)])
+
+
+@pytest.mark.parametrize(
+    "name, content, message",
+    [
+        ("result.json", None, "no result.json of a finished run, neither there nor below"),
+        ("result.json", "{", "not the folder of a finished run of ours"),
+        ("config.yaml", None, "config.yaml: no such file"),
+        ("config.yaml", "[1, 2]", "not the folder of a finished run of ours"),
+        ("log.jsonl", '{"epoch": 0}\nnonsense', "not the folder of a finished run of ours"),
+    ],
+)
+def test_folders_that_hold_no_finished_run(name, content, message, copied):
+    folder = copied("pretrain")
+    (folder / name).unlink()
+    if content:
+        (folder / name).write_text(content)
+    with pytest.raises((ValueError, OSError), match=message) as error:
+        script.main([str(folder)])
+    assert "\n" not in str(error.value)
+
+
+def test_runs_are_found_below_and_other_folders_are_skipped(finished, tmp_path, capsys):
+    for place in ("output/one", "output/deep/er/two", "output/bad"):
+        shutil.copytree(finished / "pretrain", tmp_path / place, ignore=shutil.ignore_patterns("report.html"))
+    (tmp_path / "output/bad/config.yaml").unlink()
+    (tmp_path / "empty").mkdir()
+    script.main([str(tmp_path / "output"), str(tmp_path / "empty")])
+    written = sorted(str(path.parent.relative_to(tmp_path)) for path in tmp_path.rglob("report.html"))
+    assert written == ["output/deep/er/two", "output/one"]
+    first, second = capsys.readouterr().err.splitlines()
+    assert "bad/config.yaml: no such file" in first and f"{tmp_path}/empty: no result.json" in second
+
+
+def test_the_papers_number_stands_beside_its_own_protocol_only(tmp_path, page):
+    config.save(config.parse("linprobe", ["--dataset", "ntu60_xsub"]), tmp_path / "config.yaml")
+    encoder = vars(config.parse("pretrain", ["--dataset", "ntu60_xsub"])) | {"epoch": 399, "target": "motion", "format": "ours"}
+    content = {
+        "stage": "linprobe",
+        "dataset": "ntu60_xsub",
+        "seed": 0,
+        "last": {"test_acc1": 84.44, "test_samples": 16487},
+        "config": "config.yaml",
+        "eval": False,
+        "evaluated_on": "test",
+        "epochs": 100,
+    }
+
+    def remade(**changes):
+        (tmp_path / "result.json").write_text(json.dumps(content | {"encoder": encoder | changes}))
+        run_page.write(tmp_path)
+        return page(tmp_path)
+
+    assert ["Table 1: linear evaluation", "NTU-60 X-sub", "MAMP", "84.9", "85.0", "84.4"] in remade().rows
+    for changes in ({"epoch": 380}, {"mask_ratio": 0.5}):
+        seen = remade(**changes)
+        assert "84.9" not in seen.words and "No published number is about exactly this protocol" in seen.words
+        assert all(str(value + (key == "epoch")) in seen.words for key, value in changes.items())
+    assert ["Table 8: masking, linear evaluation", "NTU-60 X-sub", "random", "83.7", "", "84.4"] in remade(
+        motion_aware_tau=0
+    ).rows
