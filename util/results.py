@@ -86,9 +86,9 @@ class Result:
         differs = {k: v for k, v in self.settings.items() if k not in self.expected or self.expected[k] != v}
         if self["stage"] == COORDINATES:
             return f"coordinates, {self['method']}", differs
-        known = {name: own for name, own in PAPER["methods"].items() if own.items() <= differs.items()}
-        name = max(known, key=lambda name: len(known[name]))
-        return name, {k: v for k, v in differs.items() if k not in known[name]}
+        fitting = [method for method in PAPER["methods"].values() if method["runs"].items() <= differs.items()]
+        method = max(fitting, key=lambda method: len(method["runs"]))
+        return method["name"], {k: v for k, v in differs.items() if k not in method["runs"]}
 
 
 def cells():
@@ -99,10 +99,13 @@ def cells():
         for number, column in enumerate(table["columns"]):
             column = {"data": column} if isinstance(column, str) else column
             for row in table["rows"]:
-                runs = table.get("runs", {}) | column.get("runs", {}) | row["runs"] if "runs" in row else None
+                method = PAPER["methods"].get(row.get("method"), {"runs": row.get("runs")})
+                runs = method["runs"]
+                if runs is not None:
+                    runs = table.get("runs", {}) | column.get("runs", {}) | runs
                 yield {
                     "table": table["title"],
-                    "row": str(row["name"]),
+                    "row": str(row.get("name", method.get("name"))),
                     "column": column.get("name") or name_of(column["data"]),
                     "stage": column.get("stage", table.get("stage")),
                     "dataset": column["data"],

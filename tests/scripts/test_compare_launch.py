@@ -66,7 +66,7 @@ def test_the_table_is_of_what_ran(planned, script):
     given = {"DATA": "ucla", "SEEDS": "0 1", "METHOD": "umurl umurl_none", "RATIO": "0.05", "TAG": "x", "OUT": "o"}
     outputs = [c.output for c in planned("compare", **given)]
     last = script("compare", DRY_RUN=1, PYTHON="python", **given).stdout.splitlines()[-1]
-    found = re.fullmatch(r"python scripts/compare.py (.*) --markdown o/compare-ucla.md", last)
+    found = re.fullmatch(r"python -m scripts.compare (.*) --markdown o/compare-ucla.md", last)
     free = [f"o/ucla/coordinates/{name}" for name in ("all-x/seed0", "0.05-x/seed0", "0.05-x/seed1")]
     assert sorted(found[1].split()) == sorted(outputs + free) and "o/ucla/umurl/finetune-0.05-x/seed1" in outputs
 
@@ -78,7 +78,7 @@ def test_what_costs_nothing_is_always_there(planned, script, monkeypatch):
     assert found == {"skeletonmae-motion-deep", "none-motion-deep"}
     assert {c.output.split("/")[2] for c in planned("compare", METHOD="umurl", DATA="ucla")} == {"umurl", "umurl_none"}
     lines = script("compare", "--num_frames", "20", DRY_RUN=1, PYTHON="python", METHOD="mamp", **given).stdout.splitlines()
-    words = [line.split()[2:] for line in lines if line.startswith("python scripts/coordinates.py ")]
+    words = [line.split()[3:] for line in lines if line.startswith("python -m scripts.coordinates ")]
     outputs = [line[line.index("--output_dir") + 1] for line in words]
     assert outputs == [f"output/ucla/coordinates-motion-deep/{name}" for name in ("all/seed0", "0.1/seed2", "0.1/seed5")]
     for line, ratio, seed in zip(words, (1, 0.1, 0.1), (0, 2, 5), strict=True):

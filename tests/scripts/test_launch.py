@@ -1,6 +1,7 @@
 """What the launch scripts start: the paper's settings on any number of GPUs, said in commands that the real parser reads."""
 
 import itertools
+import sys
 
 import pytest
 
@@ -260,7 +261,7 @@ def test_reproduce_runs_what_it_judges(planned, script):
             encoder = command.value("finetune")
             assert encoder is None or encoder.rpartition("/")[0] in made
     last = script("reproduce", DRY_RUN=1, PYTHON="python").stdout.splitlines()[-1]
-    assert last == "python scripts/tables.py output --markdown output/tables.md --csv output/tables.csv"
+    assert last == "python -m scripts.tables output --markdown output/tables.md --csv output/tables.csv"
 
 
 def test_ensemble_evaluates_three_streams(planned, script):
@@ -272,7 +273,7 @@ def test_ensemble_evaluates_three_streams(planned, script):
         assert evaluated.value("config") == f"{tuned.output}/config.yaml"
     last = script("ensemble", DRY_RUN=1, PYTHON="python", WEIGHTS="1 .5 1").stdout.splitlines()[-1]
     scores = " ".join(f"output/ntu60_xsub/mamp{s}/finetune/seed0/scores/scores.npz" for s in ("", "-motion", "-bone"))
-    assert last == f"python scripts/ensemble.py {scores} --weights 1 .5 1"
+    assert last == f"python -m scripts.ensemble {scores} --weights 1 .5 1"
 
 
 @pytest.mark.parametrize(
@@ -306,7 +307,7 @@ def test_bad_values_get_one_line(name, variables, words, script, tmp_path):
 def recorder(tmp_path):
     """A stand-in for Python that only writes down how it was called."""
     file = tmp_path / "python"
-    file.write_text(f'#!/bin/sh\n[ "$1" = -c ] || echo "$@" >> "{tmp_path}/calls"\n')
+    file.write_text(f'#!/bin/sh\n[ "$2" != scripts.plan ] || exec "{sys.executable}" "$@"\n[ "$1" = -c ] || echo "$@" >> "{tmp_path}/calls"\n')
     file.chmod(0o755)
     calls = tmp_path / "calls"
     return file, lambda: calls.read_text().splitlines() if calls.exists() else []
@@ -347,7 +348,7 @@ def test_an_unfinished_pretraining_is_not_judged(script, recorder, tmp_path):
 
 def test_a_failing_run_stops_the_sweep(script, tmp_path):
     file = tmp_path / "python"
-    file.write_text('#!/bin/sh\ncase "$*" in *main_*) exit 2 ;; esac\n')
+    file.write_text('#!/bin/sh\n[ "$2" != scripts.plan ] || exec "' + sys.executable + '" "$@"\ncase "$*" in *main_*) exit 2 ;; esac\n')
     file.chmod(0o755)
     result = script("reproduce", PYTHON=file, DATA="ucla", OUT=tmp_path)
     assert result.returncode == 2 and result.stdout.count("main_") == 1
