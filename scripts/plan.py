@@ -256,7 +256,8 @@ def execute(s, runs):
 
     Raises ValueError if the checkpoint that a run judges is not there, or is the last one of an unfinished pre-training.
     """
-    signal.signal(signal.SIGINT, lambda *_: None)  # Ctrl-C is for the run, which saves and ends, and this with it
+    if s.dry_run == "0":
+        signal.signal(signal.SIGINT, lambda *_: None)  # Ctrl-C is for the run, which saves and ends, and this with it
     folders = set()
     for each in runs:
         if each.folder in folders:  # in the plan of an earlier table, too
