@@ -23,11 +23,11 @@ from torch.utils.flop_counter import FlopCounterMode
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from feeder.loader import build_feeder
 from model import build  # noqa: E402
-from scripts.tables import grid  # noqa: E402
+from scripts.tables import markdown_table as grid  # noqa: E402
 from util import display, errors
 from util.files import write_text  # noqa: E402
 from util.options import DEFAULT_METHOD, METHODS, OPTIONS  # noqa: E402
-from util.results import COORDINATES, PAPER, find, name_of, shown  # noqa: E402
+from util.results import COORDINATES, PAPER, find, name_of  # noqa: E402
 
 JUDGED = ("linprobe", "retrieval", "finetune")
 COLUMNS = {  # name: stage and read-out; the last one's name says which share of the labels
@@ -139,7 +139,7 @@ def check(results, judged):
         for name in {r.method()[0] for r in own}:
             settings(own, name)
     for result in judged:
-        encoder, where = result.encoder, shown(result.path.parent)
+        encoder, where = result.encoder, result.folder
         source = pretrained.get(encoder.get("sha256"))
         if encoder and source is None:
             raise ValueError(f"{where}: judges {encoder['path']}, not the last checkpoint of a pre-training among the runs")
@@ -160,7 +160,7 @@ def same(results, what, value_of):
     for result in results[1:]:
         ours, theirs = value_of(result), value_of(results[0])
         if ours != theirs:
-            where = shown(result.path.parent), shown(results[0].path.parent)
+            where = result.folder, results[0].folder
             raise ValueError(f"{what} {ours} in {where[0]}, {theirs} in {where[1]}: not comparable")
 
 

@@ -394,7 +394,7 @@ def test_published_numbers(shared):
         cells = [cell.strip() for cell in line.strip("|").split("|")]
         if len(cells) == 8:
             published[cells[0].split(" ")[0], cells[1]] = cells[2:]
-    numbers = {(t["title"].split(":")[0], str(row["name"])): row for t in PAPER["tables"] for row in t["rows"]}
+    numbers = {(t["title"].split(":")[0], str(row.get("name", PAPER["methods"].get(row.get("method"), {}).get("name")))): row for t in PAPER["tables"] for row in t["rows"]}
 
     def listed(key, part=0):
         cells = [c.split("/")[part].strip() if "/" in c else c for c in published[key] if c]
@@ -405,7 +405,7 @@ def test_published_numbers(shared):
         assert numbers["Tables 2 and 3", name]["paper"] == listed(("2,3", name))[:4]
         assert numbers["Table 6", name]["paper"] == listed(("6", "MAMP from N60 / N120 / PKU I" if name == "MAMP" else name))
         for part, table in enumerate(t for t in PAPER["tables"] if t["title"].startswith("Table 5")):
-            (row,) = [r for r in table["rows"] if r["name"] == name]
+            (row,) = [r for r in table["rows"] if PAPER["methods"].get(r.get("method"), {}).get("name") == name]
             assert row["paper"] == listed(("5", name), part)[:2]
     for part, name in enumerate(("CMD", "CPM", "GL-Transformer", "ISC")):
         cells = [c.split("/")[part] for c in published["1", "CMD / CPM / GL-Transformer / ISC"]]
