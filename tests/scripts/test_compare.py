@@ -366,8 +366,8 @@ def test_mamps_operations_by_formula(data):
 
     embedding = 2 * seen * values * d
     rest = blocks(depth, seen, d) + 2 * seen * d * wide + blocks(deep, tokens, wide) + 2 * tokens * wide * values
-    assert compare.pretraining(options)[1] == 2 * embedding + 3 * rest
-    assert compare.pretraining(options | {"effective_batch_size": 2, "skip_empty_bodies": True})[1] == 2 * embedding + 3 * rest
+    assert compare.pretraining_cost(options)[1] == 2 * embedding + 3 * rest
+    assert compare.pretraining_cost(options | {"effective_batch_size": 2, "skip_empty_bodies": True})[1] == 2 * embedding + 3 * rest
 
 
 @pytest.mark.parametrize("bodies", [1, 2])
@@ -401,15 +401,15 @@ def test_umurls_operations_by_formula(bodies, arrays, npz):
     for tokens in counts:
         rest += 6 * 2 * tokens * h * h + 2 * tokens * h * h
         rest += 4 * depth * (2 * tokens * h * (3 + 1 + 1 + 1) * h + 4 * tokens * tokens * h)
-    assert compare.pretraining(options)[1] == 4 * first + 3 * rest
+    assert compare.pretraining_cost(options)[1] == 4 * first + 3 * rest
 
 
 def test_published_numbers_of_parameters(npz):
     """At paper size, NTU's skeleton and two bodies."""
     x, y = np.ones((4, 70, 150), np.float32), np.eye(4)
     data = npz({"x_train": x, "y_train": y, "x_test": x, "y_test": y})
-    assert compare.pretraining(resolved(data, "--decoder_depth", 3, "--effective_batch_size", 2))[0] == 8_789_004
-    assert compare.pretraining(resolved(data, "--method", "umurl", "--effective_batch_size", 2))[0] == 72_448_000
+    assert compare.pretraining_cost(resolved(data, "--decoder_depth", 3, "--effective_batch_size", 2))[0] == 8_789_004
+    assert compare.pretraining_cost(resolved(data, "--method", "umurl", "--effective_batch_size", 2))[0] == 72_448_000
     for method, parameters in (("mamp", 6_336_000), ("umurl", 22_067_200)):
         for stage in ("linprobe", "finetune"):
             args = config.parse(stage, ["--data_path", str(data), "--method", method])
