@@ -21,7 +21,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from feeder.loader import build_feeder
 from model import build
-from scripts.tables import markdown_table
+from scripts.tables import markdown_table, spread
 from util import display, errors
 from util.files import write_text
 from util.options import DEFAULT_METHOD, METHODS, OPTIONS
@@ -173,12 +173,6 @@ def accuracies(results, readout):
     """Of a read-out, by seed; none if some of the runs did not make it."""
     values = [result.accuracy_of(readout) for result in results]
     return values if None not in values else []
-
-
-def spread(values):
-    """'68.4 ± 4.1 (65.5, 71.3)': mean, standard deviation (n - 1) and each seed's; of one seed its own value alone."""
-    each = ", ".join(f"{value:.1f}" for value in values)
-    return f"{statistics.mean(values):.1f} ± {statistics.stdev(values):.1f} ({each})" if len(values) > 1 else each
 
 
 # --- what a method costs ---

@@ -135,6 +135,12 @@ def other_readout(results):
     return None, None, None
 
 
+def spread(values):
+    """'68.4 ± 4.1 (65.5, 71.3)': mean, standard deviation and each value; one value alone as it is; '' for none."""
+    each = ", ".join(f"{value:.1f}" for value in values)
+    return f"{number(*mean_and_deviation(values))} ({each})" if len(values) > 1 else each
+
+
 def number(mean, deviation=None):
     """'84.7 ± 0.2', '84.7' or ''."""
     return ("" if mean is None else f"{mean:.1f}") + ("" if deviation is None else f" ± {deviation:.1f}")
