@@ -367,7 +367,9 @@ def test_mamps_operations_by_formula(data):
     embedding = 2 * seen * values * d
     rest = blocks(depth, seen, d) + 2 * seen * d * wide + blocks(deep, tokens, wide) + 2 * tokens * wide * values
     assert compare.pretraining_cost(options)[1] == 2 * embedding + 3 * rest
-    assert compare.pretraining_cost(options | {"effective_batch_size": 2, "skip_empty_bodies": True})[1] == 2 * embedding + 3 * rest
+    assert (
+        compare.pretraining_cost(options | {"effective_batch_size": 2, "skip_empty_bodies": True})[1] == 2 * embedding + 3 * rest
+    )
 
 
 @pytest.mark.parametrize("bodies", [1, 2])

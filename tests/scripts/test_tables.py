@@ -394,7 +394,11 @@ def test_published_numbers(shared):
         cells = [cell.strip() for cell in line.strip("|").split("|")]
         if len(cells) == 8:
             published[cells[0].split(" ")[0], cells[1]] = cells[2:]
-    numbers = {(t["title"].split(":")[0], str(row.get("name", PAPER["methods"].get(row.get("method"), {}).get("name")))): row for t in PAPER["tables"] for row in t["rows"]}
+    numbers = {
+        (t["title"].split(":")[0], str(row.get("name", PAPER["methods"].get(row.get("method"), {}).get("name")))): row
+        for t in PAPER["tables"]
+        for row in t["rows"]
+    }
 
     def listed(key, part=0):
         cells = [c.split("/")[part].strip() if "/" in c else c for c in published[key] if c]
