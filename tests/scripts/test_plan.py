@@ -9,7 +9,7 @@ import pytest
 
 from util import config
 
-# the paper and the published scripts, written down once more; OWN: decoder depth, tau, the probe's batch and rate, the epoch judged
+# the paper and the published scripts, written down once more; OWN: decoder depth, tau, the probe's batch and rate, epoch judged
 MODEL = dict(dim_in=3, dim_feat=256, depth=8, num_heads=8, mlp_ratio=4, num_frames=120, t_patch_size=4, patch_size=1)
 PRETRAIN = MODEL | dict(lr=1e-3, min_lr=5e-4, warmup_epochs=20, epochs=400, betas=[0.9, 0.95], weight_decay=0.05)
 PRETRAIN |= dict(decoder_dim_feat=256, mask_ratio=0.9, motion_stride=1, norm_skes_loss=True, target="motion", drop_path_rate=0)
