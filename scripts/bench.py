@@ -1,8 +1,8 @@
 """How fast the hardware is used: samples/s, share of time, FLOP/s and memory of every part, mode beside mode.
 
-    python scripts/bench.py                                  # paper size; batch 8 on a CPU, 4 times 32 to an update on a GPU
-    python scripts/bench.py --parts pretrain --modes release all --batch_size 4 --json bench.json
-    python scripts/bench.py --parts pretrain --modes default amp --decoder self query cross    # MAMP's decoders side by side
+    python -m scripts.bench                                  # paper size; batch 8 on a CPU, 4 times 32 to an update on a GPU
+    python -m scripts.bench --parts pretrain --modes release all --batch_size 4 --json bench.json
+    python -m scripts.bench --parts pretrain --modes default amp --decoder self query cross    # MAMP's decoders side by side
 
 release   attention whose scores and softmax are written to memory, float32, augmentation sample by sample, every body, a wait
           for the device at every step, AdamW tensor by tensor: the published code's ways, written from their description
@@ -25,27 +25,28 @@ import statistics
 import sys
 import tempfile
 import time
+from concurrent.futures import ProcessPoolExecutor
 from datetime import date
 from pathlib import Path
 
 import torch
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-from feeder.loader import cores  # noqa: E402
-from model.mamp import DECODERS  # noqa: E402
-from scripts.bench_stages import CLASSES, MODES, PerSample, Stage, decoder, feeder_of, invent, loader  # noqa: E402
-from util import display  # noqa: E402
-from util.engine import allow_tf32  # noqa: E402
-from util.hardware import flops, hardware, peak_tflops  # noqa: E402
-from util.logging import versions  # noqa: E402
-from util.memory import keep_freed  # noqa: E402
+from feeder.loader import cores
+from model.mamp import DECODERS
+from scripts.bench_stages import CLASSES, MODES, PerSample, Stage, decoder, feeder_of, invent, loader
+from scripts.tables import markdown_table
+from util import display
+from util.engine import allow_tf32
+from util.hardware import flops, hardware, peak_tflops
+from util.logging import versions
+from util.memory import keep_freed
 
 PARTS = ("pretrain", "finetune", "inference", "feeder")
 SIZES = {"dim_feat": 256, "depth": 8, "decoder_depth": 5, "num_frames": 120, "num_joints": 25}
 
 
-def turn(pipe, part, name, own_decoder, path, o):
-    """One repeat of a mode, in a process of its own; before it one of burn-in."""
+def repeat(part, name, own_decoder, path, o):
+    """The numbers of one repeat of a mode, in a process of its own; before it one of burn-in."""
     device = torch.device(o.device)
     torch.set_num_threads(o.threads)
     allow_tf32(device, o.tf32)
@@ -59,27 +60,22 @@ def turn(pipe, part, name, own_decoder, path, o):
     numbers["counted"] = stage.counted()
     del stage
     gc.collect()  # ends the loader's workers
-    pipe.send(numbers)
+    return numbers
 
 
 def measure(part, modes, peaks, path, o):
     """Medians over interleaved repeats: {mode, and its decoder: numbers}. peaks: {whether with --enable_amp: TFLOP/s}."""
-    spawn, rows, ways = multiprocessing.get_context("spawn"), {}, {}
+    ways, rows = {}, {}
     for mode in modes:
         for own in ["self"] if MODES[mode].release or part != "pretrain" else o.decoder:
             ways[mode if own == "self" else f"{mode}, {own}"] = mode, own
 
     def alone(name):
-        here, there = spawn.Pipe(duplex=False)
-        process = spawn.Process(target=turn, args=(there, part, *ways[name], path, o))
-        process.start()
-        there.close()
-        try:
-            return here.recv()
-        except EOFError:
-            sys.exit(f"bench: {part} cannot be run in mode {name}, see above")
-        finally:
-            process.join()
+        with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
+            try:
+                return pool.submit(repeat, part, *ways[name], path, o).result()
+            except Exception as error:
+                sys.exit(f"bench: {part} cannot be run in mode {name}: {error}")
 
     turns = [{name: alone(name) for name in ways} for _ in range(o.repeats)]
     for name, (mode, own_decoder) in ways.items():
@@ -127,17 +123,24 @@ def table(part, rows):
     """Markdown; ratios to the first row."""
     first, lines = next(iter(rows.values())), []
     for name, row in rows.items():
-        cells = [name, f"{row['samples_per_s']:.4g}", f"{row['samples_per_s'] / first['samples_per_s']:.2f}"]
+        line = {
+            part: name,
+            "samples/s": f"{row['samples_per_s']:.4g}",
+            "ratio": f"{row['samples_per_s'] / first['samples_per_s']:.2f}",
+        }
         if "share" in row:
-            shares = ", ".join(f"{k} {100 * v:.0f}" for k, v in row["share"].items())
-            cells += [f"{row['processor_s']:.2f}", f"{first['processor_s'] / row['processor_s']:.2f}", f"{row['peak_gib']:.1f}"]
-            cells += [f"{row['gflop_forward']:.4g} / {row['gflop_counted']:.4g}"]
-            cells += [shares, f"{row['tflops']:.3g}", f"{100 * row['mfu']:.0f} % of {row['peak_tflops']:.3g}"]
-            cells += [] if row["busy"] is None else [f"{100 * row['busy']:.0f} %"]
-        lines.append(cells)
-    head = [part, "samples/s", "ratio", "CPU s a step", "ratio", "GiB", "GFLOP forward: formula / counted", "% of the time"]
-    head = [*head, "TFLOP/s", "MFU", "device busy"][: len(lines[0])]
-    return "\n".join("| " + " | ".join(line) + " |" for line in (head, ["---"] * len(head), *lines))
+            line |= {
+                "CPU s a step": f"{row['processor_s']:.2f}",
+                "ratio of CPU s": f"{first['processor_s'] / row['processor_s']:.2f}",
+                "GiB": f"{row['peak_gib']:.1f}",
+                "GFLOP forward: formula / counted": f"{row['gflop_forward']:.4g} / {row['gflop_counted']:.4g}",
+                "% of the time": ", ".join(f"{key} {100 * share:.0f}" for key, share in row["share"].items()),
+                "TFLOP/s": f"{row['tflops']:.3g}",
+                "MFU": f"{100 * row['mfu']:.0f} % of {row['peak_tflops']:.3g}",
+            }
+            line |= {} if row["busy"] is None else {"device busy": f"{100 * row['busy']:.0f} %"}
+        lines.append(line)
+    return markdown_table(list(lines[0]), [line.values() for line in lines])
 
 
 def options(argv=None):

@@ -1,6 +1,6 @@
 """What preparing NTU RGB+D costs: time against splitting the text, gain of a second process, peak memory against size.
 
-    python scripts/bench_prepare.py [--files 500 5000] [--repeats 5]
+    python -m scripts.bench_prepare [--files 500 5000] [--repeats 5]
 
 The recordings are INVENTED (data/demo), linked under as many names as are wanted; all are in the page cache, so that the
 processor is measured and not the disk. Ratios come from interleaved repeats in one process, after one that does not count.
@@ -16,8 +16,6 @@ import time
 from pathlib import Path
 
 import numpy as np
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from data.demo.make_demo import FOLDER, make_demo
 from data.prepare import ntu

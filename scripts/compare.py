@@ -1,6 +1,6 @@
 """Methods side by side: accuracy, parameters, operations and speed of runs that had the same budget; and what costs nothing.
 
-    python scripts/compare.py RUN... [--markdown FILE]          scripts/compare.sh makes the runs and calls this
+    python -m scripts.compare RUN... [--markdown FILE]          scripts/compare.sh makes the runs and calls this
 
 RUNs are folders with pre-trainings, with linear probes, retrieval and fine-tunings of their encoders or of random ones, and with
 what scripts/coordinates.py leaves. Prints one Markdown table, a row per method, and says which methods are not better than
@@ -13,21 +13,19 @@ import json
 import statistics
 import sys
 from collections import defaultdict
-from pathlib import Path
 
 import torch
 from torch._subclasses import FakeTensorMode
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from feeder.loader import build_feeder
-from model import build  # noqa: E402
-from scripts.tables import grid  # noqa: E402
+from model import build
+from scripts.tables import markdown_table, spread
 from util import display, errors
-from util.files import write_text  # noqa: E402
-from util.options import DEFAULT_METHOD, METHODS, OPTIONS  # noqa: E402
-from util.results import COORDINATES, PAPER, find, name_of, shown  # noqa: E402
+from util.files import write_text
+from util.options import DEFAULT_METHOD, METHODS, OPTIONS, UNLABELLED
+from util.results import COORDINATES, PAPER, find, name_of, settings_text
 
 JUDGED = ("linprobe", "retrieval", "finetune")
 COLUMNS = {  # name: stage and read-out; the last one's name says which share of the labels
@@ -38,7 +36,8 @@ COLUMNS = {  # name: stage and read-out; the last one's name says which share of
     "fine-tuning": ("finetune", "mean"),
 }
 RIDGE, NEAREST = f"{COORDINATES}, ridge", f"{COORDINATES}, 1-NN"
-UNTRAINED = {"mamp": "no pre-training", "umurl": "UmURL's encoder without pre-training"}  # by encoder
+FREE = {"linprobe": (RIDGE,), "retrieval": (NEAREST,), "finetune": (RIDGE, NEAREST)}  # what costs nothing, by stage
+UNTRAINED = {"mamp": PAPER["methods"]["none"]["name"], "umurl": PAPER["methods"]["umurl_none"]["name"]}  # by encoder
 
 
 def main(argv=None):
@@ -46,13 +45,10 @@ def main(argv=None):
     parser.add_argument("folders", nargs="+", metavar="RUN", help="folders to look for result.json in")
     parser.add_argument("--markdown", metavar="FILE", help="write what is printed to this file, too")
     args = parser.parse_args(argv)
-    for folder in args.folders:
-        if not Path(folder).is_dir():
-            raise FileNotFoundError(f"{folder}: no such folder")
     results, complaints = find(args.folders)
     for line in complaints:
         print(f"warning: {line}", file=sys.stderr)
-    text = report([result for result in results if not result.content.get("eval")])
+    text = report([result for result in results if not result.get("eval")])
     print(text)
     if args.markdown:
         write_text(args.markdown, text + "\n")
@@ -60,115 +56,117 @@ def main(argv=None):
 
 def report(results):
     """The comparison as Markdown. Raises ValueError, naming the run, for results that are not comparable."""
-    judged = [result for result in results if result["stage"] != "pretrain"]
+    judged = [result for result in results if result["stage"] not in UNLABELLED]
     if not any(result["stage"] in JUDGED for result in judged):
         raise ValueError("no linear probe, retrieval or fine-tuning among the runs")
-    check(results, judged)
-    rows = defaultdict(lambda: defaultdict(list))  # method -> stage -> results, by seed
+    few = next((result["data_ratio"] for result in judged if result["stage"] == "finetune"), None)  # share of the labels
+    check_comparable(results, judged, few)
+    stages_of = defaultdict(lambda: defaultdict(list))  # method -> stage -> results, by seed
     for result in sorted(results, key=lambda result: result["seed"]):
-        for stage in places(result, labels := share(judged)):
-            rows[result.method()[0]][stage].append(result)
-    rows = {name: rows[name] for name in (*PAPER["methods"], RIDGE, NEAREST) if rows[name].keys() - {"pretrain"}}
+        for stage in places(result, few):
+            stages_of[result.method()[0]][stage].append(result)
+    order = (*(method["name"] for method in PAPER["methods"].values()), RIDGE, NEAREST)
+    methods = {name: stages_of[name] for name in order if stages_of[name].keys() - {"pretrain"}}
     cells = {
         name: {column: accuracies(stages[stage], readout) for column, (stage, readout) in COLUMNS.items()}
-        for name, stages in rows.items()
+        for name, stages in methods.items()
     }
-    tuned = "fine-tuning" + (f", {100 * labels:.3g} % of the labels" if labels else "")
+    tuned = "fine-tuning" + (f", {100 * few:.3g} % of the labels" if few else "")
     head = ("", *list(COLUMNS)[:-1], tuned, "parameters, encoder", "in pre-training", "GFLOP per sample", "samples/s")
-    lines = [(name, *map(spread, cells[name].values()), *cost(stages)) for name, stages in rows.items()]
+    rows = [(name, *map(spread, cells[name].values()), *cost(stages)) for name, stages in methods.items()]
     title = f"# {name_of(judged[0]['dataset'])}: methods with the same budget"
-    return "\n\n".join([title, grid(head, lines), *beaten(rows, cells), *notes(rows, judged)])
+    return "\n\n".join([title, markdown_table(head, rows), *not_better(methods, cells), *notes(methods, judged)])
 
 
-def places(result, labels):
-    """The stages in whose columns a result stands. Of coordinates: beside fine-tuning where they have as many labels as that;
-    with all labels ridge regression is beside the linear probe, too, and neighbours beside neighbours."""
+def places(result, few):
+    """The stages in whose columns a result stands. Of coordinates: beside fine-tuning where they have as many labels as that
+    (the share `few`); with all labels ridge regression is beside the linear probe, too, and neighbours beside neighbours."""
     if result["stage"] != COORDINATES:
         return [result["stage"]]
     beside = {"ridge": "linprobe", "1-NN": "retrieval"}[result["method"]]
-    return [beside] * (result["data_ratio"] == 1) + ["finetune"] * (result["data_ratio"] == labels)
+    return [beside] * (result["data_ratio"] == 1) + ["finetune"] * (result["data_ratio"] == few)
 
 
-def share(judged):
-    """Of the labels, in fine-tuning; None without any."""
-    return next((result["data_ratio"] for result in judged if result["stage"] == "finetune"), None)
-
-
-def beaten(rows, cells):
+def not_better(methods, cells):
     """Notes of which methods are, in which columns, not better than what costs nothing: coordinates, and their own encoder or
     network without pre-training."""
-    free = {"linprobe": (RIDGE,), "retrieval": (NEAREST,), "finetune": (RIDGE, NEAREST)}
-    told, better, missing = [], [], set()
-    for name, stages in ((name, stages) for name, stages in rows.items() if stages["pretrain"]):
+    worse, better, missing = [], [], set()
+    for name, stages in ((name, stages) for name, stages in methods.items() if stages["pretrain"]):
         untrained = UNTRAINED[METHODS[options_of(stages["pretrain"][0])["method"]]]
-        own = {column: statistics.mean(values) for column, values in cells[name].items() if values}
-        lines = []
-        for column, accuracy in own.items():
-            others = {other: cells.get(other, {}).get(column) for other in (*free[COLUMNS[column][0]], untrained)}
+        means = {column: statistics.mean(values) for column, values in cells[name].items() if values}
+        before = len(worse)
+        for column, accuracy in means.items():
+            others = {other: cells.get(other, {}).get(column) for other in (*FREE[COLUMNS[column][0]], untrained)}
             missing |= {other for other, values in others.items() if not values}
-            most, other = max(((statistics.mean(values), other) for other, values in others.items() if values), default=(-1, ""))
-            if most >= accuracy:
-                lines.append(f"- {name}: {column}, {accuracy:.1f} against {most:.1f} ({other})")
-        told += lines
-        better += [name] if own and not lines else []
-    if told:
-        yield "Not better than what costs nothing, coordinates or the own encoder without pre-training:\n\n" + "\n".join(told)
+            best, other = max(((statistics.mean(values), other) for other, values in others.items() if values), default=(-1, ""))
+            if best >= accuracy:
+                worse.append(f"- {name}: {column}, {accuracy:.1f} against {best:.1f} ({other})")
+        better += [name] if means and len(worse) == before else []
+    if worse:
+        yield "Not better than what costs nothing, coordinates or the own encoder without pre-training:\n\n" + "\n".join(worse)
     if better and not missing:
         yield f"Better in every column than coordinates and the own encoder without pre-training: {', '.join(better)}."
     if missing:
         yield f"Not among the runs, and so not compared with: {'; '.join(sorted(missing))}."
 
 
-def check(results, judged):
-    """Refuse what is not comparable."""
-    pretrained = {(r.content.get("checkpoint") or {}).get("sha256"): r for r in results if r["stage"] == "pretrain"}
-    for what in ("dataset", "input_stream"):
-        same(results, what, lambda r, what=what: r[what])
-    same(results, "data_path", lambda r: r.settings["data_path"])
-    same(judged, "evaluated_on", lambda r: r["evaluated_on"])
-    same(judged, "test samples", lambda r: r["last"]["test_samples"])
+def check_comparable(results, judged, few):
+    """Raises ValueError, naming two runs and what differs, for what is not comparable."""
+    for key in ("dataset", "input_stream"):
+        check_same(results, key, lambda result, key=key: result[key])
+    check_same(results, "data_path", lambda result: result.settings["data_path"])
+    check_same(judged, "evaluated_on", lambda result: result["evaluated_on"])
+    check_same(judged, "test samples", lambda result: result["last"]["test_samples"])
     for stage in ("pretrain", *JUDGED):
-        own = [r for r in results if stage in places(r, share(judged))]
-        same(own, "data_ratio", lambda r: r.content.get("data_ratio", 1))
-        same(own, "labels", lambda r: r["labels"])
+        column = [result for result in results if stage in places(result, few)]
+        check_same(column, "data_ratio", lambda result: result.get("data_ratio", 1))
+        check_same(column, "labels", lambda result: result["labels"])
         if stage in ("pretrain", "finetune"):
-            same([r for r in own if r["stage"] == stage], "epochs", lambda r: r["epochs"])
-        for seed in {r["seed"] for r in own}:
-            few = [r for r in own if r["seed"] == seed and r.content.get("data_ratio", 1) < 1]
-            same(few, "subset_seed", lambda r: r.content.get("subset_seed"))
-        for name in {r.method()[0] for r in own}:
-            settings(own, name)
-    for result in judged:
-        encoder, where = result.encoder, shown(result.path.parent)
-        source = pretrained.get(encoder.get("sha256"))
-        if encoder and source is None:
-            raise ValueError(f"{where}: judges {encoder['path']}, not the last checkpoint of a pre-training among the runs")
-        if encoder and source["seed"] != result["seed"]:
-            raise ValueError(f"{where}: seed {result['seed']} judges the pre-training of seed {source['seed']}")
-    seeds = {}
-    for result in sorted(results, key=lambda result: result["stage"] == COORDINATES):
-        if result["stage"] != COORDINATES or result["data_ratio"] == share(judged) < 1:  # with all labels, these know no chance
-            seeds.setdefault((result.method()[0], result["stage"]), []).append(result["seed"])
-    (first, wanted), *others = [(f"{stage} of {name}", sorted(found)) for (name, stage), found in seeds.items()]
-    for own, found in others:
-        if found != wanted:
-            raise ValueError(f"seeds {found} in {own}, {wanted} in {first}: every method needs the same ones, each once")
+            check_same([result for result in column if result["stage"] == stage], "epochs", lambda result: result["epochs"])
+        by_seed, by_method = defaultdict(list), defaultdict(list)
+        for result in column:
+            by_method[result.method()[0]].append(result)
+            if result.get("data_ratio", 1) < 1:
+                by_seed[result["seed"]].append(result)
+        for same_seed in by_seed.values():
+            check_same(same_seed, "subset_seed", lambda result: result.get("subset_seed"))
+        for runs in by_method.values():  # they differ in their seeds alone
+            for key in runs[0].settings.keys() | runs[-1].settings.keys():
+                check_same(runs, key, lambda result, key=key: result.settings.get(key))
+    check_encoders(results, judged)
+    check_seeds(results, few)
 
 
-def same(results, what, value_of):
-    """ValueError unless all results have the same value."""
+def check_same(results, what, value_of):
+    """Raises ValueError unless all results have the same value."""
     for result in results[1:]:
-        ours, theirs = value_of(result), value_of(results[0])
-        if ours != theirs:
-            where = shown(result.path.parent), shown(results[0].path.parent)
-            raise ValueError(f"{what} {ours} in {where[0]}, {theirs} in {where[1]}: not comparable")
+        one, other = value_of(result), value_of(results[0])
+        if one != other:
+            raise ValueError(f"{what} {one} in {result.folder}, {other} in {results[0].folder}: not comparable")
 
 
-def settings(results, name):
-    """ValueError unless the results of one method and stage differ in their seeds alone."""
-    own = [r for r in results if r.method()[0] == name]
-    for key in own[0].settings.keys() | own[-1].settings.keys():
-        same(own, key, lambda r, key=key: r.settings.get(key))
+def check_encoders(results, judged):
+    """Raises ValueError unless every encoder is the last one of a pre-training of the same seed."""
+    pretrained = {(result.get("checkpoint") or {}).get("sha256"): result for result in results if result["stage"] == "pretrain"}
+    for result in (result for result in judged if result.encoder):
+        source = pretrained.get(result.encoder.get("sha256"))
+        if source is None:
+            path = result.encoder["path"]
+            raise ValueError(f"{result.folder}: judges {path}, not the last checkpoint of a pre-training among the runs")
+        if source["seed"] != result["seed"]:
+            raise ValueError(f"{result.folder}: seed {result['seed']} judges the pre-training of seed {source['seed']}")
+
+
+def check_seeds(results, few):
+    """Raises ValueError unless every method has the same seeds in every stage. With all labels, coordinates know no chance."""
+    seeds = defaultdict(list)
+    for result in sorted(results, key=lambda result: result["stage"] == COORDINATES):
+        if result["stage"] != COORDINATES or result["data_ratio"] == few < 1:
+            seeds[f"{result['stage']} of {result.method()[0]}"].append(result["seed"])
+    (first, wanted), *others = [(where, sorted(found)) for where, found in seeds.items()]
+    for where, found in others:
+        if found != wanted:
+            raise ValueError(f"seeds {found} in {where}, {wanted} in {first}: every method needs the same ones, each once")
 
 
 def accuracies(results, readout):
@@ -177,11 +175,7 @@ def accuracies(results, readout):
     return values if None not in values else []
 
 
-def spread(values):
-    """'68.4 ± 4.1 (65.5, 71.3)': mean, standard deviation (n - 1) and each seed's."""
-    if len(values) < 2:
-        return "".join(f"{value:.1f}" for value in values)
-    return f"{statistics.mean(values):.1f} ± {statistics.stdev(values):.1f} ({', '.join(f'{value:.1f}' for value in values)})"
+# --- what a method costs ---
 
 
 def cost(stages):
@@ -189,13 +183,14 @@ def cost(stages):
     example = next(results[0] for stage, results in stages.items() if stage != "pretrain" and results)
     if example["stage"] == COORDINATES:
         return "", "", "", ""
-    encoder = f"{encoder_parameters(options_of(example)):,}"
-    trained = stages["pretrain"]
-    if not trained:
+    encoder, pretrained = f"{encoder_parameters(options_of(example)):,}", stages["pretrain"]
+    if not pretrained:
         return encoder, "", "", ""
-    parameters, operations = pretraining(options_of(trained[0]))
-    mixed = " (mixed precision)" if trained[0].options.get("enable_amp") else ""
-    return encoder, f"{parameters:,}", f"{operations / 1e9:.3g}", f"{statistics.median(speeds(trained)):.0f}{mixed}"
+    parameters, operations = pretraining_cost(options_of(pretrained[0]))
+    mixed = " (mixed precision)" if pretrained[0].options.get("enable_amp") else ""
+    logs = [line for result in pretrained for line in (result.path.parent / result["log"]).read_text().splitlines()]
+    speed = statistics.median(json.loads(line)["samples_per_s"] for line in logs)
+    return encoder, f"{parameters:,}", f"{operations / 1e9:.3g}", f"{speed:.0f}{mixed}"
 
 
 def options_of(result):
@@ -211,7 +206,7 @@ def encoder_parameters(options):
     return sum(p.numel() for name, p in model.named_parameters() if not name.startswith(f"{model.head_name}."))
 
 
-def pretraining(options):
+def pretraining_cost(options):
     """(parameters, floating-point operations of one sample, forward and backward) of a pre-training.
 
     Counted by torch's FlopCounterMode on tensors without values: matrix products and convolutions. A sample is a sequence with
@@ -221,56 +216,48 @@ def pretraining(options):
     data = build_feeder(args, "train", augment=True, views=build.views(args))
     model, _, loss_of = build.pretrainer(args, data, torch.device("cpu"))
     views = (data.views,) if data.views > 1 else ()
-    shape = (*views, args.dim_in, args.num_frames, data.num_joints, data.num_bodies)
+    shape = (*views, args.dim_in, args.num_frames, data.num_joints, data.num_bodies)  # of one sample: C, T, V, M
     with FakeTensorMode(allow_non_fake_inputs=True), sdpa_kernel(SDPBackend.MATH), FlopCounterMode(display=False) as counter:
         loss_of(model, torch.empty(args.effective_batch_size, *shape), None).backward()
     return sum(p.numel() for p in model.parameters()), counter.get_total_flops() / args.effective_batch_size
 
 
-def speeds(results):
-    """samples/s of every epoch of runs."""
-    lines = [line for r in results for line in (r.path.parent / r["log"]).read_text().splitlines()]
-    return [json.loads(line)["samples_per_s"] for line in lines]
+# --- how the numbers were made ---
 
 
-def notes(rows, judged):
-    """What the table does not say of how its numbers were made."""
-    trained = [result for stages in rows.values() for result in stages["pretrain"]]
+def notes(methods, judged):
+    """What the table does not say of how its numbers were made, in paragraphs."""
+    pretrained = [result for stages in methods.values() for result in stages["pretrain"]]
     seeds = ", ".join(str(seed) for seed in sorted({result["seed"] for result in judged if result["stage"] != COORDINATES}))
-    what = f"{judged[0]['last']['test_samples']:,} {judged[0]['evaluated_on']} sequences after the last epoch"
-    spread = f": mean ± standard deviation over the seeds {seeds}, and each" if "," in seeds else f", seed {seeds}"
-    yield f"Top-1 accuracy in % on {what}{spread}."
+    sequences = f"{judged[0]['last']['test_samples']:,} {judged[0]['evaluated_on']} sequences after the last epoch"
+    averaged = f": mean ± standard deviation over the seeds {seeds}, and each" if "," in seeds else f", seed {seeds}"
+    yield f"Top-1 accuracy in % on {sequences}{averaged}."
     yield "Mean and per joint: two read-outs of the same features. UmURL's stand in the first column, coordinates in both."
-    if trained:
-        budget = f"{trained[0]['epochs']} epochs of pre-training over the same {trained[0]['labels']:,} sequences"
+    if pretrained:
+        budget = f"{pretrained[0]['epochs']} epochs of pre-training over the same {pretrained[0]['labels']:,} sequences"
         yield f"Budget: {budget}; a seed is judged on its own pre-training."
         yield (
             "GFLOP: matrix products and convolutions, forward and backward, of one sequence with all its bodies (UmURL: its "
             "four views), counted by torch's FlopCounterMode."
         )
-        machines = {(r.content.get("hardware"), r.content.get("processes", 1)) for r in trained}
-        told = "; ".join(sorted(f"{name or 'which is not named'}, processes: {count}" for name, count in machines))
+        machines = {(result.get("hardware") or "which is not named", result.get("processes", 1)) for result in pretrained}
+        where = "; ".join(sorted(f"{name}, processes: {count}" for name, count in machines))
         yield (
-            f"samples/s: the median over the epochs of the runs' log.jsonl, so of the machine that ran them ({told}) and of "
+            f"samples/s: the median over the epochs of the runs' log.jsonl, so of the machine that ran them ({where}) and of "
             "what else it did then."
         )
-    probes = [f"{name} {probe[0]['epochs']}" for name, stages in rows.items() if (probe := stages["linprobe"]) and name != RIDGE]
+    probes = [
+        f"{name} {stages['linprobe'][0]['epochs']}" for name, stages in methods.items() if stages["linprobe"] and name != RIDGE
+    ]
     if probes:
         yield f"The linear probe is each method's own (docs/evaluation.md), with epochs: {', '.join(probes)}."
-    yield from differences(rows)
-
-
-def differences(rows):
-    """A note of what is not as the data set's configuration has it, if anything is."""
-    told = defaultdict(list)
-    for name, stages in rows.items():
+    methods_of = defaultdict(list)  # (stage, settings that are not the configuration's) -> methods
+    for name, stages in methods.items():
         for stage, (result, *_) in ((stage, results) for stage, results in stages.items() if results):
-            own = {key: value for key, value in sorted(result.method()[1].items()) if key in result.options}
-            if stage == "finetune":  # the column says it
-                own.pop("data_ratio", None)
-            texts = (f"{key} {' '.join(map(str, value)) if isinstance(value, tuple) else value}" for key, value in own.items())
-            told[stage, ", ".join(texts)].append(name)
-    lines = [f"- {stage} of {', '.join(names)}: {text}" for (stage, text), names in sorted(told.items()) if text]
+            saying = {"data_ratio"} if stage == "finetune" else set()  # the column says it
+            changed = {k: v for k, v in result.method()[1].items() if k in result.options.keys() - saying}
+            methods_of[stage, settings_text(changed)].append(name)
+    lines = [f"- {stage} of {', '.join(names)}: {text}" for (stage, text), names in sorted(methods_of.items()) if text]
     if lines:
         yield "Not as in the data set's configuration:\n\n" + "\n".join(lines)
 

@@ -1,17 +1,15 @@
 """What coordinates tell without any network: ridge regression and cosine 1-NN on them, the least that an encoder should beat.
 
-    python scripts/coordinates.py --dataset ucla [options of main_linprobe.py]
+    python -m scripts.coordinates --dataset ucla [options of main_linprobe.py]
 
 Every sequence is taken as an encoder gets it: the central crop (--test_p_interval), resized to --num_frames, joints or another
 --input_stream, flattened. --data_ratio with --subset_seed takes the labels of the fine-tuning with the same ones, --val_groups
-judges held-out performers; options that are about models or training say nothing here.
-Prints both accuracies and leaves OUTPUT_DIR/ridge and OUTPUT_DIR/1-NN (default: output/coordinates), which scripts/compare.py and
-scripts/tables.py read. Samples times coordinates are held in memory several times, and as for time, samples times coordinates
-times the smaller of both counts.
+judges held-out performers; options about models or training change nothing here. Prints both accuracies and leaves
+OUTPUT_DIR/ridge and OUTPUT_DIR/1-NN (default: output/coordinates), which scripts/compare.py and scripts/tables.py read. Samples
+times coordinates are held in memory several times; the time grows as samples times coordinates times the smaller of both.
 """
 
 import argparse
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -20,17 +18,13 @@ from sklearn.linear_model import RidgeCV
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-from feeder.loader import (
-    build_feeder,
-    test_loader,  # noqa: E402
-)
-from util import config, display, distributed, errors, results  # noqa: E402
-from util.engine import outputs  # noqa: E402
-from util.hardware import hardware  # noqa: E402
-from util.logging import tell, write_result  # noqa: E402
-from util.metrics import accuracy, nearest  # noqa: E402
-from util.results import COORDINATES, COORDINATES_KEYS  # noqa: E402
+from feeder.loader import build_feeder, test_loader
+from util import config, display, distributed, errors
+from util.engine import outputs
+from util.hardware import hardware
+from util.logging import tell, write_result
+from util.metrics import accuracy, nearest
+from util.results import COORDINATES, COORDINATES_KEYS
 
 STRENGTHS = 10.0 ** np.arange(-3, 7.5, 0.5)  # of the ridge, on standardised coordinates
 
@@ -38,35 +32,36 @@ STRENGTHS = 10.0 ** np.arange(-3, 7.5, 0.5)  # of the ridge, on standardised coo
 def main(argv=None):
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--output_dir", default=f"output/{COORDINATES}", metavar="FOLDER", help="[output/coordinates]")
-    own, rest = parser.parse_known_args(argv)
+    folder, rest = parser.parse_known_args(argv)
     args = config.parse("linprobe", rest)
     display.be_quiet(args.quiet)
     device = distributed.setup(args.device)
     train, test = (build_feeder(args, split, augment=False) for split in ("train", "test"))
-    (x, y), (x_test, y_test) = (flat(data, args, device) for data in (train, test))
+    # all sequences of a split as an encoder gets them, (N, C·T·V·M), and labels (N,)
+    (x, y), (x_test, y_test) = (outputs(lambda x: x.flatten(1), test_loader(d, args, device), device) for d in (train, test))
     scores, strength = ridge(x, y, x_test, train.num_classes)
     neighbour = y[nearest(x, x_test, k=1)[:, 0]]
-    found = {"ridge": accuracy(scores, y_test)[0], "1-NN": 100.0 * (neighbour == y_test).double().mean().item()}
-    where = results.about(args)["evaluated_on"]
+    top1 = {"ridge": accuracy(scores, y_test)[0], "1-NN": 100.0 * (neighbour == y_test).double().mean().item()}
+    evaluated_on = "validation" if args.val_groups else "test"
     tell(
-        f"coordinates: ridge regression {found['ridge']:.2f} % (strength {strength:g}, chosen by leave-one-out), "
-        f"cosine 1-NN {found['1-NN']:.2f} %, {len(y):,} training sequences, {len(y_test):,} {where} samples, "
+        f"coordinates: ridge regression {top1['ridge']:.2f} % (strength {strength:g}, chosen by leave-one-out), "
+        f"cosine 1-NN {top1['1-NN']:.2f} %, {len(y):,} training sequences, {len(y_test):,} {evaluated_on} samples, "
         f"{args.num_frames} frames, {args.input_stream} stream"
     )
     used = {"stage": COORDINATES} | {key: getattr(args, key) for key in COORDINATES_KEYS}
-    for method, top1 in found.items():
-        folder = Path(own.output_dir, method)
-        folder.mkdir(parents=True, exist_ok=True)
-        config.save(argparse.Namespace(**used), folder / "config.yaml")
-        about = used | {"method": method, "seed": args.subset_seed, "evaluated_on": where, "labels": len(y)}
-        about |= {"strength": strength} if method == "ridge" else {}
-        last = {"test_acc1": top1, "test_samples": len(y_test)}
-        write_result(folder, **about, last=last, config="config.yaml", hardware=hardware(device))
-
-
-def flat(data, args, device):
-    """All sequences of a Feeder as an encoder gets them, (N, C·T·V·M), and labels (N,)."""
-    return outputs(lambda x: x.flatten(1), test_loader(data, args, device), device)
+    for method in top1:
+        path = Path(folder.output_dir, method)
+        path.mkdir(parents=True, exist_ok=True)
+        config.save(argparse.Namespace(**used), path / "config.yaml")
+        write_result(
+            path,
+            **used,
+            **{"method": method, "seed": args.subset_seed, "evaluated_on": evaluated_on, "labels": len(y)},
+            **({"strength": strength} if method == "ridge" else {}),
+            last={"test_acc1": top1[method], "test_samples": len(y_test)},
+            config="config.yaml",
+            hardware=hardware(device),
+        )
 
 
 def ridge(x, y, x_test, num_classes):

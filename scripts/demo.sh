@@ -4,4 +4,4 @@ set -euo pipefail
 source "$(dirname "$0")/help.sh"
 cd "$(dirname "$0")/.."
 source scripts/environment.sh requirements.txt
-exec "$PYTHON" scripts/demo.py "$@"
+exec "$PYTHON" -m scripts.demo "$@"

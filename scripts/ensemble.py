@@ -1,22 +1,21 @@
 """Accuracy of several streams together, from the scores.npz files that --eval writes.
 
-    python scripts/ensemble.py joint/scores.npz motion/scores.npz bone/scores.npz [--weights 1 1 1] [--probabilities]
+    python -m scripts.ensemble joint/scores.npz motion/scores.npz bone/scores.npz [--weights 1 1 1] [--probabilities]
 
 The weighted sum of the scores (logits) is ranked, as 2s-AGCN, CTR-GCN and others do it; with --probabilities, that of their
 softmax.
 """
 
 import argparse
-import sys
 from pathlib import Path
 
 import numpy as np
+import torch
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-
-from data.prepare import arguments  # noqa: E402
-from feeder.npz import open_npz  # noqa: E402
-from util import display  # noqa: E402
+from feeder.npz import open_npz
+from scripts.tables import markdown_table
+from util import display, errors
+from util.metrics import accuracy
 
 
 def main(argv=None):
@@ -25,20 +24,19 @@ def main(argv=None):
     parser.add_argument("--weights", nargs="+", type=float, help="one per file (default: 1 each)")
     parser.add_argument("--probabilities", action="store_true", help="add softmax probabilities instead of logits")
     args = parser.parse_args(argv)
-    print(report(args.files, args.weights or [1.0] * len(args.files), args.probabilities))
-
-
-def report(files, weights, probabilities=False):
-    """Top-1 and top-5 of each file and of their weighted sum, as a Markdown table. Errors as in `load` and `add`."""
-    streams = [load(file) for file in files]
-    total = add(files, streams, weights, probabilities)
-    lines = [(file, s["input_stream"], f"{w:g}", s["scores"]) for file, s, w in zip(files, streams, weights, strict=True)]
-    lines.append(("**together**", "", "probabilities" if probabilities else "logits", total))
-    label = streams[0]["label"]
-    text = [f"Accuracy in % on {len(label)} samples", "", "| file | stream | weight | top-1 | top-5 |", "|---|---|---|---|---|"]
-    for *head, scores in lines:
-        text.append(f"| {' | '.join(head)} | " + " | ".join(f"{100 * topk(scores, label, k):.2f}" for k in (1, 5)) + " |")
-    return "\n".join(text)
+    weights = args.weights or [1.0] * len(args.files)
+    if len(weights) != len(args.files):
+        raise ValueError(f"weights {' '.join(f'{w:g}' for w in weights)}: {len(weights)} for {len(args.files)} files")
+    streams = [load(file) for file in args.files]
+    check_same_samples(args.files, streams)
+    total = weighted_sum(streams, weights, args.probabilities)
+    rows = [(file, s["input_stream"], f"{w:g}", s["scores"]) for file, s, w in zip(args.files, streams, weights, strict=True)]
+    rows.append(("**together**", "", "probabilities" if args.probabilities else "logits", total))
+    label = torch.from_numpy(streams[0]["label"])
+    percent = [[f"{share:.2f}" for share in accuracy(torch.from_numpy(scores), label)] for *_, scores in rows]
+    print(f"Accuracy in % on {len(label)} samples\n")
+    lines = [(*row[:3], *shares) for row, shares in zip(rows, percent, strict=True)]
+    print(markdown_table(("file", "stream", "weight", "top-1", "top-5"), lines))
 
 
 def load(file):
@@ -58,32 +56,28 @@ def load(file):
     return stream | {"input_stream": str(stream["input_stream"])}
 
 
-def add(files, streams, weights, probabilities=False):
-    """Weighted sum (N, K) of the scores. Raises ValueError unless all are about the same samples and classes."""
-    if len(weights) != len(streams):
-        raise ValueError(f"weights {' '.join(f'{w:g}' for w in weights)}: {len(weights)} for {len(streams)} files")
-    first, total = streams[0], 0
-    for file, stream, weight in zip(files, streams, weights, strict=True):
+def check_same_samples(files, streams):
+    """Raises ValueError unless all streams are about the same samples and classes, in the same order."""
+    first = streams[0]
+    for file, stream in zip(files, streams, strict=True):
         if stream["scores"].shape != first["scores"].shape:
             raise ValueError(f"{file}: scores {stream['scores'].shape}, those of {files[0]} are {first['scores'].shape}")
         for key in ("name", "label"):
-            differs = np.flatnonzero(stream[key] != first[key])
-            if len(differs):
-                ours, theirs = stream[key][differs[0]], first[key][differs[0]]
-                raise ValueError(f"{file}: {key} {ours} in row {differs[0]}, {theirs} in {files[0]}; not the same test set")
-        scores = stream["scores"].astype(np.float64)
-        if probabilities:
-            scores = np.exp(scores - scores.max(1, keepdims=True))
-            scores /= scores.sum(1, keepdims=True)
-        total = total + weight * scores
-    return total
+            rows = np.flatnonzero(stream[key] != first[key])
+            if len(rows):
+                row, value, wanted = rows[0], stream[key][rows[0]], first[key][rows[0]]
+                raise ValueError(f"{file}: {key} {value} in row {row}, {wanted} in {files[0]}; not the same test set")
 
 
-def topk(scores, label, k):
-    """Share of samples whose label is among the k largest scores."""
-    return (np.argsort(-scores, axis=1, kind="stable")[:, :k] == label[:, None]).any(1).mean()
+def weighted_sum(streams, weights, probabilities=False):
+    """(N, K) float64, of the logits or of their softmax."""
+    total = 0
+    for stream, weight in zip(streams, weights, strict=True):
+        scores = torch.from_numpy(stream["scores"].astype(np.float64))
+        total = total + weight * (scores.softmax(1) if probabilities else scores)
+    return total.numpy()
 
 
 if __name__ == "__main__":
     display.end_with_reader()
-    arguments.run(main)
+    errors.main(main)

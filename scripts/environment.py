@@ -1,4 +1,7 @@
-"""Whether the interpreter that runs this has the packages of a requirements file; says what it lacks, and then exits with 1."""
+"""Whether the interpreter that runs this has the packages of a requirements file; names what it lacks, and then exits with 1.
+
+It may have none of them, so this uses the standard library alone.
+"""
 
 import re
 import sys
@@ -6,13 +9,18 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 
-def needs(path):
+def requirements(path):
     """[name, least version] of each line, with those of the files that it names by -r."""
-    for line in Path(path).read_text().split("\n"):
+    for line in Path(path).read_text().splitlines():
         if line.startswith("-r "):
-            yield from needs(Path(path).with_name(line[3:].strip()))
+            yield from requirements(Path(path).with_name(line[3:].strip()))
         elif line.strip():
             yield line.strip().split(">=")
+
+
+def numbers(text):
+    """The numbers a version begins with: '2.14.0.dev1+cpu' -> [2, 14, 0]."""
+    return [int(number) for number in re.match(r"\d+(\.\d+)*", text)[0].split(".")]
 
 
 def has(name, least):
@@ -22,15 +30,7 @@ def has(name, least):
         return False
 
 
-def numbers(text):
-    """The numbers a version begins with: '2.14.0.dev1+cpu' -> [2, 14, 0]."""
-    return [int(number) for number in re.match(r"\d+(\.\d+)*", text)[0].split(".")]
-
-
-missing = [
-    f"{name}>={least}"
-    for name, least in [["Python", "3.10"], *needs(sys.argv[1])]
-    if not (sys.version_info >= (3, 10) if name == "Python" else has(name, least))
-]
+missing = [] if sys.version_info >= (3, 10) else ["Python>=3.10"]
+missing += [f"{name}>={least}" for name, least in requirements(sys.argv[1]) if not has(name, least)]
 if missing:
     sys.exit(f"environment: the active one, {sys.prefix}, lacks {', '.join(missing)}")

@@ -1,12 +1,9 @@
 #!/usr/bin/env bash
 # Transfer (Table 6): encoders of other data sets, fine-tuned on PKU-MMD II: bash scripts/transfer.sh [options of main_finetune.py]
-# SOURCES names the data sets of the pre-training, which scripts/pretrain.sh has to have done. Other variables: scripts/launch.sh.
+# For every one of SOURCES (ntu60_xsub ntu120_xsub pku1_xsub), whose pre-training scripts/pretrain.sh has to have done, it runs
+#   torchrun --nproc_per_node $GPUS main_finetune.py --dataset pku2_xsub --seed $SEED --resume auto \
+#       --finetune $OUT/$SOURCE/$METHOD/pretrain/seed$SEED/checkpoint-399.pth --output_dir $OUT/pku2_xsub/$METHOD/finetune-from-$SOURCE/seed$SEED
+# METHOD is mamp and skeletonmae unless given. Other variables: scripts/launch.sh.
 set -euo pipefail
-DATA=${DATA:-pku2_xsub} METHOD=${METHOD:-mamp skeletonmae} SOURCES=${SOURCES:-ntu60_xsub ntu120_xsub pku1_xsub}
 source "$(dirname "$0")/launch.sh"
-[ "$SMOKE" = 0 ] || SOURCES=demo
-name=${TAG:+-$TAG}
-for SOURCE in $SOURCES; do
-    one_of SOURCES "$SOURCE" "${datasets[@]%.yaml}"
-    TAG=from-$SOURCE$name judge finetune "$@"
-done
+plan transfer "$@"

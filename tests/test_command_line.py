@@ -72,9 +72,9 @@ def test_what_is_assumed_of_an_npz_is_said(tmp_path):
 @pytest.mark.parametrize(
     "words",
     [
-        ["scripts/tables.py"],
-        ["scripts/tables.py", "nowhere"],
-        ["scripts/ensemble.py", "nowhere.npz"],
+        ["-m", "scripts.tables"],
+        ["-m", "scripts.tables", "nowhere"],
+        ["-m", "scripts.ensemble", "nowhere.npz"],
         ["-m", "util.checkpoint"],
         ["data/demo/make_demo.py", "--performers", "1"],
     ],
@@ -85,6 +85,6 @@ def test_mistakes_exit_with_2(words):
 
 
 def test_a_reader_that_has_seen_enough_is_no_error(tmp_path):
-    command = f"{sys.executable} scripts/tables.py {tmp_path} --all | head -n 1"
+    command = f"{sys.executable} -m scripts.tables {tmp_path} --all | head -n 1"
     done = subprocess.run(["bash", "-c", command], cwd=ROOT, capture_output=True, text=True, timeout=200)
     assert (done.returncode, done.stderr) == (0, "") and len(done.stdout.splitlines()) == 1

@@ -13,7 +13,7 @@ ROOT = Path(__file__).resolve().parents[1]
 
 
 def test_demo_runs_from_raw_files_to_a_table(tmp_path):
-    command = [sys.executable, "scripts/demo.py", "--smoke", "--seeds", "1", "--ratio", "0.5"]
+    command = [sys.executable, "-m", "scripts.demo", "--smoke", "--seeds", "1", "--ratio", "0.5"]
     command += ["--data", str(tmp_path / "data"), "--output", str(tmp_path / "output")]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]

@@ -14,26 +14,17 @@ PAPER = yaml.safe_load((config.FOLDER / "paper.yaml").read_text())
 SUBSET = ("data_ratio", "subset", "subset_seed")
 # what may differ between runs of one protocol: where and how they were computed, and the seeds they are averaged over
 FREE = {"stage", "dataset", *(option.name for option in OPTIONS.values() if option.role in (HOW, DRAW))}
-# what a run takes over from its encoder, so that it is said once; everything else of a pre-training is its own
+# what a run takes over from its encoder, so that it is named once; everything else of a pre-training is its own
 SHARED = {"input_stream", "num_frames", "t_patch_size", "dim_feat", "depth", "num_heads"}
 
-# what scripts/coordinates.py leaves, results of a stage without an encoder; and the options that say something there
+# what scripts/coordinates.py leaves: results of a stage without an encoder, and the options that matter there
 COORDINATES = "coordinates"
-COORDINATES_KEYS = (
-    "dataset",
-    "data_path",
-    "num_frames",
-    "test_p_interval",
-    "input_stream",
-    "val_groups",
-    "data_ratio",
-    "subset_seed",
-)
+COORDINATES_KEYS = ("dataset", "data_path", "num_frames", "test_p_interval", "input_stream", "val_groups")
+COORDINATES_KEYS += ("data_ratio", "subset_seed")
 
-# of the keys of result.json that are looked at
-REQUIRED = {"dataset": (str,), "seed": (int,), "last": (dict,), "config": (str,)}
+# types of the keys of result.json that are read
+REQUIRED = {"dataset": str, "seed": int, "last": dict, "config": str}
 OPTIONAL = {"best": dict, "encoder": dict, "checkpoint": dict, "versions": dict, "log": str, "epochs": int, "readout": str}
-KINDS = REQUIRED | {key: (kind, type(None)) for key, kind in OPTIONAL.items()}
 
 
 @dataclass
@@ -49,9 +40,18 @@ class Result:
     def __getitem__(self, key):
         return self.content[key]
 
+    def get(self, key, default=None):
+        return self.content.get(key, default)
+
+    @property
+    def folder(self):
+        """As text, relative to the working directory if it lies below that."""
+        folder = self.path.parent
+        return str(folder.relative_to(Path.cwd()) if folder.is_relative_to(Path.cwd()) else folder)
+
     @property
     def encoder(self):
-        return self.content.get("encoder") or {}
+        return self.get("encoder") or {}
 
     @property
     def accuracy(self):
@@ -60,23 +60,27 @@ class Result:
     def accuracy_of(self, readout):
         """That of a read-out, whether it is the headline or stands beside it; None if it was not made. What has no read-outs
         (UmURL, fine-tuning) has its accuracy as 'mean', coordinates theirs as any."""
-        if self["stage"] == COORDINATES:
+        if self["stage"] == COORDINATES or readout == (self.get("readout") or "mean"):
             return self.accuracy
-        headline = self.content.get("readout") or "mean"
-        return self.accuracy if readout == headline else self["last"].get(f"test_acc1_{readout}")
+        return self["last"].get(f"test_acc1_{readout}")
 
     def fits(self, runs):
         """Whether this is a run of the data set's configuration but for the settings in `runs`."""
         return self.settings == self.expected | runs
 
     def method(self):
-        """Name of the pre-training in paper.yaml, and the settings that remain to be told: (str, dict)."""
-        differs = {k: v for k, v in self.settings.items() if k not in self.expected or self.expected[k] != v}
+        """(name of the pre-training in paper.yaml, {setting: value} of what else is not as the configuration has it)."""
+        differing = {k: v for k, v in sorted(self.settings.items()) if k not in self.expected or self.expected[k] != v}
         if self["stage"] == COORDINATES:
-            return f"coordinates, {self['method']}", differs
-        known = {name: own for name, own in PAPER["methods"].items() if own.items() <= differs.items()}
-        name = max(known, key=lambda name: len(known[name]))
-        return name, {k: v for k, v in differs.items() if k not in known[name]}
+            return f"coordinates, {self['method']}", differing
+        fitting = [method for method in PAPER["methods"].values() if method["runs"].items() <= differing.items()]
+        method = max(fitting, key=lambda method: len(method["runs"]))
+        return method["name"], {k: v for k, v in differing.items() if k not in method["runs"]}
+
+
+def settings_text(settings):
+    """'lr 0.3, lr_steps 120 140'"""
+    return ", ".join(f"{k} {' '.join(map(str, v)) if isinstance(v, tuple) else v}" for k, v in settings.items())
 
 
 def cells():
@@ -85,8 +89,9 @@ def cells():
     """
     for table in PAPER["tables"]:
         for number, column in enumerate(table["columns"]):
-            column = {"data": column} if isinstance(column, str) else column
+            column = column if isinstance(column, dict) else {"data": column}
             for row in table["rows"]:
+                row = PAPER["methods"].get(row.get("method"), {}) | row
                 runs = table.get("runs", {}) | column.get("runs", {}) | row["runs"] if "runs" in row else None
                 yield {
                     "table": table["title"],
@@ -95,14 +100,14 @@ def cells():
                     "stage": column.get("stage", table.get("stage")),
                     "dataset": column["data"],
                     "runs": runs,
-                    **{who: (row.get(who) or {number: None})[number] for who in ("paper", "release")},
+                    **{source: row[source][number] if source in row else None for source in ("paper", "release")},
                 }
 
 
 def belongs(result, cell):
     """Whether a run's number stands in a cell: exactly its protocol, and judged on the test set after training."""
-    own = (result["stage"], result["dataset"]) == (cell["stage"], cell["dataset"])
-    return own and cell["runs"] is not None and not result.content.get("eval") and result.fits(cell["runs"])
+    same = (result["stage"], result["dataset"]) == (cell["stage"], cell["dataset"])
+    return same and cell["runs"] is not None and not result.get("eval") and result.fits(cell["runs"])
 
 
 def name_of(dataset):
@@ -110,44 +115,56 @@ def name_of(dataset):
 
 
 def find(folders):
-    """(results, complaints): every result.json below the folders, by path; one line for each that is not one of ours."""
+    """(results, complaints): every result.json below the folders, by path; a line for each that is not one of ours.
+
+    Raises FileNotFoundError for a folder that is not there.
+    """
     results, complaints = [], []
-    for path in sorted({p.resolve() for folder in folders for p in Path(folder).rglob("result.json")}):
+    for folder in folders:
+        if not Path(folder).is_dir():
+            raise FileNotFoundError(f"{folder}: no such folder")
+    for path in sorted({path.resolve() for folder in folders for path in Path(folder).rglob("result.json")}):
         try:
             results.append(read(path))
         except (OSError, ValueError, KeyError, TypeError, AttributeError, yaml.YAMLError) as error:
             reason = f"no {error}" if isinstance(error, KeyError) else " ".join(str(error).split())
-            complaints.append(f"{shown(path)}: not the result of a run of ours ({reason})")
+            where = path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
+            complaints.append(f"{where}: not the result of a run of ours ({reason})")
     return results, complaints
 
 
 def read(path):
     """The Result in a result.json. Raises ValueError, KeyError or the like if it is damaged or somebody else's."""
     content = count_from_one(json.loads(path.read_text()))
-    if content["stage"] not in (*STAGES, COORDINATES):
-        raise ValueError(f"stage {content['stage']!r}")
-    for key, kind in KINDS.items():
-        if not isinstance(content.get(key) if type(None) in kind else content[key], kind):
-            raise ValueError(f"{key} {content[key]!r}")
-    if content.get("best") and not all(isinstance(content["best"][key], int | float) for key in ("test_acc1", "epoch")):
-        raise ValueError(f"best {content['best']!r}")
-    accuracy = content["last"].get("test_acc1", 0 if content["stage"] in UNLABELLED else None)
-    if not isinstance(accuracy, int | float) or not 0 <= accuracy <= 100:
-        raise ValueError(f"test_acc1 {accuracy!r}")
-    for key, value in content["last"].items():
-        if key.startswith("test_acc1_") and not (isinstance(value, int | float) and 0 <= value <= 100):
-            raise ValueError(f"{key} {value!r}")
-    options = yaml.safe_load((path.parent / content["config"]).read_text())
-    if options["stage"] != content["stage"]:
+    check_content(content)
+    stage, options = content["stage"], yaml.safe_load((path.parent / content["config"]).read_text())
+    if options["stage"] != stage:
         raise ValueError(f"{content['config']} beside it is of the stage {options['stage']!r}")
-    settings, expected = of_stage(options)
+    settings, expected = run_settings(options)
     if content.get("eval"):
         settings["eval"] = Path(options["eval"]).name
-    elif content["stage"] not in UNLABELLED:
+    elif stage not in UNLABELLED:
         settings["evaluated_on"], expected["evaluated_on"] = content["evaluated_on"], "test"
-        own, usual = ({}, {}) if content["stage"] == COORDINATES else of_encoder(content, options)
-        settings, expected = settings | own, expected | usual
+        if stage != COORDINATES:
+            of_encoder, usual = encoder_settings(content, options)
+            settings, expected = settings | of_encoder, expected | usual
     return Result(path, content, options, settings, expected)
+
+
+def check_content(content):
+    """Raises ValueError or KeyError naming a key of result.json that is not as ours are."""
+    if content["stage"] not in (*STAGES, COORDINATES):
+        raise ValueError(f"stage {content['stage']!r}")
+    for key, kind in (REQUIRED | {key: kind for key, kind in OPTIONAL.items() if content.get(key) is not None}).items():
+        if not isinstance(content[key], kind):
+            raise ValueError(f"{key} {content[key]!r}")
+    best, last = content.get("best"), content["last"]
+    if best and not all(isinstance(best[key], int | float) for key in ("test_acc1", "epoch")):
+        raise ValueError(f"best {best!r}")
+    accuracies = {key: value for key, value in last.items() if key.startswith("test_acc1")}
+    for key, value in ({} if content["stage"] in UNLABELLED else {"test_acc1": None} | accuracies).items():
+        if not isinstance(value, int | float) or not 0 <= value <= 100:
+            raise ValueError(f"{key} {value!r}")
 
 
 def count_from_one(content):
@@ -156,28 +173,27 @@ def count_from_one(content):
     if content.get("epochs_counted_from") == 1:
         return content
     parts = {key: content[key] for key in ("best", "encoder") if isinstance(content.get(key), dict)}
-    known = {key: part | {"epoch": part["epoch"] + 1} for key, part in parts.items() if type(part.get("epoch")) is int}
-    return content | known | {"epochs_counted_from": 1}
+    counted = {key: part | {"epoch": part["epoch"] + 1} for key, part in parts.items() if type(part.get("epoch")) is int}
+    return content | counted | {"epochs_counted_from": 1}
 
 
-def of_stage(options):
+def run_settings(options):
     """(settings, expected) of the run itself: its config.yaml, and what the configuration files say today."""
-    stage, dataset, method = options["stage"], options["dataset"], options.get("method", DEFAULT_METHOD)
-    usual = defaults("linprobe" if stage == COORDINATES else stage, dataset, options["data_path"], method)
-    if stage == COORDINATES:
-        usual = {key: usual[key] for key in COORDINATES_KEYS if key != "dataset"}
+    stage, method = options["stage"], options.get("method", DEFAULT_METHOD)
+    usual = defaults("linprobe" if stage == COORDINATES else stage, options["dataset"], options["data_path"], method)
     if stage == "finetune" and not options["finetune"]:
         usual = usual | {"layer_decay": 1.0}  # from scratch, all layers learn alike
-    expected = {k: plain(v) for k, v in usual.items() if k not in FREE}
+    keys = COORDINATES_KEYS if stage == COORDINATES else usual
+    expected = {k: plain(usual[k]) for k in keys if k not in FREE}
     settings = {k: plain(options.get(k, OPTIONS[k].default)) for k in expected}  # older runs lack newer options
     for values in (settings, expected):
-        values["data_path"] = Path(values["data_path"]).name
+        values["data_path"] = Path(values["data_path"]).name  # wherever it lay
     if stage != COORDINATES:
         settings["method"], expected["method"] = method, DEFAULT_METHOD  # so that another one is named
     return settings, expected
 
 
-def of_encoder(content, options):
+def encoder_settings(content, options):
     """(settings, expected) of the pre-training that was judged; what it shares with the run is named only where it differs."""
     encoder = content["encoder"]
     if encoder is None:
@@ -185,13 +201,13 @@ def of_encoder(content, options):
     if encoder["stage"] != "pretrain":
         return {"encoder": f"from {encoder['stage']}"}, {}
     method = options.get("method", DEFAULT_METHOD)
-    told = ("dataset", "epoch", "epochs", *(("target",) if method == "mamp" else ()))
-    if any(encoder[key] is None for key in told):
+    needed = ("dataset", "epoch", "epochs", *(("target",) if method == "mamp" else ()))
+    if any(encoder[key] is None for key in needed):
         return {"encoder": "of unknown origin"}, {}
     dataset = config.npz_names().get(encoder["dataset"], encoder["dataset"])
     usual = defaults("pretrain", dataset, dataset + ".npz", method)
     judged = encoder["epochs"]
-    if encoder["epochs"] == usual["epochs"]:
+    if judged == usual["epochs"]:
         judged = PAPER["data"].get(dataset, {}).get("encoder_epoch", judged - 1) + 1  # there the number of a checkpoint
     settings = {"pretrain_dataset": dataset, "pretrain_epoch": encoder["epoch"]}
     expected = {"pretrain_dataset": content["dataset"], "pretrain_epoch": judged}
@@ -199,7 +215,7 @@ def of_encoder(content, options):
         settings["encoder"] = "released"
     for key in encoder.keys() & usual.keys() - FREE - {"method"}:
         name = f"pretrain_{key}" if key in options else key
-        if key == "data_path":  # wherever it lay
+        if key == "data_path":
             settings[name], expected[name] = Path(encoder[key]).name, Path(usual[key]).name
         elif key not in SHARED:
             settings[name], expected[name] = plain(encoder[key]), plain(usual[key])
@@ -211,19 +227,13 @@ def of_encoder(content, options):
 @cache
 def defaults(stage, dataset, data_path, method):
     """Options of a stage of a method for a data set that has a file in config/dataset, else for any npz."""
-    known = (config.FOLDER / "dataset" / f"{dataset}.yaml").is_file()
-    return vars(config.parse(stage, ["--method", method, *(["--dataset", dataset] if known else ["--data_path", data_path])]))
+    named = (config.FOLDER / "dataset" / f"{dataset}.yaml").is_file()
+    return vars(config.parse(stage, ["--method", method, *(["--dataset", dataset] if named else ["--data_path", data_path])]))
 
 
 def plain(value):
-    """An option's value such that equal ones compare equal: lists and tuples, 1 and 1.0."""
+    """Lists as tuples, so that equal options compare equal."""
     return tuple(value) if isinstance(value, list | tuple) else value
-
-
-def shown(path):
-    """A path relative to the working directory if it lies below it."""
-    path = Path(path).resolve()
-    return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
 
 
 def about(args):

@@ -1,11 +1,13 @@
 import os
 import shlex
 import subprocess
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
+from scripts import plan, variables
 from tests.report.conftest import made, opened, two_people  # noqa: F401 (fixtures)
 from util import config, distributed
 
@@ -27,15 +29,22 @@ class Command:
     def output(self):
         return self.value("output_dir")
 
-    def options(self, monkeypatch):
+    @property
+    def encoder(self):
+        return self.value("finetune")
+
+    def options(self):
         """Resolved by the real parser, for this number of processes; --finetune is left out, since there is no such file."""
         words = list(self.words)
         if "--finetune" in words:
             at = words.index("--finetune")
             del words[at : at + 2]
         args = config.parse(self.stage, words)
-        monkeypatch.setattr(distributed, "world_size", lambda: self.processes)
-        return config.set_batches(args) if hasattr(args, "accum_iter") else args
+        if hasattr(args, "accum_iter"):
+            with pytest.MonkeyPatch.context() as patch:
+                patch.setattr(distributed, "world_size", lambda: self.processes)
+                config.set_batches(args)
+        return args
 
 
 @pytest.fixture(scope="session")
@@ -43,7 +52,8 @@ def script():
     """script(name, *arguments, **variables) -> the finished process of scripts/NAME.sh, in an environment of these variables."""
 
     def run(name, *arguments, timeout=60, **variables):
-        environment = {key: os.environ[key] for key in ("PATH", "HOME") if key in os.environ} | {"OMP_NUM_THREADS": "1"}
+        path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+        environment = {"PATH": path, "HOME": os.environ.get("HOME", "/"), "OMP_NUM_THREADS": "1"}
         environment |= {key: str(value) for key, value in variables.items()}
         words = ["bash", f"scripts/{name}.sh", *map(str, arguments)]
         return subprocess.run(words, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=timeout)
@@ -51,25 +61,37 @@ def script():
     return run
 
 
-@pytest.fixture(scope="session")
-def planned(script):
-    """planned(name, *arguments, **variables) -> the Commands of mains that a dry run prints."""
+@pytest.fixture
+def dry_run(capsys, monkeypatch):
+    """dry_run(name, *arguments, **variables) -> the lines that scripts/NAME.sh prints with DRY_RUN=1 and PYTHON=python."""
 
-    def plan(name, *arguments, **variables):
-        done = script(name, *arguments, DRY_RUN=1, PYTHON="python", **variables)
-        assert done.returncode == 0, done.stderr
-        commands = []
-        for line in done.stdout.splitlines():
-            words = shlex.split(line)
+    def lines(name, *arguments, **given):
+        with monkeypatch.context() as patch:
+            for key in variables.DEFAULTS:
+                patch.delenv(key, raising=False)
+            for key, value in ({"DRY_RUN": 1, "PYTHON": "python"} | given).items():
+                patch.setenv(key, str(value))
+            capsys.readouterr()
+            plan.main(name, *arguments)
+        return capsys.readouterr().out.splitlines()
+
+    return lines
+
+
+@pytest.fixture
+def planned(dry_run):
+    """planned(name, *arguments, **variables) -> the Commands of mains among the lines of a dry run."""
+
+    def commands(*arguments, **variables):
+        found = []
+        for words in map(shlex.split, dry_run(*arguments, **variables)):
             main = next((i for i, word in enumerate(words) if word.startswith("main_")), None)
             if main is None:
                 continue
-            launcher, processes = ["python"], 1
-            if main > 1:
-                processes = int(words[main - 1])
-                launcher = "python -m torch.distributed.run --standalone --nproc_per_node".split() + [words[main - 1]]
-            assert words[:main] == launcher
-            commands.append(Command(words[main].removeprefix("main_").removesuffix(".py"), processes, words[main + 1 :]))
-        return commands
+            processes = int(words[main - 1]) if main > 1 else 1
+            torchrun = ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node", str(processes)]
+            assert words[:main] == ["python", *(torchrun if processes > 1 else [])]
+            found.append(Command(words[main].removeprefix("main_").removesuffix(".py"), processes, words[main + 1 :]))
+        return found
 
-    return plan
+    return commands

@@ -50,13 +50,6 @@ def test_decoders_side_by_side(tmp_path):
     assert max(rows[f"default, {name}"]["gflop_counted"] for name in ("query", "cross")) < 0.8 * rows["default"]["gflop_counted"]
 
 
-def test_modes_do_what_they_are_called():
-    modes = {name: bench_stages.MODES[name] for name in ("release", "default", "amp", "all")}
-    assert [m.release for m in modes.values()] == [True, False, False, False]
-    assert [m.amp for m in modes.values()] == [False, False, True, True]
-    assert [m.skip and m.resident for m in modes.values()] == [False, False, False, True]
-
-
 @pytest.mark.parametrize("part", ["pretrain", "finetune"])
 def test_release_and_default_compute_the_same(part, tmp_path):
     """The same batches, and up to rounding the same loss: what differs is how."""

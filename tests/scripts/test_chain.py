@@ -57,3 +57,13 @@ def test_smoke_ablations(script, tmp_path):
         "target": {"joint", "motion"},
     }.items():
         assert {encoder[key] for encoder in made} == values
+
+
+@pytest.mark.slow
+def test_smoke_comparison(script, tmp_path):
+    done = script("compare", timeout=1200, SMOKE=1, OUT=tmp_path, PYTHON=sys.executable)
+    assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
+    text = (tmp_path / "compare-demo.md").read_text()
+    assert done.stdout.endswith(text) and sum(line.startswith("| ") for line in text.splitlines()) == 9
+    found = json.loads((tmp_path / "demo/umurl/retrieval/seed0/result.json").read_text())
+    assert f"| {found['last']['test_acc1']:.1f} |" in next(line for line in text.splitlines() if line.startswith("| UmURL |"))

@@ -27,6 +27,11 @@ def scores(tmp_path):
     return write
 
 
+def table(text):
+    """The cells of the printed rows."""
+    return [[cell.strip() for cell in line.strip("|").split("|")] for line in text.splitlines()[4:]]
+
+
 def top(total, label, k):
     """Percent of samples for which fewer than k classes score above the right one."""
     above = (total > total[np.arange(len(label)), label][:, None]).sum(1)
@@ -38,30 +43,25 @@ def top(total, label, k):
 def test_the_weighted_sum_is_ranked(weights, how, scores, capsys):
     files = [scores(stream, seed) for seed, stream in enumerate(("joint", "motion", "bone"))]
     ensemble.main([*files, *(["--weights", *map(str, weights)] if weights else []), *how])
-    rows = [[c.strip() for c in line.strip("|").split("|")] for line in capsys.readouterr().out.splitlines()[4:]]
-    arrays = [np.load(file)["scores"].astype(np.float64) for file in files]
-    label = np.arange(40) % 8
-    for row, file, stream, array in zip(rows, files, ("joint", "motion", "bone"), arrays, strict=False):
+    *rows, together = table(capsys.readouterr().out)
+    arrays, label = [np.load(file)["scores"].astype(np.float64) for file in files], np.arange(40) % 8
+    for row, file, stream, array in zip(rows, files, ("joint", "motion", "bone"), arrays, strict=True):
         assert row[:2] == [file, stream] and row[3:] == [top(array, label, 1), top(array, label, 5)]
     if how:
         arrays = [np.exp(a) / np.exp(a).sum(1, keepdims=True) for a in arrays]
     total = np.tensordot(weights or [1, 1, 1], np.stack(arrays), 1)
-    assert rows[3][0] == "**together**" and rows[3][2] == (how[0][2:] if how else "logits")
-    assert rows[3][3:] == [top(total, label, 1), top(total, label, 5)]
-    assert float(rows[3][3]) > max(float(row[3]) for row in rows[:3])  # independent errors
+    assert together[0] == "**together**" and together[2] == (how[0][2:] if how else "logits")
+    assert together[3:] == [top(total, label, 1), top(total, label, 5)]
+    assert float(together[3]) > max(float(row[3]) for row in rows)  # independent errors
 
 
-def test_probabilities_are_not_logits(scores):
-    """One stream is sure of class 1 by a thousandfold logit; two others are moderately sure of class 0."""
-    files = [scores(name, 0, scores=np.tile(s, (40, 1))) for name, s in (("a", [3.0, 0]), ("b", [3.0, 0]), ("c", [0, 3000.0]))]
-    streams = [ensemble.load(file) for file in files]
-    assert (ensemble.add(files, streams, [1, 1, 1]).argmax(1) == 1).all()
-    assert (ensemble.add(files, streams, [1, 1, 1], probabilities=True).argmax(1) == 0).all()
-
-
-def test_few_classes(scores):
-    file = scores("joint", 0, scores=np.eye(3)[np.arange(40) % 3], label=np.arange(40) % 3)
-    assert "| 100.00 | 100.00 |" in ensemble.report([file], [1.0])
+@pytest.mark.parametrize("how, winner", [([], "100.00"), (["--probabilities"], "0.00")])
+def test_probabilities_are_not_logits(how, winner, scores, capsys):
+    """Of two classes: one stream is sure of class 1 by a thousandfold logit; two others are moderately sure of class 0."""
+    logits = {"a": [3.0, 0], "b": [3.0, 0], "c": [0, 3000.0]}
+    files = [scores(name, 0, scores=np.tile(s, (40, 1)), label=np.ones(40, int)) for name, s in logits.items()]
+    ensemble.main([*files, *how])
+    assert table(capsys.readouterr().out)[-1][3:] == [winner, "100.00"]
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,296 @@
+"""Which commands a launch script runs: `bash scripts/NAME.sh [options of the mains]` is `python -m scripts.plan NAME [options]`.
+
+A run of one stage, for every METHOD and every seed (the variables are explained in scripts/launch.sh):
+
+    torchrun --nproc_per_node $GPUS main_$STAGE.py --dataset $DATA --seed $SEED --resume auto \
+        --finetune $ENCODER --output_dir $OUT/$DATA/$METHOD/$STAGE/seed$SEED
+
+The functions in SCRIPTS list the runs of every script in the order in which they are needed. How a METHOD differs from the data
+set's configuration, and which epoch of a pre-training the paper judges, stands in config/paper.yaml.
+"""
+
+import os
+import re
+import shlex
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+
+from scripts.variables import DATASETS, METHODS, STREAMS, TRAINED, but, encoder_method, in_paper, one_of, own_method, settings
+from util import config
+from util.options import DEFAULT_METHOD
+from util.results import PAPER
+
+
+def configured(s, method=DEFAULT_METHOD):
+    """{option: value} of the data set's pre-training, by the configuration files."""
+    return vars(config.parse("pretrain", ["--dataset", s.data, "--method", method, *smoke_options(s, "pretrain")]))
+
+
+def run(command, folder="", done="result.json", encoder="", made_by=""):
+    """A command; the folder of its files (without one it is run each time) and the last file that it writes there; the checkpoint
+    that it judges, and how to make that."""
+    command = [os.environ.get("PYTHON") or sys.executable, *command]
+    return SimpleNamespace(command=command, folder=folder, done=done, encoder=encoder, made_by=made_by)
+
+
+def folder_of(s, method, stage, seed, data=None):
+    return f"{s.out}/{data or s.data}/{join(method, s.stream.replace('joint', ''), s.variant)}/{stage}/seed{seed}"
+
+
+def join(*names):
+    return "-".join(filter(None, names))
+
+
+def words(options):
+    return [word for key, value in options.items() for word in (f"--{key}", str(value))]
+
+
+def smoke_options(s, stage):
+    schedule = {} if stage == "retrieval" else {"epochs": 2, "warmup_epochs": 1}
+    own = {"data_path": f"{s.out}/data/DEMO_XSub.npz", "num_frames": 16, "dim_feat": 16, "device": "cpu"} | schedule
+    return words(own) if s.smoke == "1" else []
+
+
+def main_command(s, method, stage, seed, folder, *options):
+    gpus = min(s.gpus, 2) if stage in ("linprobe", "finetune") else s.gpus  # see scripts/launch.sh
+    torchrun = ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node", str(gpus)] if gpus > 1 else []
+    line = [*torchrun, f"main_{stage}.py", "--dataset", s.data, "--output_dir", folder, "--seed", seed]
+    line += [] if stage == "retrieval" else ["--resume", "auto"]
+    line += [] if s.stream == "joint" else ["--input_stream", s.stream]
+    line += smoke_options(s, stage)
+    line += [] if encoder_method(method) == own_method(s.data) else ["--method", encoder_method(method)]
+    return [*line, *options]
+
+
+def pretrain(s, options):
+    for method in [name for name in s.methods if name in TRAINED]:
+        changes = {key: value for key, value in METHODS[method].items() if key != "method"}
+        for seed in s.seeds:
+            folder = folder_of(s, method, "pretrain", seed)
+            yield run(main_command(s, method, "pretrain", seed, folder, *words(changes), *options), folder)
+
+
+def judge(s, stage, options):
+    """A linear probe, fine-tuning or retrieval of every METHOD and seed."""
+    for method in s.methods:
+        for seed in s.seeds:
+            encoder, made_by, own = "", "", []
+            if method in TRAINED:
+                k = s.pretrain_seed or seed
+                encoder = s.encoder or f"{folder_of(s, method, 'pretrain', k, s.source)}/{judged_checkpoint(s, method)}"
+                made_by = f"scripts/pretrain.sh with DATA={s.source} METHOD={method} SEEDS={k} STREAM={s.stream}"
+                own = ["--finetune", encoder]
+            elif stage == "finetune":
+                own = ["--layer_decay", "1"]  # from scratch, all layers learn alike
+            folder = folder_of(s, method, join(stage, s.tag), seed)
+            command = main_command(s, method, stage, seed, folder, *own, *options)
+            yield run(command, folder, encoder=encoder, made_by=made_by)
+
+
+def judged_checkpoint(s, method):
+    """CHECKPOINT, else the published one of the method that the arrays are made for, else the last one."""
+    published = in_paper(s.source) and encoder_method(method) == own_method(s.source)
+    epoch = PAPER["data"][s.source]["encoder_epoch"] if published else "last"
+    return s.checkpoint or f"checkpoint-{epoch}.pth"
+
+
+def semi(s, options):
+    for ratio in s.ratios.split():
+        yield from judge(but(s, tag=join(ratio, s.tag)), "finetune", ["--data_ratio", ratio, *options])
+
+
+def transfer(s, options):
+    for source in s.sources.split():
+        one_of("SOURCES", source, DATASETS)
+        yield from judge(but(s, source=source, tag=join(f"from-{source}", s.tag)), "finetune", options)
+
+
+def ablation_rows(s):
+    """{TABLE: [(methods, what their pre-training has instead of the data set's own settings), ...]}."""
+
+    def vary(methods, key, *values):
+        return [(methods, {key: value}) for value in values]
+
+    own, both, lengths = configured(s), "mamp_query mamp_cross", (2, 4, 6, 8)
+    whole = [n for n in range(own["t_patch_size"], own["num_frames"] + 1, own["t_patch_size"]) if own["num_frames"] % n == 0]
+    return {
+        "7": vary("skeletonmae mamp", "input_stream", "joint", "motion"),
+        "8": [("random_masking mamp", {})],
+        "9": [("mamp", {"t_patch_size": n, "num_frames": int(s.segments) * n}) for n in lengths],
+        "10": vary("mamp", "decoder_depth", 2, 3, 4, 5) + vary("mamp", "decoder_dim_feat", 64, 128, 256, 512),
+        "fig5": vary("mamp", "mask_ratio", 0.7, 0.8, 0.85, 0.9, 0.95)
+        + vary("mamp skeletonmae", "epochs", *((1, 2) if s.smoke == "1" else (80, 160, 240, 320, 400))),
+        "decoder": [("mamp mamp_query mamp_cross", {})]
+        + vary(both, "decoder_depth", 1, 3, 5)
+        + [(both, change) for change in ({"motion_aware_tau": 0}, {"target": "joint"}, {"loss_weight": "motion"})]
+        + vary("mamp_query", "query_frames", *whole)
+        + vary("mamp_cross", "predict_ratio", 0.1, 0.25, 0.5, 1),
+    }
+
+
+def ablation(s, options):
+    tables, own = ablation_rows(s), configured(s)
+    one_of("TABLE", s.table, ("all", *tables))
+    if s.variant:
+        raise ValueError(f"VARIANT={s.variant}: the rows of an ablation name themselves; use another OUT")
+    for table in [name for name in tables if name != "decoder"] if s.table == "all" else [s.table]:
+        for methods, changes in tables[table]:
+            row = but(s, methods=methods.split(), stream=changes.get("input_stream", "joint"))
+            if "epochs" in changes:
+                row.checkpoint = f"checkpoint-{changes['epochs'] - 1}.pth"
+            changes = {key: value for key, value in changes.items() if key != "input_stream"}
+            differing = {key: value for key, value in changes.items() if value != own[key]}
+            if differing:  # otherwise it is the data set's own pre-training, in its own folder
+                row.variant = join(*map(str, next(iter(changes.items()))))
+            yield from pretrain(row, [*words(differing), *options])
+            length = {key: value for key, value in differing.items() if key == "num_frames"}  # of the probe, too
+            yield from judge(row, "linprobe", [*words(length), *options])
+
+
+def ensemble(s, options):
+    one_of("STAGE", s.stage, ("finetune", "linprobe"))
+    if any("umurl" in method for method in s.methods):
+        raise ValueError(f"METHOD={' '.join(s.methods)}: UmURL sees joints, bones and motions together already")
+    for stream in STREAMS:
+        yield from pretrain(but(s, stream=stream), options)
+        yield from judge(but(s, stream=stream), s.stage, options)
+    for method in s.methods:
+        for seed in s.seeds:
+            judged = [folder_of(but(s, stream=stream), method, join(s.stage, s.tag), seed) for stream in STREAMS]
+            for folder in judged:
+                line = words({"config": f"{folder}/config.yaml", "eval": f"{folder}/checkpoint-last.pth"})
+                line += ["--output_dir", f"{folder}/scores", *options]
+                yield run([f"main_{s.stage}.py", *line], f"{folder}/scores", done="scores.npz")
+            files = [f"{folder}/scores/scores.npz" for folder in judged]
+            yield run(["-m", "scripts.ensemble", *files, "--weights", *s.weights.split()])
+
+
+def coordinates(s, name, seed, options):
+    folder = folder_of(s, "coordinates", join(name, s.tag), seed)
+    line = ["--dataset", s.data, "--output_dir", folder, "--subset_seed", seed]
+    line += [] if s.stream == "joint" else ["--input_stream", s.stream]
+    own = {"data_path": f"{s.out}/data/DEMO_XSub.npz", "num_frames": 16, "device": "cpu"} if s.smoke == "1" else {}
+    return run(["-m", "scripts.coordinates", *line, *words(own), *options], folder, done="1-NN/result.json")
+
+
+def compare(s, options):
+    epochs = s.epochs or str(configured(s)["epochs"])
+    if not re.fullmatch("[1-9][0-9]*", epochs):
+        raise ValueError(f"EPOCHS={epochs}: a whole number, at least 1")
+    if s.encoder:
+        raise ValueError(f"ENCODER={s.encoder}: here every method makes its own")
+    few = ["--data_ratio", s.ratio, *options]
+    runs = [coordinates(s, "all", "0", options), *(coordinates(s, s.ratio, seed, few) for seed in s.seeds)]
+    untrained = ["umurl_none" if encoder_method(method) == "umurl" else "none" for method in s.methods]
+    for method in dict.fromkeys(s.methods + untrained):  # every encoder is there without pre-training, too
+        own, usual, budget = but(s, methods=[method]), configured(s, encoder_method(method)), {}
+        if method in TRAINED and int(epochs) != usual["epochs"]:
+            own.variant, budget["epochs"] = join(s.variant, f"epochs-{epochs}"), epochs
+            if usual["lr_steps"]:  # UmURL's rate falls after the same share of the epochs, rounded up
+                budget["lr_steps"] = -(-usual["lr_steps"][0] * int(epochs) // usual["epochs"])
+        runs += pretrain(own, [*words(budget), *options])
+        runs += judge(own, "linprobe", options)
+        runs += judge(own, "retrieval", options)
+        runs += judge(but(own, tag=join(s.ratio, s.tag)), "finetune", few)
+    return [*runs, run(["-m", "scripts.compare", *(one.folder for one in runs), "--markdown", f"{s.out}/compare-{s.data}.md"])]
+
+
+def reproduce(s, options):
+    ntu, elsewhere, umurl = s.data.startswith("ntu"), not in_paper(s.data), own_method(s.data) == "umurl"
+    yield from pretrain(s, options)
+    yield from judge(s, "linprobe", options)
+    if ntu or elsewhere:
+        yield from judge(s, "retrieval", options)
+    if (ntu or elsewhere) and not umurl:
+        yield from judge(s, "finetune", options)
+    if ntu and not umurl:
+        yield from judge(settings("scratch"), "finetune", options)
+    if s.data.startswith("ntu60") and not umurl:
+        yield from semi(settings("semi", METHOD=" ".join([*s.methods, "none"])), options)
+    if elsewhere:
+        ratios = s.ratios if os.environ.get("RATIOS") or s.smoke == "1" else "0.1"
+        yield from semi(but(s, pretrain_seed="", ratios=ratios), options)
+    if s.data == "pku2_xsub":
+        for source in s.sources.split():
+            yield from pretrain(but(s, data=source), options)
+        yield from transfer(s, options)
+    if s.ablation:
+        yield from ablation(settings("ablation", TABLE=s.ablation), options)
+    yield run(["-m", "scripts.tables", s.out, "--markdown", f"{s.out}/tables.md", "--csv", f"{s.out}/tables.csv"])
+
+
+SCRIPTS = {  # scripts/NAME.sh: what lists its runs, of its settings and the options that go on to the mains
+    "pretrain": pretrain,
+    "linprobe": lambda s, options: judge(s, "linprobe", options),
+    "finetune": lambda s, options: judge(s, "finetune", options),
+    "scratch": lambda s, options: judge(s, "finetune", options),
+    "retrieval": lambda s, options: judge(s, "retrieval", options),
+    "semi": semi,
+    "transfer": transfer,
+    "ablation": ablation,
+    "ensemble": ensemble,
+    "compare": compare,
+    "reproduce": reproduce,
+}
+
+
+def smoke_data(s):
+    """The commands that make the invented recording of SMOKE=1."""
+    data = f"{s.out}/data"
+    if s.smoke == "0" or Path(data, "DEMO_XSub.npz").exists():
+        return []
+    size = ["--actions", "6", "--performers", "4", "--replications", "1"]
+    return [
+        run(["data/demo/make_demo.py", "--out", f"{data}/raw", *size]),
+        run(["data/ntu/get_raw_skes_data.py", "--raw", f"{data}/raw/nturgb+d_skeletons", "--out", data]),
+        run(["data/ntu/get_raw_denoised_data.py", "--out", data]),
+        run(["data/ntu/seq_transformation.py", "--out", data, "--name", "DEMO"]),
+    ]
+
+
+def execute(s, runs):
+    """Print every command and, unless DRY_RUN, run it; the first that fails ends this process with its exit status.
+
+    Raises ValueError if the checkpoint that a run judges is not there, or is the last one of an unfinished pre-training.
+    """
+    if s.dry_run == "0":
+        signal.signal(signal.SIGINT, lambda *_: None)  # Ctrl-C is for the run, which saves and ends, and this with it
+    folders = set()
+    for each in runs:
+        if each.folder in folders:  # in the plan of an earlier table, too
+            continue
+        folders |= {each.folder} - {""}
+        if each.folder and Path(each.folder, each.done).exists():
+            print(f"done already: {each.folder}/{each.done}", file=sys.stderr)
+            continue
+        if s.dry_run == "1":
+            print(shlex.join(each.command))
+            continue
+        encoder = Path(each.encoder)
+        if each.encoder and not encoder.exists():
+            raise ValueError(f"{encoder} is not there; {each.made_by} makes it")
+        if encoder.name == "checkpoint-last.pth" and not s.encoder and not encoder.with_name("result.json").exists():
+            raise ValueError(f"{encoder}: the pre-training is not finished; scripts/pretrain.sh goes on where it was")
+        print("$", shlex.join(each.command), flush=True)
+        code = subprocess.call(each.command)
+        if code:
+            sys.exit(code if code > 0 else 128 - code)
+
+
+def main(script, *options):
+    try:
+        s = settings(script)
+        runs = list(SCRIPTS[script](s, options))  # all of them: a mistake is found before the first one starts
+        if s.smoke == "1":
+            print(f"SMOKE=1: tiny runs on an INVENTED recording, in {s.out}; their numbers mean nothing", file=sys.stderr)
+        execute(s, [*smoke_data(s), *runs])
+    except ValueError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(2)
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

@@ -1,0 +1,109 @@
+"""The variables of the launch scripts (explained in scripts/launch.sh): their defaults and checks, and what a METHOD is."""
+
+import os
+import re
+import subprocess
+from functools import cache
+from types import SimpleNamespace
+
+import yaml
+
+from util import config
+from util.options import DEFAULT_METHOD
+from util.results import PAPER
+
+DATASETS = sorted(file.stem for file in (config.FOLDER / "dataset").glob("*.yaml"))
+METHODS = {name: method["runs"] for name, method in PAPER["methods"].items() if name != "released"}
+TRAINED = [name for name, changes in METHODS.items() if changes.get("encoder") != "none"]
+STREAMS = ("joint", "motion", "bone")
+
+# what is meant where a variable is not given ("": see `settings`), by all scripts, by one of them, and with SMOKE=1
+DEFAULTS = dict(DATA="ntu60_xsub", METHOD="", STREAM="joint", SEEDS="0", GPUS="", OUT="", VARIANT="", TAG="", ENCODER="")
+DEFAULTS |= dict(CHECKPOINT="", PRETRAIN_SEED="", DRY_RUN="0", SMOKE="0", RATIO="0.1", RATIOS="0.01 0.1", EPOCHS="")
+DEFAULTS |= dict(TABLE="all", SEGMENTS="30", ABLATION="", STAGE="finetune", WEIGHTS="1 1 1")
+DEFAULTS |= dict(SOURCES="ntu60_xsub ntu120_xsub pku1_xsub")
+DEFAULTS_OF = {"semi": {"SEEDS": "0 1 2 3 4", "PRETRAIN_SEED": "0"}, "transfer": {"DATA": "pku2_xsub"}}
+DEFAULTS_OF_SMOKE = {"RATIO": "0.5", "RATIOS": "0.5", "SEGMENTS": "2", "OUT": "output/smoke"}
+# what a script, and SMOKE=1, does not leave to the caller
+FIXED_BY_SMOKE = {"DATA": "demo", "GPUS": "1", "CHECKPOINT": "checkpoint-last.pth", "SOURCES": "demo"}
+FIXED = {
+    "scratch": {"METHOD": "none"},
+    "compare": {"CHECKPOINT": "checkpoint-last.pth", "PRETRAIN_SEED": ""},
+    "ablation": {"METHOD": "mamp", "STREAM": "joint"},
+    "ensemble": {"STREAM": "joint"},
+}
+
+
+def usual_methods(script, data):
+    """METHOD where none is given."""
+    umurl = own_method(data) == "umurl"
+    return {
+        "reproduce": "mamp skeletonmae" if in_paper(data) else "mamp skeletonmae random_masking none",
+        "transfer": "mamp skeletonmae",
+        "semi": "umurl umurl_none" if umurl else "mamp skeletonmae none",
+        "compare": "mamp skeletonmae umurl none umurl_none",
+    }.get("umurl" if umurl and script == "reproduce" else script, own_method(data))
+
+
+def settings(script, **fixed):
+    """The variables of a script, in lower case, checked. Raises ValueError naming the one that is wrong."""
+    given = {key: value for key, value in os.environ.items() if value or key == "PRETRAIN_SEED"}
+    smoke = given.get("SMOKE") == "1"
+    values = DEFAULTS | (DEFAULTS_OF_SMOKE if smoke else {}) | DEFAULTS_OF.get(script, {})
+    values |= given | (FIXED_BY_SMOKE if smoke else {}) | FIXED.get(script, {}) | fixed
+    s = SimpleNamespace(**{key.lower(): values[key] for key in DEFAULTS})
+    one_of("DRY_RUN", s.dry_run, "01")
+    one_of("SMOKE", s.smoke, "01")
+    s.source = one_of("DATA", s.data, DATASETS)  # of the pre-training
+    s.out = s.out or "output"
+    s.gpus = int(one_of("GPUS", s.gpus or ("4" if in_paper(s.data) else "1"), ("1", "2", "4", "8", "16")))
+    s.methods = [one_of("METHOD", name, METHODS) for name in (s.method or usual_methods(script, s.data)).split()]
+    s.seeds = s.seeds.split()
+    if one_of("STREAM", s.stream, STREAMS) != "joint" and any("umurl" in method for method in s.methods):
+        raise ValueError(f"STREAM={s.stream}: UmURL makes bones and motions of the joints itself")
+    for seed in (*s.seeds, *s.pretrain_seed.split()):
+        if not seed.isdecimal():
+            raise ValueError(f"seed {seed}: whole numbers, as in SEEDS='0 1 2'")
+    for name, ratio in (("RATIO", s.ratio), *(("RATIOS", ratio) for ratio in s.ratios.split())):
+        if not re.fullmatch(r"0\.[0-9]+", ratio):
+            raise ValueError(f"{name}={ratio}: is not a share of the labels such as 0.1")
+    if s.encoder:
+        one_of(f"ENCODER={s.encoder} with METHOD", " ".join(s.methods), TRAINED)
+        if not s.tag and not s.variant:
+            raise ValueError(f"ENCODER={s.encoder}: give its results a name, as in TAG=released")
+    if s.dry_run == "0" and 0 < gpus_here() < s.gpus:
+        raise ValueError(f"GPUS={s.gpus}: this machine has {gpus_here()}; GPUS=1 gives the same effective batch")
+    return s
+
+
+def but(s, **changes):
+    """A copy of the settings with other values."""
+    return SimpleNamespace(**vars(s) | changes)
+
+
+@cache
+def gpus_here():
+    """Number of NVIDIA GPUs of this machine; 0 where there is no nvidia-smi."""
+    try:
+        return len(subprocess.run(["nvidia-smi", "--list-gpus"], capture_output=True, text=True).stdout.splitlines())
+    except OSError:
+        return 0
+
+
+def one_of(name, value, choices):
+    if value not in choices:
+        raise ValueError(f"{name}={value}: use one of {' '.join(choices)}")
+    return value
+
+
+def own_method(data):
+    """The method that a data set's arrays are made for: mamp or umurl."""
+    return yaml.safe_load((config.FOLDER / "dataset" / f"{data}.yaml").read_text()).get("method", DEFAULT_METHOD)
+
+
+def in_paper(data):
+    return "encoder_epoch" in PAPER["data"].get(data, {})
+
+
+def encoder_method(method):
+    return METHODS[method].get("method", DEFAULT_METHOD)
