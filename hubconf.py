@@ -53,14 +53,14 @@ def umurl(checkpoint=None, features="multi", layout="kinect_v2", data_path=None,
     from feeder.skeleton import parents
     from model.umurl import UmURLClassifier
     from predict import load_model
-    from util import checkpoint as checkpoints
+    from util import provenance
 
     content = _read(checkpoint, "umurl", sizes)
     if content is None:
         model = UmURLClassifier(parents(layout), num_classes=1, features=features, **sizes).eval()
         data = load_model.TrainingData(len(parents(layout)), sizes.get("num_bodies", 2))
         return _taking_recordings(load_model.without_head(model), _options(sizes.get("num_frames", 64), 1.0), data)
-    data = load_model.training_data(content, checkpoint, checkpoints.settings(content, checkpoint), data_path)
+    data = load_model.training_data(content, checkpoint, provenance.settings(content, checkpoint), data_path)
     options = load_model.encoder_options(content, checkpoint)
     return _taking_recordings(load_model.encoder(content, checkpoint, data, features=features), options, data)
 

@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from feeder.loader import Features, build_feeder, test_loader, train_loader, training_rows
 from model import build
 from report.run_page import leave_report
-from util import checkpoint, config, distributed, errors, results, run
+from util import checkpoint, config, distributed, errors, provenance, results, run
 from util.distributed import parallel
 from util.engine import outputs, train_one_epoch
 from util.logging import Log, say
@@ -36,7 +36,7 @@ def main(argv=None):
     test = test_loader(build_feeder(args, "test", augment=False), args, device)
     if args.eval:
         model, content = build.trained_classifier(args, test.source)
-        heads = build.heads(args, test.source, checkpoint.num_classes(content), model.to(device), args.eval, content)
+        heads = build.heads(args, test.source, provenance.num_classes(content), model.to(device), args.eval, content)
         test_features = test_loader(features(model.eval(), test), args, device)
         run.evaluate(args, device, Evaluation(heads, test_features, device, args.enable_amp, test.source), content)
         return leave_report(args)
@@ -56,7 +56,7 @@ def main(argv=None):
     model.freeze_encoder().to(device)
     heads = build.heads(args, data, data.num_classes, model, *resumed or ())
     source = args.finetune or (resumed and resumed[0]) or "random weights"
-    say(f"{labels} labelled sequences, frozen encoder from {source}{results.read_out(args)}")
+    say(f"{labels} labelled sequences, frozen encoder from {source}{results.readout_text(args)}")
 
     # data: sequences with random crops and rotations or, with --no-augment, their features
     evaluation = Evaluation(heads, test_loader(features(model.eval(), test), args, device), device, args.enable_amp, test.source)

@@ -17,7 +17,7 @@ import torch
 from data.prepare import arguments, recipes
 from feeder.class_names import padded, published_names, read_names
 from predict import load_model, readers, writers
-from util import checkpoint, display, distributed, errors
+from util import checkpoint, console, distributed, errors, provenance
 from util.files import write_text
 
 LONG = 300  # frames; no action of the project's data sets is longer
@@ -25,16 +25,16 @@ LONG = 300  # frames; no action of the project's data sets is longer
 
 def main(argv=None):
     args = options.parse(argv)
-    display.be_quiet(args.quiet)
+    console.be_quiet(args.quiet)
     device = distributed.setup(args.device)
 
     # the model, and all that its checkpoint says of its training
     content = checkpoint.load(args.checkpoint)
-    classifies = not args.features or checkpoint.stage(content) in load_model.CLASSIFIERS
+    classifies = not args.features or provenance.stage(content) in load_model.CLASSIFIERS
     options_of = load_model.classifier_options if classifies else load_model.encoder_options
     made_with = options_of(content, args.checkpoint)
     data = load_model.training_data(content, args.checkpoint, vars(made_with), args.data_path)
-    classes = checkpoint.num_classes(content) if classifies else None
+    classes = provenance.num_classes(content) if classifies else None
     npz = args.data_path or made_with.data_path
     names = class_names(args.names, npz, data, classes) if classifies else None
     model = load_model.classifier(content, args.checkpoint, made_with, data).to(device) if classifies else None
@@ -50,7 +50,7 @@ def main(argv=None):
     # batches of whole recordings, or of windows of them
     answers, failed, features = [], [], []
     pieces = cut(args, preparation, answers, failed)
-    with display.bar(title="recognised", unit="piece", delay=2, leave=False) as bar:
+    with console.bar(title="recognised", unit="piece", delay=2, leave=False) as bar:
         while batch := list(islice(pieces, args.batch_size)):
             x = load_model.make_batch([rows for *_, rows in batch], made_with, data, device, 1.0 if args.window else None)
             if classifies:

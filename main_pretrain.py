@@ -15,7 +15,7 @@ from feeder.loader import build_feeder, train_loader, training_rows
 from model import build
 from report.masks import preview
 from report.run_page import leave_report
-from util import checkpoint, config, display, errors, run
+from util import checkpoint, config, console, errors, provenance, run
 from util.distributed import parallel
 from util.engine import train_one_epoch
 from util.logging import Log, say, tell
@@ -57,10 +57,10 @@ def main(argv=None):
     log.close()
 
     result = training.result()
-    run.write(args, device, labels=sequences, last=result["last"], **checkpoint.recipe(vars(args)))
+    run.write(args, device, labels=sequences, last=result["last"], **provenance.recipe(vars(args)))
     tell(
         f"pre-training: loss {result['last']['train_loss']:.4f} after {args.epochs} epochs, "
-        f"{display.duration(time.time() - begin)}; {args.output_dir}/checkpoint-{args.epochs - 1}.pth\n"
+        f"{console.duration(time.time() - begin)}; {args.output_dir}/checkpoint-{args.epochs - 1}.pth\n"
         f"next: {run.judge_command(args)}"
     )
     leave_report(args)

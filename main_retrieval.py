@@ -47,7 +47,7 @@ def main(argv=None):
 
     headline, *others = model.readouts
     votes, metrics = judge(headline)
-    metrics |= predictions.beside({name: judge(name)[1] for name in others})
+    metrics |= predictions.suffixed({name: judge(name)[1] for name in others})
 
     # result
     if args.save_features and distributed.is_main():
@@ -61,11 +61,11 @@ def main(argv=None):
         say(f"features: {args.save_features}")
     tell(
         f"retrieval: top-1 {metrics['test_acc1']:.2f} %, right class among the 5 nearest {metrics['test_acc5']:.2f} %, "
-        f"{len(labels)} queries ({results.about(args)['evaluated_on']}), cosine {args.k}-NN among {len(gallery)}"
-        f"{results.read_out(args, metrics)}, {args.input_stream} stream, encoder from {args.finetune or 'random weights'}"
+        f"{len(labels)} queries ({results.protocol(args)['evaluated_on']}), cosine {args.k}-NN among {len(gallery)}"
+        f"{results.readout_text(args, metrics)}, {args.input_stream} stream, encoder from {args.finetune or 'random weights'}"
     )
     run.write(args, device, encoder=encoder, labels=len(gallery), last=metrics)
-    drawn = predictions.draw(len(queries))
+    drawn = predictions.draw_positions(len(queries))
     found = predictions.Predictions(votes.numpy(), labels.numpy(), asked[headline][drawn].numpy(), drawn)
     predictions.save(args.output_dir, found, queries, args.input_stream)
     leave_report(args)

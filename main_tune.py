@@ -16,7 +16,7 @@ import torch
 from feeder.loader import build_feeder, train_loader, training_rows
 from model import build
 from report.run_page import leave_report
-from util import checkpoint, config, display, errors, run
+from util import checkpoint, config, console, errors, run
 from util.distributed import parallel
 from util.engine import train_one_epoch
 from util.logging import Log, say, tell
@@ -68,7 +68,7 @@ def main(argv=None):
     run.write(args, device, labels=sequences, **result)
     tell(
         f"tuning: loss {result['last']['train_loss']:.4f} after {args.epochs} epochs, "
-        f"{display.duration(time.time() - begin)}; {args.output_dir}/checkpoint-{args.epochs - 1}.pth\n"
+        f"{console.duration(time.time() - begin)}; {args.output_dir}/checkpoint-{args.epochs - 1}.pth\n"
         f"next: {run.judge_command(args)}"
     )
     leave_report(args)

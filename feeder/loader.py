@@ -12,7 +12,7 @@ from torch.utils.data import DataLoader, Dataset
 from feeder.batch import Resident, uniforms
 from feeder.feeder_ntu import Feeder
 from feeder.metadata import unit_warning
-from util import distributed, stopping
+from util import distributed, signals
 from util.files import write_text
 from util.logging import say, tell
 from util.options import UNLABELLED
@@ -89,7 +89,7 @@ class Loader:
             num_workers=workers,
             persistent_workers=workers > 0,
             pin_memory=device.type == "cuda",
-            worker_init_fn=stopping.in_worker,
+            worker_init_fn=signals.in_worker,
             generator=torch.Generator(),  # the loader's own draws, which depend on num_workers, must not move the masks
         )
 

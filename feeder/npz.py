@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
-from util import display
+from util import console
 from util.files import written_aside
 
 ALIGNMENT = 64  # bytes; array data begin at a multiple of it, so that memory maps are aligned
@@ -153,7 +153,7 @@ def write_dataset(path, splits, num_frames, num_classes, num_joints, num_bodies,
         for key, split in splits.items():
             shape = (len(split.names), int(num_frames), num_bodies * num_joints * 3)
             valid = np.zeros(len(split.names), np.int32)
-            padded = _pad(display.bar(split.sequences, f"{path.name} {key}", len(valid), "seq"), shape, valid)
+            padded = _pad(console.bar(split.sequences, f"{path.name} {key}", len(valid), "seq"), shape, valid)
             _write_member(file, archive, f"x_{key}", shape, np.float32, padded)
             if split.labels is not None:
                 one_hot = np.eye(num_classes, dtype=np.uint8)

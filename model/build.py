@@ -10,7 +10,7 @@ from model.mamp import MAMP
 from model.stars import TunedTransformer, TunedUmURL
 from model.transformer import Transformer
 from model.umurl import VIEWS, UmURL, UmURLClassifier
-from util import checkpoint
+from util import checkpoint, provenance
 from util.lr_decay import param_groups_wd
 from util.options import METHODS
 
@@ -149,7 +149,7 @@ def trained_classifier(args, data):
     or with fewer classes than the data.
     """
     content = checkpoint.load(args.eval)
-    stage = checkpoint.stage(content)
+    stage = provenance.stage(content)
     if stage == "pretrain":
         raise ValueError(
             f"{args.eval}: holds no classifier; --eval wants a linear-probe or fine-tuning checkpoint; "
@@ -157,7 +157,7 @@ def trained_classifier(args, data):
         )
     if stage != args.stage:
         raise ValueError(f"{args.eval}: holds a classifier of main_{stage}.py; evaluate it there")
-    classes = checkpoint.num_classes(content)
+    classes = provenance.num_classes(content)
     number_as_trained(data, content, args.eval)
     model = classifier(args, data, classes)
     checkpoint.load_model(model, args.eval, content)

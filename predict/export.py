@@ -17,7 +17,7 @@ from pathlib import Path
 import torch
 
 from predict import load_model
-from util import checkpoint, errors
+from util import checkpoint, errors, provenance
 from util.files import written_aside
 
 TOLERANCE = 1e-4  # of the standard deviation of the outputs
@@ -42,12 +42,12 @@ def export(path, out, encoder=False, data_path=None):
             raise ValueError(f"{out}: {package} is not installed; pip install {' '.join(packages)}") from None
 
     content = checkpoint.load(path)
-    data = load_model.training_data(content, path, checkpoint.settings(content, path), data_path)
+    data = load_model.training_data(content, path, provenance.settings(content, path), data_path)
     if encoder:
         model = load_model.encoder(content, path, data)
     else:
         model = load_model.classifier(content, path, load_model.classifier_options(content, path), data)
-    sizes = checkpoint.sizes(content, path)
+    sizes = provenance.sizes(content, path)
     shape = sizes["dim_in"], sizes["num_frames"], data.num_joints, data.num_bodies
 
     # the program is written to memory, read again, and compared with the model before anything is on the disk

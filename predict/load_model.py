@@ -16,7 +16,7 @@ from feeder.npz_split import NpzSplit
 from feeder.skeleton import LAYOUTS, joint_names, tree
 from feeder.skeleton import parents as parents_in
 from model import build
-from util import checkpoint, config
+from util import checkpoint, config, provenance
 from util.files import sha256
 from util.options import OPTIONS
 
@@ -57,8 +57,8 @@ def classifier_options(content, path):
 
     content, path: of checkpoint.load. Raises ValueError naming the file if it holds no classifier, or settings of another type.
     """
-    stage = checkpoint.stage(content)
-    if stage not in CLASSIFIERS or checkpoint.num_classes(content) is None:
+    stage = provenance.stage(content)
+    if stage not in CLASSIFIERS or provenance.num_classes(content) is None:
         raise ValueError(
             f"{path}: holds no classifier, only a pre-trained encoder; main_linprobe.py or main_finetune.py, with "
             f"--finetune {path}, trains one on it"
@@ -72,13 +72,13 @@ def encoder_options(content, path):
 
 
 def _options(stage, content, path):
-    method = checkpoint.architecture(content)
+    method = provenance.architecture(content)
     options = {option.name: option for option in OPTIONS.values() if option.belongs(stage, method)}
     values = {name: option.default for name, option in options.items()}
     if method == "umurl":
         values |= config.read_yaml(config.FOLDER / "umurl.yaml", stage, method)
     # over these defaults the settings of the checkpoint, and over them the sizes of its weights
-    stored = checkpoint.settings(content, path) | checkpoint.sizes(content, path, head=checkpoint.stage(content) == stage)
+    stored = provenance.settings(content, path) | provenance.sizes(content, path, head=provenance.stage(content) == stage)
     values |= {name: config.convert(options[name], value, path) for name, value in stored.items() if name in options}
     if values["num_heads"] < 1:
         raise ValueError(f"{path}: num_heads: {values['num_heads']} is not at least 1")
@@ -94,7 +94,7 @@ def data_options(content, path, words):
 
     content, path: of checkpoint.load. Raises FileNotFoundError if the npz is not there.
     """
-    settings = checkpoint.settings(content, path)
+    settings = provenance.settings(content, path)
     npz, name = settings.get("data_path"), settings.get("dataset")
     if not isinstance(npz, str) or any(word.split("=")[0] in ("--config", "--dataset", "--data_path") for word in words):
         return []
@@ -110,7 +110,7 @@ def data_options(content, path, words):
 
 def count_joints(content, path):
     """V of a MAMP checkpoint, M·V of one of UmURL. Raises ValueError naming the file if the weights do not say."""
-    umurl = checkpoint.architecture(content) == "umurl"
+    umurl = provenance.architecture(content) == "umurl"
     key, axis, numbers = ("backbone.j_emb.t_embedding.0.weight", 1, 3) if umurl else ("pos_embed", 2, 1)
     weight = content["model"].get(key)
     if weight is None or weight.ndim <= axis:
@@ -125,7 +125,7 @@ def training_data(content, path, settings, data_path=None):
     Without any of these the weights tell V, and M follows from V where a published data set has so many. Raises ValueError
     naming the file if that is not enough, or does not fit.
     """
-    umurl, count = checkpoint.architecture(content) == "umurl", count_joints(content, path)
+    umurl, count = provenance.architecture(content) == "umurl", count_joints(content, path)
     npz = str(settings.get("data_path") or "")
     if data_path:
         found, where = _of_npz(data_path), data_path
@@ -181,7 +181,7 @@ def classifier(content, path, args, data):
 
     args, data: as `classifier_options` and `training_data` give them.
     """
-    model = build.classifier(args, data, checkpoint.num_classes(content))
+    model = build.classifier(args, data, provenance.num_classes(content))
     checkpoint.load_model(model, path, content)
     return model.eval()
 
@@ -226,7 +226,7 @@ def describe(path, content, made_with, preparation, classes):
     """What was used, as it stands in JSON. preparation: a predict.readers.Preparation."""
     return {
         "checkpoint": {"path": str(path), "sha256": sha256(path)},
-        "stage": checkpoint.stage(content),
+        "stage": provenance.stage(content),
         "method": made_with.method,
         "classes": classes,
         "epoch": content["epoch"] + 1 if "epoch" in content else None,

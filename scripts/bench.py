@@ -35,7 +35,7 @@ from feeder.loader import cores
 from model.mamp import DECODERS
 from scripts.bench_stages import CLASSES, MODES, PerSample, Stage, decoder, feeder_of, invent, loader
 from scripts.tables import markdown_table
-from util import display
+from util import console
 from util.engine import allow_tf32
 from util.hardware import flops, hardware, peak_tflops
 from util.logging import versions
@@ -50,7 +50,7 @@ def repeat(part, name, own_decoder, path, o):
     device = torch.device(o.device)
     torch.set_num_threads(o.threads)
     allow_tf32(device, o.tf32)
-    display.be_quiet(True)
+    console.be_quiet(True)
     if device.type == "cpu" and not MODES[name].release:
         keep_freed()
     stage = Stage(part, MODES[name], feeder_of(path, o), o, device, own_decoder)

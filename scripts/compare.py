@@ -22,7 +22,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from feeder.loader import build_feeder
 from model import build
 from scripts.tables import markdown_table, spread
-from util import display, errors
+from util import console, errors
 from util.files import write_text
 from util.options import DEFAULT_METHOD, METHODS, OPTIONS, UNLABELLED
 from util.results import COORDINATES, PAPER, find, name_of, settings_text
@@ -263,5 +263,5 @@ def notes(methods, judged):
 
 
 if __name__ == "__main__":
-    display.end_with_reader()
+    console.end_with_reader()
     errors.main(main)

@@ -19,7 +19,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from feeder.loader import build_feeder, test_loader
-from util import config, display, distributed, errors
+from util import config, console, distributed, errors
 from util.engine import outputs
 from util.hardware import hardware
 from util.logging import tell, write_result
@@ -34,7 +34,7 @@ def main(argv=None):
     parser.add_argument("--output_dir", default=f"output/{COORDINATES}", metavar="FOLDER", help="[output/coordinates]")
     folder, rest = parser.parse_known_args(argv)
     args = config.parse("linprobe", rest)
-    display.be_quiet(args.quiet)
+    console.be_quiet(args.quiet)
     device = distributed.setup(args.device)
     train, test = (build_feeder(args, split, augment=False) for split in ("train", "test"))
     # all sequences of a split as an encoder gets them, (N, C·T·V·M), and labels (N,)

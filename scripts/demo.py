@@ -16,7 +16,7 @@ from pathlib import Path
 import yaml
 
 from scripts.tables import markdown_table, spread
-from util import display
+from util import console
 
 ROOT = Path(__file__).resolve().parents[1]
 SMOKE_SIZE = ["--num_frames", "16", "--dim_feat", "16"]
@@ -88,7 +88,7 @@ def side_by_side(jobs):
     folders = [Path(job[job.index("--output_dir") + 1]) for job in jobs]
     waiting, running = list(zip(jobs, folders, strict=True)), []
     bar_format = "{l_bar}{bar}| {n:.2f}/{total} runs, {elapsed} gone, {remaining} left"
-    with display.bar(total=len(jobs), bar_format=bar_format) as bar:
+    with console.bar(total=len(jobs), bar_format=bar_format) as bar:
         while waiting or running:
             while waiting and len(running) < (os.cpu_count() or 1):
                 job, folder = waiting.pop(0)

@@ -14,7 +14,7 @@ import torch
 
 from feeder.npz import open_npz
 from scripts.tables import markdown_table
-from util import display, errors
+from util import console, errors
 from util.metrics import accuracy
 
 
@@ -79,5 +79,5 @@ def weighted_sum(streams, weights, probabilities=False):
 
 
 if __name__ == "__main__":
-    display.end_with_reader()
+    console.end_with_reader()
     errors.main(main)

@@ -17,7 +17,7 @@ from data.prepare import arguments
 from data.prepare.inspect import inspect
 from feeder import skeleton
 from report import skeletons
-from util import display
+from util import console
 from util.files import written_aside
 
 
@@ -88,5 +88,5 @@ def main():
 
 
 if __name__ == "__main__":
-    display.end_with_reader()
+    console.end_with_reader()
     arguments.run(main)

@@ -17,7 +17,7 @@ import sys
 from collections import defaultdict
 from pathlib import Path
 
-from util import display
+from util import console
 from util.files import write_text
 from util.options import UNLABELLED
 from util.results import COORDINATES, belongs, cells, find, name_of, settings_text
@@ -230,5 +230,5 @@ def write_csv(path, lines):
 
 
 if __name__ == "__main__":
-    display.end_with_reader()
+    console.end_with_reader()
     main()

@@ -63,9 +63,9 @@ def main(argv=None):
     labels, points = labels.numpy(), charts.tsne(F.normalize(features.double(), dim=1).numpy(), perplexity, args.seed)
 
     names_of = data.names_of_classes()
-    title = f"t-SNE of {args.dataset}: {len(data)} {results.about(args)['evaluated_on']} sequences of {len(chosen)} classes"
+    title = f"t-SNE of {args.dataset}: {len(data)} {results.protocol(args)['evaluated_on']} sequences of {len(chosen)} classes"
     stream = "" if args.input_stream == "joint" else f", {args.input_stream} stream"
-    how = f"{describe(args, encoder)}{results.read_out(args)}{stream}, perplexity {perplexity:g}, seed {args.seed}"
+    how = f"{describe(args, encoder)}{results.readout_text(args)}{stream}, perplexity {perplexity:g}, seed {args.seed}"
     figure = charts.scatter(points, labels, {c: names_of[c] for c in chosen})
     figure.suptitle(title, x=0.005, ha="left", fontsize=14, fontweight="bold", parse_math=False)
     figure.axes[0].set_title(textwrap.fill(how, 80), loc="left", fontsize=9, parse_math=False)

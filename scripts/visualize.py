@@ -23,7 +23,7 @@ from predict import load_model, readers
 from report import METHOD_NAMES, figures, masks, skeletons
 from report.sequences import choose, feeders, load_sample
 from report.sheet import DPI
-from util import checkpoint, config, errors
+from util import checkpoint, config, errors, provenance
 from util.files import bare_name, written_aside
 from util.logging import say
 from util.options import GROUPS, OPTIONS, UNLABELLED
@@ -39,9 +39,9 @@ def options(path, more=()):
     more: words of a command line, as config.parse takes them. Raises what config.parse and checkpoint.load raise.
     """
     content = checkpoint.load(path)
-    stage, method = checkpoint.stage(content), checkpoint.architecture(content)
+    stage, method = provenance.stage(content), provenance.architecture(content)
     names = {option.name for group in ("model", method) for option in GROUPS[group]} | {*OF_DATA}
-    settings = checkpoint.settings(content, path) | checkpoint.sizes(content, path, head=True) | {"method": method}
+    settings = provenance.settings(content, path) | provenance.sizes(content, path, head=True) | {"method": method}
     words = [] if stage in UNLABELLED else ["--eval", str(path)]
     for name in names & settings.keys():
         option, value = OPTIONS[name], settings[name]
@@ -61,8 +61,8 @@ def prepared(recording, path, folder):
     Raises what readers.list_files, readers.list_recordings and load_model.training_data raise.
     """
     content = checkpoint.load(path)
-    settings = checkpoint.settings(content, path)
-    data, classes = load_model.training_data(content, path, settings), checkpoint.num_classes(content)
+    settings = provenance.settings(content, path)
+    data, classes = load_model.training_data(content, path, settings), provenance.num_classes(content)
     recipe = recipes.recipe(settings.get("data_path"), data.num_joints, classes)
     preparation = readers.prepare_like_training(data, recipe)
     names, rows = [], []
@@ -83,7 +83,7 @@ def model_of(args, content, path, data):
     Raises ValueError if the checkpoint does not fit the options or the data.
     """
     if args.stage not in UNLABELLED:
-        model = build.classifier(args, data, checkpoint.num_classes(content))
+        model = build.classifier(args, data, provenance.num_classes(content))
     elif args.method == "umurl" or args.stage == "tune":
         return None
     else:
@@ -168,7 +168,7 @@ def draw(script_args, more):
     if args.stage not in UNLABELLED:
         number_as_trained(data, content, path)
     model = model_of(args, content, path, data)
-    method = METHOD_NAMES[checkpoint.method(checkpoint.settings(content, path)) or args.method]
+    method = METHOD_NAMES[provenance.method(provenance.settings(content, path)) or args.method]
     if getattr(args, "decoder", "self") != "self":
         method += f", {args.decoder} decoder"
     epoch = f", epoch {content['epoch'] + 1}" if "epoch" in content else ""

@@ -11,10 +11,10 @@ import main_finetune
 import main_linprobe
 import main_pretrain
 import main_retrieval
-from util import stopping
+from util import signals
 
 EVIL = '<script>document.title="stolen"</script>'
-HANDLERS = {number: signal.getsignal(number) for number in stopping.SIGNALS}  # before any main, in whatever fixture, ran
+HANDLERS = {number: signal.getsignal(number) for number in signals.SIGNALS}  # before any main, in whatever fixture, ran
 SHARED = Path(__file__).resolve().parents[1] / ".." / "shared"
 
 
@@ -30,7 +30,7 @@ def own_signal_handlers():
     yield
     for number, handler in HANDLERS.items():
         signal.signal(number, handler)
-    stopping.forget()
+    signals.forget()
 
 
 @pytest.fixture(scope="session")

@@ -20,7 +20,7 @@ import pytest
 import torch
 
 import main_linprobe
-from util import checkpoint, errors, stopping
+from util import checkpoint, errors, signals
 from util.training import Saver
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -134,7 +134,7 @@ def test_ended_at_random_moments_and_resumed(number, stage, whole, start, line, 
                 os.kill(process.pid, number)
                 process.join(60)
                 ends += 1
-            if process.exitcode == stopping.REQUEUE:
+            if process.exitcode == signals.REQUEUE:
                 positions.append(position(ended))
             else:  # killed, or asked before the run had begun to listen or after its end
                 assert process.exitcode in (0, -number, *((1, 130) if number == signal.SIGINT else ()))
@@ -150,10 +150,10 @@ def test_stopped_while_features_are_computed(line, tmp_path, monkeypatch, capsys
     """Nothing is there to save: the line says so, the exit code is that of every stopped run, and a rerun begins anew."""
     words = line("linprobe", tmp_path)
     with monkeypatch.context() as asking:
-        asking.setattr(stopping, "asked", lambda: True)
+        asking.setattr(signals, "asked", lambda: True)
         with pytest.raises(SystemExit) as end:
             errors.main(lambda: main_linprobe.main(words))
-    assert end.value.code == stopping.REQUEUE and position(tmp_path) == (0, 0)
+    assert end.value.code == signals.REQUEUE and position(tmp_path) == (0, 0)
     assert "with nothing new to save" in capsys.readouterr().out
     errors.main(lambda: main_linprobe.main([*words, "--epochs", "2"]))
     assert position(tmp_path)[0] == 2
@@ -183,7 +183,7 @@ def test_two_processes_are_stopped_and_resumed(stage, start, line, tmp_path):
     assert both(tmp_path / "whole") == [0, 0]
     stopped = tmp_path / "stopped"
     for after in (3, 9):
-        assert both(stopped, after) == [stopping.REQUEUE] * 2
+        assert both(stopped, after) == [signals.REQUEUE] * 2
     assert both(stopped) == [0, 0]
     assert_same_end(tmp_path / "whole", stopped)
 
@@ -199,7 +199,7 @@ def test_a_signal_to_the_whole_process_group_leaves_the_loader_its_workers(numbe
     children = Path(f"/proc/{process.pid}/task/{process.pid}/children")
     workers = [int(pid) for pid in children.read_text().split()] if children.exists() else []
     os.killpg(process.pid, number)
-    assert process.wait(60) == stopping.REQUEUE and position(tmp_path) > (0, 0)
+    assert process.wait(60) == signals.REQUEUE and position(tmp_path) > (0, 0)
     deadline = time.monotonic() + 10
     while any(Path(f"/proc/{pid}").exists() for pid in workers) and time.monotonic() < deadline:
         time.sleep(0.05)

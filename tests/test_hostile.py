@@ -19,7 +19,7 @@ from data.prepare import custom_recordings
 from feeder.npz import open_npz
 from model.transformer import Transformer
 from scripts import ensemble
-from util import checkpoint, config
+from util import checkpoint, config, provenance
 
 TINY = dict(dim_feat=8, depth=2, num_heads=2, mlp_ratio=2, num_frames=8, num_joints=5)
 ROOM = 2 * 2**30  # bytes that a test may ask for on top of what the process has
@@ -141,7 +141,7 @@ def test_checkpoints_with_any_bytes_changed(tmp_path):
             for other, content in parts.items():
                 archive.writestr(other, bytes(damaged) if other == name else content)
         try:
-            checkpoint.sizes(checkpoint.load(path), path)
+            provenance.sizes(checkpoint.load(path), path)
         except ValueError as error:
             refused += 1
             assert str(error).startswith(str(path)) and len(str(error).splitlines()) == 1

@@ -383,7 +383,7 @@ def test_who_makes_the_motion_stream(invented, options, tmp_path, monkeypatch):
 def test_the_time_of_the_whole_run_is_said_before_the_first_epoch_ends(
     invented, options, tmp_path, capsys, monkeypatch, main, stage
 ):
-    monkeypatch.setattr("util.display.TimeEstimate.SECONDS", 0)
+    monkeypatch.setattr("util.console.TimeEstimate.SECONDS", 0)
     main.main(options(stage, invented, tmp_path / "out", "--epochs", 3, "--save_freq", 1))
     lines = capsys.readouterr().out.splitlines()
     at = [i for i, line in enumerate(lines) if re.match(r"about \d+ s left \((... )?\d\d:\d\d\) for 3 epochs$", line)]

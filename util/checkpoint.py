@@ -6,18 +6,16 @@ python -m util.checkpoint FILE...      what a file is: method, sizes, epoch, con
 import argparse
 import os
 import shutil
-import sys
 import zipfile
-from functools import cache
 from pathlib import Path
 
 import torch
 import torch.nn.functional as F
 
-from util import display, distributed, published, weights
-from util.files import bare_name, replace, sha256, written_aside
-from util.options import DEFAULT_METHOD, GROUPS, HOW, OPTIONS, UNLABELLED
-from util.values import convert, shown
+from util import console, provenance, weights
+from util.files import replace, written_aside
+from util.options import OPTIONS
+from util.validation import convert, shown
 
 LAST, PREVIOUS, BEST = "checkpoint-last.pth", "checkpoint-previous.pth", "checkpoint-best.pth"
 
@@ -90,7 +88,7 @@ def load(path, keep=False):
         try:
             content["epoch"] = convert(OPTIONS["epochs"], content["epoch"], path)
         except ValueError:
-            _warn(f"warning: {path}: epoch: {shown(content.pop('epoch'))} is not a whole number; left out")
+            provenance.warn_once(f"warning: {path}: epoch: {shown(content.pop('epoch'))} is not a whole number; left out")
     for key, kind in (("config", dict), ("data", dict), ("heads", dict), ("epoch", int)):
         if (key not in ("data", "heads") or "config" in content) and not isinstance(content.get(key, kind()), kind):
             raise ValueError(f"{path}: {key} is not what a checkpoint has there")
@@ -117,7 +115,7 @@ def to_resume(args):
                 damaged = error
                 continue
             if damaged:
-                _warn(f"warning: {damaged}; going on from {path}")
+                provenance.warn_once(f"warning: {damaged}; going on from {path}")
             return path, content
     if damaged:
         raise damaged
@@ -164,7 +162,7 @@ def load_encoder(model, path):
 
 def start_from(model, path):
     """Start a classifier from the encoder in `path`; returns where that comes from (`describe`), None for no path."""
-    return describe(load_encoder(model, path), path) if path else None
+    return provenance.describe(load_encoder(model, path), path) if path else None
 
 
 def load_model(model, path, content=None):
@@ -175,100 +173,6 @@ def load_model(model, path, content=None):
     missing, unexpected = model.load_state_dict(state, strict=False)
     _refuse(path, {"missing": missing, "unknown": unexpected})
     return content
-
-
-def architecture(content):
-    """'mamp' (which SkeletonMAE* shares) or 'umurl'."""
-    return weights.architecture(content["model"])
-
-
-def num_classes(content):
-    """K of the classifier in a checkpoint, or None if it has no head."""
-    return weights.num_classes(content["model"])
-
-
-def stage(content):
-    """'pretrain', 'tune', 'linprobe' or 'finetune': what a checkpoint of ours says, else by the keys of the model."""
-    by_keys = weights.stage(content["model"])
-    told = content.get("config", {}).get("stage", by_keys)
-    return told if (told in UNLABELLED) == (by_keys in UNLABELLED) else by_keys
-
-
-def settings(content, path="checkpoint"):
-    """The options a checkpoint was made with, under our names: {} if it does not say.
-
-    Settings of a published file that cannot be read are left out with one line of warning.
-    """
-    if "config" in content:
-        return content["config"]
-    args = content.get("args")
-    args = vars(args) if isinstance(args, argparse.Namespace) else args
-    if not isinstance(args, dict):
-        return {}
-    told, complaints = published.settings(args, path)
-    norm = content["model"].get("norm.weight")  # (D,) of a MAMP
-    if norm is not None and norm.numel() % told.get("num_heads", 1):
-        complaints.append(f"num_heads: {told.pop('num_heads')} does not divide the width {norm.numel()}")
-    if complaints:  # the weights are what counts
-        _warn(f"warning: {path}: of its settings, these are not read: {'; '.join(complaints)}")
-    return told
-
-
-@cache
-def _warn(line):
-    """A warning, once, on rank 0, and not among the answers."""
-    if distributed.is_main():
-        print(line, file=sys.stderr, flush=True)
-
-
-def sizes(content, path, head=False):
-    """The model's options that its weights and settings tell; with `head`, those of the classifier's head, too.
-
-    Raises ValueError if these are not the weights of a skeleton transformer.
-    """
-    made_with = settings(content, path)
-    try:
-        found = weights.sizes(content["model"], head)
-    except (KeyError, ValueError, IndexError, ZeroDivisionError) as error:
-        raise ValueError(f"{path}: not the weights of a skeleton transformer (looking for {error})") from error
-    if architecture(content) == "mamp":
-        told = ("num_heads", "qk_scale", "input_stream")
-        if "num_heads" not in made_with:
-            _warn(f"warning: {path}: does not tell num_heads; {OPTIONS['num_heads'].default} unless it is told")
-    else:
-        told = ("num_heads",)
-    if head and architecture(content) == "umurl":
-        told += ("features",)
-    return found | {key: made_with[key] for key in told if key in made_with}
-
-
-def method(made_with):
-    """'mamp', 'skeletonmae' (joints as target, uniform masking), 'umurl', ..., or None if the settings do not say."""
-    if made_with.get("method", DEFAULT_METHOD) != DEFAULT_METHOD:
-        return made_with["method"]
-    if "target" not in made_with:
-        return None
-    return "skeletonmae" if made_with["target"] == "joint" and made_with.get("motion_aware_tau", 0) <= 0 else "mamp"
-
-
-def recipe(made_with):
-    """The settings that decide what a pre-training learns, and the method's name; not where and how fast it ran."""
-    elsewhere = {option.name for option in GROUPS["run"] if option.role == HOW}
-    return {k: v for k, v in made_with.items() if k not in elsewhere} | {"method": method(made_with)}
-
-
-def describe(content, path):
-    """Where an encoder comes from: path, sha256, format (ours or released), stage, epoch, and the recipe of its pre-training.
-
-    What a foreign file does not say of data set, target and epochs is None.
-    """
-    made_with, known = settings(content, path), content.get("encoder") or {}
-    if stage(content) == "pretrain":
-        dataset = bare_name(made_with.get("data_path") or "").lower() or None
-        known = recipe({"dataset": dataset, "method": architecture(content)} | made_with | sizes(content, path))
-    identity = {"path": str(path), "sha256": sha256(path), "format": "ours" if "config" in content else "released"}
-    identity |= {"stage": stage(content), "epoch": content.get("epoch")}
-    return dict.fromkeys(("dataset", "method", "target", "epochs")) | known | identity
 
 
 def _fit(model, state, path):
@@ -303,34 +207,10 @@ def _some(things, most=4):
     return ", ".join(things[:most]) + (f" and {len(things) - most} more" if len(things) > most else "")
 
 
-def facts(content, path):
-    """{name: value} of what a file is, epochs counted from 1: what this run was made with, its data, and then, as
-    'encoder: NAME', the pre-training that a judging run began with."""
-    made_with, ours = settings(content, path), "config" in content
-    about = describe(content, path)
-    if stage(content) != "pretrain":  # described are then the encoder's settings
-        about = {key: about[key] for key in ("path", "sha256", "format", "stage", "epoch")}
-        about["method"] = made_with.get("method", architecture(content))
-    about = {key: about.pop(key) for key in ("path", "sha256", "format", "stage", "epoch", "method")} | about
-    buffers = ("running_mean", "running_var", "num_batches_tracked", ".pe.pe")
-    parameters = sum(value.numel() for key, value in content["model"].items() if not key.endswith(buffers))
-    about |= {"parameters": f"{parameters:,}", "joints": weights.joints(content["model"]), "classes": num_classes(content)}
-    about |= {"metrics": content.get("metrics")}
-    about |= {key: value for key, value in (made_with | sizes(content, path, head=True)).items() if key not in about}
-    about |= {f"data: {key}": value for key, value in (content.get("data", {}) if ours else {}).items()}
-    about |= {"versions": content.get("versions")}
-    encoder = content.get("encoder") if ours else None
-    if isinstance(encoder, dict):
-        about |= {f"encoder: {key}": value for key, value in encoder.items()}
-    elif ours and stage(content) != "pretrain":
-        about["encoder"] = "random weights"
-    return {key: value + 1 if key.endswith("epoch") and type(value) is int else value for key, value in about.items()}
-
-
 def main(paths):
     """Print what each file is."""
     for path in paths:
-        known = {key: value for key, value in facts(load(path), path).items() if value is not None}
+        known = {key: value for key, value in provenance.facts(load(path), path).items() if value is not None}
         for key, value in known.items():
             print(f"{key:<{max(map(len, known))}}  {value}")
 
@@ -341,5 +221,5 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser("python -m util.checkpoint", description="What a file is.")
     parser.add_argument("files", nargs="+", metavar="FILE", help="checkpoint, ours or released")
     files = parser.parse_args().files
-    display.end_with_reader()
+    console.end_with_reader()
     errors.main(lambda: main(files))

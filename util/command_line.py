@@ -4,7 +4,7 @@ import argparse
 
 from util import published
 from util.options import GROUPS, METHODS, OPTIONS
-from util.values import known
+from util.validation import known
 
 
 def words(stage, argv=None):

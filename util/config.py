@@ -15,7 +15,7 @@ from util import published
 from util.command_line import build_parser, words
 from util.files import bare_name, write_text
 from util.options import DEFAULT_METHOD, EXTENDS, METHODS, OPTIONS, STAGES, WHAT
-from util.values import check, convert, known
+from util.validation import check, convert, known
 
 FOLDER = Path(__file__).resolve().parent.parent / "config"
 
@@ -53,16 +53,16 @@ def parse(stage, argv=None):
     method, source = stated.get("method", DEFAULT_METHOD), stated.get("eval") or stated.get("finetune")
     held = source or (stated.get("resume") if stated.get("resume") != "auto" else None)
     if held:
-        from util import checkpoint  # here, so that whatever has none starts without torch
+        from util import checkpoint, provenance  # here, so that whatever has none starts without torch
 
         content = checkpoint.load(held, keep=True)
-        encoder = checkpoint.architecture(content)
+        encoder = provenance.architecture(content)
         if "method" in stated and METHODS[method] != encoder:
             raise ValueError(f"{held}: holds weights of {encoder}, not of {method}")
         if source:
             method = encoder
         elif "method" not in stated:  # a registered one goes on as itself
-            told = checkpoint.settings(content, held).get("method")
+            told = provenance.settings(content, held).get("method")
             method = told if isinstance(told, str) and METHODS.get(told) == encoder else encoder
     of_method = {o.name: o.default for o in OPTIONS.values() if o.belongs(stage, method)}
     foreign = [name for name in given if name not in of_method]
@@ -155,10 +155,10 @@ def npz_names():
 
 def _sizes(content, path, stage, given, head):
     """The options of `stage` that the checkpoint settles; the command line may repeat but not contradict them."""
-    from util import checkpoint
+    from util import provenance
 
-    sizes = {k: v for k, v in checkpoint.sizes(content, path, head).items() if stage in OPTIONS[k].stages}
-    resized = {"num_frames"} if checkpoint.architecture(content) == "mamp" else set()
+    sizes = {k: v for k, v in provenance.sizes(content, path, head).items() if stage in OPTIONS[k].stages}
+    resized = {"num_frames"} if provenance.architecture(content) == "mamp" else set()
     for key, value in sizes.items():
         if key not in resized and given.get(key, value) != value:
             raise ValueError(f"{path}: made with {key} {value}, the command line says {given[key]}")

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import torch
 
-from util import display, distributed, stopping
+from util import console, distributed, signals
 from util.logging import say, tell
 from util.lr_sched import adjust_learning_rate
 
@@ -45,7 +45,7 @@ class Progress:
     skipped: int = 0  # updates left out by --skip_nonfinite
     seconds: float = 0.0  # since the epoch began
     random_state: dict | None = None  # of torch's generators, where the epoch goes on
-    estimate: display.TimeEstimate | None = None  # of the whole run, to be printed once
+    estimate: console.TimeEstimate | None = None  # of the whole run, to be printed once
 
     def look(self, step, losses, begin, epoch):
         """After `step` updates: add up the losses since the last look, [(step, samples, loss)], for which the host waits for
@@ -104,7 +104,7 @@ def train_one_epoch(model, loader, optimizer, loss_of, epoch, args, device, scal
     parts = getattr(distributed.unwrap(model), "clipped_separately", [model])
     parts = [[p for p in part.parameters() if p.requires_grad] for part in parts]
     losses, begin = [], time.perf_counter() - progress.seconds  # losses: (step, samples, loss on the device) not looked at yet
-    bar = display.bar(  # of forward passes, since an update may take minutes of them
+    bar = console.bar(  # of forward passes, since an update may take minutes of them
         None,
         f"epoch {epoch + 1}/{args.epochs}",
         steps * args.accum_iter,
@@ -123,10 +123,10 @@ def train_one_epoch(model, loader, optimizer, loss_of, epoch, args, device, scal
         try:
             fetched = [next(batches) for _ in range(args.accum_iter)]
         except RuntimeError:  # a loader's worker died; of a signal that was sent to all processes?
-            if not stopping.asked_here():
+            if not signals.asked_here():
                 raise
             progress.look(step, losses, begin, epoch)
-            raise stopping.Interrupted(progress) from None
+            raise signals.Interrupted(progress) from None
         for part, (x, label, index) in enumerate(fetched):
             # processes exchange gradients once, with the last part of an update
             exchange = part == args.accum_iter - 1 or distributed.world_size() == 1
@@ -161,12 +161,12 @@ def train_one_epoch(model, loader, optimizer, loss_of, epoch, args, device, scal
             speed = (step + 1) * args.effective_batch_size / progress.seconds
             mean = progress.loss / max(1, step + 1 - progress.skipped) / args.accum_iter
             bar.set_postfix_str(f"step {step + 1}/{steps}, loss {mean:.4f}, {speed:.0f} samples/s", refresh=False)
-        stop = stopping.asked()
+        stop = signals.asked()
         if stop or step + 1 == steps:
             _check_weights(model, epoch, step, index)
         if stop:
             bar.close()
-            raise stopping.Interrupted(progress)
+            raise signals.Interrupted(progress)
     bar.close()
     passes = max(1, steps - progress.skipped) * args.accum_iter
     metrics = {
@@ -220,8 +220,8 @@ def outputs(function, loader, device, enable_amp=False):
     """
     results, labels, indices = [], [], []
     for x, label, index in loader:
-        if distributed.world_size() == 1 and stopping.asked():  # ranks may have different numbers of batches
-            raise stopping.Interrupted()
+        if distributed.world_size() == 1 and signals.asked():  # ranks may have different numbers of batches
+            raise signals.Interrupted()
         with autocast(device, enable_amp):
             result = function(x)
             results.append({name: part.float() for name, part in (result if isinstance(result, dict) else {"": result}).items()})

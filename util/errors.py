@@ -5,21 +5,21 @@ import sys
 
 import torch
 
-from util import distributed, stopping
+from util import distributed, signals
 from util.logging import tell
 
 
 def main(function):
     """Run a main: a user's mistake ends in one line and exit code 2 (MAMP_TRACEBACK=1 shows where it came from).
 
-    A run that was asked to stop ends with stopping.REQUEUE.
+    A run that was asked to stop ends with signals.REQUEUE.
     """
     try:
         function()
-    except stopping.Interrupted as stop:
+    except signals.Interrupted as stop:
         if not stop.saved:  # features or an evaluation: nothing that could be continued
-            tell(f"stopped by {stopping.by_what()} with nothing new to save; the same command starts again")
-        sys.exit(stopping.REQUEUE)
+            tell(f"stopped by {signals.by_what()} with nothing new to save; the same command starts again")
+        sys.exit(signals.REQUEUE)
     except KeyboardInterrupt:
         sys.exit(130)
     except (ValueError, OSError, RuntimeError, MemoryError) as error:

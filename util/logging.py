@@ -12,13 +12,13 @@ import torch
 import torchvision
 from torch.utils.tensorboard import SummaryWriter
 
-from util import display, distributed
+from util import console, distributed
 from util.files import write_text
 
 
 def say(*words):
     """Print on rank 0, unless --quiet."""
-    if not display.quiet():
+    if not console.quiet():
         tell(*words)
 
 
@@ -65,8 +65,8 @@ class Log:
         if "test_acc1" in metrics and evaluation:
             self.picture("confusion", epoch, evaluation.picture, must=epoch + 1 == self.epochs)
         left = (time.time() - self.begin) / (epoch + 1 - self.first_epoch) * (self.epochs - 1 - epoch)
-        line = f"{display.stamp(sys.stdout)}epoch {epoch + 1}/{self.epochs}  {display.numbers(metrics, self.before)}"
-        say(line + (f"  {display.ahead(left)}" if left else ""))
+        line = f"{console.stamp(sys.stdout)}epoch {epoch + 1}/{self.epochs}  {console.numbers(metrics, self.before)}"
+        say(line + (f"  {console.ahead(left)}" if left else ""))
         self.before = metrics
 
     def picture(self, name, epoch, draw, must=False):

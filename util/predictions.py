@@ -65,7 +65,7 @@ class Evaluation:
     def __call__(self):
         self.model.eval()
         distributed.share_buffers(self.model)  # so that what is evaluated is what rank 0 saves
-        model, positions = distributed.unwrap(self.model), draw(len(self.data))
+        model, positions = distributed.unwrap(self.model), draw_positions(len(self.data))
         batches = iter((batch, np.flatnonzero(np.isin(batch, positions))) for batch, _ in self.loader.batches)
         kept = []
 
@@ -82,15 +82,15 @@ class Evaluation:
         rows, features = (torch.cat(parts) for parts in zip(*(s for s in distributed.gather(share) if s), strict=True))
         order = first_of_each(rows)
         self.predictions = Predictions(scores.numpy(), labels.numpy(), features[order].numpy(), rows[order].numpy())
-        return classification(scores, labels) | beside({name: classification(other, labels) for name, other in others})
+        return classification(scores, labels) | suffixed({name: classification(other, labels) for name, other in others})
 
 
-def beside(metrics):
+def suffixed(metrics):
     """Metrics of read-outs that are not the headline, {name: metrics}, as they stand beside it: {'test_acc1_per_joint': ...}."""
     return {f"{key}_{name}": value for name, own in metrics.items() for key, value in own.items() if key != "test_samples"}
 
 
-def draw(count):
+def draw_positions(count):
     """Positions of at most DRAWN of `count` samples, in order, always the same ones."""
     return np.sort(np.random.RandomState(0).permutation(count)[:DRAWN])
 

@@ -6,7 +6,7 @@ nothing is ever imported by a name from a file.
 """
 
 from util.options import OPTIONS
-from util.values import check, convert, known, shown
+from util.validation import check, convert, known, shown
 
 TESTED = ("val_feeder_args", "test_feeder_args")
 SECTIONS = ("train_feeder_args", *TESTED, "model_args")

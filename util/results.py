@@ -236,7 +236,7 @@ def plain(value):
     return tuple(value) if isinstance(value, list | tuple) else value
 
 
-def about(args):
+def protocol(args):
     """What every result says of how it was made: the part that comes from the options."""
     keys = (
         "stage",
@@ -256,7 +256,7 @@ def about(args):
     return {key: getattr(args, key) for key in keys if hasattr(args, key)} | evaluated_on
 
 
-def read_out(args, metrics=None):
+def readout_text(args, metrics=None):
     """What was taken from the encoder, for a message; with the accuracies in `metrics` of the read-outs beside it."""
     what = {"readout": "read-out", "features": "features"}
     found = {key.removeprefix("test_acc1_"): value for key, value in (metrics or {}).items() if key.startswith("test_acc1_")}

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import torch
 
-from util import checkpoint, config, display, distributed, results, stopping
+from util import config, console, distributed, provenance, results, signals
 from util.engine import allow_tf32
 from util.files import sha256
 from util.hardware import hardware, lacks_bfloat16
@@ -22,7 +22,7 @@ def start(args):
     Settles batch_size and accum_iter for the number of processes. Raises ValueError for an output folder that holds another run,
     or a batch that the processes cannot share out evenly.
     """
-    display.be_quiet(args.quiet)
+    console.be_quiet(args.quiet)
     deterministic(args.deterministic)
     device = distributed.setup(args.device)
     allow_tf32(device, args.tf32)
@@ -33,7 +33,7 @@ def start(args):
         keep_freed()
     torch.manual_seed(args.seed)
     if threading.current_thread() is threading.main_thread():
-        stopping.listen()
+        signals.listen()
     folder = Path(args.output_dir)
     if folder.exists() and not folder.is_dir():
         raise ValueError(f"output_dir {folder}: is a file; give a folder")
@@ -89,7 +89,7 @@ def write(args, device, **values):
     last = Path(args.output_dir, f"checkpoint-{getattr(args, 'epochs', 0) - 1}.pth")
     links = {"checkpoint": identity(last), "log": "log.jsonl"} if last.is_file() else {}
     made = {"command": command(args), "hardware": hardware(device), "processes": distributed.world_size()}
-    values = results.count_from_one(results.about(args) | links | values) | {"overridden": config.overridden(args)}
+    values = results.count_from_one(results.protocol(args) | links | values) | {"overridden": config.overridden(args)}
     write_result(args.output_dir, **values, config="config.yaml", **made)
 
 
@@ -117,12 +117,12 @@ def judge_command(args):
 
 def print_result(args, what, result):
     """Print a classifier's result: the last epoch is the headline, the best on the test set stands beside it."""
-    last, best, where = result["last"], result["best"], results.about(args)["evaluated_on"]
+    last, best, where = result["last"], result["best"], results.protocol(args)["evaluated_on"]
     best = f"best on {where} {best['test_acc1']:.2f} % (epoch {best['epoch'] + 1})"
     tell(
         f"{what}: top-1 {last['test_acc1']:.2f} % after the last epoch ({args.epochs}), {best}, {last['test_samples']} {where} "
-        f"samples{results.read_out(args, last)}, {args.input_stream} stream, encoder from {args.finetune or 'random weights'}, "
-        f"seed {args.seed}"
+        f"samples{results.readout_text(args, last)}, {args.input_stream} stream, "
+        f"encoder from {args.finetune or 'random weights'}, seed {args.seed}"
     )
 
 
@@ -131,15 +131,15 @@ def evaluate(args, device, evaluation, content):
 
     evaluation: a util.predictions.Evaluation of its model.
     """
-    metrics, where = evaluation(), results.about(args)["evaluated_on"]
+    metrics, where = evaluation(), results.protocol(args)["evaluated_on"]
     scores = evaluation.save(args)
     epoch = content["epoch"] + 1 if "epoch" in content else "unknown"
     tell(
         f"{args.eval} (epoch {epoch}): top-1 {metrics['test_acc1']:.2f} %, top-5 {metrics['test_acc5']:.2f} %, loss "
-        f"{metrics['test_loss']:.4f}, {metrics['test_samples']} {where} samples{results.read_out(args, metrics)}, "
+        f"{metrics['test_loss']:.4f}, {metrics['test_samples']} {where} samples{results.readout_text(args, metrics)}, "
         f"{args.input_stream} stream; scores in {scores}"
     )
-    settings = checkpoint.settings(content, args.eval)
+    settings = provenance.settings(content, args.eval)
     trained = {key: value for key, value in settings.items() if key in ("seed", "epochs", *results.SUBSET)}
     origin = {"encoder": content.get("encoder"), "checkpoint": identity(args.eval)}
     write(args, device, eval=True, **origin, **trained, last=metrics)

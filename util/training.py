@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from util import checkpoint, config, display, distributed, stopping
+from util import checkpoint, config, console, distributed, signals
 from util.engine import Progress, grad_scaler
 from util.logging import say, tell, versions
 from util.options import MAY_CHANGE_ON_RESUME, OPTIONS
@@ -17,7 +17,7 @@ class Training:
     """What a run is besides its weights: the epoch it begins with, how far that one is, and its best epoch.
 
     model, optimizer, loader: as they are trained; data: the training set's Feeder, and encoder: where the model's encoder comes
-    from (checkpoint.describe), both of which checkpoints tell. heads: of a linear probe, see model.heads. resumed: (path,
+    from (provenance.describe), both of which checkpoints tell. heads: of a linear probe, see model.heads. resumed: (path,
     content) of checkpoint.to_resume. Weights, optimizer and random state become those of that checkpoint; without one, the run's
     first checkpoint holds what it begins with. Raises ValueError, in one line, for a checkpoint of a run with other settings.
 
@@ -34,7 +34,7 @@ class Training:
             self._resume(*resumed, loader)
         if distributed.is_main():
             config.save(args, Path(args.output_dir, "config.yaml"))
-        self.progress.estimate = display.TimeEstimate(args.epochs - self.first_epoch)
+        self.progress.estimate = console.TimeEstimate(args.epochs - self.first_epoch)
         if not resumed:
             self.saver.last(self.state_dict(-1))  # something to go back to if the first epoch fails
 
@@ -73,13 +73,13 @@ class Training:
             yield
         except FloatingPointError as error:
             raise ValueError(f"{error}; the last good weights are in {self.args.output_dir}/{checkpoint.LAST}") from error
-        except stopping.Interrupted:
+        except signals.Interrupted:
             self.saver.last(self.state_dict(epoch - 1, self.progress), must=True)
             tell(
-                f"stopped by {stopping.by_what()} after step {self.progress.step} of epoch {epoch + 1}; saved, "
+                f"stopped by {signals.by_what()} after step {self.progress.step} of epoch {epoch + 1}; saved, "
                 "--resume auto goes on there"
             )
-            raise stopping.Interrupted(saved=True) from None
+            raise signals.Interrupted(saved=True) from None
 
     def save(self, epoch, metrics):
         """Checkpoints of an epoch that is complete: the best on the test set, every save_freq-th, the last. Returns whether it

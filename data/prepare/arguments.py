@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from data.prepare.transforms import UNITS
-from util import display
+from util import console
 
 
 class Quiet(argparse.Action):
@@ -17,7 +17,7 @@ class Quiet(argparse.Action):
         super().__init__(option_strings, argparse.SUPPRESS, nargs=0, default=argparse.SUPPRESS, help=help)
 
     def __call__(self, *_):
-        display.be_quiet()
+        console.be_quiet()
 
 
 def parser(description, out, strict=True):

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from feeder.metadata import unit_warning
-from util import display
+from util import console
 
 PIECE = 2**23  # bytes of an array in memory at a time
 LARGE = 2**28  # bytes from which on there is a progress bar
@@ -44,7 +44,7 @@ def describe_split(feeder, seen):
     step = max(1, PIECE * len(x) // max(1, x.nbytes))  # sequences of a piece
     valid, gaps, empty, copies, values = [], [], 0, 0, Values()
     title = f"{Path(feeder.data_path).name} {feeder.key}"
-    with display.bar(title=title, total=len(x), unit="seq", disable=x.nbytes < LARGE) as bar:
+    with console.bar(title=title, total=len(x), unit="seq", disable=x.nbytes < LARGE) as bar:
         for begin in range(0, len(x), step):
             piece = rows(x, begin, min(begin + step, len(x)))
             with np.errstate(invalid="ignore", over="ignore"):

@@ -13,7 +13,7 @@ from contextlib import closing
 from itertools import islice
 from pathlib import Path
 
-from util import display
+from util import console
 from util.files import write_text
 
 CHUNK = 16  # files handed to a process at a time
@@ -101,7 +101,7 @@ def each(function, items, title, skipped, workers=1, chunk=CHUNK):
     else:
         results = _run_in_pool(function, items, title, workers, chunk)
     with closing(results):
-        bar = display.bar(results, title=title, total=len(items), unit="file")
+        bar = console.bar(results, title=title, total=len(items), unit="file")
         for item, (result, error) in zip(items, bar, strict=True):
             if error is None:
                 yield item, result

@@ -17,7 +17,7 @@ from data.prepare.splits import group
 from feeder.labels import ordered
 from feeder.npz import Split, write_dataset
 from feeder.skeleton import LAYOUTS
-from util import display
+from util import console
 from util.files import bare_name
 
 WORDS = {"train": ("train",), "test": ("val", "test")}  # split of the npz -> what its files begin with
@@ -106,7 +106,7 @@ def _read_part(folder, words, skipped):
     if labels_file is None:
         raise FileNotFoundError(f"{folder / f'{word}_{LABELS[0]}'}: no such file; it holds names and labels of {path}")
     part = Part(x, *_read_labels(labels_file, len(x)), _read_frames(_find_file(folder, word, FRAMES), x), [])
-    for row, sequence in enumerate(display.bar(x, f"{path.name} checked", len(x), "seq")):
+    for row, sequence in enumerate(console.bar(x, f"{path.name} checked", len(x), "seq")):
         frames = None if part.frames is None else part.frames[row]
         if not np.isfinite(sequence[:, :frames]).all():
             skipped.add(f"{path}: {part.names[row]!r}: holds values that are not finite")

@@ -14,7 +14,7 @@ import main_finetune
 import main_pretrain
 from model.mamp import MAMP
 from model.transformer import Transformer
-from util import checkpoint
+from util import checkpoint, provenance
 
 TINY = dict(dim_feat=8, depth=2, num_heads=2, mlp_ratio=2, num_frames=12, num_joints=5)
 HEADS = ("head.fc1.weight", "head.fc1.bias", "head.bn.weight", "head.fc2.weight")
@@ -42,7 +42,7 @@ def test_released_files_open(stage, shared, parity, part):
     assert state.keys() <= content["model"].keys() and not any(k.startswith("module.") for k in content["model"])
     assert all(torch.equal(content["model"][k], v) for k, v in state.items())
     assert content["epoch"] == 399 and isinstance(content["args"], argparse.Namespace) and "optimizer" in content
-    assert checkpoint.num_classes(content) == (None if stage == "pretrain" else 11)
+    assert provenance.num_classes(content) == (None if stage == "pretrain" else 11)
 
 
 @pytest.mark.parametrize("stage", ["linprobe", "finetune"])
@@ -91,7 +91,7 @@ def test_prefix_of_a_distributed_model_is_dropped(tmp_path):
 def test_file_of_another_method(shared):
     path = shared("parity/released_umurl_small.pth.tar")
     content = checkpoint.load(path)
-    assert checkpoint.architecture(content) == "umurl" and not any(key.startswith("module.") for key in content["model"])
+    assert provenance.architecture(content) == "umurl" and not any(key.startswith("module.") for key in content["model"])
     with pytest.raises(ValueError, match="umurl_small.pth.tar: holds weights of umurl, the model is one of mamp; --method umurl"):
         checkpoint.load_encoder(classifier(), path)
 
@@ -240,7 +240,7 @@ def test_a_whole_model_needs_its_head(pretrained):
 def test_sizes_of_released_files(stage, head, shared, parity):
     path = shared(f"parity/released_{stage}_tiny25.pth")
     config = parity("pretrain_tiny25" if stage == "pretrain" else f"classifier_{stage}_tiny25")["config"]
-    sizes = checkpoint.sizes(checkpoint.load(path), path, head=True)
+    sizes = provenance.sizes(checkpoint.load(path), path, head=True)
     expected = {k: v for k, v in config.items() if k in sizes} | head
     assert {k: sizes[k] for k in expected} == expected and {"dim_feat", "depth", "num_heads", "num_frames"} <= expected.keys()
     assert sizes["input_stream"] == "joint"
@@ -249,14 +249,14 @@ def test_sizes_of_released_files(stage, head, shared, parity):
 def test_sizes_of_what_is_no_skeleton_transformer():
     for state in ({}, {"joints_embed.proj.weight": torch.zeros(3)}):
         with pytest.raises(ValueError, match="x.pth: not the weights of a skeleton transformer"):
-            checkpoint.sizes({"model": state}, "x.pth")
+            provenance.sizes({"model": state}, "x.pth")
 
 
 def test_read_out_of_a_probe_is_seen_in_its_head():
     for readout in ("mean", "per_joint"):
         model = classifier(protocol="linprobe", readout=readout)
         model.head.add_norm()
-        assert checkpoint.sizes({"model": model.state_dict()}, "x", head=True)["readout"] == readout
+        assert provenance.sizes({"model": model.state_dict()}, "x", head=True)["readout"] == readout
 
 
 @pytest.mark.parametrize(
@@ -270,7 +270,7 @@ def test_read_out_of_a_probe_is_seen_in_its_head():
     ],
 )
 def test_method(settings, expected):
-    assert checkpoint.method(settings) == expected
+    assert provenance.method(settings) == expected
 
 
 def test_what_a_file_is_on_the_command_line(shared, capsys):
@@ -323,7 +323,7 @@ def test_a_flipped_bit_is_noticed(pretrained):
 
 def test_a_released_encoder_is_described_as_such(shared):
     path = shared("parity/released_pretrain_tiny25.pth")
-    about = checkpoint.describe(checkpoint.load(path), path)
+    about = provenance.describe(checkpoint.load(path), path)
     assert (about["format"], about["stage"], about["epoch"], about["dataset"]) == ("released", "pretrain", 399, "ntu60_xsub")
     assert (about["method"], about["epochs"], about["mask_ratio"], about["decoder_depth"]) == ("mamp", 400, 0.9, 2)
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from util import checkpoint, config, published
+from util import checkpoint, config, provenance, published
 
 PRETRAIN = """
 feeder: feeder.feeder_ntu.Feeder
@@ -124,16 +124,16 @@ def test_what_does_not_exist_here(file, change, message):
 def test_settings_of_released_checkpoints(stage, shared):
     path = shared(f"parity/released_{stage}_tiny25.pth")
     content = checkpoint.load(path)
-    made_with = checkpoint.settings(content)
+    made_with = provenance.settings(content)
     assert (made_with["num_frames"], made_with["dim_feat"], made_with["num_heads"], made_with["epochs"]) == (24, 32, 4, 400)
     assert made_with["qk_scale"] is None and made_with.get("target") == ("motion" if stage == "pretrain" else None)
     assert published.is_published(vars(content["args"]))
 
 
 def test_checkpoint_that_says_nothing_or_nonsense():
-    assert checkpoint.settings({"model": {}}) == {}
+    assert provenance.settings({"model": {}}) == {}
     args = argparse.Namespace(model="some.other.Model", model_args={"num_heads": 3})
-    assert checkpoint.settings({"model": {}, "args": args}) == {"num_heads": 3}
+    assert provenance.settings({"model": {}, "args": args}) == {"num_heads": 3}
 
 
 # what a published key means here, where it is not an option of the same name; the reasons stand in util.published

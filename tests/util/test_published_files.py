@@ -18,7 +18,7 @@ from predict import export, load_model
 from scripts import tsne, visualize
 from tests.conftest import invent
 from tests.test_hub import hub
-from util import checkpoint
+from util import checkpoint, provenance
 
 STAGES = ("mamp", "mae", "lp", "ft", "semi")
 HEADS = {"lp": "linprobe", "ft": "finetune", "semi": "finetune"}
@@ -91,8 +91,8 @@ def test_what_it_is(file, capsys):
     assert lines["stage"] == HEADS.get(stage, "pretrain") and lines["format"] == "released" and not messages
     sizes = ("dim_feat", "depth", "num_heads", "num_frames", "joints")
     assert [lines[name] for name in sizes] == ["32", "3", "4", "24", "25"]
-    about = checkpoint.describe(checkpoint.load(path), path)
-    made_with = checkpoint.settings(checkpoint.load(path), path)
+    about = provenance.describe(checkpoint.load(path), path)
+    made_with = provenance.settings(checkpoint.load(path), path)
     assert made_with["data_path"] == "data/ntu/NTU60_XSub.npz"
     assert (made_with["epochs"], made_with["input_stream"]) == (2, "joint")
     if stage in HEADS:
@@ -112,7 +112,7 @@ def test_what_it_is(file, capsys):
 def test_genuine_files(stage, shared, capsys):
     path = shared(f"parity/published_runs/published_{stage}.pth")
     content = checkpoint.load(path)
-    about, sizes = checkpoint.describe(content, path), checkpoint.sizes(content, path, head=True)
+    about, sizes = provenance.describe(content, path), provenance.sizes(content, path, head=True)
     assert (sizes["dim_feat"], sizes["depth"], sizes["num_heads"], sizes["num_frames"]) == (32, 2, 4, 120)
     assert about["method"] == {"mamp": "mamp", "mae": "skeletonmae", "ft": None}[stage] and not capsys.readouterr().err
     model = Transformer(num_classes=60, dim_feat=32, depth=2, num_heads=4, protocol="finetune" if stage == "ft" else "linprobe")
@@ -274,13 +274,13 @@ def test_a_setting_that_cannot_be_read_costs_a_warning(change, complaint, told, 
         assert complaint in messages and str(path) in messages and messages.count(complaint) == 1
     else:
         assert not messages
-    kept = checkpoint.settings(content, path)
+    kept = provenance.settings(content, path)
     assert kept.items() >= told.items() and kept["data_path"] == "data/ntu/NTU60_XSub.npz" and kept["layer_decay"] == 0.8
 
 
 def test_a_pretraining_that_tells_nothing_of_its_data(published, tmp_path):
     path = published("mae", _with("train_feeder_args", data_path="None"), name=tmp_path.name)
-    about = checkpoint.describe(checkpoint.load(path), path)
+    about = provenance.describe(checkpoint.load(path), path)
     assert (about["dataset"], about["method"], about["epochs"]) == (None, "skeletonmae", 2)
 
 

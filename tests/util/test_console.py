@@ -5,18 +5,18 @@ from datetime import datetime, timedelta
 
 import pytest
 
-from util import display
+from util import console
 
 
 @pytest.fixture(autouse=True)
 def loud():
     yield
-    display.be_quiet(False)
+    console.be_quiet(False)
 
 
 def test_a_log_file_gets_whole_lines_now_and_then(monkeypatch, capsys):
-    monkeypatch.setattr(display, "EVERY", 0.05)
-    for _ in display.bar(range(30), "reading", 30, "file"):
+    monkeypatch.setattr(console, "EVERY", 0.05)
+    for _ in console.bar(range(30), "reading", 30, "file"):
         time.sleep(0.01)
     text = capsys.readouterr().err
     lines = text.splitlines()
@@ -25,21 +25,21 @@ def test_a_log_file_gets_whole_lines_now_and_then(monkeypatch, capsys):
 
 
 def test_short_work_leaves_a_log_file_alone(capsys):
-    assert list(display.bar(range(5), "reading", 5)) == list(range(5))
+    assert list(console.bar(range(5), "reading", 5)) == list(range(5))
     assert capsys.readouterr().err == ""
 
 
 def test_a_terminal_gets_a_bar(monkeypatch, capsys):
     monkeypatch.setattr(sys.stderr, "isatty", lambda: True, raising=False)
-    list(display.bar(range(5), "reading", 5))
+    list(console.bar(range(5), "reading", 5))
     text = capsys.readouterr().err
     assert "\r" in text and "5/5" in text
 
 
 def test_quiet(monkeypatch, capsys):
     monkeypatch.setattr(sys.stderr, "isatty", lambda: True, raising=False)
-    display.be_quiet()
-    assert display.quiet() and list(display.bar(range(5))) == list(range(5))
+    console.be_quiet()
+    assert console.quiet() and list(console.bar(range(5))) == list(range(5))
     assert capsys.readouterr().err == ""
 
 
@@ -48,14 +48,14 @@ def test_quiet(monkeypatch, capsys):
     [(0.2, "1 s"), (42, "42 s"), (100, "2 min"), (18_480, "5 h 8 min"), (3599, "1 h 0 min"), (186_000, "2 d 3 h")],
 )
 def test_a_duration_in_words(seconds, text):
-    assert display.duration(seconds) == text
+    assert console.duration(seconds) == text
 
 
 def test_the_whole_run_is_estimated_once_within_its_first_epoch(monkeypatch):
     """400 epochs of 100 steps of 2 s; the first takes 30 s and does not count: 2 s × 39,996 steps are left after the fourth."""
     clock = [1000.0]
-    monkeypatch.setattr(display.time, "perf_counter", lambda: clock[0])
-    estimate, lines = display.TimeEstimate(400), []
+    monkeypatch.setattr(console.time, "perf_counter", lambda: clock[0])
+    estimate, lines = console.TimeEstimate(400), []
     for step in range(1, 101):
         clock[0] += 30 if step == 1 else 2
         lines.append(estimate.look(step, 100))
@@ -77,20 +77,20 @@ def test_an_epochs_line_fits_a_terminal():
         "test_acc5_per_joint": 91.2,
         "test_loss_per_joint": 1.87654,
     }
-    line = f"epoch 100/100  {display.numbers(metrics)}  {display.ahead(300_000)}"
+    line = f"epoch 100/100  {console.numbers(metrics)}  {console.ahead(300_000)}"
     assert "loss 1.235  lr 0.05  top-1 63.25  per_joint 65.43" in line and len(line) <= 100
-    assert "lr" not in display.numbers(metrics, metrics) and "lr 0.05" in display.numbers(metrics, metrics | {"lr": 0.1})
+    assert "lr" not in console.numbers(metrics, metrics) and "lr 0.05" in console.numbers(metrics, metrics | {"lr": 0.1})
     training = {key: metrics[key] for key in ("train_loss", "lr", "samples_per_s")}
-    assert display.numbers(training) == "loss 1.235  lr 0.05  samples/s 12,346"
+    assert console.numbers(training) == "loss 1.235  lr 0.05  samples/s 12,346"
 
 
 def test_lines_of_a_log_file_are_dated(tmp_path):
     with open(tmp_path / "log", "w") as file:
-        assert re.fullmatch(r"\d{4}-\d\d-\d\d \d\d:\d\d  ", display.stamp(file))
+        assert re.fullmatch(r"\d{4}-\d\d-\d\d \d\d:\d\d  ", console.stamp(file))
 
 
 def test_the_end_is_told_by_the_clock():
-    assert re.fullmatch(r"5 h 8 min left \((\w{3} )?\d\d:\d\d\)", display.ahead(18_480))
+    assert re.fullmatch(r"5 h 8 min left \((\w{3} )?\d\d:\d\d\)", console.ahead(18_480))
     now = datetime.now()
-    assert display.clock(0) in {now.strftime("%H:%M"), datetime.now().strftime("%H:%M")}
-    assert display.clock(86_400 * 3).startswith((now + timedelta(days=3)).strftime("%a "))
+    assert console.clock(0) in {now.strftime("%H:%M"), datetime.now().strftime("%H:%M")}
+    assert console.clock(86_400 * 3).startswith((now + timedelta(days=3)).strftime("%a "))

@@ -1,0 +1,130 @@
+"""What a checkpoint says of itself: method, stage, sizes, settings, and where its encoder comes from. Ours or of a release.
+
+content: what util.checkpoint.load gives; path: for messages.
+"""
+
+import argparse
+import sys
+from functools import cache
+
+from util import distributed, published, weights
+from util.files import bare_name, sha256
+from util.options import DEFAULT_METHOD, GROUPS, HOW, OPTIONS, UNLABELLED
+
+
+def architecture(content):
+    """'mamp' (which SkeletonMAE* shares) or 'umurl'."""
+    return weights.architecture(content["model"])
+
+
+def num_classes(content):
+    """K of the classifier in a checkpoint, or None if it has no head."""
+    return weights.num_classes(content["model"])
+
+
+def stage(content):
+    """'pretrain', 'tune', 'linprobe' or 'finetune': what a checkpoint of ours says, else by the keys of the model."""
+    by_keys = weights.stage(content["model"])
+    told = content.get("config", {}).get("stage", by_keys)
+    return told if (told in UNLABELLED) == (by_keys in UNLABELLED) else by_keys
+
+
+def settings(content, path="checkpoint"):
+    """The options a checkpoint was made with, under our names: {} if it does not say.
+
+    Settings of a published file that cannot be read are left out with one line of warning.
+    """
+    if "config" in content:
+        return content["config"]
+    args = content.get("args")
+    args = vars(args) if isinstance(args, argparse.Namespace) else args
+    if not isinstance(args, dict):
+        return {}
+    told, complaints = published.settings(args, path)
+    norm = content["model"].get("norm.weight")  # (D,) of a MAMP
+    if norm is not None and norm.numel() % told.get("num_heads", 1):
+        complaints.append(f"num_heads: {told.pop('num_heads')} does not divide the width {norm.numel()}")
+    if complaints:  # the weights are what counts
+        warn_once(f"warning: {path}: of its settings, these are not read: {'; '.join(complaints)}")
+    return told
+
+
+@cache
+def warn_once(line):
+    """A warning, once, on rank 0, and not among the answers."""
+    if distributed.is_main():
+        print(line, file=sys.stderr, flush=True)
+
+
+def sizes(content, path, head=False):
+    """The model's options that its weights and settings tell; with `head`, those of the classifier's head, too.
+
+    Raises ValueError if these are not the weights of a skeleton transformer.
+    """
+    made_with = settings(content, path)
+    try:
+        found = weights.sizes(content["model"], head)
+    except (KeyError, ValueError, IndexError, ZeroDivisionError) as error:
+        raise ValueError(f"{path}: not the weights of a skeleton transformer (looking for {error})") from error
+    if architecture(content) == "mamp":
+        told = ("num_heads", "qk_scale", "input_stream")
+        if "num_heads" not in made_with:
+            warn_once(f"warning: {path}: does not tell num_heads; {OPTIONS['num_heads'].default} unless it is told")
+    else:
+        told = ("num_heads",)
+    if head and architecture(content) == "umurl":
+        told += ("features",)
+    return found | {key: made_with[key] for key in told if key in made_with}
+
+
+def method(made_with):
+    """'mamp', 'skeletonmae' (joints as target, uniform masking), 'umurl', ..., or None if the settings do not say."""
+    if made_with.get("method", DEFAULT_METHOD) != DEFAULT_METHOD:
+        return made_with["method"]
+    if "target" not in made_with:
+        return None
+    return "skeletonmae" if made_with["target"] == "joint" and made_with.get("motion_aware_tau", 0) <= 0 else "mamp"
+
+
+def recipe(made_with):
+    """The settings that decide what a pre-training learns, and the method's name; not where and how fast it ran."""
+    elsewhere = {option.name for option in GROUPS["run"] if option.role == HOW}
+    return {k: v for k, v in made_with.items() if k not in elsewhere} | {"method": method(made_with)}
+
+
+def describe(content, path):
+    """Where an encoder comes from: path, sha256, format (ours or released), stage, epoch, and the recipe of its pre-training.
+
+    What a foreign file does not say of data set, target and epochs is None.
+    """
+    made_with, known = settings(content, path), content.get("encoder") or {}
+    if stage(content) == "pretrain":
+        dataset = bare_name(made_with.get("data_path") or "").lower() or None
+        known = recipe({"dataset": dataset, "method": architecture(content)} | made_with | sizes(content, path))
+    identity = {"path": str(path), "sha256": sha256(path), "format": "ours" if "config" in content else "released"}
+    identity |= {"stage": stage(content), "epoch": content.get("epoch")}
+    return dict.fromkeys(("dataset", "method", "target", "epochs")) | known | identity
+
+
+def facts(content, path):
+    """{name: value} of what a file is, epochs counted from 1: what this run was made with, its data, and then, as
+    'encoder: NAME', the pre-training that a judging run began with."""
+    made_with, ours = settings(content, path), "config" in content
+    about = describe(content, path)
+    if stage(content) != "pretrain":  # described are then the encoder's settings
+        about = {key: about[key] for key in ("path", "sha256", "format", "stage", "epoch")}
+        about["method"] = made_with.get("method", architecture(content))
+    about = {key: about.pop(key) for key in ("path", "sha256", "format", "stage", "epoch", "method")} | about
+    buffers = ("running_mean", "running_var", "num_batches_tracked", ".pe.pe")
+    parameters = sum(value.numel() for key, value in content["model"].items() if not key.endswith(buffers))
+    about |= {"parameters": f"{parameters:,}", "joints": weights.joints(content["model"]), "classes": num_classes(content)}
+    about |= {"metrics": content.get("metrics")}
+    about |= {key: value for key, value in (made_with | sizes(content, path, head=True)).items() if key not in about}
+    about |= {f"data: {key}": value for key, value in (content.get("data", {}) if ours else {}).items()}
+    about |= {"versions": content.get("versions")}
+    encoder = content.get("encoder") if ours else None
+    if isinstance(encoder, dict):
+        about |= {f"encoder: {key}": value for key, value in encoder.items()}
+    elif ours and stage(content) != "pretrain":
+        about["encoder"] = "random weights"
+    return {key: value + 1 if key.endswith("epoch") and type(value) is int else value for key, value in about.items()}
