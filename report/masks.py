@@ -4,7 +4,6 @@ Letters: M bodies, T frames, V joints, C coordinates, l segment length, T' = T/l
 as a Feeder gives it; models are on the CPU and in eval mode.
 """
 
-import copy
 from dataclasses import dataclass
 
 import numpy as np
@@ -107,25 +106,6 @@ def saliency(model, x, segment=1, moving=False, steps=STEPS):
     contribution = ((x - still) * gradient / steps).sum(0).permute(0, 2, 1)  # (T, M, V)
     contribution = contribution.unflatten(0, (-1, segment)).sum(1)
     return Saliency(*logits.softmax(1).numpy(), contribution.numpy(), (logits[0] - logits[1])[predicted].item())
-
-
-def preview(model, args):
-    """draw() -> an image (H, W, 3) uint8 for TensorBoard: predicted beside true motion of the first training sequence, always
-    with the same mask. None for methods that hide nothing."""
-    if args.method != "mamp":
-        return None
-
-    def draw():
-        from report import figures, sequences  # here: they load matplotlib, which takes a second that most runs do without
-
-        sample = sequences.load_sample(*sequences.feeders(args, "train"), 0)
-        frozen = copy.deepcopy(model).cpu().eval()
-        found = predict_masked(frozen, sample.x, args.seed, args.mask_ratio, args.motion_stride, args.motion_aware_tau)
-        figure, _ = figures.prediction(sample, "a training sequence", found, f"mask_ratio {args.mask_ratio:g}.")
-        figure.canvas.draw()
-        return np.asarray(figure.canvas.buffer_rgba())[..., :3].copy()
-
-    return draw
 
 
 def _by_segment(model, tokens):

@@ -97,6 +97,20 @@ def judged_checkpoint(s, method):
     return s.checkpoint or f"checkpoint-{epoch}.pth"
 
 
+def tune(s, options):
+    """A tuning of every METHOD and seed, and a linear probe and a retrieval of what it leaves."""
+    for method in [name for name in s.methods if name in TRAINED]:
+        for seed in s.seeds:
+            encoder = s.encoder or f"{folder_of(s, method, 'pretrain', s.pretrain_seed or seed)}/{judged_checkpoint(s, method)}"
+            made_by = f"scripts/pretrain.sh with DATA={s.data} METHOD={method} SEEDS={s.pretrain_seed or seed} STREAM={s.stream}"
+            folder = folder_of(s, method, join("tune", s.tag), seed)
+            command = main_command(s, method, "tune", seed, folder, "--finetune", encoder, *options)
+            yield run(command, folder, encoder=encoder, made_by=made_by)
+            tuned = but(s, methods=[method], seeds=[seed], encoder=f"{folder}/checkpoint-last.pth", tag=join("tuned", s.tag))
+            yield from judge(tuned, "linprobe", [])
+            yield from judge(tuned, "retrieval", [])
+
+
 def semi(s, options):
     for ratio in s.ratios.split():
         yield from judge(but(s, tag=join(ratio, s.tag)), "finetune", ["--data_ratio", ratio, *options])
@@ -228,6 +242,7 @@ SCRIPTS = {  # scripts/NAME.sh: what lists its runs, of its settings and the opt
     "finetune": lambda s, options: judge(s, "finetune", options),
     "scratch": lambda s, options: judge(s, "finetune", options),
     "retrieval": lambda s, options: judge(s, "retrieval", options),
+    "tune": tune,
     "semi": semi,
     "transfer": transfer,
     "ablation": ablation,

@@ -103,6 +103,8 @@ def describe(content, path):
         known = recipe({"dataset": dataset, "method": architecture(content)} | made_with | sizes(content, path))
     identity = {"path": str(path), "sha256": sha256(path), "format": "ours" if "config" in content else "released"}
     identity |= {"stage": stage(content), "epoch": content.get("epoch")}
+    if stage(content) == "tune":  # then "epoch" is that of the tuning
+        identity["pretrain_epoch"] = known.get("epoch")
     return dict.fromkeys(("dataset", "method", "target", "epochs")) | known | identity
 
 

@@ -198,18 +198,20 @@ def encoder_settings(content, options):
     encoder = content["encoder"]
     if encoder is None:
         return {"encoder": "none"}, {}
-    if encoder["stage"] != "pretrain":
+    if encoder["stage"] not in UNLABELLED:
         return {"encoder": f"from {encoder['stage']}"}, {}
+    tuned = {"encoder": "tuned"} if encoder["stage"] == "tune" else {}
+    encoder = encoder | ({"epoch": encoder.get("pretrain_epoch")} if tuned else {})
     method = options.get("method", DEFAULT_METHOD)
     needed = ("dataset", "epoch", "epochs", *(("target",) if method == "mamp" else ()))
     if any(encoder[key] is None for key in needed):
-        return {"encoder": "of unknown origin"}, {}
+        return {"encoder": "tuned, of unknown origin" if tuned else "of unknown origin"}, {}
     dataset = config.npz_names().get(encoder["dataset"], encoder["dataset"])
     usual = defaults("pretrain", dataset, dataset + ".npz", method)
     judged = encoder["epochs"]
     if judged == usual["epochs"]:
         judged = PAPER["data"].get(dataset, {}).get("encoder_epoch", judged - 1) + 1  # there the number of a checkpoint
-    settings = {"pretrain_dataset": dataset, "pretrain_epoch": encoder["epoch"]}
+    settings = {"pretrain_dataset": dataset, "pretrain_epoch": encoder["epoch"]} | tuned
     expected = {"pretrain_dataset": content["dataset"], "pretrain_epoch": judged}
     if encoder.get("format") == "released":
         settings["encoder"] = "released"

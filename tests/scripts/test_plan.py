@@ -276,7 +276,7 @@ def test_what_costs_nothing_is_always_there(planned, dry_run):
 # --- the shell scripts ---
 
 
-SCRIPTS = "pretrain linprobe finetune retrieval scratch semi transfer ablation ensemble compare reproduce".split()
+SCRIPTS = "pretrain tune linprobe finetune retrieval scratch semi transfer ablation ensemble compare reproduce".split()
 
 
 @pytest.mark.parametrize("name", SCRIPTS)

@@ -11,6 +11,7 @@ import yaml
 
 from scripts import tables
 from util import config, results
+from util.options import UNLABELLED
 
 PAPER = yaml.safe_load((config.FOLDER / "paper.yaml").read_text())
 FILES = {"ntu60_xsub": "NTU60_XSub", "ntu60_xview": "NTU60_XView", "pku1_xsub": "PKUv1_XSub", "pku1_xview": "PKUv1_XView"}
@@ -297,17 +298,27 @@ def test_every_row_is_filled_by_what_the_scripts_run(write, table, planned):
         for script in ("pretrain", "linprobe"):
             commands += planned(script, DATA=data, METHOD="mamp_query mamp_cross")
             commands += planned(script, *(recipe if script == "pretrain" else []), DATA=data, **amr)
+    for script in ("pretrain", "tune"):
+        commands += planned(script, DATA="ntu60_xsub") + planned(script, DATA="ucla", METHOD="mamp_query skeletonmae_query umurl")
     for data in ("ntu60_xsub_umurl", "ntu60_xview_umurl", "ntu120_xsub_umurl", "ntu120_xset_umurl"):
         commands += planned("reproduce", DATA=data)
     commands = {c.output: c for c in commands}
     made = {output: vars(c.options()) for output, c in commands.items() if c.stage == "pretrain"}
-    judged = [c for c in commands.values() if c.stage != "pretrain"]
+    judged = [c for c in commands.values() if c.stage not in UNLABELLED]
+
+    def epoch_of(file, folder):
+        return made[folder]["epochs"] if "last" in file else int(file.removeprefix("checkpoint-").removesuffix(".pth")) + 1
+
     for number, command in enumerate(judged):
         encoder, options = None, {k: list(v) if isinstance(v, tuple) else v for k, v in vars(command.options()).items()}
         if command.encoder:
             folder, _, file = command.encoder.rpartition("/")
-            epoch = made[folder]["epochs"] if "last" in file else int(file.removeprefix("checkpoint-").removesuffix(".pth")) + 1
-            encoder = made[folder] | {"path": command.encoder, "epoch": epoch, "sha256": digest(command.encoder)}
+            of_tuning = {}
+            if folder not in made:  # a tuning; the recipe is that of the pre-training it began with
+                folder, _, file = commands[folder].encoder.rpartition("/")
+                of_tuning = {"stage": "tune", "epoch": 10, "pretrain_epoch": epoch_of(file, folder)}
+            encoder = made[folder] | {"path": command.encoder, "epoch": epoch_of(file, folder)} | of_tuning
+            encoder["sha256"] = digest(command.encoder)
             options["t_patch_size"] = encoder.get("t_patch_size")  # a main takes the sizes from the checkpoint
         options["finetune"] = command.encoder
         write(command.output, command.stage, options["dataset"], number / 10, options, encoder, seed=options["seed"])
