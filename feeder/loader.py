@@ -164,7 +164,7 @@ def build_feeder(args, split, augment, labelled=None, views=1):
     """
     train = split == "train"
     seed = getattr(args, "subset_seed", 0)
-    data = Feeder(
+    return Feeder(
         args.data_path,
         "val" if args.val_groups and not train else split,
         p_interval=args.train_p_interval if augment else args.test_p_interval,
@@ -180,13 +180,9 @@ def build_feeder(args, split, augment, labelled=None, views=1):
         val_groups=args.val_groups,
         labelled=args.stage not in UNLABELLED if labelled is None else labelled,
     )
-    if train and hasattr(args, "effective_batch_size"):
-        for line in [*data.complaints, *doubts(data, args)]:
-            tell(f"warning: {line}")
-    return data
 
 
-def doubts(data, args):
+def training_doubts(args, data):
     """Lines about training data from which little can be learnt."""
     if size := unit_warning(data.metadata()):
         yield f"{data.data_path}: {size}"
@@ -199,8 +195,12 @@ def doubts(data, args):
 
 
 def training_rows(args, data):
-    """Rows of the training split that are used, by any process; those of a subset are listed in subset.csv. Says which class
-    has which number, too."""
+    """Rows of the training split that are used, by any process; those of a subset are listed in subset.csv.
+
+    Prints which class has which number, and warnings of data from which little can be learnt.
+    """
+    for line in [*data.complaints, *training_doubts(args, data)]:
+        tell(f"warning: {line}")
     if data.class_names is not None and data.num_classes:
         named = [f"{number} = {name!r}" for number, name in enumerate(data.names_of_classes())]
         say("classes: " + ", ".join(named if len(named) < 6 else [*named[:4], "...", named[-1]]))

@@ -96,6 +96,6 @@ def opened(made, two_people):
         path = made(stage, *no, **named)
         args, content = visualize.options(path, ["--data_path", str(two_people), *words])
         data, joint_data = sequences.feeders(args, "test")
-        return args, visualize.load_model(args, content, path, data), sequences.load_sample(data, joint_data, row)
+        return args, visualize.model_of(args, content, path, data), sequences.load_sample(data, joint_data, row)
 
     return open_
