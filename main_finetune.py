@@ -13,7 +13,7 @@ from torch import nn
 
 from feeder.loader import build_feeder, test_loader, train_loader, training_rows
 from model import build
-from report.run_page import leave_report
+from report.for_mains import leave_report
 from util import checkpoint, config, errors, run
 from util.distributed import parallel
 from util.engine import train_one_epoch

@@ -14,7 +14,7 @@ import torch.nn.functional as F
 
 from feeder.loader import Features, build_feeder, test_loader, train_loader, training_rows
 from model import build
-from report.run_page import leave_report
+from report.for_mains import leave_report
 from util import checkpoint, config, distributed, errors, provenance, results, run
 from util.distributed import parallel
 from util.engine import outputs, train_one_epoch

@@ -13,8 +13,7 @@ import time
 
 from feeder.loader import build_feeder, train_loader, training_rows
 from model import build
-from report.preview import preview
-from report.run_page import leave_report
+from report.for_mains import leave_report, preview
 from util import checkpoint, config, console, errors, provenance, run
 from util.distributed import parallel
 from util.engine import train_one_epoch

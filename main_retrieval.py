@@ -12,7 +12,7 @@ import numpy as np
 
 from feeder.loader import build_feeder, test_loader
 from model import build
-from report.run_page import leave_report
+from report.for_mains import leave_report
 from util import checkpoint, config, distributed, errors, predictions, results, run
 from util.engine import outputs
 from util.files import written_aside

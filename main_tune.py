@@ -15,7 +15,7 @@ import torch
 
 from feeder.loader import build_feeder, train_loader, training_rows
 from model import build
-from report.run_page import leave_report
+from report.for_mains import leave_report
 from util import checkpoint, config, console, errors, run
 from util.distributed import parallel
 from util.engine import train_one_epoch

@@ -16,9 +16,9 @@ from markupsafe import Markup
 from feeder.skeleton import up_axis
 from report import METHOD_NAMES, charts, skeletons
 from report.run_folder import STAGE_NAMES, read
-from util import confusion, distributed, predictions, results
+from util import confusion, predictions, results
 from util.files import write_text
-from util.logging import say, tell
+from util.logging import tell
 
 FILE = "report.html"
 FOLDER = Path(__file__).parent
@@ -51,19 +51,6 @@ def write(folder, data_path=None):
     )
     write_text(run.folder / FILE, page.encode(errors="replace").decode())
     return run.folder / FILE
-
-
-def leave_report(args):
-    """report.html of the run that has ended, unless --no-report. The numbers are written by now: whatever goes wrong with the
-    page is a warning."""
-    if not args.report or not distributed.is_main():
-        return
-    say("drawing report.html, which takes seconds to minutes")
-    try:
-        say(f"report: {write(args.output_dir)}")
-    except Exception as error:
-        reason = " ".join(str(error).split()) or type(error).__name__
-        tell(f"warning: {args.output_dir}: no report.html ({reason})")
 
 
 def encoder(result):
