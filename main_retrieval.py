@@ -39,15 +39,16 @@ def main(argv=None):
     )
 
     def judge(name):
-        """Votes (N, K) of the k nearest neighbours under a read-out, and their accuracy."""
-        neighbours = known_labels[nearest(known[name], asked[name], min(max(args.k, 5), len(gallery)))]
-        votes = vote(neighbours[:, : args.k], gallery.num_classes)
-        acc5 = 100.0 * (neighbours[:, :5] == labels[:, None]).any(1).double().mean().item()
-        return votes, {"test_acc1": accuracy(votes, labels)[0], "test_acc5": acc5, "test_samples": len(labels)}
+        """Positions in the gallery (N, 5) of the nearest neighbours under a read-out, votes (N, K) of k of them, metrics."""
+        positions = nearest(known[name], asked[name], min(max(args.k, 5), len(gallery)))
+        found = known_labels[positions]
+        votes = vote(found[:, : args.k], gallery.num_classes)
+        acc5 = 100.0 * (found[:, :5] == labels[:, None]).any(1).double().mean().item()
+        return positions[:, :5], votes, {"test_acc1": accuracy(votes, labels)[0], "test_acc5": acc5, "test_samples": len(labels)}
 
     headline, *others = model.readouts
-    votes, metrics = judge(headline)
-    metrics |= predictions.suffixed({name: judge(name)[1] for name in others})
+    neighbours, votes, metrics = judge(headline)
+    metrics |= predictions.suffixed({name: judge(name)[-1] for name in others})
 
     # result
     if args.save_features and distributed.is_main():
@@ -66,7 +67,9 @@ def main(argv=None):
     )
     run.write(args, device, encoder=encoder, labels=len(gallery), last=metrics)
     drawn = predictions.draw_positions(len(queries))
-    found = predictions.Predictions(votes.numpy(), labels.numpy(), asked[headline][drawn].numpy(), drawn)
+    found = predictions.Predictions(
+        votes.numpy(), labels.numpy(), asked[headline][drawn].numpy(), drawn, neighbours=neighbours.numpy()
+    )
     predictions.save(args.output_dir, found, queries, args.input_stream)
     leave_report(args)
 

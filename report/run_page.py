@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from markupsafe import Markup
 
+from feeder.feeder_ntu import Feeder
 from feeder.skeleton import up_axis
 from report import METHOD_NAMES, charts, skeletons
 from report.run_folder import STAGE_NAMES, read
@@ -24,6 +25,7 @@ FILE = "report.html"
 FOLDER = Path(__file__).parent
 TEMPLATES = jinja2.Environment(loader=jinja2.FileSystemLoader(FOLDER), autoescape=True, trim_blocks=True, lstrip_blocks=True)
 SKELETONS = 4  # moving skeletons of right predictions, and of wrong ones
+QUERIES, NEIGHBOURS = 3, 3  # of a retrieval: right ones and wrong ones, with so many neighbours each
 FEWEST_POINTS = 30  # of a t-SNE that shows something
 SEED = 0  # of t-SNE and of which skeletons are drawn
 
@@ -180,27 +182,53 @@ def features(run):
     return {"tsne": charts.to_svg(figure, "t-SNE of features", points, texts), "how": how}
 
 
-def moving_skeletons(run):
-    """{'Wrong': [{svg, predicted, probability, truth, name}], 'Right': ...}: drawn at random, always the same ones."""
-    if not run.data:
-        return None
-    data, names = run.data, run.class_names
+def moving_svg(data, position):
+    """SVG of the sequence at a position in a Feeder, moving."""
     try:
         parents = data.parents()
     except ValueError:  # an unknown skeleton: joints without bones
         parents = None
     side = skeletons.sides(data.joint_names() or [""] * data.num_joints)
+    frames = data.frames(position).reshape(-1, data.num_bodies, data.num_joints, 3)
+    upright = skeletons.turned(frames, up=up_axis(data.layout, frames))
+    return charts.moving_skeleton(upright, parents, side, data.name(data.indices[position]))
+
+
+def neighbours(run):
+    """[[{svg, name, label, wrong}, ...], ...]: queries, and beside each its nearest neighbours of the gallery."""
+    if not run.data or run.predicted.neighbours is None:
+        return None
+    val_groups, names = run.options.get("val_groups", 0), run.class_names
+    gallery = Feeder(run.options["data_path"], "train", val_groups=val_groups)
+    if gallery.text_labels and run.predicted.class_names:
+        gallery.number_by(run.predicted.class_names)
+    labels, rows = run.predicted.labels, []
+    wrong = gallery.label[gallery.indices[run.predicted.neighbours[:, 0]]] != labels
+    random = np.random.RandomState(SEED)
+    for at_fault in (True, False):
+        for i in random.permutation(np.flatnonzero(wrong == at_fault))[:QUERIES]:
+            row = [{"svg": moving_svg(run.data, i), "name": run.names[i], "label": names[labels[i]], "wrong": False}]
+            for position in run.predicted.neighbours[i][:NEIGHBOURS]:
+                of_row = gallery.indices[position]
+                found = {"name": gallery.name(of_row), "label": names[gallery.label[of_row]]}
+                row.append(found | {"svg": moving_svg(gallery, position), "wrong": gallery.label[of_row] != labels[i]})
+            rows.append(row)
+    return rows
+
+
+def moving_skeletons(run):
+    """{'Wrong': [{svg, predicted, probability, truth, name}], 'Right': ...}: drawn at random, always the same ones."""
+    if not run.data or run.predicted.neighbours is not None:  # a retrieval shows neighbours
+        return None
+    data, names = run.data, run.class_names
     labels, predicted, scores = run.predicted.labels, run.predicted.predicted, run.predicted.scores
     random, groups = np.random.RandomState(SEED), {}
     for title, right in (("Wrong", False), ("Right", True)):
         groups[title] = []
         for i in random.permutation(np.flatnonzero((labels == predicted) == right))[:SKELETONS]:
-            frames = data.frames(i).reshape(-1, data.num_bodies, data.num_joints, 3)
-            upright = skeletons.turned(frames, up=up_axis(data.layout, frames))
             probability = "" if run.stage == "retrieval" else f", {torch.from_numpy(scores[i]).float().softmax(0).max():.0%}"
             sequence = {"name": run.names[i], "predicted": names[predicted[i]], "probability": probability}
-            svg = charts.moving_skeleton(upright, parents, side, str(run.names[i]))
-            groups[title].append(sequence | {"truth": names[labels[i]], "svg": svg})
+            groups[title].append(sequence | {"truth": names[labels[i]], "svg": moving_svg(data, i)})
     return groups
 
 
@@ -217,5 +245,5 @@ def files(run):
     return {"checkpoints": checkpoints, "beside": [name for name in names if (run.folder / name).is_file()]}
 
 
-ALL_SECTIONS = (headline, numbers, published, curves, classes, confusion_matrix, features, moving_skeletons, files)
+ALL_SECTIONS = (headline, numbers, published, curves, classes, confusion_matrix, features, neighbours, moving_skeletons, files)
 SECTIONS = {section.__name__: section for section in ALL_SECTIONS}

@@ -202,7 +202,8 @@ def finished(hostile, options, tmp_path_factory):
     encoder = ("--finetune", top / "pretrain/checkpoint-2.pth")
     main_linprobe.main(options("linprobe", hostile, top / "linprobe", *encoder, "--epochs", 4))
     main_finetune.main(options("finetune", hostile, top / "finetune", *encoder, "--epochs", 4))
-    main_retrieval.main(options("retrieval", hostile, top / "retrieval", *encoder))
+    features = ("--save_features", top / "retrieval/features.npz")
+    main_retrieval.main(options("retrieval", hostile, top / "retrieval", *encoder, *features))
     line = ["--data_path", hostile, "--device", "cpu", "--num_workers", 0, "--eval", top / "finetune/checkpoint-3.pth"]
     main_finetune.main([*map(str, line), "--output_dir", str(top / "eval")])
     return top

@@ -26,6 +26,7 @@ class Predictions:
     features: np.ndarray
     positions: np.ndarray
     class_names: list | None = None
+    neighbours: np.ndarray | None = None  # (N, k) of a retrieval: positions in the gallery, nearest first
 
     @property
     def predicted(self):
@@ -115,6 +116,7 @@ def save(folder, predictions, data, stream):
             class_names=np.array(data.names_of_classes(predictions.scores.shape[1])),
             features=features @ directions.T,
             positions=predictions.positions,
+            **({} if predictions.neighbours is None else {"neighbours": predictions.neighbours}),
         )
     return path
 
@@ -133,5 +135,6 @@ def load(folder):
     if missing:
         raise ValueError(f"{path}: has no {', '.join(missing)}; evaluate the checkpoint again")
     names = arrays["class_names"].tolist() if "class_names" in arrays else None
-    found = Predictions(arrays["scores"], arrays["label"], arrays["features"], arrays["positions"], names)
+    of_samples = (arrays[key] for key in ("scores", "label", "features", "positions"))
+    found = Predictions(*of_samples, names, arrays.get("neighbours"))
     return found, arrays["name"]

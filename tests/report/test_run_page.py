@@ -46,9 +46,8 @@ def test_every_finished_run_leaves_a_page_that_needs_nothing_else(stage, finishe
         assert line in seen.words
     for origin in (result.get("checkpoint"), result.get("encoder")):
         assert origin is None or origin["sha256"] in seen.words
-    assert all(
-        (title in seen.words) == (stage != "pretrain") for title in ("Accuracy per class", "Confusion matrix", "Sequences")
-    )
+    moving = "Neighbours" if stage == "retrieval" else "Sequences"
+    assert all((title in seen.words) == (stage != "pretrain") for title in ("Accuracy per class", "Confusion matrix", moving))
     assert ("learning rate" in seen.words) == (stage not in ("retrieval", "eval"))
     assert "Features" not in seen.words  # a t-SNE of 13 sequences shows nothing
 
@@ -244,3 +243,20 @@ def test_the_papers_number_stands_beside_its_own_protocol_only(tmp_path, page):
     assert ["Table 8: masking, linear evaluation", "NTU-60 X-sub", "random", "83.7", "", "84.4"] in remade(
         motion_aware_tau=0
     ).rows
+
+
+def test_a_retrieval_shows_queries_beside_their_neighbours(finished, hostile):
+    """The nearest ones by cosine of the features that were saved, in order; of another class in orange."""
+    with np.load(finished / "retrieval/features.npz") as file, np.load(finished / "retrieval/scores.npz") as scores:
+        unit = {key: file[key] / np.linalg.norm(file[key], axis=1, keepdims=True) for key in ("x_train", "x_test")}
+        expected = np.argsort(-unit["x_test"] @ unit["x_train"].T, axis=1, kind="stable")[:, :5]
+        assert np.array_equal(scores["neighbours"], expected)
+        labels, queries = file["y_train"], file["y_test"]
+    section = re.search(r"<h2>Neighbours</h2>.*?</section>", (finished / "retrieval/report.html").read_text(), re.S)[0]
+    rows = re.findall(r'<div class="bodies found">(.*?)</div>', section, re.S)
+    assert 1 <= len(rows) <= 6 and all(row.count("<svg") == 4 for row in rows)
+    for row in rows:
+        query, *found = [int(n) for n in re.findall(r'class="soft">.*?(\d+)\)?</span>', row)]
+        assert found == expected[query][:3].tolist()
+        wrong = [' class="wrong"' in part for part in row.split("</figcaption>")[1:4]]
+        assert wrong == (labels[found] != queries[query]).tolist()
