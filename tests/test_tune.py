@@ -95,11 +95,12 @@ def test_the_head_alone_comes_first(words, pretrained, tmp_path):
     assert all(torch.equal(before[key], after[key]) for key in before.keys() & after.keys())
 
 
-def test_two_processes_are_one(words, tmp_path):
+@pytest.mark.parametrize("more", [(), ("--head_epochs", 1)])
+def test_two_processes_are_one(more, words, tmp_path):
     """The whole batch's statistics, neighbours and negatives: the same losses up to rounding, which AdamW lets grow."""
-    main_tune.main(words(tmp_path / "one"))
+    main_tune.main(words(tmp_path / "one", *more))
     torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2", "main_tune.py"]
-    line = [*torchrun, *words(tmp_path / "two", "--batch_size", 4)]
+    line = [*torchrun, *words(tmp_path / "two", "--batch_size", 4, *more)]
     done = subprocess.run(line, cwd=ROOT, env=os.environ | {"OMP_NUM_THREADS": "1"}, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     one, two = (
