@@ -102,7 +102,7 @@ def parse(stage, argv=None):
 
 def overridden(args):
     """{option: value} of what --config, the command line and a checkpoint's sizes changed against the configuration of the stage
-    and the data set; not where and how fast a run is computed, nor which seed and files it takes."""
+    and the data set, another place of the data included; not where and how fast a run is computed, nor its seeds."""
     known_dataset = (FOLDER / "dataset" / f"{args.dataset}.yaml").is_file()
     data = ["--dataset", args.dataset] if known_dataset else ["--data_path", args.data_path]
     usual = vars(parse(args.stage, ["--method", args.method, *data]))

@@ -63,10 +63,11 @@ class Progress:
         return {"step": self.step, "skipped": self.skipped, "seconds": self.seconds, "ranks": distributed.gather(own)}
 
     @classmethod
-    def from_state_dict(cls, state, steps, args):
+    def from_state_dict(cls, state, steps, args, accum_iter):
         """The Progress of this process. With other processes than before, data stay the same and masks become others: a warning.
 
         steps: updates in an epoch; older checkpoints of an epoch that waited for its evaluation hold its metrics alone.
+        accum_iter: forward passes per update when the state was saved, which --resume may change.
         """
         if metrics := state.get("metrics"):
             skipped = metrics.get("skipped_steps", 0)
@@ -79,6 +80,7 @@ class Progress:
             now = distributed.world_size()
             tell(f"stopped with {len(ranks)} processes, goes on with {now}: the masks are not those of one run")
             loss, random_state = sum(rank["loss"] for rank in ranks) / len(ranks), None
+        loss *= args.accum_iter / accum_iter  # a sum over as many passes as these updates would take now
         return cls(state["step"], loss, state["skipped"], state["seconds"], random_state)
 
 

@@ -50,7 +50,8 @@ class Training:
             args.finetune = content["config"].get("finetune")
         _set_random_state(content["random"])
         if content["progress"]:
-            self.progress = Progress.from_state_dict(content["progress"], loader.batches.steps, args)
+            accum_iter = content["config"]["accum_iter"]
+            self.progress = Progress.from_state_dict(content["progress"], loader.batches.steps, args, accum_iter)
         steps = self.progress.step
         say(f"resuming {path} after {self.first_epoch} epochs" + (f" and {steps} steps" if steps else ""))
 
