@@ -12,7 +12,7 @@ from model.transformer import Transformer
 from model.umurl import VIEWS, UmURL, UmURLClassifier
 from util import checkpoint, provenance
 from util.lr_decay import param_groups_wd
-from util.options import METHODS
+from util.options import METHODS, UNLABELLED
 
 _KEYS = {
     "mamp": (
@@ -52,7 +52,8 @@ def views(args):
 
 
 def pretrainer(args, data, device):
-    """(model on the device, optimizer, loss_of(model, x, label)) of the pre-training. Raises ValueError for what cannot be."""
+    """(model on the device, optimizer, loss_of(model, x, label)) of the pre-training. Raises ValueError for options that do not
+    fit the method or the data."""
     return PRETRAINERS[args.method](args, data, device)
 
 
@@ -117,7 +118,7 @@ def classifier(args, data, num_classes):
 
 
 def tuned(args, data):
-    """The model of a tuning (model/stars.py), on the CPU. Raises ValueError for what cannot be."""
+    """The model of a tuning (model/stars.py), on the CPU. Raises ValueError for updates in parts, or of a single sample."""
     if args.accum_iter > 1:
         raise ValueError(
             f"accum_iter {args.accum_iter}: tuning compares an update's samples with each other, so they pass together; raise "
@@ -150,7 +151,7 @@ def trained_classifier(args, data):
     """
     content = checkpoint.load(args.eval)
     stage = provenance.stage(content)
-    if stage == "pretrain":
+    if stage in UNLABELLED:
         raise ValueError(
             f"{args.eval}: holds no classifier; --eval wants a linear-probe or fine-tuning checkpoint; "
             f"main_{args.stage}.py --finetune {args.eval} trains one"

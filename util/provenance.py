@@ -104,7 +104,7 @@ def describe(content, path):
     identity = {"path": str(path), "sha256": sha256(path), "format": "ours" if "config" in content else "released"}
     identity |= {"stage": stage(content), "epoch": content.get("epoch")}
     if stage(content) == "tune":  # then "epoch" is that of the tuning
-        identity["pretrain_epoch"] = known.get("epoch")
+        identity["pretrain_epoch"] = known.get("pretrain_epoch", known.get("epoch"))  # tuned once already, or pre-trained
     return dict.fromkeys(("dataset", "method", "target", "epochs")) | known | identity
 
 
