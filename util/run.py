@@ -60,6 +60,8 @@ def warnings(args, device):
             f"warmup_epochs {args.warmup_epochs}: the learning rate rises in all {args.epochs} epochs and never comes down; "
             "fewer --warmup_epochs or more --epochs; config/small.yaml (--config) is for small data"
         )
+    if hasattr(args, "min_lr") and not getattr(args, "eval", None) and not args.lr_steps and args.min_lr > args.lr:
+        yield f"min_lr {args.min_lr:g}: above lr {args.lr:g}, so the learning rate rises to it; a lower --min_lr, too"
     if args.enable_amp and device.type == "cpu" and lacks_bfloat16():
         yield "enable_amp: this processor has no bfloat16 products; float32 (--no-enable_amp) is several times faster"
 
