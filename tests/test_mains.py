@@ -145,9 +145,8 @@ def test_retrieval_by_loops(chain, npz, arrays, options, tmp_path):
 
 @pytest.mark.parametrize("stage, folder", [("linprobe", "linprobe"), ("linprobe", "fixed"), ("finetune", "finetune")])
 def test_eval_repeats_the_reported_numbers(chain, invented, options, tmp_path, stage, folder):
-    """In batches that an update could not be made of: there is none."""
-    more = ("--batch_size", 3, *(("--readout", "per_joint") if folder == "fixed" else ()))
-    MAINS[stage].main(options(stage, invented, tmp_path, *more, "--eval", chain / folder / "checkpoint-last.pth"))
+    readout = ("--readout", "per_joint") if folder == "fixed" else ()
+    MAINS[stage].main(options(stage, invented, tmp_path, *readout, "--eval", chain / folder / "checkpoint-last.pth"))
     evaluated, reported = read(tmp_path)["last"], read(chain / folder)["last"]
     assert evaluated == pytest.approx({k: reported[k] for k in evaluated}, rel=1e-5)
 
