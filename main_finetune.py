@@ -28,7 +28,7 @@ def main(argv=None):
     args = config.parse("finetune", argv)
     device = run.start(args)
 
-    # data: random crops and rotations in training, the central crop in the test
+    # data: random crops and rotations in training, the central crop in the test; a batch: x (N, C, T, V, M) metres, label (N,)
     test = test_loader(build_feeder(args, "test", augment=False), args, device)
     if args.eval:
         model, content = build.trained_classifier(args, test.source)
@@ -36,7 +36,7 @@ def main(argv=None):
         return leave_report(args)
     data = build_feeder(args, "train", augment=True)
     loader = train_loader(data, args, device)
-    labels = len(training_rows(args, data))
+    num_labels = len(training_rows(args, data))
 
     # model: the encoder of --finetune, and a new head; a layer's learning rate is layer_decay times that of the one above it
     model = build.classifier(args, data, data.num_classes)
@@ -46,7 +46,7 @@ def main(argv=None):
     optimizer = torch.optim.AdamW(groups, lr=args.lr, betas=tuple(args.betas), fused=True)
     criterion = nn.CrossEntropyLoss(label_smoothing=args.smoothing)
     evaluation = Evaluation(model, test, device, args.enable_amp)
-    say(f"{labels} labelled sequences, encoder from {args.finetune or 'scratch'}")
+    say(f"{num_labels} labelled sequences, encoder from {args.finetune or 'scratch'}")
 
     def loss_of(model, x, label):
         return criterion(model(x), label)
@@ -69,7 +69,7 @@ def main(argv=None):
 
     result = training.result(evaluation)
     run.print_result(args, "fine-tuning", result)
-    run.write(args, device, eval=False, labels=labels, **result)
+    run.write(args, device, eval=False, labels=num_labels, **result)
     evaluation.save(args)
     leave_report(args)
 

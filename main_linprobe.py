@@ -1,5 +1,5 @@
-"""Linear probe: a linear classifier on the frozen encoder; without --finetune, on a random encoder. For every read-out of the
-encoder's output one is trained, all from the same pass: --readout says which is the headline.
+"""Linear probe: a linear classifier on the frozen encoder; without --finetune, on a random encoder. Every way of pooling the
+encoder's output, a read-out, gets a classifier of its own, all trained in one run: --readout says which is the headline.
 
 torchrun --nproc_per_node 2 main_linprobe.py --dataset ntu60_xsub --finetune output/pretrain/checkpoint-399.pth
 """
@@ -32,7 +32,7 @@ def main(argv=None):
         """Read-outs {name: (N, D')} of a whole split, computed once: the encoder is frozen."""
         return Features(*outputs(model.read_outs, loader, device, args.enable_amp), device)
 
-    # the test set: the central crop, the same in every epoch
+    # the test set: the central crop, the same in every epoch; --eval: what a checkpoint's classifier says of it, and no training
     test = test_loader(build_feeder(args, "test", augment=False), args, device)
     if args.eval:
         model, content = build.trained_classifier(args, test.source)
@@ -48,17 +48,18 @@ def main(argv=None):
             "out; use --augment or --subset shared"
         )
     data = build_feeder(args, "train", augment=args.augment)
-    labels, resumed = len(training_rows(args, data)), checkpoint.to_resume(args)
+    num_labels, resumed = len(training_rows(args, data)), checkpoint.to_resume(args)
     model = build.classifier(args, data, data.num_classes)
     encoder = checkpoint.start_from(model, args.finetune)
-    if resumed:
+    if resumed:  # here already: without augmentation, its encoder's features are computed next
         checkpoint.load_model(model, *resumed)
     model.freeze_encoder().to(device)
     heads = build.heads(args, data, data.num_classes, model, *resumed or ())
     source = args.finetune or (resumed and resumed[0]) or "random weights"
-    say(f"{labels} labelled sequences, frozen encoder from {source}{results.readout_text(args)}")
+    say(f"{num_labels} labelled sequences, frozen encoder from {source}{results.readout_text(args)}")
 
-    # data: sequences with random crops and rotations or, with --no-augment, their features
+    # data: sequences (N, C, T, V, M) with random crops and rotations or, with --no-augment, features of the central crops;
+    # read_outs makes {name: (N, D')} of either, without gradient
     evaluation = Evaluation(heads, test_loader(features(model.eval(), test), args, device), device, args.enable_amp, test.source)
     read_outs = torch.no_grad()(model.read_outs) if args.augment else lambda features: features
     samples = data if args.augment else features(model, test_loader(data, args, device))
@@ -66,9 +67,11 @@ def main(argv=None):
     optimizer = torch.optim.SGD(heads.parameters(), lr=args.lr, momentum=args.momentum, weight_decay=args.weight_decay)
 
     def loss_of(heads, x, label):
-        own, *others = (F.cross_entropy(logits, label) for logits in heads(read_outs(x)).values())
-        return own + sum(loss - loss.detach() for loss in others)  # the headline's value, the gradients of all
+        """x: a batch of `samples`, label: (N,) -> a scalar: the headline's loss, with the gradients of all heads' losses."""
+        headline, *others = (F.cross_entropy(logits, label) for logits in heads(read_outs(x)).values())
+        return headline + sum(loss - loss.detach() for loss in others)  # a difference is 0, its gradient is the loss's
 
+    # --resume: weights, optimizer, random state and position of the run so far
     training = Training(args, device, model, optimizer, loader, data, encoder, heads, resumed)
     ddp_heads = parallel(heads, device, args)
     log = Log(args, training.first_epoch)
@@ -86,7 +89,7 @@ def main(argv=None):
 
     result = training.result(evaluation)
     run.print_result(args, "linear probe", result)
-    run.write(args, device, eval=False, labels=labels, **result)
+    run.write(args, device, eval=False, labels=num_labels, **result)
     evaluation.save(args)
     leave_report(args)
 

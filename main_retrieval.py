@@ -30,36 +30,39 @@ def main(argv=None):
     if args.k > len(gallery):
         raise ValueError(f"k {args.k}: the gallery has only {len(gallery)} samples")
 
-    # model: the encoder of --finetune; features {read-out: (N, D')} and labels (N,) of both splits
+    # model: the encoder of --finetune; features {read-out: (N, D')} and labels (N,) of both splits, on the CPU
     model = build.classifier(args, gallery, gallery.num_classes)
     encoder = checkpoint.start_from(model, args.finetune)
     model.to(device).eval()
-    (known, known_labels), (asked, labels) = (
+    (gallery_features, gallery_labels), (query_features, labels) = (
         outputs(model.read_outs, test_loader(data, args, device), device, args.enable_amp) for data in (gallery, queries)
     )
 
-    def judge(name):
-        """Positions in the gallery (N, 5) of the nearest neighbours under a read-out, votes (N, K) of k of them, metrics."""
-        positions = nearest(known[name], asked[name], min(max(args.k, 5), len(gallery)))
-        found = known_labels[positions]
-        votes = vote(found[:, : args.k], gallery.num_classes)
-        acc5 = 100.0 * (found[:, :5] == labels[:, None]).any(1).double().mean().item()
-        return positions[:, :5], votes, {"test_acc1": accuracy(votes, labels)[0], "test_acc5": acc5, "test_samples": len(labels)}
+    def retrieve(readout):
+        """Under a read-out: rows (N, 5) of the gallery nearest to each query, votes (N, K) of k of them, and their accuracy."""
+        count = min(max(args.k, 5), len(gallery))  # at least the 5 of test_acc5
+        rows = nearest(gallery_features[readout], query_features[readout], count)  # (N, count), the nearest first
+        neighbours = gallery_labels[rows]
+        votes = vote(neighbours[:, : args.k], gallery.num_classes)
+        acc5 = 100.0 * (neighbours[:, :5] == labels[:, None]).any(1).double().mean().item()
+        return rows[:, :5], votes, {"test_acc1": accuracy(votes, labels)[0], "test_acc5": acc5, "test_samples": len(labels)}
 
     headline, *others = model.readouts
-    neighbours, votes, metrics = judge(headline)
-    metrics |= predictions.suffixed({name: judge(name)[-1] for name in others})
+    nearest_rows, votes, metrics = retrieve(headline)
+    metrics |= predictions.suffixed({name: retrieve(name)[-1] for name in others})
 
-    # result
+    # --save_features, for other people's tools: the headline's features with labels and names
     if args.save_features and distributed.is_main():
-        arrays = {"x_train": known[headline], "y_train": known_labels, "x_test": asked[headline], "y_test": labels}
-        arrays["class_names"] = gallery.names_of_classes()
+        arrays = {"x_train": gallery_features[headline], "y_train": gallery_labels}
+        arrays |= {"x_test": query_features[headline], "y_test": labels, "class_names": gallery.names_of_classes()}
         for split, data in (("train", gallery), ("test", queries)):
             if data.names is not None:
                 arrays[f"name_{split}"] = data.names[data.indices]
         with written_aside(args.save_features) as file:
             np.savez(file, **{key: np.asarray(value) for key, value in arrays.items()})
         say(f"features: {args.save_features}")
+
+    # result.json, and scores.npz with the votes and some of the queries' features for the report
     tell(
         f"retrieval: top-1 {metrics['test_acc1']:.2f} %, right class among the 5 nearest {metrics['test_acc5']:.2f} %, "
         f"{len(labels)} queries ({results.protocol(args)['evaluated_on']}), cosine {args.k}-NN among {len(gallery)}"
@@ -67,10 +70,9 @@ def main(argv=None):
     )
     run.write(args, device, encoder=encoder, labels=len(gallery), last=metrics)
     drawn = predictions.draw_positions(len(queries))
-    found = predictions.Predictions(
-        votes.numpy(), labels.numpy(), asked[headline][drawn].numpy(), drawn, neighbours=neighbours.numpy()
-    )
-    predictions.save(args.output_dir, found, queries, args.input_stream)
+    voted = predictions.Predictions(votes.numpy(), labels.numpy(), query_features[headline][drawn].numpy(), drawn)
+    voted.neighbours = nearest_rows.numpy()
+    predictions.save(args.output_dir, voted, queries, args.input_stream)
     leave_report(args)
 
 

@@ -31,7 +31,8 @@ def main(argv=None):
     args = config.parse("tune", argv)
     device = run.start(args)
 
-    # data: whole sequences or, with --views 2, two random crops, rotated and sheared; every sequence is its own class
+    # data: whole sequences x (N, C, T, V, M) or, with --views 2, two random crops (N, 2, C, T, V, M), rotated and sheared;
+    # where other stages have labels, a batch has the rows (N,) of its sequences
     data = build_feeder(args, "train", augment=args.views > 1, views=args.views)
     data.label_by_row()
     loader = train_loader(data, args, device)
@@ -53,7 +54,8 @@ def main(argv=None):
     log = Log(args, training.first_epoch)
 
     for epoch in range(training.first_epoch, args.epochs):
-        if epoch in (training.first_epoch, args.head_epochs):  # the head alone in the first head_epochs
+        # the head alone in the first head_epochs; what exchanges gradients looks once, when it is made, at which weights learn
+        if epoch in (training.first_epoch, args.head_epochs):
             model.train_above(None if epoch < args.head_epochs else build.frozen_blocks(args))
             ddp_model = parallel(model, device, args)
         with training.stoppable(epoch):

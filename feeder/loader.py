@@ -116,7 +116,8 @@ class _Host(Dataset):
 
 
 class Features:
-    """Read-outs {name: (N, D')} and labels (N,) in place of sequences: what a frozen encoder says of each is computed once."""
+    """A data set of the features that a frozen encoder gives for every sequence, computed once: read-outs {name: (N, D')} and
+    labels (N,)."""
 
     in_memory = True
 
@@ -228,8 +229,8 @@ def training_rows(args, data):
 def number_as_trained(data, content, path):
     """Give the classes of a Feeder the names that they have in the checkpoint `content`, if that has some and the npz has none;
     where labels are texts, the numbers. Raises ValueError for such a class that it does not know."""
-    told = content.get("data") if "config" in content else None
-    names = told.get("class_names") if isinstance(told, dict) else None
+    metadata = content.get("data") if "config" in content else None
+    names = metadata.get("class_names") if isinstance(metadata, dict) else None
     if not isinstance(names, list):
         return
     if not data.text_labels:

@@ -12,7 +12,7 @@ from model.transformer import Transformer
 from model.umurl import VIEWS, UmURL, UmURLClassifier
 from util import checkpoint, provenance
 from util.lr_decay import param_groups_wd
-from util.options import METHODS
+from util.options import METHODS, UNLABELLED
 
 _KEYS = {
     "mamp": (
@@ -52,7 +52,8 @@ def views(args):
 
 
 def pretrainer(args, data, device):
-    """(model on the device, optimizer, loss_of(model, x, label)) of the pre-training. Raises ValueError for what cannot be."""
+    """(model on the device, optimizer, loss_of(model, x, label)) of the pre-training. Raises ValueError for options that do not
+    fit the method or the data."""
     return PRETRAINERS[args.method](args, data, device)
 
 
@@ -108,16 +109,16 @@ def classifier(args, data, num_classes):
     if METHODS[args.method] == "umurl":
         return UmURLClassifier(**encoder_options(args, data), num_classes=num_classes, features=args.features)
     if args.stage == "finetune":
-        own = {"protocol": "finetune", "head_dim": args.head_dim, "head_dropout": args.head_dropout}
-        own["skip_empty_bodies"] = args.skip_empty_bodies
-        return Transformer(**encoder_options(args, data), **own, num_classes=num_classes)
+        head = {"protocol": "finetune", "head_dim": args.head_dim, "head_dropout": args.head_dropout}
+        empty = args.skip_empty_bodies
+        return Transformer(**encoder_options(args, data), **head, skip_empty_bodies=empty, num_classes=num_classes)
     model = Transformer(**encoder_options(args, data), protocol="linprobe", readout=args.readout, num_classes=num_classes)
     model.head.add_norm()
     return model
 
 
 def tuned(args, data):
-    """The model of a tuning (model/stars.py), on the CPU. Raises ValueError for what cannot be."""
+    """The model of a tuning (model/stars.py), on the CPU. Raises ValueError for updates in parts, or of a single sample."""
     if args.accum_iter > 1:
         raise ValueError(
             f"accum_iter {args.accum_iter}: tuning compares an update's samples with each other, so they pass together; raise "
@@ -150,7 +151,7 @@ def trained_classifier(args, data):
     """
     content = checkpoint.load(args.eval)
     stage = provenance.stage(content)
-    if stage == "pretrain":
+    if stage in UNLABELLED:
         raise ValueError(
             f"{args.eval}: holds no classifier; --eval wants a linear-probe or fine-tuning checkpoint; "
             f"main_{args.stage}.py --finetune {args.eval} trains one"
@@ -167,21 +168,21 @@ def trained_classifier(args, data):
 
 
 def heads(args, data, num_classes, model, path=None, content=None):
-    """The Heads of a linear probe's model: its own and, for every other read-out, one with the weights it would begin with alone,
-    on the model's device.
+    """The Heads of a linear probe's model, on its device: its own and, for every other read-out, one that begins with the weights
+    it would have in a run of its own.
 
-    content: the checkpoint at `path`, from which the others are taken; one of a release, or of before there were any, has none.
-    Raises ValueError naming it for others that are not of this model.
+    content: the checkpoint at `path`, whose weights the others get; one of a release, or from before there were other heads, has
+    none, so there are no others. Raises ValueError naming it for heads that do not fit this model.
     """
-    own, *others = model.readouts
-    made = {own: model.classifier}
-    told = content.get("heads", {}) if content and "config" in content else {}
-    for name in others if content is None else [name for name in others if name in told]:
+    headline, *others = model.readouts
+    made = {headline: model.classifier}
+    saved = content.get("heads", {}) if content and "config" in content else {}
+    for name in others if content is None else [name for name in others if name in saved]:
         torch.manual_seed(args.seed)  # as run.start does
         made[name] = classifier(Namespace(**vars(args) | {"readout": name}), data, num_classes).classifier
         if content is not None:
             try:
-                made[name].load_state_dict(told[name])
+                made[name].load_state_dict(saved[name])
             except (RuntimeError, TypeError, AttributeError) as error:
                 raise ValueError(f"{path}: heads: {name}: {' '.join(str(error).split())}") from error
         made[name].to(next(model.parameters()).device)

@@ -78,7 +78,7 @@ def prepared(recording, path, folder):
 
 
 def model_of(args, content, path, data):
-    """The model in a checkpoint, on the CPU in eval mode; None for UmURL's pre-training, which hides and predicts no tokens.
+    """The model in a checkpoint, on the CPU in eval mode; None for UmURL's pre-training and for a tuning, which hide no tokens.
 
     Raises ValueError if the checkpoint does not fit the options or the data.
     """
@@ -177,7 +177,8 @@ def draw(script_args, more):
     if out.exists() and not out.is_dir():
         raise ValueError(f"--out {out}: is a file; give a folder")
     if model is None:
-        say(f"{path}: UmURL's pre-training hides no tokens and predicts no motion; only the moving body is drawn")
+        of_what = "a tuning" if args.stage == "tune" else "UmURL's pre-training"
+        say(f"{path}: {of_what} hides no tokens and predicts no motion; only the moving body is drawn")
     if not skeletons.has_ffmpeg():
         say("ffmpeg is not installed: films are written as GIF only, not as MP4")
     for index in choose(data, script_args.samples, script_args.names):

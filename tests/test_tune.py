@@ -15,7 +15,7 @@ import main_linprobe
 import main_pretrain
 import main_retrieval
 import main_tune
-from util import checkpoint
+from util import checkpoint, provenance
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -64,10 +64,20 @@ def test_later_stages_read_what_it_leaves(tuned, invented, options, tmp_path):
     for stage, main in (("linprobe", main_linprobe), ("finetune", main_finetune), ("retrieval", main_retrieval)):
         epochs = () if stage == "retrieval" else ("--epochs", 1)
         main.main(options(stage, invented, tmp_path / stage, *encoder, *epochs))
-        told = json.loads((tmp_path / stage / "result.json").read_text())["encoder"]
-        assert told["stage"] == "tune" and told["target"] == "motion"  # the recipe of its pre-training comes along
+        encoder_of = json.loads((tmp_path / stage / "result.json").read_text())["encoder"]
+        assert encoder_of["stage"] == "tune" and encoder_of["target"] == "motion"  # the recipe of its pre-training comes along
     used = weights(tmp_path / "linprobe/checkpoint-0.pth")
     assert all(torch.equal(used[key], value) for key, value in weights(tuned / "checkpoint-2.pth").items() if key in used)
+
+
+def test_what_it_leaves_is_no_classifier_and_can_be_tuned_again(tuned, words, invented, options, tmp_path):
+    path = tuned / "checkpoint-2.pth"
+    with pytest.raises(ValueError, match="checkpoint-2.pth: holds no classifier"):
+        main_linprobe.main(options("linprobe", invented, tmp_path, "--eval", path))
+    main_tune.main([*words(tmp_path / "again"), "--epochs", "1", "--finetune", str(path)])
+    again = tmp_path / "again/checkpoint-0.pth"
+    origin = provenance.describe(checkpoint.load(again), again)
+    assert (origin["stage"], origin["epoch"], origin["pretrain_epoch"]) == ("tune", 0, 0)  # pre-trained for one epoch
 
 
 @pytest.mark.parametrize("more", [(), ("--views", 2, "--shear", 0.2), ("--head_epochs", 2)])

@@ -177,6 +177,13 @@ def test_a_data_set_says_its_method_and_the_published_schedule():
     assert config.parse("pretrain", ["--dataset", "ntu60_xsub", "--method", "umurl"]).epochs == 451
 
 
-def test_steps_of_the_rate_beyond_the_last_epoch_are_named(start, tmp_path, capsys):
-    start("pretrain", tmp_path, "--epochs", 1, "--lr_steps", 1, 5)
-    assert "warning: lr_steps 1 5: not within 1 epochs" in capsys.readouterr().out
+@pytest.mark.parametrize(
+    "more, warning",
+    [
+        (("--lr_steps", 1, 5), "lr_steps 1 5: not within 1 epochs"),
+        (("--lr_steps", "--lr", 1e-4, "--min_lr", 1e-3), "min_lr 0.001: above lr 0.0001, so the learning rate rises"),
+    ],
+)
+def test_odd_learning_rates_are_named(start, tmp_path, capsys, more, warning):
+    start("pretrain", tmp_path, "--epochs", 1, *more)
+    assert f"warning: {warning}" in capsys.readouterr().out

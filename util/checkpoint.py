@@ -48,7 +48,8 @@ _kept = {}  # {(path, size, time of change): content} of the last file that was 
 def load(path, keep=False):
     """Read a checkpoint of ours or of a release, on the CPU: a dict with 'model' (UmURL's release says 'state_dict').
 
-    keep: hold it in memory for the next call, which gets the same dict if the file is still the same.
+    keep: the configuration reads the file before the model does. The content stays in memory until the next call without keep,
+    which gets the same dict if the file has not changed.
 
     Raises FileNotFoundError or ValueError naming the file: absent, damaged, holding more than tensors and plain values, claiming
     more than it holds, or without a model.
@@ -210,9 +211,9 @@ def _some(things, most=4):
 def main(paths):
     """Print what each file is."""
     for path in paths:
-        known = {key: value for key, value in provenance.facts(load(path), path).items() if value is not None}
-        for key, value in known.items():
-            print(f"{key:<{max(map(len, known))}}  {value}")
+        facts = {key: value for key, value in provenance.facts(load(path), path).items() if value is not None}
+        for key, value in facts.items():
+            print(f"{key:<{max(map(len, facts))}}  {value}")
 
 
 if __name__ == "__main__":

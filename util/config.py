@@ -37,10 +37,10 @@ def parse(stage, argv=None):
     config, dataset = given.pop("config", None), given.pop("dataset", None)
 
     def read(method):
-        own = [FOLDER / f"{name}.yaml" for name in dict.fromkeys((METHODS[method], method))]
+        of_method = [FOLDER / f"{name}.yaml" for name in dict.fromkeys((METHODS[method], method))]
         files = [
             FOLDER / f"{stage}.yaml",
-            *(file for file in own if file.is_file()),
+            *(file for file in of_method if file.is_file()),
             *([config] if config else []),
             *([_dataset(dataset)] if dataset else []),
         ]
@@ -62,8 +62,8 @@ def parse(stage, argv=None):
         if source:
             method = encoder
         elif "method" not in stated:  # a registered one goes on as itself
-            told = provenance.settings(content, held).get("method")
-            method = told if isinstance(told, str) and METHODS.get(told) == encoder else encoder
+            began_as = provenance.settings(content, held).get("method")
+            method = began_as if isinstance(began_as, str) and METHODS.get(began_as) == encoder else encoder
     of_method = {o.name: o.default for o in OPTIONS.values() if o.belongs(stage, method)}
     foreign = [name for name in given if name not in of_method]
     if foreign:
@@ -76,9 +76,9 @@ def parse(stage, argv=None):
         values |= _sizes(content, source, stage, given, head=bool(stated.get("eval")))
     values = of_method | values | given | {"method": method}
     for name in given:
-        other, wanted = OPTIONS[name].only_with or (None, None)
-        if other and values[other] != wanted:
-            raise ValueError(f"option {name}: belongs to --{other} {wanted}, this is {values[other]}")
+        other, needed = OPTIONS[name].only_with or (None, None)
+        if other and values[other] != needed:
+            raise ValueError(f"option {name}: belongs to --{other} {needed}, this is {values[other]}")
     values["output_dir"] = values["output_dir"] or _output_dir(stage, values)
     if values.get("subset_seed", 0) is None:
         values["subset_seed"] = 0 if values["subset"] == "released" else values["seed"]
@@ -102,7 +102,7 @@ def parse(stage, argv=None):
 
 def overridden(args):
     """{option: value} of what --config, the command line and a checkpoint's sizes changed against the configuration of the stage
-    and the data set; not where and how fast a run is computed, nor which seed and files it takes."""
+    and the data set, another place of the data included; not where and how fast a run is computed, nor its seeds."""
     known_dataset = (FOLDER / "dataset" / f"{args.dataset}.yaml").is_file()
     data = ["--dataset", args.dataset] if known_dataset else ["--data_path", args.data_path]
     usual = vars(parse(args.stage, ["--method", args.method, *data]))
@@ -206,12 +206,13 @@ def read_yaml(path, stage, method=DEFAULT_METHOD):
 
 
 def _applying(content, stage, method, path):
-    """What a file says of a stage of a method: dicts, the more special later. Keys that do not apply are checked, too."""
+    """What a file says of a stage of a method: dicts, each of which overrides those before it. Keys of other stages and methods
+    are checked, too."""
     plain = {key: value for key, value in content.items() if key not in ("stages", "methods")}
     for key in plain:
         known(key, OPTIONS, f"{path}: key")
     applying = [plain]
-    for kind, names, own in (("stages", STAGES, [stage]), ("methods", METHODS, [METHODS[method], method])):
+    for kind, names, wanted in (("stages", STAGES, [stage]), ("methods", METHODS, [METHODS[method], method])):
         exceptions = content.get(kind) or {}
         if not isinstance(exceptions, dict) or not all(isinstance(e or {}, dict) for e in exceptions.values()):
             one = kind[:-1]
@@ -219,7 +220,7 @@ def _applying(content, stage, method, path):
         for name, values in exceptions.items():
             known(name, names, f"{path}: {kind[:-1]}")
             values = _applying(values or {}, stage, method, path)
-            applying += values if name in own else []
+            applying += values if name in wanted else []
     return applying
 
 

@@ -48,8 +48,10 @@ class Progress:
     estimate: console.TimeEstimate | None = None  # of the whole run, to be printed once
 
     def look(self, step, losses, begin, epoch):
-        """After `step` updates: add up the losses since the last look, [(step, samples, loss)], for which the host waits for
-        the device. Raises FloatingPointError naming the first that is not finite."""
+        """After `step` updates: add up `losses`, those since the last look, and empty the list. The host waits for the device.
+
+        losses: [(step from 0, rows (N,) of the samples, loss)]. Raises FloatingPointError naming the first that is not finite.
+        """
         values = torch.stack([loss for *_, loss in losses]).tolist() if losses else []
         for (at, index, _), loss in zip(losses, values, strict=True):
             if not math.isfinite(loss):
@@ -59,14 +61,15 @@ class Progress:
 
     def state_dict(self, device):
         """What a checkpoint keeps, of all processes; to be called by each of them."""
-        own = {"loss": self.loss, "rng": _random_state(device)}
-        return {"step": self.step, "skipped": self.skipped, "seconds": self.seconds, "ranks": distributed.gather(own)}
+        of_rank = {"loss": self.loss, "rng": _random_state(device)}
+        return {"step": self.step, "skipped": self.skipped, "seconds": self.seconds, "ranks": distributed.gather(of_rank)}
 
     @classmethod
-    def from_state_dict(cls, state, steps, args):
+    def from_state_dict(cls, state, steps, args, accum_iter):
         """The Progress of this process. With other processes than before, data stay the same and masks become others: a warning.
 
         steps: updates in an epoch; older checkpoints of an epoch that waited for its evaluation hold its metrics alone.
+        accum_iter: forward passes per update when the state was saved, which --resume may change.
         """
         if metrics := state.get("metrics"):
             skipped = metrics.get("skipped_steps", 0)
@@ -79,6 +82,7 @@ class Progress:
             now = distributed.world_size()
             tell(f"stopped with {len(ranks)} processes, goes on with {now}: the masks are not those of one run")
             loss, random_state = sum(rank["loss"] for rank in ranks) / len(ranks), None
+        loss *= args.accum_iter / accum_iter  # a sum over as many passes as these updates would take now
         return cls(state["step"], loss, state["skipped"], state["seconds"], random_state)
 
 
@@ -113,6 +117,7 @@ def train_one_epoch(model, loader, optimizer, loss_of, epoch, args, device, scal
         leave=False,
         disable=not distributed.is_main(),
     )
+    # the rate of the update before: that of the epoch if it was stopped after its last one
     lr = adjust_learning_rate(optimizer, epoch + max(0, progress.step - 1) / steps, args)
 
     for step in range(progress.step, steps):
@@ -120,9 +125,9 @@ def train_one_epoch(model, loader, optimizer, loss_of, epoch, args, device, scal
         if args.skip_nonfinite:  # BatchNorm will have seen the samples of a step that is not taken
             buffers = [buffer.clone() for buffer in model.buffers()]
         shares = []
-        try:
+        try:  # [(x (N, C, T, V, M), label (N,), rows (N,) of the samples)], accum_iter batches; x and label on the device
             fetched = [next(batches) for _ in range(args.accum_iter)]
-        except RuntimeError:  # a loader's worker died; of a signal that was sent to all processes?
+        except RuntimeError:  # a loader's worker died, perhaps of the signal that asks this run to stop
             if not signals.asked_here():
                 raise
             progress.look(step, losses, begin, epoch)
@@ -133,19 +138,19 @@ def train_one_epoch(model, loader, optimizer, loss_of, epoch, args, device, scal
             with contextlib.nullcontext() if exchange else model.no_sync():
                 with autocast(device, args.enable_amp):
                     loss = loss_of(model, x, label)
-                if isinstance(loss, tuple):
+                if isinstance(loss, tuple):  # (mean, share) -> a sum over what counts, divided below
                     shares.append(loss[1])
                     loss = loss[0] * loss[1]
                 scaler.scale(loss / args.accum_iter).backward()
             losses.append((step, index, loss.detach()))
             bar.update()
-        if shares:  # so far sums over what counts: divided by how much that is, in all parts and processes, they are means
+        if shares:  # gradients and losses are sums so far; divided by how much counts, in all parts and processes, they are means
             factor = 1 / distributed.average_(torch.stack(shares).mean()).clamp(min=1e-12)
             torch._foreach_mul_([p.grad for part in parts for p in part if p.grad is not None], factor)
             losses[-args.accum_iter :] = [(*where, loss * factor) for *where, loss in losses[-args.accum_iter :]]
         if _update(parts, optimizer, scaler, args):
             optimizer.zero_grad(set_to_none=True)
-        else:
+        else:  # --skip_nonfinite: the step is left out, and buffers and losses are those from before it
             for buffer, before in zip(model.buffers(), buffers, strict=True):
                 buffer.copy_(before)
             progress.skipped += 1

@@ -25,8 +25,8 @@ def num_classes(content):
 def stage(content):
     """'pretrain', 'tune', 'linprobe' or 'finetune': what a checkpoint of ours says, else by the keys of the model."""
     by_keys = weights.stage(content["model"])
-    told = content.get("config", {}).get("stage", by_keys)
-    return told if (told in UNLABELLED) == (by_keys in UNLABELLED) else by_keys
+    stated = content.get("config", {}).get("stage", by_keys)
+    return stated if (stated in UNLABELLED) == (by_keys in UNLABELLED) else by_keys
 
 
 def settings(content, path="checkpoint"):
@@ -40,18 +40,18 @@ def settings(content, path="checkpoint"):
     args = vars(args) if isinstance(args, argparse.Namespace) else args
     if not isinstance(args, dict):
         return {}
-    told, complaints = published.settings(args, path)
+    made_with, complaints = published.settings(args, path)
     norm = content["model"].get("norm.weight")  # (D,) of a MAMP
-    if norm is not None and norm.numel() % told.get("num_heads", 1):
-        complaints.append(f"num_heads: {told.pop('num_heads')} does not divide the width {norm.numel()}")
+    if norm is not None and norm.numel() % made_with.get("num_heads", 1):
+        complaints.append(f"num_heads: {made_with.pop('num_heads')} does not divide the width {norm.numel()}")
     if complaints:  # the weights are what counts
         warn_once(f"warning: {path}: of its settings, these are not read: {'; '.join(complaints)}")
-    return told
+    return made_with
 
 
 @cache
 def warn_once(line):
-    """A warning, once, on rank 0, and not among the answers."""
+    """Print a warning once, on rank 0, to stderr: standard output is for results."""
     if distributed.is_main():
         print(line, file=sys.stderr, flush=True)
 
@@ -67,14 +67,14 @@ def sizes(content, path, head=False):
     except (KeyError, ValueError, IndexError, ZeroDivisionError) as error:
         raise ValueError(f"{path}: not the weights of a skeleton transformer (looking for {error})") from error
     if architecture(content) == "mamp":
-        told = ("num_heads", "qk_scale", "input_stream")
+        from_settings = ("num_heads", "qk_scale", "input_stream")
         if "num_heads" not in made_with:
             warn_once(f"warning: {path}: does not tell num_heads; {OPTIONS['num_heads'].default} unless it is told")
     else:
-        told = ("num_heads",)
+        from_settings = ("num_heads",)
     if head and architecture(content) == "umurl":
-        told += ("features",)
-    return found | {key: made_with[key] for key in told if key in made_with}
+        from_settings += ("features",)
+    return found | {key: made_with[key] for key in from_settings if key in made_with}
 
 
 def method(made_with):
@@ -104,7 +104,7 @@ def describe(content, path):
     identity = {"path": str(path), "sha256": sha256(path), "format": "ours" if "config" in content else "released"}
     identity |= {"stage": stage(content), "epoch": content.get("epoch")}
     if stage(content) == "tune":  # then "epoch" is that of the tuning
-        identity["pretrain_epoch"] = known.get("epoch")
+        identity["pretrain_epoch"] = known.get("pretrain_epoch", known.get("epoch"))  # tuned once already, or pre-trained
     return dict.fromkeys(("dataset", "method", "target", "epochs")) | known | identity
 
 

@@ -19,15 +19,15 @@ from util.memory import keep_freed
 def start(args):
     """Join the process group, seed, make the output folder; returns this process's torch.device.
 
-    Settles batch_size and accum_iter for the number of processes. Raises ValueError for an output folder that holds another run,
-    or a batch that the processes cannot share out evenly.
+    Settles batch_size and accum_iter of a training run for the number of processes. Raises ValueError for an output folder that
+    holds another run, or a batch that the processes cannot share out evenly.
     """
     console.be_quiet(args.quiet)
     deterministic(args.deterministic)
     device = distributed.setup(args.device)
     allow_tf32(device, args.tf32)
     trains = hasattr(args, "epochs") and not getattr(args, "eval", None)
-    if hasattr(args, "accum_iter"):
+    if trains:  # an evaluation makes no updates, so any number of processes will do
         config.set_batches(args)
     if device.type == "cpu":
         keep_freed()
@@ -60,6 +60,8 @@ def warnings(args, device):
             f"warmup_epochs {args.warmup_epochs}: the learning rate rises in all {args.epochs} epochs and never comes down; "
             "fewer --warmup_epochs or more --epochs; config/small.yaml (--config) is for small data"
         )
+    if hasattr(args, "min_lr") and not getattr(args, "eval", None) and not args.lr_steps and args.min_lr > args.lr:
+        yield f"min_lr {args.min_lr:g}: above lr {args.lr:g}, so the learning rate rises to it; a lower --min_lr, too"
     if args.enable_amp and device.type == "cpu" and lacks_bfloat16():
         yield "enable_amp: this processor has no bfloat16 products; float32 (--no-enable_amp) is several times faster"
 

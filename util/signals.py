@@ -30,7 +30,7 @@ def listen():
 
 
 def forget():
-    """Nobody has asked."""
+    """Forget the signals that came so far."""
     _asked.clear()
 
 

@@ -16,10 +16,11 @@ from util.options import MAY_CHANGE_ON_RESUME, OPTIONS
 class Training:
     """What a run is besides its weights: the epoch it begins with, how far that one is, and its best epoch.
 
-    model, optimizer, loader: as they are trained; data: the training set's Feeder, and encoder: where the model's encoder comes
-    from (provenance.describe), both of which checkpoints tell. heads: of a linear probe, see model.heads. resumed: (path,
-    content) of checkpoint.to_resume. Weights, optimizer and random state become those of that checkpoint; without one, the run's
-    first checkpoint holds what it begins with. Raises ValueError, in one line, for a checkpoint of a run with other settings.
+    model, optimizer, loader: what is trained, and on which batches. data: the training set's Feeder, whose metadata every
+    checkpoint holds. encoder: where the model's encoder comes from (provenance.describe), for checkpoints and result. heads: of a
+    linear probe, see model.heads. resumed: (path, content) of checkpoint.to_resume, or None. Weights, optimizer and random state
+    become those of that checkpoint; without one, checkpoint-last.pth is written at once, with the weights that the run begins
+    with. Raises ValueError, in one line, for a checkpoint of a run with other settings.
 
     scaler: keeps float16 gradients from underflowing. first_epoch: to be trained next, from 0; progress: how far it is.
     """
@@ -50,7 +51,8 @@ class Training:
             args.finetune = content["config"].get("finetune")
         _set_random_state(content["random"])
         if content["progress"]:
-            self.progress = Progress.from_state_dict(content["progress"], loader.batches.steps, args)
+            accum_iter = content["config"]["accum_iter"]
+            self.progress = Progress.from_state_dict(content["progress"], loader.batches.steps, args, accum_iter)
         steps = self.progress.step
         say(f"resuming {path} after {self.first_epoch} epochs" + (f" and {steps} steps" if steps else ""))
 
@@ -67,8 +69,8 @@ class Training:
 
     @contextmanager
     def stoppable(self, epoch):
-        """In this block an epoch is trained and evaluated. When the run is asked to stop, it is saved with how far it got, and
-        Interrupted goes on; a loss that is not finite becomes a ValueError that names the last good weights."""
+        """A block in which an epoch is trained and evaluated. When the run is asked to stop, a checkpoint with how far it got is
+        saved before Interrupted ends the run; a loss that is not finite becomes a ValueError that names the last good weights."""
         try:
             yield
         except FloatingPointError as error:
@@ -178,11 +180,11 @@ def _check(args, content, path, loader):
         before, value = (list(v) if isinstance(v, tuple) else v for v in (before, value))
         if key not in MAY_CHANGE_ON_RESUME and before != value:
             raise ValueError(f"{path}: the run began with {key} {before}, now it is {value}; start anew in another output_dir")
-    data, own = Path(made_with["data_path"]).name, Path(args.data_path).name
-    if (data, content["samples"]) != (own, loader.batches.num_samples):
+    before, now = Path(made_with["data_path"]).name, Path(args.data_path).name
+    if (before, content["samples"]) != (now, loader.batches.num_samples):
         raise ValueError(
-            f"{path}: the run began with {content['samples']} samples of {data}, now there are "
-            f"{loader.batches.num_samples} of {own}; start anew in another output_dir"
+            f"{path}: the run began with {content['samples']} samples of {before}, now there are "
+            f"{loader.batches.num_samples} of {now}; start anew in another output_dir"
         )
     if content["epoch"] >= args.epochs:
         raise ValueError(f"{path}: {content['epoch'] + 1} epochs are done already, more than --epochs {args.epochs}")
