@@ -1,5 +1,8 @@
 import json
+import multiprocessing
 import signal
+import subprocess
+import time
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +14,7 @@ import main_finetune
 import main_linprobe
 import main_pretrain
 import main_retrieval
+from tests import processes
 from util import signals
 
 EVIL = '<script>document.title="stolen"</script>'
@@ -31,6 +35,38 @@ def own_signal_handlers():
     for number, handler in HANDLERS.items():
         signal.signal(number, handler)
     signals.forget()
+
+
+@pytest.fixture(scope="session")
+def fork():
+    """fork(function, *arguments) -> the running process, which finds imported what tests/processes.py imports."""
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["tests.processes"])
+    running = []
+
+    def start(function, *arguments):
+        process = context.Process(target=function, args=arguments)
+        process.start()
+        running.append(process)
+        return process
+
+    start(time.sleep, 0).join()  # everything is imported
+    yield start
+    for process in running:
+        process.kill()
+
+
+@pytest.fixture(scope="session")
+def command(fork, tmp_path_factory):
+    """command(words, folder=ROOT, **environment) -> the CompletedProcess of `python WORDS...`, run by a fork."""
+
+    def run(words, folder=processes.ROOT, timeout=120, **environment):
+        files = [tmp_path_factory.mktemp("printed") / name for name in ("stdout", "stderr")]
+        process = fork(processes.run_python, [str(word) for word in words], folder, environment, *files)
+        process.join(timeout)
+        return subprocess.CompletedProcess(words, process.exitcode, *(file.read_text() for file in files))
+
+    return run
 
 
 @pytest.fixture(scope="session")
