@@ -2,6 +2,7 @@
 second instead of three. See the fixtures `fork` and `command` of conftest.py; this module is what the forks find imported."""
 
 import importlib
+import multiprocessing
 import os
 import runpy
 import socket
@@ -24,6 +25,7 @@ ROOT = Path(__file__).resolve().parents[1]
 
 def begin(environment, stdout=os.devnull, stderr=os.devnull):
     torch.set_num_threads(1)
+    multiprocessing.set_start_method("fork", force=True)  # as in a process of the command line, of data loader workers
     os.environ.update(environment)
     for number, path in ((1, stdout), (2, stderr)):
         with open(path, "w") as file:
