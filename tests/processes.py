@@ -5,6 +5,7 @@ import importlib
 import multiprocessing
 import os
 import runpy
+import signal
 import socket
 import sys
 from pathlib import Path
@@ -35,7 +36,10 @@ def begin(environment, stdout=os.devnull, stderr=os.devnull):
 def run_main(stage, line, environment):
     """A main with these options, printing nothing; it exits as on the command line."""
     begin(environment)
-    errors.main(lambda: importlib.import_module(f"main_{stage}").main(line))
+    try:
+        errors.main(lambda: importlib.import_module(f"main_{stage}").main(line))
+    finally:
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # torch's handler would make another exit code of a worker's end
 
 
 def run_python(words, folder, environment, stdout, stderr):
