@@ -55,4 +55,8 @@ def test_a_new_method(folder):
     assert len(log) == 20 and log[-1]["train_loss"] < log[0]["train_loss"]
     assert result(folder, "denoise")["method"] == "denoise"
     evaluated = result(folder, "denoise-linprobe")
-    assert (evaluated["encoder"]["method"], evaluated["encoder"]["epoch"], evaluated["last"]["test_samples"]) == ("denoise", 20, 24)
+    assert (evaluated["encoder"]["method"], evaluated["encoder"]["epoch"], evaluated["last"]["test_samples"]) == (
+        "denoise",
+        20,
+        24,
+    )

@@ -1,5 +1,4 @@
-"""What test_distributed.py runs once in one process and once in each of two (gloo), see `main`.
-"""
+"""What test_distributed.py runs once in one process and once in each of two (gloo), see `main`."""
 
 import argparse
 from pathlib import Path
@@ -96,7 +95,9 @@ def evaluation(data, dist_eval):
 
 def command_line(data, output, *more):
     size = "--dim_feat 8 --depth 2 --num_heads 2 --mlp_ratio 2 --num_frames 8 --min_frames 4".split()
-    run = f"--data_path {data} --output_dir {output} --device cpu --num_workers 0 --epochs 2 --warmup_epochs 0 --no-report".split()
+    run = (
+        f"--data_path {data} --output_dir {output} --device cpu --num_workers 0 --epochs 2 --warmup_epochs 0 --no-report".split()
+    )
     return [*size, *run, "--batch_size", "4", "--effective_batch_size", "8", *more]
 
 
@@ -135,4 +136,3 @@ def main(data, output, environment):
         torch.save(results, Path(output, "results.pth"))
     distributed.gather(None)  # nobody leaves before rank 0 has written
     distributed.cleanup()
-
