@@ -23,6 +23,7 @@ from util import checkpoint, config, run
 from util.options import METHODS
 
 MAINS = {"pretrain": main_pretrain, "linprobe": main_linprobe, "finetune": main_finetune}
+SIZE = dict(dim_feat=8, depth=2, num_heads=2, mlp_ratio=2, num_frames=8, num_joints=5)
 
 
 def read(folder, name="result.json"):
@@ -72,19 +73,15 @@ def test_pretraining_leaves_what_later_stages_need(chain, invented):
 
 
 def test_classifiers_learn_the_separable_classes(chain):
-    for stage in ("linprobe", "fixed", "finetune"):
-        result = read(chain / stage)
+    for stage, readout in (("linprobe", "mean"), ("fixed", "per_joint"), ("finetune", None)):
+        result, log = read(chain / stage), read(chain / stage, "log.jsonl")
         assert result["last"]["test_acc1"] > 80 > 100 / 3, stage
-        assert result["last"]["test_samples"] == 13 and result["labels"] == 24 and result["seed"] == 0
-        assert result["encoder"]["path"].endswith("checkpoint-2.pth")
-        log = read(chain / stage, "log.jsonl")
+        assert (result["last"]["test_samples"], result["labels"], result["seed"], result.get("readout")) == (13, 24, 0, readout)
         best = max(line["test_acc1"] for line in log)
         assert result["best"]["test_acc1"] == best
         assert result["best"]["epoch"] == next(number for number, line in enumerate(log, 1) if line["test_acc1"] == best)
         assert checkpoint.load(chain / stage / "checkpoint-best.pth")["epoch"] + 1 == result["best"]["epoch"]
-        assert result["encoder"]["epoch"] == 3
         assert result["last"].items() <= log[-1].items()
-    assert read(chain / "linprobe")["readout"] == "mean" and read(chain / "fixed")["readout"] == "per_joint"
 
 
 def test_linear_probes_keep_the_pretrained_encoder_and_fine_tuning_does_not(chain):
@@ -97,7 +94,7 @@ def test_linear_probes_keep_the_pretrained_encoder_and_fine_tuning_does_not(chai
 def test_fixed_features_are_those_of_the_model(chain, invented):
     """The probe on features computed once, applied to the test set by plain tensor operations."""
     state = weights(chain / "fixed/checkpoint-last.pth")
-    model = Transformer(dim_feat=8, depth=2, num_heads=2, mlp_ratio=2, num_frames=8, num_joints=5, protocol="linprobe")
+    model = Transformer(**SIZE, protocol="linprobe")
     checkpoint.load_encoder(model, chain / "pretrain/checkpoint-2.pth")
     data = Feeder(invented, "test", [0.95], window_size=8)
     x, labels = torch.stack([data[i][0] for i in range(13)]), torch.tensor([data[i][1] for i in range(13)])
@@ -121,7 +118,7 @@ def test_frozen_encoder_drops_nothing(augment, chain, invented, options, tmp_pat
 
 def test_retrieval_by_loops(chain, npz, arrays, options, tmp_path):
     """Every gallery sequence is its own class, and the right class of a query is that of its nearest neighbour."""
-    model = Transformer(dim_feat=8, depth=2, num_heads=2, mlp_ratio=2, num_frames=8, num_joints=5, protocol="linprobe").eval()
+    model = Transformer(**SIZE, protocol="linprobe").eval()
     checkpoint.load_encoder(model, chain / "pretrain/checkpoint-2.pth")
     features = {}
     for split in ("train", "test"):
@@ -141,14 +138,6 @@ def test_retrieval_by_loops(chain, npz, arrays, options, tmp_path):
     expected = {"test_acc1": pytest.approx(100 * 12 / 13), "test_acc5": pytest.approx(acc5), "test_samples": 13}
     assert expected.items() <= result["last"].items()
     assert (result["k"], result["readout"], read(chain / "retrieval")["k"]) == (1, "mean", 3)
-
-
-@pytest.mark.parametrize("stage, folder", [("linprobe", "linprobe"), ("linprobe", "fixed"), ("finetune", "finetune")])
-def test_eval_repeats_the_reported_numbers(chain, invented, options, tmp_path, stage, folder):
-    readout = ("--readout", "per_joint") if folder == "fixed" else ()
-    MAINS[stage].main(options(stage, invented, tmp_path, *readout, "--eval", chain / folder / "checkpoint-last.pth"))
-    evaluated, reported = read(tmp_path)["last"], read(chain / folder)["last"]
-    assert evaluated == pytest.approx({k: reported[k] for k in evaluated}, rel=1e-5)
 
 
 @pytest.mark.parametrize("stage", ["finetune", "linprobe"])
@@ -178,17 +167,6 @@ def test_released_classifier_through_the_command(stage, shared, parity, npz, opt
     assert last["test_loss"] == pytest.approx(F.cross_entropy(logits, torch.from_numpy(labels)).item(), rel=1e-5)
 
 
-def test_joint_target_is_an_option(invented, options, tmp_path):
-    main_pretrain.main(options("pretrain", invented, tmp_path, "--epochs", 1, "--target", "joint", "--motion_aware_tau", 0))
-    assert read(tmp_path)["last"]["train_loss"] > 0
-
-
-def test_share_of_labels(invented, options, tmp_path):
-    main_finetune.main(options("finetune", invented, tmp_path, "--epochs", 1, "--data_ratio", 0.5, "--eval_freq", 5))
-    result = read(tmp_path)
-    assert result["labels"] == 12 and result["encoder"] is None and result["last"]["test_samples"] == 13
-
-
 PLAIN = ["--device", "cpu", "--num_workers", "0", "--batch_size", "4", "--effective_batch_size", "4", "--min_frames", "4"]
 
 
@@ -209,29 +187,13 @@ def test_later_stages_need_only_checkpoint_and_npz(chain, invented, tmp_path, st
     assert evaluated["checkpoint"]["sha256"] == read(tmp_path / "a")["checkpoint"]["sha256"]
 
 
-def test_results_say_where_the_encoder_comes_from(chain, invented):
-    expected = dict(
-        path=str(chain / "pretrain/checkpoint-2.pth"),
-        format="ours",
-        stage="pretrain",
-        epoch=3,
-        dataset="invented",
-        method="mamp",
-        target="motion",
-        input_stream="joint",
-        motion_aware_tau=0.8,
-        mask_ratio=0.6,
-        motion_stride=1,
-        num_frames=8,
-        t_patch_size=4,
-        decoder_depth=1,
-        decoder_dim_feat=8,
-        epochs=3,
-        lr=1e-3,
-        effective_batch_size=8,
-        seed=0,
-    )
-    expected["sha256"] = hashlib.sha256((chain / "pretrain/checkpoint-2.pth").read_bytes()).hexdigest()
+def test_results_say_where_the_encoder_comes_from(chain):
+    """Path, checksum and settings of the pre-training; and of the classifier's own checkpoint."""
+    path, settings = chain / "pretrain/checkpoint-2.pth", yaml.safe_load((chain / "pretrain/config.yaml").read_text())
+    names = "stage dataset method target input_stream motion_aware_tau mask_ratio motion_stride num_frames t_patch_size".split()
+    names += "decoder_depth decoder_dim_feat epochs lr effective_batch_size seed".split()
+    expected = {name: settings[name] for name in names} | {"path": str(path), "format": "ours", "epoch": 3}
+    expected["sha256"] = hashlib.sha256(path.read_bytes()).hexdigest()
     for stage in ("linprobe", "fixed", "finetune", "retrieval"):
         result = read(chain / stage)
         assert expected.items() <= result["encoder"].items() and "output_dir" not in result["encoder"]
@@ -251,50 +213,16 @@ def test_the_length_of_a_checkpoint_counts_more_than_a_yaml(chain, invented, tmp
     assert evaluated["test_loss"] == pytest.approx(reported["test_loss"], rel=1e-5)
 
 
-def test_fine_tuning_at_another_length_resizes_the_embedding(chain, invented, tmp_path):
-    line = [
-        "--data_path",
-        invented,
-        *PLAIN,
-        "--finetune",
-        chain / "pretrain/checkpoint-2.pth",
-        "--num_frames",
-        12,
-        "--head_dim",
-        8,
-    ]
-    main_finetune.main([*map(str, line), "--epochs", "1", "--warmup_epochs", "0", "--output_dir", str(tmp_path)])
+def test_fine_tuning_at_another_length_resizes_the_embedding(chain, invented, options, tmp_path):
+    encoder = {"finetune": chain / "pretrain/checkpoint-2.pth", "num_frames": 12}
+    main_finetune.main(options("finetune", invented, tmp_path, "--epochs", 1, **encoder))
     assert weights(tmp_path / "checkpoint-0.pth")["temp_embed"].shape == (1, 3, 1, 8)
-
-
-@pytest.mark.parametrize("stage, folder", [("linprobe", "linprobe"), ("finetune", "finetune")])
-def test_scores_of_an_evaluation(chain, invented, tmp_path, stage, folder):
-    MAINS[stage].main(
-        [
-            *map(str, ["--data_path", invented, *PLAIN[:4], "--eval", chain / folder / "checkpoint-last.pth"]),
-            "--output_dir",
-            str(tmp_path),
-        ]
-    )
-    with np.load(tmp_path / "scores.npz") as file:
-        scores = dict(file)
-    assert scores["scores"].shape == (13, 3) and scores["scores"].dtype == np.float32 and scores["input_stream"] == "joint"
-    assert scores["name"].tolist() == [f"test{i:03}" for i in range(13)] and scores["label"].tolist() == [
-        i % 3 for i in range(13)
-    ]
-    assert 100 * (scores["scores"].argmax(1) == scores["label"]).mean() == pytest.approx(
-        read(chain / folder)["last"]["test_acc1"]
-    )
 
 
 def test_subset_is_written_down(chain, invented, options, tmp_path, capsys):
     rows = {}
-    for name, more in {
-        "a": (),
-        "b": ("--seed", 1),
-        "c": ("--subset_seed", 1),
-        "d": ("--subset", "released", "--seed", 1),
-    }.items():
+    words = {"a": (), "b": ("--seed", 1), "c": ("--subset_seed", 1), "d": ("--subset", "released", "--seed", 1)}
+    for name, more in words.items():
         line = options("finetune", invented, tmp_path / name, "--epochs", 1, "--data_ratio", 0.5, "--eval_freq", 5, *more)
         main_finetune.main(line)
         with open(tmp_path / name / "subset.csv") as file:
@@ -334,21 +262,22 @@ def test_exported_features(chain, invented, options, tmp_path):
 
 @pytest.mark.parametrize("stream", ["motion", "bone"])
 def test_every_stage_on_another_stream(stream, npz, arrays, options, tmp_path):
-    """The stream of a checkpoint goes with it; the model sees what the Feeder says."""
-    data = npz(arrays | {"layout": "five"} | {"parents": np.array([0, 0, 1, 2, 3])})
+    """The stream of a checkpoint goes with it; the model sees what the Feeder says, and scores are its logits."""
+    data = npz(arrays | {"layout": "five", "parents": np.array([0, 0, 1, 2, 3])})
     main_pretrain.main(options("pretrain", data, tmp_path / "pre", "--epochs", 1, "--input_stream", stream))
     encoder = ["--finetune", str(tmp_path / "pre/checkpoint-0.pth")]
     main_finetune.main(options("finetune", data, tmp_path / "ft", "--epochs", 1, *encoder))
     main_finetune.main(["--data_path", str(data), *PLAIN[:4], "--eval", str(tmp_path / "ft/checkpoint-0.pth")])
     result = read(tmp_path / "ft/checkpoint-0-eval")
     assert result["input_stream"] == stream == result["encoder"]["input_stream"]
-    model = Transformer(
-        dim_feat=8, depth=2, num_heads=2, mlp_ratio=2, num_frames=8, num_joints=5, num_classes=3, head_dim=16
-    ).eval()
+    model = Transformer(**SIZE, num_classes=3, head_dim=16).eval()
     checkpoint.load_model(model, tmp_path / "ft/checkpoint-0.pth")
     feeder = Feeder(data, "test", [0.95], window_size=8, bone=stream == "bone", vel=stream == "motion")
     logits = model(torch.stack([feeder[i][0] for i in range(13)])).detach().numpy()
-    assert np.allclose(np.load(tmp_path / "ft/checkpoint-0-eval/scores.npz")["scores"], logits, atol=1e-5)
+    with np.load(tmp_path / "ft/checkpoint-0-eval/scores.npz") as scores:
+        assert np.allclose(scores["scores"], logits, atol=1e-5) and scores["scores"].dtype == np.float32
+        assert scores["name"].tolist() == [f"test{i:03}" for i in range(13)] and scores["input_stream"] == stream
+        assert 100 * (logits.argmax(1) == scores["label"]).mean() == pytest.approx(result["last"]["test_acc1"])
     with pytest.raises(ValueError, match=f"checkpoint-0.pth: made with input_stream {stream}, the command line says joint"):
         main_finetune.main(options("finetune", data, tmp_path / "no", *encoder, "--input_stream", "joint"))
 
@@ -379,14 +308,13 @@ def test_who_makes_the_motion_stream(invented, options, tmp_path, monkeypatch):
         assert build_feeder(args, "train", augment=True).vel == by_feeder
 
 
-@pytest.mark.parametrize("main, stage", [(main_pretrain, "pretrain"), (main_finetune, "finetune")])
-def test_the_time_of_the_whole_run_is_said_before_the_first_epoch_ends(
-    invented, options, tmp_path, capsys, monkeypatch, main, stage
-):
+def test_the_time_of_the_whole_run_is_said_before_the_first_epoch_ends(invented, options, tmp_path, capsys, monkeypatch):
     monkeypatch.setattr("util.console.TimeEstimate.SECONDS", 0)
-    main.main(options(stage, invented, tmp_path / "out", "--epochs", 3, "--save_freq", 1))
+    main_pretrain.main(options("pretrain", invented, tmp_path / "out", "--epochs", 3, "--save_freq", 1))
     lines = capsys.readouterr().out.splitlines()
     at = [i for i, line in enumerate(lines) if re.match(r"about \d+ s left \((... )?\d\d:\d\d\) for 3 epochs$", line)]
     assert len(at) == 1 and at[0] < next(i for i, line in enumerate(lines) if "  epoch 1/3  " in line)
-    main.main(options(stage, invented, tmp_path / "out", "--epochs", 4, "--resume", tmp_path / "out/checkpoint-1.pth"))
+    main_pretrain.main(
+        options("pretrain", invented, tmp_path / "out", "--epochs", 4, "--resume", tmp_path / "out/checkpoint-1.pth")
+    )
     assert re.search(r"about .* for 2 epochs$", capsys.readouterr().out, re.M)
