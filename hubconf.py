@@ -68,7 +68,7 @@ def umurl(checkpoint=None, features="multi", layout="kinect_v2", data_path=None,
 def _read(path, method, sizes):
     """A checkpoint of the method; None without a path. Raises ValueError naming the file for one of the other method, and for
     sizes beside it."""
-    from util import checkpoint
+    from util import checkpoint, provenance
 
     if sizes.pop("pretrained", False):
         raise ValueError("pretrained: no weights are hosted; checkpoint=FILE opens a file that you have")
@@ -77,8 +77,8 @@ def _read(path, method, sizes):
     if sizes:
         raise ValueError(f"{sorted(sizes)[0]}: the sizes are those of {path}; leave it out")
     content = checkpoint.load(path)
-    if checkpoint.architecture(content) != method:
-        raise ValueError(f"{path}: holds weights of {checkpoint.architecture(content)}, not of {method}")
+    if provenance.architecture(content) != method:
+        raise ValueError(f"{path}: holds weights of {provenance.architecture(content)}, not of {method}")
     return content
 
 

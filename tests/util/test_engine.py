@@ -91,17 +91,6 @@ def test_an_epoch_by_hand():
     assert stats["samples_per_s"] > 0 and model.training
 
 
-def test_accumulation_is_a_larger_batch():
-    results = []
-    for batch_size, accum_iter in ((8, 1), (4, 2), (1, 8)):
-        args, model = arguments(batch_size=batch_size, accum_iter=accum_iter), linear()
-        optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
-        stats = train_one_epoch(model, train_loader(Points(), args, CPU), optimizer, loss_of, 0, args, CPU)
-        results.append((model.weight.detach(), stats["train_loss"]))
-    for weight, loss in results[1:]:
-        assert torch.allclose(weight, results[0][0], atol=1e-6) and loss == pytest.approx(results[0][1])
-
-
 def test_random_numbers_of_an_epoch_depend_on_seed_and_epoch_alone():
     def draws(epoch, seed=0):
         args, seen = arguments(seed=seed), []

@@ -126,9 +126,9 @@ def test_genuine_files(stage, shared, capsys):
             torch.testing.assert_close(ours(x), model(x))
 
 
-@pytest.mark.parametrize("stage", ["linprobe", "finetune", "retrieval"])
-def test_every_stage_starts_from_it(file, stage, recordings, tmp_path, capsys):
-    own, path = file
+@pytest.mark.parametrize("own, stage", zip(STAGES, ("linprobe", "finetune", "retrieval", "linprobe", "finetune"), strict=True))
+def test_every_stage_starts_from_it(own, stage, published, recordings, tmp_path):
+    path = published(own)
     epochs = ["--epochs", "1", "--warmup_epochs", "0", "--effective_batch_size", "4"] if stage != "retrieval" else []
     words = ["--finetune", str(path), "--data_path", str(recordings), "--output_dir", str(tmp_path / "out"), *SHORT, *epochs]
     MAINS[stage].main(words)
@@ -190,21 +190,8 @@ def test_pictures(file, recordings, tmp_path, monkeypatch):
     visualize.main(["--checkpoint", str(path), "--data_path", str(recordings), "--samples", "0", "--out", str(tmp_path)])
     names = {"mamp": "MAMP, pre-training", "mae": "SkeletonMAE*, pre-training", "lp": "MAMP, linear probe"}
     assert names.get(stage, "MAMP, fine-tuned") in told[-1] and ("saliency" if stage in HEADS else "prediction") in told[-1]
-    tsne.main(
-        [
-            "--finetune",
-            str(path),
-            "--data_path",
-            str(recordings),
-            "--out",
-            str(tmp_path / "a.png"),
-            "--classes",
-            "11",
-            "--perplexity",
-            "3",
-            *SHORT,
-        ]
-    )
+    words = ["--finetune", path, "--data_path", recordings, "--out", tmp_path / "a.png", "--classes", 11, "--perplexity", 3]
+    tsne.main([*map(str, words), *SHORT])
     assert (tmp_path / "a.csv").read_text().count("\n") == 12
 
 
