@@ -8,7 +8,6 @@ import re
 import numpy as np
 import pytest
 import torch
-import torch.nn.functional as F
 import yaml
 from sklearn.neighbors import KNeighborsClassifier
 
@@ -91,21 +90,6 @@ def test_linear_probes_keep_the_pretrained_encoder_and_fine_tuning_does_not(chai
         assert all(torch.equal(v, pretrained[k]) for k, v in encoder.items()) == frozen
 
 
-def test_fixed_features_are_those_of_the_model(chain, invented):
-    """The probe on features computed once, applied to the test set by plain tensor operations."""
-    state = weights(chain / "fixed/checkpoint-last.pth")
-    model = Transformer(**SIZE, protocol="linprobe")
-    checkpoint.load_encoder(model, chain / "pretrain/checkpoint-2.pth")
-    data = Feeder(invented, "test", [0.95], window_size=8)
-    x, labels = torch.stack([data[i][0] for i in range(13)]), torch.tensor([data[i][1] for i in range(13)])
-    features = model.eval().forward_features(x).mean((1, 2)).flatten(1)
-    features = (features - state["head.fc.0.running_mean"]) / (state["head.fc.0.running_var"] + 1e-6).sqrt()
-    logits = features @ state["head.fc.1.weight"].T + state["head.fc.1.bias"]
-    last = read(chain / "fixed")["last"]
-    assert last["test_acc1"] == pytest.approx(100 * (logits.argmax(1) == labels).double().mean().item())
-    assert last["test_loss"] == pytest.approx(F.cross_entropy(logits, labels).item(), rel=1e-4, abs=1e-6)
-
-
 @pytest.mark.parametrize("augment", ["--augment", "--no-augment"])
 def test_frozen_encoder_drops_nothing(augment, chain, invented, options, tmp_path):
     heads = []
@@ -114,57 +98,6 @@ def test_frozen_encoder_drops_nothing(augment, chain, invented, options, tmp_pat
         main_linprobe.main([*line, "--finetune", str(chain / "pretrain/checkpoint-2.pth")])
         heads.append(weights(tmp_path / str(rate) / "checkpoint-last.pth")["head.fc.1.weight"])
     assert torch.equal(*heads)
-
-
-def test_retrieval_by_loops(chain, npz, arrays, options, tmp_path):
-    """Every gallery sequence is its own class, and the right class of a query is that of its nearest neighbour."""
-    model = Transformer(**SIZE, protocol="linprobe").eval()
-    checkpoint.load_encoder(model, chain / "pretrain/checkpoint-2.pth")
-    features = {}
-    for split in ("train", "test"):
-        data = Feeder(npz(arrays), split, [0.95], window_size=8)
-        with torch.no_grad():
-            features[split] = [model.forward_features(data[i][0][None]).mean((0, 1, 2, 3)) for i in range(len(data))]
-    nearest = [max(range(24), key=lambda g: F.cosine_similarity(q, features["train"][g], dim=0)) for q in features["test"]]
-    nearest[4] = (nearest[4] + 1) % 24  # one that cannot be right
-    arrays["y_train"], arrays["y_test"] = np.eye(24), np.eye(24)[nearest]
-    encoder = {"finetune": chain / "pretrain/checkpoint-2.pth", "drop_path_rate": 0.9}
-    main_retrieval.main(options("retrieval", npz(arrays), tmp_path / "out", **encoder))
-    result = read(tmp_path / "out")
-    acc5 = 0
-    for right, query in zip(nearest, features["test"], strict=True):
-        close = sorted(range(24), key=lambda g: -F.cosine_similarity(query, features["train"][g], dim=0))
-        acc5 += 100 * (right in close[:5]) / 13
-    expected = {"test_acc1": pytest.approx(100 * 12 / 13), "test_acc5": pytest.approx(acc5), "test_samples": 13}
-    assert expected.items() <= result["last"].items()
-    assert (result["k"], result["readout"], read(chain / "retrieval")["k"]) == (1, "mean", 3)
-
-
-@pytest.mark.parametrize("stage", ["finetune", "linprobe"])
-def test_released_classifier_through_the_command(stage, shared, parity, npz, options, tmp_path):
-    """The classes come from the file (11), and the loss is that of the published logits."""
-    published = parity(f"classifier_{stage}_tiny25")
-    x = published["x"].permute(0, 2, 4, 3, 1).reshape(3, 24, 150).numpy()
-    assert (x.sum(2) != 0).all()
-    logits = published["logits_eval"]
-    if stage == "linprobe":  # the saved probe has a norm in front of the published linear map
-        model = Transformer(**published["config"])
-        state = weights(shared("parity/released_linprobe_tiny25.pth"))
-        model.load_state_dict({k: v for k, v in state.items() if not k.startswith("head.")}, strict=False)
-        features = model.eval().forward_features(published["x"]).mean((1, 2, 3))
-        features = (features - state["head.fc.0.running_mean"]) / (state["head.fc.0.running_var"] + 1e-6).sqrt()
-        logits = features @ state["head.fc.1.weight"].T + state["head.fc.1.bias"]
-    labels = logits.argmax(1).numpy()
-    labels[0] = (labels[0] + 1) % 11
-    data = npz({"x_test": x, "y_test": np.eye(11)[labels]})
-    config = published["config"]
-    sizes = {k: config[k] for k in ("dim_feat", "depth", "num_heads", "mlp_ratio", "num_frames")}
-    sizes |= {"head_dim": 2048} if stage == "finetune" else {}
-    file = shared(f"parity/released_{stage}_tiny25.pth")
-    MAINS[stage].main(options(stage, data, tmp_path / "out", "--test_p_interval", 1.0, "--eval", file, **sizes))
-    last = read(tmp_path / "out")["last"]
-    assert last["test_acc1"] == pytest.approx(200 / 3)
-    assert last["test_loss"] == pytest.approx(F.cross_entropy(logits, torch.from_numpy(labels)).item(), rel=1e-5)
 
 
 PLAIN = ["--device", "cpu", "--num_workers", "0", "--batch_size", "4", "--effective_batch_size", "4", "--min_frames", "4"]

@@ -224,12 +224,6 @@ def test_sizes_of_released_files(stage, head, shared, parity):
     assert sizes["input_stream"] == "joint"
 
 
-def test_sizes_of_what_is_no_skeleton_transformer():
-    for state in ({}, {"joints_embed.proj.weight": torch.zeros(3)}):
-        with pytest.raises(ValueError, match="x.pth: not the weights of a skeleton transformer"):
-            provenance.sizes({"model": state}, "x.pth")
-
-
 @pytest.mark.parametrize(
     "settings, expected",
     [
@@ -242,14 +236,6 @@ def test_sizes_of_what_is_no_skeleton_transformer():
 )
 def test_method(settings, expected):
     assert provenance.method(settings) == expected
-
-
-def test_what_a_file_is_on_the_command_line(shared, capsys):
-    checkpoint.main([shared("parity/released_pretrain_tiny25.pth")])
-    lines = dict(line.split(None, 1) for line in capsys.readouterr().out.splitlines())
-    assert [lines[name] for name in ("stage", "method", "epoch", "dim_feat", "joints")] == ["pretrain", "mamp", "400", "32", "25"]
-    content = torch.load(shared("parity/released_pretrain_tiny25.pth"), weights_only=False)
-    assert lines["parameters"] == f"{sum(v.numel() for v in content['model'].values()):,}"
 
 
 def test_a_judged_file_tells_its_own_settings_and_then_its_encoders(finished, hostile, options, tmp_path, capsys):
