@@ -5,12 +5,8 @@ import os
 import pytest
 import torch
 
-import main_finetune
-import main_linprobe
-import main_pretrain
+from tests.runs import MAINS
 from util import checkpoint
-
-MAINS = {"pretrain": main_pretrain, "linprobe": main_linprobe, "finetune": main_finetune}
 
 
 @pytest.fixture(autouse=True)

@@ -1,11 +1,12 @@
 """docs/extending.md: its blocks are run one after another in an empty folder, as a reader would."""
 
-import json
 import re
 import shlex
 from pathlib import Path
 
 import pytest
+
+from tests.runs import read
 
 ROOT = Path(__file__).resolve().parents[1]
 BLOCK = re.compile(r"```(\w+)\n(.*?)```", re.DOTALL)
@@ -36,7 +37,7 @@ def folder(command, tmp_path_factory):
 
 
 def result(folder, name):
-    return json.loads((folder / "output" / name / "result.json").read_text())
+    return read(folder / "output" / name)
 
 
 def test_a_new_data_set(folder):
@@ -51,7 +52,7 @@ def test_a_new_joint_layout(folder):
 
 
 def test_a_new_method(folder):
-    log = [json.loads(line) for line in (folder / "output/denoise/log.jsonl").read_text().splitlines()]
+    log = read(folder / "output/denoise", "log.jsonl")
     assert len(log) == 20 and log[-1]["train_loss"] < log[0]["train_loss"]
     assert result(folder, "denoise")["method"] == "denoise"
     evaluated = result(folder, "denoise-linprobe")

@@ -2,7 +2,6 @@
 
 import csv
 import hashlib
-import json
 import re
 
 import numpy as np
@@ -18,24 +17,9 @@ import main_retrieval
 from feeder.feeder_ntu import Feeder
 from feeder.loader import build_feeder
 from model.transformer import Transformer
+from tests.runs import MAINS, SIZE, read, same, weights
 from util import checkpoint, config, run
 from util.options import METHODS
-
-MAINS = {"pretrain": main_pretrain, "linprobe": main_linprobe, "finetune": main_finetune}
-SIZE = dict(dim_feat=8, depth=2, num_heads=2, mlp_ratio=2, num_frames=8, num_joints=5)
-
-
-def read(folder, name="result.json"):
-    text = (folder / name).read_text()
-    return [json.loads(line) for line in text.splitlines()] if name.endswith("l") else json.loads(text)
-
-
-def weights(path):
-    return checkpoint.load(path)["model"]
-
-
-def same(one, two):
-    return one.keys() == two.keys() and all(torch.equal(one[k], two[k]) for k in one)
 
 
 @pytest.fixture(scope="module")
@@ -106,10 +90,10 @@ PLAIN = ["--device", "cpu", "--num_workers", "0", "--batch_size", "4", "--effect
 @pytest.mark.parametrize("stage", ["linprobe", "finetune"])
 def test_later_stages_need_only_checkpoint_and_npz(chain, invented, tmp_path, stage):
     """No size is repeated: width, depth, heads, frames come from the file, and so does an evaluation's read-out."""
-    plain = ["--data_path", str(invented), *PLAIN]
-    encoder = ["--finetune", str(chain / "pretrain/checkpoint-2.pth")]
-    extra = ["--readout", "per_joint"] if stage == "linprobe" else ["--head_dim", "12"]
-    MAINS[stage].main([*plain, *encoder, *extra, "--epochs", "1", "--warmup_epochs", "0", "--output_dir", str(tmp_path / "a")])
+    line = ["--data_path", invented, *PLAIN, "--finetune", chain / "pretrain/checkpoint-2.pth", "--epochs", 1]
+    line += ["--warmup_epochs", 0, "--output_dir", tmp_path / "a"]
+    line += ["--readout", "per_joint"] if stage == "linprobe" else ["--head_dim", 12]
+    MAINS[stage].main([*map(str, line)])
     made_with = checkpoint.load(tmp_path / "a/checkpoint-0.pth")["config"]
     sizes = ("dim_feat", "depth", "num_heads", "mlp_ratio", "num_frames")
     assert [made_with[k] for k in sizes] == [8, 2, 2, 2.0, 8]
@@ -218,7 +202,7 @@ def test_every_stage_on_another_stream(stream, npz, arrays, options, tmp_path):
 def test_quiet_prints_the_result_alone(invented, options, tmp_path, capfd):
     main_pretrain.main(options("pretrain", invented, tmp_path / "pre", "--epochs", 2, "--quiet"))
     result, following = capfd.readouterr().out.splitlines()  # of a pre-training: its loss, and what to do with it
-    loss = json.loads((tmp_path / "pre/result.json").read_text())["last"]["train_loss"]
+    loss = read(tmp_path / "pre")["last"]["train_loss"]
     file = tmp_path / "pre/checkpoint-1.pth"
     assert re.fullmatch(rf"pre-training: loss {loss:.4f} after 2 epochs, \d+ s; {file}", result) and file.is_file()
     assert following == f"next: python main_linprobe.py --data_path {invented} --finetune {file}"
@@ -247,7 +231,6 @@ def test_the_time_of_the_whole_run_is_said_before_the_first_epoch_ends(invented,
     lines = capsys.readouterr().out.splitlines()
     at = [i for i, line in enumerate(lines) if re.match(r"about \d+ s left \((... )?\d\d:\d\d\) for 3 epochs$", line)]
     assert len(at) == 1 and at[0] < next(i for i, line in enumerate(lines) if "  epoch 1/3  " in line)
-    main_pretrain.main(
-        options("pretrain", invented, tmp_path / "out", "--epochs", 4, "--resume", tmp_path / "out/checkpoint-1.pth")
-    )
+    before = tmp_path / "out/checkpoint-1.pth"
+    main_pretrain.main(options("pretrain", invented, tmp_path / "out", "--epochs", 4, "--resume", before))
     assert re.search(r"about .* for 2 epochs$", capsys.readouterr().out, re.M)

@@ -1,7 +1,5 @@
 """Linear probe and retrieval give every read-out from one pass, each as it would be alone."""
 
-import json
-
 import numpy as np
 import pytest
 import torch
@@ -14,19 +12,10 @@ import main_retrieval
 from feeder.batch import Draws, uniforms
 from feeder.feeder_ntu import Feeder
 from model.transformer import Transformer
+from tests.runs import SIZE, read, same
 from util import checkpoint
 
-SIZE = dict(dim_feat=8, depth=2, num_heads=2, mlp_ratio=2, num_frames=8, num_joints=5)
 OTHER = {"mean": "per_joint", "per_joint": "mean"}
-
-
-def read(folder, name="result.json"):
-    text = (folder / name).read_text()
-    return [json.loads(line) for line in text.splitlines()] if name.endswith("l") else json.loads(text)
-
-
-def same(one, two):
-    return one.keys() == two.keys() and all(torch.equal(one[k], two[k]) for k in one)
 
 
 @pytest.fixture(scope="module")

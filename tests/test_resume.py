@@ -1,6 +1,5 @@
 """Runs that are interrupted, killed or go wrong."""
 
-import json
 from pathlib import Path
 
 import numpy as np
@@ -12,25 +11,12 @@ import main_finetune
 import main_linprobe
 import main_pretrain
 from model.mamp import MAMP
+from tests.runs import MAINS, read, same, weights
 from util import checkpoint
 from util.engine import train_one_epoch
 from util.logging import Log
 
 ROOT = Path(__file__).resolve().parents[1]
-MAINS = {"pretrain": main_pretrain, "linprobe": main_linprobe, "finetune": main_finetune}
-
-
-def read(folder, name="result.json"):
-    text = (folder / name).read_text()
-    return [json.loads(line) for line in text.splitlines()] if name.endswith("l") else json.loads(text)
-
-
-def weights(path):
-    return checkpoint.load(path)["model"]
-
-
-def same(one, two):
-    return one.keys() == two.keys() and all(torch.equal(one[k], two[k]) for k in one)
 
 
 class Stop(Exception):
@@ -134,11 +120,11 @@ def test_resumed_probe_on_fixed_features_keeps_its_encoder(whole, invented, opti
     out = tmp_path / "out"
     main_linprobe.main(options("linprobe", invented, out, *start, "--epochs", 2, "--finetune", encoder))
     main_linprobe.main(options("linprobe", invented, out, *start, "--epochs", 4, "--resume", "auto"))
-    result = json.loads((out / "result.json").read_text())
+    result = read(out)
     assert result["encoder"]["path"] == str(encoder)
     reported = result["last"]
     main_linprobe.main(options("linprobe", invented, tmp_path / "eval", "--eval", out / "checkpoint-last.pth"))
-    assert json.loads((tmp_path / "eval/result.json").read_text())["last"]["test_loss"] == pytest.approx(reported["test_loss"])
+    assert read(tmp_path / "eval")["last"]["test_loss"] == pytest.approx(reported["test_loss"])
 
 
 @pytest.mark.parametrize("words", ["--lr 0.5", "--seed 3", "--mask_ratio 0.7", "--num_heads 4", "--betas 0.5 0.9"])

@@ -7,21 +7,15 @@ import numpy as np
 import pytest
 import torch
 
-import main_finetune
 import main_linprobe
 import main_pretrain
 import main_retrieval
+from tests.runs import MAINS, same
 from util import checkpoint, distributed, engine
-
-MAINS = {"pretrain": main_pretrain, "linprobe": main_linprobe, "finetune": main_finetune}
 
 
 def last(folder):
     return checkpoint.load(folder / "checkpoint-last.pth")
-
-
-def same(one, two):
-    return one.keys() == two.keys() and all(torch.equal(one[k], two[k]) for k in one)
 
 
 def test_data_on_the_device_are_evaluated_the_same(invented, options, tmp_path):

@@ -15,11 +15,11 @@ from model.mamp import MAMP
 from model.transformer import Transformer
 from model.umurl import UmURL
 from tests.processes import begin
+from tests.runs import SIZE
 from util import config, distributed
 from util.engine import train_one_epoch
 from util.predictions import Evaluation
 
-SIZE = dict(dim_feat=8, depth=2, num_heads=2, mlp_ratio=2, num_frames=8, num_joints=5)
 CPU = torch.device("cpu")
 DECODERS = {
     "self": {},
