@@ -181,9 +181,9 @@ def test_an_evaluation_gives_both(readout, data, probe, options, tmp_path, capsy
     assert f"read-out {readout} ({other}: {accuracy:.2f} %), joint stream" in capsys.readouterr().out
 
 
-@pytest.mark.parametrize("told", [{"per_joint": 3}, {"per_joint": {"1.weight": torch.ones(1)}}, {"per_joint": {}}])
-def test_a_second_head_that_is_none(told, data, probe, options, tmp_path):
-    content = checkpoint.load(probe("mean", "--augment") / "checkpoint-last.pth") | {"heads": told}
+@pytest.mark.parametrize("second", [{"per_joint": 3}, {"per_joint": {"1.weight": torch.ones(1)}}, {"per_joint": {}}])
+def test_a_second_head_that_is_none(second, data, probe, options, tmp_path):
+    content = checkpoint.load(probe("mean", "--augment") / "checkpoint-last.pth") | {"heads": second}
     checkpoint.save(tmp_path / "odd.pth", content)
     with pytest.raises(ValueError, match="odd.pth: heads: per_joint: "):
         main_linprobe.main(options("linprobe", data, tmp_path / "out", "--eval", tmp_path / "odd.pth"))

@@ -172,6 +172,20 @@ def test_a_rank_is_killed_and_all_start_again(lost, main, one_node, launch, tmp_
     assert_same_end(one_node(), tmp_path)
 
 
+@pytest.mark.slow
+def test_torchrun_is_asked_to_stop(main, one_node, launch, tmp_path):
+    """It passes SIGTERM on to its ranks, which save; started again, they go on."""
+    words = [*nodes(1, 2), *main(tmp_path, "--resume", "auto")]
+    first = launch(words)
+    wait_for(tmp_path, 5, first)
+    first.send_signal(signal.SIGTERM)
+    (code,), printed = wait(first)
+    assert code == 1 and "; saved, --resume auto goes on there" in printed, printed
+    codes, printed = wait(launch(words))
+    assert codes == [0] and "resuming " in printed, printed
+    assert_same_end(one_node(), tmp_path)
+
+
 SRUN = """#!/usr/bin/env bash
 # srun --nodes N ... bash -c SCRIPT ...: the command on N nodes, here processes; signals go on to them, as srun does it
 nodes=$2

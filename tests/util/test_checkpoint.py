@@ -88,22 +88,6 @@ def test_file_of_another_method(shared):
         checkpoint.load_encoder(classifier(), path)
 
 
-def test_what_is_saved_is_loaded(tmp_path):
-    model = classifier()
-    optimizer = torch.optim.AdamW(model.parameters())
-    model(torch.randn(2, 3, 12, 5, 1)).sum().backward()
-    optimizer.step()
-    plain = {"epoch": 4, "best": None, "config": {"lr": 1e-3, "p": [1]}}
-    checkpoint.save(tmp_path / "a.pth", plain | {"model": model.state_dict(), "optimizer": optimizer.state_dict()})
-    loaded = checkpoint.load(tmp_path / "a.pth")
-    assert {k: loaded[k] for k in plain} == plain
-    for a, b in zip(optimizer.state_dict()["state"].values(), loaded["optimizer"]["state"].values(), strict=True):
-        assert all(torch.equal(a[k], b[k]) for k in a)
-    twin = classifier()
-    checkpoint.load_model(twin, tmp_path / "a.pth")
-    assert all(torch.equal(v, twin.state_dict()[k]) for k, v in model.state_dict().items())
-
-
 @pytest.mark.parametrize("where", ["torch.save", "os.replace"])
 def test_saving_is_all_or_nothing(tmp_path, monkeypatch, where):
     path = tmp_path / "a.pth"

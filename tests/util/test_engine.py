@@ -38,23 +38,9 @@ class Points:
 
 
 def arguments(**changes):
-    values = dict(
-        batch_size=8,
-        accum_iter=1,
-        seed=0,
-        num_workers=0,
-        dist_eval=True,
-        enable_amp=False,
-        print_freq=2,
-        data_on_device=False,
-        clip_grad=None,
-        skip_nonfinite=False,
-        lr=0.5,
-        min_lr=0.0,
-        warmup_epochs=0,
-        epochs=2,
-        effective_batch_size=8,
-    )
+    values = dict(batch_size=8, accum_iter=1, effective_batch_size=8, seed=0, num_workers=0, dist_eval=True, print_freq=2)
+    values |= dict(enable_amp=False, data_on_device=False, clip_grad=None, skip_nonfinite=False)
+    values |= dict(lr=0.5, min_lr=0.0, warmup_epochs=0, epochs=2)
     return argparse.Namespace(**values | changes)
 
 
