@@ -181,13 +181,3 @@ def test_a_refused_run_leaves_the_folder_of_another_as_it_is(whole, invented, op
     with pytest.raises(FileNotFoundError, match="absent.npz"):
         main_finetune.main(options("finetune", "absent.npz", folder, "--epochs", 4, "--resume", "auto"))
     assert {file.name: file.read_bytes() for file in folder.iterdir()} == before
-
-
-def test_runs_of_before_an_option_was_there_go_on(invented, options, tmp_path):
-    line = options("finetune", invented, tmp_path, "--epochs", 1)
-    main_finetune.main(line)
-    content = checkpoint.load(tmp_path / "checkpoint-last.pth")
-    del content["config"]["skip_nonfinite"]
-    checkpoint.save(tmp_path / "checkpoint-last.pth", content)
-    main_finetune.main([*line, "--epochs", "2", "--resume", "auto"])
-    assert len(read(tmp_path, "log.jsonl")) == 2
