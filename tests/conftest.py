@@ -212,7 +212,7 @@ def options():
             **named,
         }
         words = [word for key, value in words.items() if value is not None for word in (f"--{key}", value)]
-        return [str(word) for word in (*words, *more)]
+        return [str(word) for word in (*words, "--no-report", *more)]  # pages take longer than the tiny runs: see `finished`
 
     return line
 
@@ -234,11 +234,11 @@ def hostile(tmp_path_factory):
 def finished(hostile, options, tmp_path_factory):
     """Folder with a finished run of every stage, and an evaluation."""
     top = tmp_path_factory.mktemp("runs")
-    main_pretrain.main(options("pretrain", hostile, top / "pretrain", "--epochs", 3))
+    main_pretrain.main(options("pretrain", hostile, top / "pretrain", "--epochs", 3, "--report"))
     encoder = ("--finetune", top / "pretrain/checkpoint-2.pth")
-    main_linprobe.main(options("linprobe", hostile, top / "linprobe", *encoder, "--epochs", 4))
-    main_finetune.main(options("finetune", hostile, top / "finetune", *encoder, "--epochs", 4))
-    main_retrieval.main(options("retrieval", hostile, top / "retrieval", *encoder))
+    main_linprobe.main(options("linprobe", hostile, top / "linprobe", *encoder, "--epochs", 4, "--report"))
+    main_finetune.main(options("finetune", hostile, top / "finetune", *encoder, "--epochs", 4, "--report"))
+    main_retrieval.main(options("retrieval", hostile, top / "retrieval", *encoder, "--report"))
     line = ["--data_path", hostile, "--device", "cpu", "--num_workers", 0, "--eval", top / "finetune/checkpoint-3.pth"]
     main_finetune.main([*map(str, line), "--output_dir", str(top / "eval")])
     return top

@@ -26,11 +26,11 @@ def assert_same(*folders):
 @pytest.mark.parametrize("stage", MAINS)
 def test_two_runs_with_one_seed(stage, invented, options, tmp_path):
     for name, more in (("1", ()), ("2", ()), ("3", ("--deterministic",))):
-        MAINS[stage].main(options(stage, invented, tmp_path / name, "--epochs", 2, "--no-report", *more))
+        MAINS[stage].main(options(stage, invented, tmp_path / name, "--epochs", 2, *more))
         assert torch.are_deterministic_algorithms_enabled() == bool(more)
         assert os.environ.get("CUBLAS_WORKSPACE_CONFIG") == (":4096:8" if more else None)
     assert_same(*(tmp_path / name for name in "123"))
-    MAINS[stage].main(options(stage, invented, tmp_path / "4", "--epochs", 2, "--no-report", "--seed", 1))
+    MAINS[stage].main(options(stage, invented, tmp_path / "4", "--epochs", 2, "--seed", 1))
     with pytest.raises(AssertionError):
         assert_same(tmp_path / "1", tmp_path / "4")
 

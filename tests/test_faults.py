@@ -30,8 +30,7 @@ def start(fork):
 @pytest.fixture(scope="module")
 def line(invented, options):
     def words(stage, folder, *more):
-        told = ("--epochs", EPOCHS, "--save_freq", 6, "--resume", "auto", "--no-report")  # a page would take as long as the run
-        return options(stage, invented, folder, *told, *more)
+        return options(stage, invented, folder, "--epochs", EPOCHS, "--save_freq", 6, "--resume", "auto", *more)
 
     return words
 

@@ -26,8 +26,8 @@ SIZE = dict(dim_feat=8, depth=2, num_heads=2, mlp_ratio=2, num_frames=8)
 def folder(invented, options, tmp_path_factory):
     """A pre-training `pre`, a linear probe `lin`, and files that cannot be used."""
     top = tmp_path_factory.mktemp("mistakes")
-    main_pretrain.main(options("pretrain", invented, top / "pre", "--epochs", 1, "--no-report"))
-    main_linprobe.main(options("linprobe", invented, top / "lin", "--epochs", 1, "--no-report"))
+    main_pretrain.main(options("pretrain", invented, top / "pre", "--epochs", 1))
+    main_linprobe.main(options("linprobe", invented, top / "lin", "--epochs", 1))
     content = (top / "pre/checkpoint-0.pth").read_bytes()
     (top / "cut.pth").write_bytes(content[: len(content) // 2])
     (top / "cut.npz").write_bytes(b"PK\x03\x04")
@@ -98,7 +98,7 @@ def on_page(text):
 )
 def test_mistakes_that_are_on_the_page(stage, words, message, call, folder, invented, options, tmp_path, monkeypatch):
     monkeypatch.chdir(folder)
-    line = call(stage, options(stage, invented, tmp_path, "--epochs", 1, "--no-report", *words.split()))
+    line = call(stage, options(stage, invented, tmp_path, "--epochs", 1, *words.split()))
     assert re.search(message, line) and on_page(line)
 
 
@@ -132,7 +132,7 @@ def test_mistakes_that_are_on_the_page(stage, words, message, call, folder, inve
 def test_other_mistakes(stage, words, message, call, folder, invented, options, tmp_path, monkeypatch):
     monkeypatch.chdir(folder)
     before = (folder / "lin/result.json").read_bytes()
-    more = () if stage == "retrieval" else ("--epochs", 1, "--no-report")
+    more = () if stage == "retrieval" else ("--epochs", 1)
     assert re.search(message, call(stage, options(stage, invented, tmp_path, *more, *words.split())))
     assert (folder / "lin/result.json").read_bytes() == before
 

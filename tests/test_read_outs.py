@@ -48,7 +48,7 @@ def probe(data, pretrained, options, tmp_path_factory):
     def train(*words):
         if words not in done:
             done[words] = tmp_path_factory.mktemp("probe")
-            own = ("--no-report", "--effective_batch_size", 8, "--readout", *words)
+            own = ("--effective_batch_size", 8, "--readout", *words)
             main_linprobe.main(options("linprobe", data, done[words], "--finetune", pretrained, "--epochs", 4, *own))
         return done[words]
 

@@ -1,7 +1,5 @@
 """Runs that are interrupted, killed or go wrong."""
 
-from pathlib import Path
-
 import numpy as np
 import pytest
 import torch
@@ -15,8 +13,6 @@ from tests.runs import MAINS, read, same, weights
 from util import checkpoint
 from util.engine import train_one_epoch
 from util.logging import Log
-
-ROOT = Path(__file__).resolve().parents[1]
 
 
 class Stop(Exception):

@@ -28,7 +28,7 @@ def test_data_on_the_device_are_evaluated_the_same(invented, options, tmp_path):
 @pytest.mark.parametrize("stage", MAINS)
 def test_data_on_the_device_train_the_same_weights(stage, invented, options, tmp_path):
     for name, more in (("file", ()), ("memory", ("--data_on_device",))):
-        MAINS[stage].main(options(stage, invented, tmp_path / name, "--epochs", 2, "--no-report", *more))
+        MAINS[stage].main(options(stage, invented, tmp_path / name, "--epochs", 2, *more))
     assert same(last(tmp_path / "file")["model"], last(tmp_path / "memory")["model"])
 
 
@@ -37,8 +37,8 @@ def test_16_bits_learn_and_resume_bit_for_bit(stage, half, invented, options, tm
     monkeypatch.setattr(engine, "half", lambda device: half)
     main = MAINS[stage].main
     exact, whole, parts = (tmp_path / name for name in ("exact", "whole", "parts"))
-    main(options(stage, invented, exact, "--epochs", 3, "--no-report"))
-    main(options(stage, invented, whole, "--epochs", 3, "--no-report", "--enable_amp"))
+    main(options(stage, invented, exact, "--epochs", 3))
+    main(options(stage, invented, whole, "--epochs", 3, "--enable_amp"))
     train_one_epoch = engine.train_one_epoch
 
     def stops(model, loader, optimizer, loss_of, epoch, *args):
@@ -48,9 +48,9 @@ def test_16_bits_learn_and_resume_bit_for_bit(stage, half, invented, options, tm
 
     monkeypatch.setattr(f"main_{stage}.train_one_epoch", stops)
     with pytest.raises(InterruptedError):
-        main(options(stage, invented, parts, "--epochs", 3, "--no-report", "--enable_amp"))
+        main(options(stage, invented, parts, "--epochs", 3, "--enable_amp"))
     monkeypatch.setattr(f"main_{stage}.train_one_epoch", train_one_epoch)
-    main(options(stage, invented, parts, "--epochs", 3, "--no-report", "--enable_amp", "--resume", "auto"))
+    main(options(stage, invented, parts, "--epochs", 3, "--enable_amp", "--resume", "auto"))
     a, b = last(whole), last(parts)
     assert same(a["model"], b["model"]) and a["scaler"] == b["scaler"]
     assert bool(a["scaler"]) == (half == torch.float16)
@@ -90,7 +90,7 @@ def test_skipping_empty_bodies(stage, npz, arrays, options, tmp_path):
     for second in (-1, 0):
         for skip in ("", "--skip_empty_bodies"):
             folder = tmp_path / f"{second}{skip}"
-            MAINS[stage].main(options(stage, two_bodies(second), folder, "--epochs", 2, "--no-report", *filter(None, [skip])))
+            MAINS[stage].main(options(stage, two_bodies(second), folder, "--epochs", 2, *filter(None, [skip])))
             results[second, bool(skip)] = last(folder)
     assert all(content["config"]["skip_empty_bodies"] == skip for (_, skip), content in results.items())
     assert not same(results[0, False]["model"], results[0, True]["model"])
@@ -129,7 +129,7 @@ def test_training_is_compiled_and_checkpoints_are_not(stage, invented, options, 
 
     monkeypatch.setattr("util.distributed.compiled", lambda model, device: Wrapped(model))
     for name, more in (("eager", ()), ("compiled", ("--compile",))):
-        MAINS[stage].main(options(stage, invented, tmp_path / name, "--epochs", 2, "--no-report", *more))
+        MAINS[stage].main(options(stage, invented, tmp_path / name, "--epochs", 2, *more))
     assert calls == [True] * 12, "six steps an epoch, and no evaluation"
     assert same(last(tmp_path / "eager")["model"], last(tmp_path / "compiled")["model"])
 
@@ -151,5 +151,5 @@ def test_a_frozen_encoder_computes_features_once(invented, options, tmp_path, mo
     monkeypatch.setattr(Transformer, "forward_features", lambda self, x: counts.append(len(x)) or encode(self, x))
     for augment, expected in (("--no-augment", 24 + 13), ("--augment", 13 + 3 * 24)):
         counts.clear()
-        main_linprobe.main(options("linprobe", invented, tmp_path / augment, "--epochs", 3, "--no-report", augment))
+        main_linprobe.main(options("linprobe", invented, tmp_path / augment, "--epochs", 3, augment))
         assert sum(counts) == expected
