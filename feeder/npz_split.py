@@ -177,8 +177,8 @@ class NpzSplit:
         found = []
         for index in np.unique(np.linspace(0, len(self) - 1, 32).astype(int)):
             with suppress(ValueError):
-                found.append(body_sizes(self.frames(index).reshape(-1, self.num_joints, 3)))
-        return float(f"{np.median(np.concatenate(found)):.4g}") or None if found else None
+                found += list(body_sizes(self.frames(index).reshape(-1, self.num_joints, 3)))
+        return float(f"{np.median(found):.4g}") or None if found else None
 
     def metadata(self):
         """What a model has to know of its data to judge other recordings, as plain values: num_joints, num_bodies and, where they

@@ -1,5 +1,8 @@
 import json
+import multiprocessing
 import signal
+import subprocess
+import time
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +14,7 @@ import main_finetune
 import main_linprobe
 import main_pretrain
 import main_retrieval
+from tests import processes
 from util import signals
 
 EVIL = '<script>document.title="stolen"</script>'
@@ -31,6 +35,38 @@ def own_signal_handlers():
     for number, handler in HANDLERS.items():
         signal.signal(number, handler)
     signals.forget()
+
+
+@pytest.fixture(scope="session")
+def fork():
+    """fork(function, *arguments) -> the running process, which finds imported what tests/processes.py imports."""
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["tests.processes"])
+    running = []
+
+    def start(function, *arguments):
+        process = context.Process(target=function, args=arguments)
+        process.start()
+        running.append(process)
+        return process
+
+    start(time.sleep, 0).join()  # everything is imported
+    yield start
+    for process in running:
+        process.kill()
+
+
+@pytest.fixture(scope="session")
+def command(fork, tmp_path_factory):
+    """command(words, folder=ROOT, **environment) -> the CompletedProcess of `python WORDS...`, run by a fork."""
+
+    def run(words, folder=processes.ROOT, timeout=120, **environment):
+        files = [tmp_path_factory.mktemp("printed") / name for name in ("stdout", "stderr")]
+        process = fork(processes.run_python, [str(word) for word in words], folder, environment, *files)
+        process.join(timeout)
+        return subprocess.CompletedProcess(words, process.exitcode, *(file.read_text() for file in files))
+
+    return run
 
 
 @pytest.fixture(scope="session")
@@ -176,7 +212,7 @@ def options():
             **named,
         }
         words = [word for key, value in words.items() if value is not None for word in (f"--{key}", value)]
-        return [str(word) for word in (*words, *more)]
+        return [str(word) for word in (*words, "--no-report", *more)]  # pages take longer than the tiny runs: see `finished`
 
     return line
 
@@ -198,12 +234,12 @@ def hostile(tmp_path_factory):
 def finished(hostile, options, tmp_path_factory):
     """Folder with a finished run of every stage, and an evaluation."""
     top = tmp_path_factory.mktemp("runs")
-    main_pretrain.main(options("pretrain", hostile, top / "pretrain", "--epochs", 3))
+    main_pretrain.main(options("pretrain", hostile, top / "pretrain", "--epochs", 3, "--report"))
     encoder = ("--finetune", top / "pretrain/checkpoint-2.pth")
-    main_linprobe.main(options("linprobe", hostile, top / "linprobe", *encoder, "--epochs", 4))
-    main_finetune.main(options("finetune", hostile, top / "finetune", *encoder, "--epochs", 4))
+    main_linprobe.main(options("linprobe", hostile, top / "linprobe", *encoder, "--epochs", 4, "--report"))
+    main_finetune.main(options("finetune", hostile, top / "finetune", *encoder, "--epochs", 4, "--report"))
     features = ("--save_features", top / "retrieval/features.npz")
-    main_retrieval.main(options("retrieval", hostile, top / "retrieval", *encoder, *features))
+    main_retrieval.main(options("retrieval", hostile, top / "retrieval", *encoder, *features, "--report"))
     line = ["--data_path", hostile, "--device", "cpu", "--num_workers", 0, "--eval", top / "finetune/checkpoint-3.pth"]
     main_finetune.main([*map(str, line), "--output_dir", str(top / "eval")])
     return top

@@ -1,7 +1,7 @@
 """The demo command, end to end, at smoke size."""
 
 import json
-import subprocess
+import os
 import sys
 from pathlib import Path
 
@@ -9,23 +9,40 @@ import pytest
 
 from scripts import demo
 
-ROOT = Path(__file__).resolve().parents[1]
 
+def test_demo_runs_from_raw_files_to_a_table(command, monkeypatch, tmp_path, capsys):
+    """Its commands one after another, each in a fork."""
 
-def test_demo_runs_from_raw_files_to_a_table(tmp_path):
-    command = [sys.executable, "-m", "scripts.demo", "--smoke", "--seeds", "1", "--ratio", "0.5"]
-    command += ["--data", str(tmp_path / "data"), "--output", str(tmp_path / "output")]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300)
-    assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
-    assert "INVENTED" in done.stdout
-    table = (tmp_path / "output/results.md").read_text()
-    assert "INVENTED" in table and table in done.stdout
+    def run(words):
+        done = command(words)
+        assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
+
+    monkeypatch.setattr(demo, "run", run)
+    monkeypatch.setattr(demo, "side_by_side", lambda jobs: [run(job) for job in jobs])
+    words = ["--smoke", "--seeds", "1", "--ratio", "0.5", "--data", str(tmp_path / "data"), "--output", str(tmp_path / "output")]
+    monkeypatch.setattr("sys.argv", ["demo.py", *words])
+    demo.main()
+    table, printed = (tmp_path / "output/results.md").read_text(), capsys.readouterr().out
+    assert "INVENTED" in table and table in printed
     for stage in ("linprobe", "retrieval", "finetune"):
         for encoder in ("random", "mamp"):
             result = json.loads((tmp_path / f"output/seed0/{stage}-{encoder}/result.json").read_text())
             assert result["last"]["test_samples"] > 0
             assert f"{result['last']['test_acc1']:.1f}" in table
             assert (result.get("encoder") is None) == (encoder == "random")
+
+
+def test_commands_side_by_side(tmp_path, capsys):
+    """Each prints to a file in its folder; the first that fails ends the demo with the end of what it printed."""
+    code = "import sys; print('done'); sys.exit(sys.argv[1] == 'b')"
+    jobs = [["-c", code, name, "--output_dir", str(tmp_path / name)] for name in "ab"]
+    demo.side_by_side(jobs[:1] * (os.cpu_count() + 1))
+    assert (tmp_path / "a/stdout.log").read_text() == "done\n"
+    demo.run(["-c", "pass"])
+    with pytest.raises(SystemExit, match="python -c .* b --output_dir .* failed:\ndone"):
+        demo.side_by_side(jobs)
+    with pytest.raises(SystemExit, match="ended with exit code 3"):
+        demo.run(["-c", "raise SystemExit(3)"])
 
 
 @pytest.mark.parametrize("words, kept", [(["--smoke"], True), ([], False)])
@@ -45,10 +62,3 @@ def test_a_smoke_run_leaves_the_full_demo_alone(words, kept, tmp_path, monkeypat
     assert len(written) == 5 and earlier[1].exists() == kept
     full = [path for path in written if Path("data/demo") in (path, *path.parents) or Path("output/demo") in path.parents]
     assert full == ([] if kept else written)
-
-
-def test_part_of_an_option_is_refused(monkeypatch, capsys):
-    monkeypatch.setattr("sys.argv", ["demo.py", "--smok"])
-    with pytest.raises(SystemExit) as stop:
-        demo.main()
-    assert stop.value.code == 2 and "--smok" in capsys.readouterr().err

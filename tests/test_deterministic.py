@@ -5,12 +5,8 @@ import os
 import pytest
 import torch
 
-import main_finetune
-import main_linprobe
-import main_pretrain
+from tests.runs import MAINS
 from util import checkpoint
-
-MAINS = {"pretrain": main_pretrain, "linprobe": main_linprobe, "finetune": main_finetune}
 
 
 @pytest.fixture(autouse=True)
@@ -29,14 +25,14 @@ def assert_same(*folders):
 
 @pytest.mark.parametrize("stage", MAINS)
 def test_two_runs_with_one_seed(stage, invented, options, tmp_path):
-    for name, more in (("1", ()), ("2", ()), ("3", ("--deterministic",)), ("4", ("--deterministic",))):
+    for name, more in (("1", ()), ("2", ()), ("3", ("--deterministic",))):
         MAINS[stage].main(options(stage, invented, tmp_path / name, "--epochs", 2, *more))
         assert torch.are_deterministic_algorithms_enabled() == bool(more)
         assert os.environ.get("CUBLAS_WORKSPACE_CONFIG") == (":4096:8" if more else None)
-    assert_same(*(tmp_path / name for name in "1234"))
-    MAINS[stage].main(options(stage, invented, tmp_path / "5", "--epochs", 2, "--seed", 1))
+    assert_same(*(tmp_path / name for name in "123"))
+    MAINS[stage].main(options(stage, invented, tmp_path / "4", "--epochs", 2, "--seed", 1))
     with pytest.raises(AssertionError):
-        assert_same(tmp_path / "1", tmp_path / "5")
+        assert_same(tmp_path / "1", tmp_path / "4")
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")

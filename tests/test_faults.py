@@ -1,17 +1,10 @@
-"""Runs that are stopped and killed at random moments, many times over, and what comes out in the end.
-
-The mains run in processes that are forked from one that has imported everything, so that a start costs little.
-"""
+"""Runs that are stopped and killed at random moments, many times over, and what comes out in the end."""
 
 import argparse
 import errno
 import json
-import multiprocessing
 import os
 import signal
-import socket
-import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -20,52 +13,24 @@ import pytest
 import torch
 
 import main_linprobe
+from tests.processes import group, run_main
 from util import checkpoint, errors, signals
 from util.training import Saver
 
-ROOT = Path(__file__).resolve().parents[1]
 STAGES = ("pretrain", "linprobe", "finetune")
-EPOCHS = 40
-
-
-def work(stage, line, environment):
-    """A main in a process of its own; exits as the command line would."""
-    import importlib
-
-    torch.set_num_threads(1)
-    os.environ.update(environment)
-    with open(os.devnull, "w") as nowhere:
-        os.dup2(nowhere.fileno(), 1)
-        os.dup2(nowhere.fileno(), 2)
-    errors.main(lambda: importlib.import_module(f"main_{stage}").main(line))
+EPOCHS = 16
 
 
 @pytest.fixture(scope="module")
-def start():
-    """start(stage, line, **environment) -> the running process."""
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["main_pretrain", "main_linprobe", "main_finetune"])
-    processes = []
-
-    def begin(stage, line, **environment):
-        process = context.Process(target=work, args=(stage, line, environment))
-        process.start()
-        processes.append(process)
-        return process
-
-    first = context.Process(target=time.sleep, args=(0,))
-    first.start()
-    first.join()  # everything is imported
-    yield begin
-    for process in processes:
-        process.kill()
+def start(fork):
+    """start(stage, line, **environment) -> the running process of a main."""
+    return lambda stage, line, **environment: fork(run_main, stage, line, environment)
 
 
 @pytest.fixture(scope="module")
 def line(invented, options):
     def words(stage, folder, *more):
-        told = ("--epochs", EPOCHS, "--save_freq", 15, "--resume", "auto", "--no-report")  # a page would take as long as the run
-        return options(stage, invented, folder, *told, *more)
+        return options(stage, invented, folder, "--epochs", EPOCHS, "--save_freq", 6, "--resume", "auto", *more)
 
     return words
 
@@ -92,6 +57,14 @@ def log(folder):
     return [{key: value for key, value in line.items() if key != "samples_per_s"} for line in lines]
 
 
+def wait_for_epochs(number, folder, process):
+    """Until the log has so many lines."""
+    written, deadline = folder / "log.jsonl", time.monotonic() + 60
+    while not (written.exists() and written.read_text().count("\n") >= number):
+        assert time.monotonic() < deadline and process.exitcode is None
+        time.sleep(0.005)
+
+
 def position(folder):
     """(complete epochs, complete steps of the next one) in the last checkpoint; all steps: infinitely many.
 
@@ -112,24 +85,26 @@ def assert_same_end(one, two, epochs=EPOCHS):
 
 
 @pytest.mark.parametrize(
-    "number, stage",
+    "number, stage, times",
     [
-        pytest.param(number, stage, id=f"{number.name}-{stage}", marks=() if number.name == usual else pytest.mark.slow)
+        pytest.param(number, stage, 5, id=f"{number.name}-{stage}")
+        if number.name == usual
+        else pytest.param(number, stage, 10, id=f"{number.name}-{stage}", marks=pytest.mark.slow)
         for stage, usual in zip(STAGES, ("SIGKILL", "SIGTERM", "SIGINT"), strict=True)
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGKILL)
     ],
 )
-def test_ended_at_random_moments_and_resumed(number, stage, whole, start, line, tmp_path):
-    """Ten times each; the weights and the log are bit for bit those of an undisturbed run. Asked to stop, not a step is lost."""
+def test_ended_at_random_moments_and_resumed(number, stage, times, whole, start, line, tmp_path):
+    """The weights and the log are bit for bit those of an undisturbed run. Asked to stop, not a step is lost."""
     folder, seconds = whole(stage)
     rng, ends, amid = np.random.default_rng(number), 0, number == signal.SIGKILL
-    for attempt in range(20):  # on a busy machine a run may come to its end before it was ended ten times: then another one
+    for attempt in range(20):  # on a busy machine a run may come to its end before it was ended so many times: then another one
         ended, positions = tmp_path / str(attempt), []
         process = None
         while process is None or process.exitcode != 0:
             process = start(stage, line(stage, ended))
-            longest = (0.15 + 0.15 * seconds) * (1 + ends / 10)  # growing, should a start take longer than it did
-            process.join(rng.uniform(0.05, longest) if ends < 10 or (not amid and ends < 60) else 60)
+            longest = (0.15 + 0.15 * seconds) * (1 + ends / times)  # growing, should a start take longer than it did
+            process.join(rng.uniform(0.05, longest) if ends < times or (not amid and ends < 60) else 60)
             if process.exitcode is None:
                 os.kill(process.pid, number)
                 process.join(60)
@@ -141,9 +116,9 @@ def test_ended_at_random_moments_and_resumed(number, stage, whole, start, line, 
         assert positions == sorted(positions)
         assert_same_end(folder, ended)
         amid = amid or any(step for _, step in positions)
-        if ends >= 10 and amid:
+        if ends >= times and amid:
             break
-    assert ends >= 10 and amid
+    assert ends >= times and amid
 
 
 def test_stopped_while_features_are_computed(line, tmp_path, monkeypatch, capsys):
@@ -164,16 +139,10 @@ def test_two_processes_are_stopped_and_resumed(stage, start, line, tmp_path):
     """Both get SIGTERM at once, as from a scheduler; they agree on the step at which they stop."""
 
     def both(folder, stop_after=None):
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            port = free.getsockname()[1]
-        group = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "WORLD_SIZE": "2"}
-        words = line(stage, folder, "--batch_size", 2)
-        ranks = [start(stage, words, RANK=str(rank), LOCAL_RANK=str(rank), **group) for rank in range(2)]
+        words = line(stage, folder, "--batch_size", 2, "--epochs", 8)
+        ranks = [start(stage, words, **environment) for environment in group(2)]
         if stop_after is not None:
-            written, deadline = folder / "log.jsonl", time.monotonic() + 60
-            while time.monotonic() < deadline and not (written.exists() and written.read_text().count("\n") >= stop_after):
-                time.sleep(0.005)
+            wait_for_epochs(stop_after, folder, ranks[0])
             for process in ranks:
                 os.kill(process.pid, signal.SIGTERM)
         for process in ranks:
@@ -182,24 +151,32 @@ def test_two_processes_are_stopped_and_resumed(stage, start, line, tmp_path):
 
     assert both(tmp_path / "whole") == [0, 0]
     stopped = tmp_path / "stopped"
-    for after in (3, 9):
-        assert both(stopped, after) == [signals.REQUEUE] * 2
+    assert both(stopped, 2) == [signals.REQUEUE] * 2
     assert both(stopped) == [0, 0]
-    assert_same_end(tmp_path / "whole", stopped)
+    assert_same_end(tmp_path / "whole", stopped, epochs=8)
+
+
+def children(process):
+    path = Path(f"/proc/{process.pid}/task/{process.pid}/children")
+    if not path.exists():
+        pytest.skip("this kernel does not list a process's children")
+    return [int(pid) for pid in path.read_text().split()]
+
+
+def lead_a_group(stage, line):
+    os.setsid()
+    run_main(stage, line, {})
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_a_signal_to_the_whole_process_group_leaves_the_loader_its_workers(number, invented, options, tmp_path):
+def test_a_signal_to_the_whole_process_group_leaves_the_loader_its_workers(number, fork, line, tmp_path):
     """As torchrun and Ctrl-C send it: the run saves, and nobody stays behind."""
-    words = options("pretrain", invented, tmp_path, "--epochs", 4000, "--resume", "auto", num_workers=2)
-    command, quiet = [sys.executable, "main_pretrain.py", *words], {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
-    process = subprocess.Popen(command, cwd=ROOT, start_new_session=True, **quiet)
-    while process.poll() is None and (not (tmp_path / "log.jsonl").exists() or not (tmp_path / "log.jsonl").read_text()):
-        time.sleep(0.01)
-    children = Path(f"/proc/{process.pid}/task/{process.pid}/children")
-    workers = [int(pid) for pid in children.read_text().split()] if children.exists() else []
+    process = fork(lead_a_group, "pretrain", line("pretrain", tmp_path, "--epochs", 4000, "--num_workers", 2))
+    wait_for_epochs(1, tmp_path, process)
+    workers = children(process)
     os.killpg(process.pid, number)
-    assert process.wait(60) == signals.REQUEUE and position(tmp_path) > (0, 0)
+    process.join(60)
+    assert process.exitcode == signals.REQUEUE and position(tmp_path) > (0, 0)
     deadline = time.monotonic() + 10
     while any(Path(f"/proc/{pid}").exists() for pid in workers) and time.monotonic() < deadline:
         time.sleep(0.05)
@@ -209,8 +186,7 @@ def test_a_signal_to_the_whole_process_group_leaves_the_loader_its_workers(numbe
 def test_a_damaged_checkpoint_falls_back_to_the_one_before(whole, start, line, tmp_path):
     folder, _ = whole("finetune")
     process = start("finetune", line("finetune", tmp_path))
-    while not (tmp_path / "log.jsonl").exists() or (tmp_path / "log.jsonl").read_text().count("\n") < 5:
-        time.sleep(0.005)
+    wait_for_epochs(5, tmp_path, process)
     process.kill()
     process.join()
     last = tmp_path / checkpoint.LAST
@@ -225,13 +201,9 @@ def test_a_damaged_checkpoint_falls_back_to_the_one_before(whole, start, line, t
 
 def test_a_data_loader_worker_that_dies(start, line, tmp_path):
     """The run ends with one line and its last checkpoint, from which it goes on."""
-    process = start("pretrain", [*line("pretrain", tmp_path), "--num_workers", "1"])
-    while not (tmp_path / "log.jsonl").exists() or (tmp_path / "log.jsonl").read_text().count("\n") < 3:
-        time.sleep(0.005)
-    children = Path(f"/proc/{process.pid}/task/{process.pid}/children")
-    if not children.exists():
-        pytest.skip("this kernel does not list a process's children")
-    os.kill(int(children.read_text().split()[0]), signal.SIGKILL)
+    process = start("pretrain", line("pretrain", tmp_path, "--num_workers", 1, "--epochs", 4000))
+    wait_for_epochs(3, tmp_path, process)
+    os.kill(children(process)[0], signal.SIGKILL)
     process.join(30)
     assert process.exitcode == 2
     assert checkpoint.load(tmp_path / checkpoint.LAST)["epoch"] >= 1

@@ -27,7 +27,7 @@ def test_a_schedule_in_which_little_is_learnt_is_named(effective, count, epochs,
 
 
 @pytest.mark.parametrize(
-    "more, factor, said",
+    "more, factor, message",
     [
         ({}, 1, None),
         ({}, 100, "centimetres: divide x by 100"),
@@ -39,7 +39,7 @@ def test_a_schedule_in_which_little_is_learnt_is_named(effective, count, epochs,
         ({"min_max": 1}, 1000, None),
     ],
 )
-def test_another_unit_than_metres_is_a_warning(more, factor, said, arrays, npz, options, tmp_path, capsys):
+def test_another_unit_than_metres_is_a_warning(more, factor, message, arrays, npz, options, tmp_path, capsys):
     rng = np.random.default_rng(0)
     person = rng.uniform(-0.85, 0.85, (5, 3))
     person[:2] = [[0, 0.85, 0], [0, -0.85, 0]]  # 1.7 m tall
@@ -48,10 +48,10 @@ def test_another_unit_than_metres_is_a_warning(more, factor, said, arrays, npz, 
         arrays[f"x_{split}"] = (there * person.ravel() * factor).astype(np.float32)
     path = npz(arrays | more)
     found = warnings(main_pretrain, options("pretrain", path, tmp_path / "out", "--epochs", 2), capsys)
-    assert len(found) == (said is not None) and all(f"{path}: bodies measure " in text and said in text for text in found)
+    assert len(found) == (message is not None) and all(f"{path}: bodies measure " in text and message in text for text in found)
     lines, _ = inspect.inspect(path)
-    told = [text for text in lines if "warning: " in text]
-    assert len(told) == (2 if said else 0) and all("bodies measure " in text and said in text for text in told)
+    printed = [text for text in lines if "warning: " in text]
+    assert len(printed) == (2 if message else 0) and all("bodies measure " in text and message in text for text in printed)
 
 
 @pytest.mark.parametrize("joints, bodies", [(5, 1), (17, 2)])

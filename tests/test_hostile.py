@@ -99,6 +99,14 @@ CHECKPOINTS = {
         lambda path: torch.save({"model": {"norm.weight": Evil(str(path) + ".owned")}}, path),
         "never executed",
     ),
+    "code in an old file": (
+        lambda path: path.write_bytes(pickle.dumps({"model": {}, "args": Evil(str(path) + ".owned")}, protocol=2)),
+        "not a readable checkpoint",
+    ),
+    "three quarters": (
+        lambda path: (write()(path), os.truncate(path, path.stat().st_size * 3 // 4)),
+        "damaged: it ends too early",
+    ),
     "bomb": (bomb, "its parts claim 67.* bytes, more than the file holds"),
     "old format": (old_format, "not a readable checkpoint .*can't allocate memory"),  # by torch
     "terabytes of width": (

@@ -2,13 +2,11 @@
 
 import csv
 import hashlib
-import json
 import re
 
 import numpy as np
 import pytest
 import torch
-import torch.nn.functional as F
 import yaml
 from sklearn.neighbors import KNeighborsClassifier
 
@@ -19,23 +17,9 @@ import main_retrieval
 from feeder.feeder_ntu import Feeder
 from feeder.loader import build_feeder
 from model.transformer import Transformer
+from tests.runs import MAINS, SIZE, read, same, weights
 from util import checkpoint, config, run
 from util.options import METHODS
-
-MAINS = {"pretrain": main_pretrain, "linprobe": main_linprobe, "finetune": main_finetune}
-
-
-def read(folder, name="result.json"):
-    text = (folder / name).read_text()
-    return [json.loads(line) for line in text.splitlines()] if name.endswith("l") else json.loads(text)
-
-
-def weights(path):
-    return checkpoint.load(path)["model"]
-
-
-def same(one, two):
-    return one.keys() == two.keys() and all(torch.equal(one[k], two[k]) for k in one)
 
 
 @pytest.fixture(scope="module")
@@ -72,19 +56,15 @@ def test_pretraining_leaves_what_later_stages_need(chain, invented):
 
 
 def test_classifiers_learn_the_separable_classes(chain):
-    for stage in ("linprobe", "fixed", "finetune"):
-        result = read(chain / stage)
+    for stage, readout in (("linprobe", "mean"), ("fixed", "per_joint"), ("finetune", None)):
+        result, log = read(chain / stage), read(chain / stage, "log.jsonl")
         assert result["last"]["test_acc1"] > 80 > 100 / 3, stage
-        assert result["last"]["test_samples"] == 13 and result["labels"] == 24 and result["seed"] == 0
-        assert result["encoder"]["path"].endswith("checkpoint-2.pth")
-        log = read(chain / stage, "log.jsonl")
+        assert (result["last"]["test_samples"], result["labels"], result["seed"], result.get("readout")) == (13, 24, 0, readout)
         best = max(line["test_acc1"] for line in log)
         assert result["best"]["test_acc1"] == best
         assert result["best"]["epoch"] == next(number for number, line in enumerate(log, 1) if line["test_acc1"] == best)
         assert checkpoint.load(chain / stage / "checkpoint-best.pth")["epoch"] + 1 == result["best"]["epoch"]
-        assert result["encoder"]["epoch"] == 3
         assert result["last"].items() <= log[-1].items()
-    assert read(chain / "linprobe")["readout"] == "mean" and read(chain / "fixed")["readout"] == "per_joint"
 
 
 def test_linear_probes_keep_the_pretrained_encoder_and_fine_tuning_does_not(chain):
@@ -92,21 +72,6 @@ def test_linear_probes_keep_the_pretrained_encoder_and_fine_tuning_does_not(chai
     for stage, frozen in (("linprobe", True), ("fixed", True), ("finetune", False)):
         encoder = {k: v for k, v in weights(chain / stage / "checkpoint-last.pth").items() if not k.startswith("head.")}
         assert all(torch.equal(v, pretrained[k]) for k, v in encoder.items()) == frozen
-
-
-def test_fixed_features_are_those_of_the_model(chain, invented):
-    """The probe on features computed once, applied to the test set by plain tensor operations."""
-    state = weights(chain / "fixed/checkpoint-last.pth")
-    model = Transformer(dim_feat=8, depth=2, num_heads=2, mlp_ratio=2, num_frames=8, num_joints=5, protocol="linprobe")
-    checkpoint.load_encoder(model, chain / "pretrain/checkpoint-2.pth")
-    data = Feeder(invented, "test", [0.95], window_size=8)
-    x, labels = torch.stack([data[i][0] for i in range(13)]), torch.tensor([data[i][1] for i in range(13)])
-    features = model.eval().forward_features(x).mean((1, 2)).flatten(1)
-    features = (features - state["head.fc.0.running_mean"]) / (state["head.fc.0.running_var"] + 1e-6).sqrt()
-    logits = features @ state["head.fc.1.weight"].T + state["head.fc.1.bias"]
-    last = read(chain / "fixed")["last"]
-    assert last["test_acc1"] == pytest.approx(100 * (logits.argmax(1) == labels).double().mean().item())
-    assert last["test_loss"] == pytest.approx(F.cross_entropy(logits, labels).item(), rel=1e-4, abs=1e-6)
 
 
 @pytest.mark.parametrize("augment", ["--augment", "--no-augment"])
@@ -119,119 +84,34 @@ def test_frozen_encoder_drops_nothing(augment, chain, invented, options, tmp_pat
     assert torch.equal(*heads)
 
 
-def test_retrieval_by_loops(chain, npz, arrays, options, tmp_path):
-    """Every gallery sequence is its own class, and the right class of a query is that of its nearest neighbour."""
-    model = Transformer(dim_feat=8, depth=2, num_heads=2, mlp_ratio=2, num_frames=8, num_joints=5, protocol="linprobe").eval()
-    checkpoint.load_encoder(model, chain / "pretrain/checkpoint-2.pth")
-    features = {}
-    for split in ("train", "test"):
-        data = Feeder(npz(arrays), split, [0.95], window_size=8)
-        with torch.no_grad():
-            features[split] = [model.forward_features(data[i][0][None]).mean((0, 1, 2, 3)) for i in range(len(data))]
-    nearest = [max(range(24), key=lambda g: F.cosine_similarity(q, features["train"][g], dim=0)) for q in features["test"]]
-    nearest[4] = (nearest[4] + 1) % 24  # one that cannot be right
-    arrays["y_train"], arrays["y_test"] = np.eye(24), np.eye(24)[nearest]
-    encoder = {"finetune": chain / "pretrain/checkpoint-2.pth", "drop_path_rate": 0.9}
-    main_retrieval.main(options("retrieval", npz(arrays), tmp_path / "out", **encoder))
-    result = read(tmp_path / "out")
-    acc5 = 0
-    for right, query in zip(nearest, features["test"], strict=True):
-        close = sorted(range(24), key=lambda g: -F.cosine_similarity(query, features["train"][g], dim=0))
-        acc5 += 100 * (right in close[:5]) / 13
-    expected = {"test_acc1": pytest.approx(100 * 12 / 13), "test_acc5": pytest.approx(acc5), "test_samples": 13}
-    assert expected.items() <= result["last"].items()
-    assert (result["k"], result["readout"], read(chain / "retrieval")["k"]) == (1, "mean", 3)
-
-
-@pytest.mark.parametrize("stage, folder", [("linprobe", "linprobe"), ("linprobe", "fixed"), ("finetune", "finetune")])
-def test_eval_repeats_the_reported_numbers(chain, invented, options, tmp_path, stage, folder):
-    readout = ("--readout", "per_joint") if folder == "fixed" else ()
-    MAINS[stage].main(options(stage, invented, tmp_path, *readout, "--eval", chain / folder / "checkpoint-last.pth"))
-    evaluated, reported = read(tmp_path)["last"], read(chain / folder)["last"]
-    assert evaluated == pytest.approx({k: reported[k] for k in evaluated}, rel=1e-5)
-
-
-@pytest.mark.parametrize("stage", ["finetune", "linprobe"])
-def test_released_classifier_through_the_command(stage, shared, parity, npz, options, tmp_path):
-    """The classes come from the file (11), and the loss is that of the published logits."""
-    published = parity(f"classifier_{stage}_tiny25")
-    x = published["x"].permute(0, 2, 4, 3, 1).reshape(3, 24, 150).numpy()
-    assert (x.sum(2) != 0).all()
-    logits = published["logits_eval"]
-    if stage == "linprobe":  # the saved probe has a norm in front of the published linear map
-        model = Transformer(**published["config"])
-        state = weights(shared("parity/released_linprobe_tiny25.pth"))
-        model.load_state_dict({k: v for k, v in state.items() if not k.startswith("head.")}, strict=False)
-        features = model.eval().forward_features(published["x"]).mean((1, 2, 3))
-        features = (features - state["head.fc.0.running_mean"]) / (state["head.fc.0.running_var"] + 1e-6).sqrt()
-        logits = features @ state["head.fc.1.weight"].T + state["head.fc.1.bias"]
-    labels = logits.argmax(1).numpy()
-    labels[0] = (labels[0] + 1) % 11
-    data = npz({"x_test": x, "y_test": np.eye(11)[labels]})
-    config = published["config"]
-    sizes = {k: config[k] for k in ("dim_feat", "depth", "num_heads", "mlp_ratio", "num_frames")}
-    sizes |= {"head_dim": 2048} if stage == "finetune" else {}
-    file = shared(f"parity/released_{stage}_tiny25.pth")
-    MAINS[stage].main(options(stage, data, tmp_path / "out", "--test_p_interval", 1.0, "--eval", file, **sizes))
-    last = read(tmp_path / "out")["last"]
-    assert last["test_acc1"] == pytest.approx(200 / 3)
-    assert last["test_loss"] == pytest.approx(F.cross_entropy(logits, torch.from_numpy(labels)).item(), rel=1e-5)
-
-
-def test_joint_target_is_an_option(invented, options, tmp_path):
-    main_pretrain.main(options("pretrain", invented, tmp_path, "--epochs", 1, "--target", "joint", "--motion_aware_tau", 0))
-    assert read(tmp_path)["last"]["train_loss"] > 0
-
-
-def test_share_of_labels(invented, options, tmp_path):
-    main_finetune.main(options("finetune", invented, tmp_path, "--epochs", 1, "--data_ratio", 0.5, "--eval_freq", 5))
-    result = read(tmp_path)
-    assert result["labels"] == 12 and result["encoder"] is None and result["last"]["test_samples"] == 13
-
-
 PLAIN = ["--device", "cpu", "--num_workers", "0", "--batch_size", "4", "--effective_batch_size", "4", "--min_frames", "4"]
 
 
 @pytest.mark.parametrize("stage", ["linprobe", "finetune"])
 def test_later_stages_need_only_checkpoint_and_npz(chain, invented, tmp_path, stage):
     """No size is repeated: width, depth, heads, frames come from the file, and so does an evaluation's read-out."""
-    plain = ["--data_path", str(invented), *PLAIN]
-    encoder = ["--finetune", str(chain / "pretrain/checkpoint-2.pth")]
-    extra = ["--readout", "per_joint"] if stage == "linprobe" else ["--head_dim", "12"]
-    MAINS[stage].main([*plain, *encoder, *extra, "--epochs", "1", "--warmup_epochs", "0", "--output_dir", str(tmp_path / "a")])
+    line = ["--data_path", invented, *PLAIN, "--finetune", chain / "pretrain/checkpoint-2.pth", "--epochs", 1]
+    line += ["--warmup_epochs", 0, "--output_dir", tmp_path / "a"]
+    line += ["--readout", "per_joint"] if stage == "linprobe" else ["--head_dim", 12]
+    MAINS[stage].main([*map(str, line)])
     made_with = checkpoint.load(tmp_path / "a/checkpoint-0.pth")["config"]
     sizes = ("dim_feat", "depth", "num_heads", "mlp_ratio", "num_frames")
     assert [made_with[k] for k in sizes] == [8, 2, 2, 2.0, 8]
-    MAINS[stage].main(["--data_path", str(invented), *PLAIN[:4], "--eval", str(tmp_path / "a/checkpoint-0.pth")])
+    (tmp_path / "data.yaml").write_text(f"data_path: {invented}\nnum_frames: 4\ndim_feat: 64\n")  # which count less
+    MAINS[stage].main(["--dataset", str(tmp_path / "data.yaml"), *PLAIN[:4], "--eval", str(tmp_path / "a/checkpoint-0.pth")])
     evaluated = read(tmp_path / "a/checkpoint-0-eval")
     assert evaluated["last"] == pytest.approx({k: read(tmp_path / "a")["last"][k] for k in evaluated["last"]}, rel=1e-5)
     assert evaluated["eval"] and not read(tmp_path / "a")["eval"] and evaluated["epochs"] == 1
     assert evaluated["checkpoint"]["sha256"] == read(tmp_path / "a")["checkpoint"]["sha256"]
 
 
-def test_results_say_where_the_encoder_comes_from(chain, invented):
-    expected = dict(
-        path=str(chain / "pretrain/checkpoint-2.pth"),
-        format="ours",
-        stage="pretrain",
-        epoch=3,
-        dataset="invented",
-        method="mamp",
-        target="motion",
-        input_stream="joint",
-        motion_aware_tau=0.8,
-        mask_ratio=0.6,
-        motion_stride=1,
-        num_frames=8,
-        t_patch_size=4,
-        decoder_depth=1,
-        decoder_dim_feat=8,
-        epochs=3,
-        lr=1e-3,
-        effective_batch_size=8,
-        seed=0,
-    )
-    expected["sha256"] = hashlib.sha256((chain / "pretrain/checkpoint-2.pth").read_bytes()).hexdigest()
+def test_results_say_where_the_encoder_comes_from(chain):
+    """Path, checksum and settings of the pre-training; and of the classifier's own checkpoint."""
+    path, settings = chain / "pretrain/checkpoint-2.pth", yaml.safe_load((chain / "pretrain/config.yaml").read_text())
+    names = "stage dataset method target input_stream motion_aware_tau mask_ratio motion_stride num_frames t_patch_size".split()
+    names += "decoder_depth decoder_dim_feat epochs lr effective_batch_size seed".split()
+    expected = {name: settings[name] for name in names} | {"path": str(path), "format": "ours", "epoch": 3}
+    expected["sha256"] = hashlib.sha256(path.read_bytes()).hexdigest()
     for stage in ("linprobe", "fixed", "finetune", "retrieval"):
         result = read(chain / stage)
         assert expected.items() <= result["encoder"].items() and "output_dir" not in result["encoder"]
@@ -243,58 +123,16 @@ def test_results_say_where_the_encoder_comes_from(chain, invented):
             assert kept["epoch"] == 2 and kept | {"epoch": 3} == result["encoder"]
 
 
-def test_the_length_of_a_checkpoint_counts_more_than_a_yaml(chain, invented, tmp_path):
-    (tmp_path / "data.yaml").write_text(f"data_path: {invented}\nnum_frames: 4\ndim_feat: 64\n")
-    line = ["--dataset", tmp_path / "data.yaml", *PLAIN[:4], "--eval", chain / "finetune/checkpoint-last.pth"]
-    main_finetune.main([*map(str, line), "--output_dir", str(tmp_path / "eval")])
-    evaluated, reported = read(tmp_path / "eval")["last"], read(chain / "finetune")["last"]
-    assert evaluated["test_loss"] == pytest.approx(reported["test_loss"], rel=1e-5)
-
-
-def test_fine_tuning_at_another_length_resizes_the_embedding(chain, invented, tmp_path):
-    line = [
-        "--data_path",
-        invented,
-        *PLAIN,
-        "--finetune",
-        chain / "pretrain/checkpoint-2.pth",
-        "--num_frames",
-        12,
-        "--head_dim",
-        8,
-    ]
-    main_finetune.main([*map(str, line), "--epochs", "1", "--warmup_epochs", "0", "--output_dir", str(tmp_path)])
+def test_fine_tuning_at_another_length_resizes_the_embedding(chain, invented, options, tmp_path):
+    encoder = {"finetune": chain / "pretrain/checkpoint-2.pth", "num_frames": 12}
+    main_finetune.main(options("finetune", invented, tmp_path, "--epochs", 1, **encoder))
     assert weights(tmp_path / "checkpoint-0.pth")["temp_embed"].shape == (1, 3, 1, 8)
-
-
-@pytest.mark.parametrize("stage, folder", [("linprobe", "linprobe"), ("finetune", "finetune")])
-def test_scores_of_an_evaluation(chain, invented, tmp_path, stage, folder):
-    MAINS[stage].main(
-        [
-            *map(str, ["--data_path", invented, *PLAIN[:4], "--eval", chain / folder / "checkpoint-last.pth"]),
-            "--output_dir",
-            str(tmp_path),
-        ]
-    )
-    with np.load(tmp_path / "scores.npz") as file:
-        scores = dict(file)
-    assert scores["scores"].shape == (13, 3) and scores["scores"].dtype == np.float32 and scores["input_stream"] == "joint"
-    assert scores["name"].tolist() == [f"test{i:03}" for i in range(13)] and scores["label"].tolist() == [
-        i % 3 for i in range(13)
-    ]
-    assert 100 * (scores["scores"].argmax(1) == scores["label"]).mean() == pytest.approx(
-        read(chain / folder)["last"]["test_acc1"]
-    )
 
 
 def test_subset_is_written_down(chain, invented, options, tmp_path, capsys):
     rows = {}
-    for name, more in {
-        "a": (),
-        "b": ("--seed", 1),
-        "c": ("--subset_seed", 1),
-        "d": ("--subset", "released", "--seed", 1),
-    }.items():
+    words = {"a": (), "b": ("--seed", 1), "c": ("--subset_seed", 1), "d": ("--subset", "released", "--seed", 1)}
+    for name, more in words.items():
         line = options("finetune", invented, tmp_path / name, "--epochs", 1, "--data_ratio", 0.5, "--eval_freq", 5, *more)
         main_finetune.main(line)
         with open(tmp_path / name / "subset.csv") as file:
@@ -334,21 +172,22 @@ def test_exported_features(chain, invented, options, tmp_path):
 
 @pytest.mark.parametrize("stream", ["motion", "bone"])
 def test_every_stage_on_another_stream(stream, npz, arrays, options, tmp_path):
-    """The stream of a checkpoint goes with it; the model sees what the Feeder says."""
-    data = npz(arrays | {"layout": "five"} | {"parents": np.array([0, 0, 1, 2, 3])})
+    """The stream of a checkpoint goes with it; the model sees what the Feeder says, and scores are its logits."""
+    data = npz(arrays | {"layout": "five", "parents": np.array([0, 0, 1, 2, 3])})
     main_pretrain.main(options("pretrain", data, tmp_path / "pre", "--epochs", 1, "--input_stream", stream))
     encoder = ["--finetune", str(tmp_path / "pre/checkpoint-0.pth")]
     main_finetune.main(options("finetune", data, tmp_path / "ft", "--epochs", 1, *encoder))
     main_finetune.main(["--data_path", str(data), *PLAIN[:4], "--eval", str(tmp_path / "ft/checkpoint-0.pth")])
     result = read(tmp_path / "ft/checkpoint-0-eval")
     assert result["input_stream"] == stream == result["encoder"]["input_stream"]
-    model = Transformer(
-        dim_feat=8, depth=2, num_heads=2, mlp_ratio=2, num_frames=8, num_joints=5, num_classes=3, head_dim=16
-    ).eval()
+    model = Transformer(**SIZE, num_classes=3, head_dim=16).eval()
     checkpoint.load_model(model, tmp_path / "ft/checkpoint-0.pth")
     feeder = Feeder(data, "test", [0.95], window_size=8, bone=stream == "bone", vel=stream == "motion")
     logits = model(torch.stack([feeder[i][0] for i in range(13)])).detach().numpy()
-    assert np.allclose(np.load(tmp_path / "ft/checkpoint-0-eval/scores.npz")["scores"], logits, atol=1e-5)
+    with np.load(tmp_path / "ft/checkpoint-0-eval/scores.npz") as scores:
+        assert np.allclose(scores["scores"], logits, atol=1e-5) and scores["scores"].dtype == np.float32
+        assert scores["name"].tolist() == [f"test{i:03}" for i in range(13)] and scores["input_stream"] == stream
+        assert 100 * (logits.argmax(1) == scores["label"]).mean() == pytest.approx(result["last"]["test_acc1"])
     with pytest.raises(ValueError, match=f"checkpoint-0.pth: made with input_stream {stream}, the command line says joint"):
         main_finetune.main(options("finetune", data, tmp_path / "no", *encoder, "--input_stream", "joint"))
 
@@ -356,7 +195,7 @@ def test_every_stage_on_another_stream(stream, npz, arrays, options, tmp_path):
 def test_quiet_prints_the_result_alone(invented, options, tmp_path, capfd):
     main_pretrain.main(options("pretrain", invented, tmp_path / "pre", "--epochs", 2, "--quiet"))
     result, following = capfd.readouterr().out.splitlines()  # of a pre-training: its loss, and what to do with it
-    loss = json.loads((tmp_path / "pre/result.json").read_text())["last"]["train_loss"]
+    loss = read(tmp_path / "pre")["last"]["train_loss"]
     file = tmp_path / "pre/checkpoint-1.pth"
     assert re.fullmatch(rf"pre-training: loss {loss:.4f} after 2 epochs, \d+ s; {file}", result) and file.is_file()
     assert following == f"next: python main_linprobe.py --data_path {invented} --finetune {file}"
@@ -379,14 +218,12 @@ def test_who_makes_the_motion_stream(invented, options, tmp_path, monkeypatch):
         assert build_feeder(args, "train", augment=True).vel == by_feeder
 
 
-@pytest.mark.parametrize("main, stage", [(main_pretrain, "pretrain"), (main_finetune, "finetune")])
-def test_the_time_of_the_whole_run_is_said_before_the_first_epoch_ends(
-    invented, options, tmp_path, capsys, monkeypatch, main, stage
-):
+def test_the_time_of_the_whole_run_is_said_before_the_first_epoch_ends(invented, options, tmp_path, capsys, monkeypatch):
     monkeypatch.setattr("util.console.TimeEstimate.SECONDS", 0)
-    main.main(options(stage, invented, tmp_path / "out", "--epochs", 3, "--save_freq", 1))
+    main_pretrain.main(options("pretrain", invented, tmp_path / "out", "--epochs", 3, "--save_freq", 1))
     lines = capsys.readouterr().out.splitlines()
     at = [i for i, line in enumerate(lines) if re.match(r"about \d+ s left \((... )?\d\d:\d\d\) for 3 epochs$", line)]
     assert len(at) == 1 and at[0] < next(i for i, line in enumerate(lines) if "  epoch 1/3  " in line)
-    main.main(options(stage, invented, tmp_path / "out", "--epochs", 4, "--resume", tmp_path / "out/checkpoint-1.pth"))
+    before = tmp_path / "out/checkpoint-1.pth"
+    main_pretrain.main(options("pretrain", invented, tmp_path / "out", "--epochs", 4, "--resume", before))
     assert re.search(r"about .* for 2 epochs$", capsys.readouterr().out, re.M)

@@ -1,13 +1,5 @@
 """Runs that are interrupted, killed or go wrong."""
 
-import json
-import os
-import signal
-import subprocess
-import sys
-import time
-from pathlib import Path
-
 import numpy as np
 import pytest
 import torch
@@ -17,26 +9,10 @@ import main_finetune
 import main_linprobe
 import main_pretrain
 from model.mamp import MAMP
-from model.transformer import Transformer
+from tests.runs import MAINS, read, same, weights
 from util import checkpoint
 from util.engine import train_one_epoch
 from util.logging import Log
-
-ROOT = Path(__file__).resolve().parents[1]
-MAINS = {"pretrain": main_pretrain, "linprobe": main_linprobe, "finetune": main_finetune}
-
-
-def read(folder, name="result.json"):
-    text = (folder / name).read_text()
-    return [json.loads(line) for line in text.splitlines()] if name.endswith("l") else json.loads(text)
-
-
-def weights(path):
-    return checkpoint.load(path)["model"]
-
-
-def same(one, two):
-    return one.keys() == two.keys() and all(torch.equal(one[k], two[k]) for k in one)
 
 
 class Stop(Exception):
@@ -99,42 +75,12 @@ def test_resuming_continues_bit_for_bit(stage, moment, workers, whole, invented,
     assert_same_run(whole(stage), tmp_path)
 
 
-def test_a_killed_process_is_resumed(whole, invented, options, tmp_path):
-    command = [sys.executable, "main_pretrain.py", *options("pretrain", invented, tmp_path, "--epochs", 400)]
-    process = subprocess.Popen(
-        command, cwd=ROOT, env=os.environ | {"OMP_NUM_THREADS": "1"}, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-    )
-    log, deadline = tmp_path / "log.jsonl", time.monotonic() + 120
-    while time.monotonic() < deadline and process.poll() is None and not (log.exists() and log.read_text().count("\n") >= 2):
-        time.sleep(0.02)
-    assert process.poll() is None
-    process.send_signal(signal.SIGKILL)
-    process.wait()
-    stopped = checkpoint.load(tmp_path / "checkpoint-last.pth")["epoch"]
-    epochs = stopped + 3
-    main_pretrain.main(options("pretrain", invented, tmp_path, "--epochs", epochs, "--resume", "auto"))
-    assert [line["epoch"] for line in read(tmp_path, "log.jsonl")] == list(range(epochs))
-    assert not list(tmp_path.glob("*.part"))
-
-
 def test_resuming_a_finished_run_changes_nothing(whole, invented, options):
     folder = whole("finetune")
     before, result = weights(folder / "checkpoint-last.pth"), read(folder)
     main_finetune.main(options("finetune", invented, folder, "--epochs", 4, "--resume", "auto"))
     assert same(before, weights(folder / "checkpoint-last.pth"))
     assert len(read(folder, "log.jsonl")) == 4 and read(folder)["last"] == result["last"]
-
-
-def test_resume_auto_without_a_checkpoint_starts_anew(whole, invented, options, tmp_path):
-    main_pretrain.main(options("pretrain", invented, tmp_path, "--epochs", 4, "--resume", "auto"))
-    assert_same_run(whole("pretrain"), tmp_path)
-
-
-def test_seed_decides_everything(whole, invented, options, tmp_path):
-    main_pretrain.main(options("pretrain", invented, tmp_path / "1", "--epochs", 4, "--seed", 1))
-    assert not same(weights(whole("pretrain") / "checkpoint-last.pth"), weights(tmp_path / "1/checkpoint-last.pth"))
-    main_pretrain.main(options("pretrain", invented, tmp_path / "0", "--epochs", 4, num_workers=1))
-    assert same(weights(whole("pretrain") / "checkpoint-last.pth"), weights(tmp_path / "0/checkpoint-last.pth"))
 
 
 def test_resuming_what_cannot_be_resumed(whole, invented, options, tmp_path):
@@ -164,41 +110,24 @@ def test_loss_that_is_not_finite_stops_with_the_weights_from_before(invented, op
     assert len(read(tmp_path, "log.jsonl")) == 2
 
 
-def test_sequence_with_absurd_values_is_named_in_the_first_epoch(npz, arrays, options, tmp_path):
-    arrays["x_train"][5] *= 1e30
-    with pytest.raises(ValueError, match=r"loss (nan|inf) in epoch 1, step \d, samples \[.*\b5\b.*\]"):
-        main_pretrain.main(options("pretrain", npz(arrays), tmp_path / "out", "--epochs", 2))
-    content = checkpoint.load(tmp_path / "out/checkpoint-last.pth")
-    assert content["epoch"] == -1 and all(torch.isfinite(v).all() for v in content["model"].values())
-
-
-def test_resumed_probe_on_fixed_features_keeps_its_encoder(invented, options, tmp_path):
+def test_resumed_probe_on_fixed_features_keeps_its_encoder(whole, invented, options, tmp_path):
     """Resuming without --finetune: the encoder is the checkpoint's, so --eval agrees with what the run reports."""
-    start = ("--no-augment", "--lr", 0.1, "--warmup_epochs", 0)
-    torch.manual_seed(7)
-    encoder = Transformer(dim_feat=8, depth=2, num_heads=2, mlp_ratio=2, num_frames=8, num_joints=5, num_classes=3)
-    checkpoint.save(tmp_path / "encoder.pth", {"model": encoder.state_dict()})
+    start, encoder = ("--no-augment", "--lr", 0.1, "--warmup_epochs", 0), whole("pretrain") / "checkpoint-3.pth"
     out = tmp_path / "out"
-    main_linprobe.main(options("linprobe", invented, out, *start, "--epochs", 2, "--finetune", tmp_path / "encoder.pth"))
+    main_linprobe.main(options("linprobe", invented, out, *start, "--epochs", 2, "--finetune", encoder))
     main_linprobe.main(options("linprobe", invented, out, *start, "--epochs", 4, "--resume", "auto"))
-    result = json.loads((out / "result.json").read_text())
-    assert result["encoder"]["path"] == str(tmp_path / "encoder.pth")
+    result = read(out)
+    assert result["encoder"]["path"] == str(encoder)
     reported = result["last"]
     main_linprobe.main(options("linprobe", invented, tmp_path / "eval", "--eval", out / "checkpoint-last.pth"))
-    assert json.loads((tmp_path / "eval/result.json").read_text())["last"]["test_loss"] == pytest.approx(reported["test_loss"])
+    assert read(tmp_path / "eval")["last"]["test_loss"] == pytest.approx(reported["test_loss"])
 
 
-def test_resuming_with_other_heads_is_refused(invented, options, tmp_path):
-    main_linprobe.main(options("linprobe", invented, tmp_path, "--epochs", 1))
-    with pytest.raises(ValueError, match="checkpoint-last.pth: the run began with num_heads 2, now it is 4"):
-        main_linprobe.main(options("linprobe", invented, tmp_path, "--epochs", 2, "--resume", "auto", num_heads=4))
-
-
-@pytest.mark.parametrize("name, values", [("lr", [0.5]), ("seed", [3]), ("mask_ratio", [0.7]), ("betas", [0.5, 0.9])])
-def test_resuming_with_other_settings_is_refused(whole, invented, options, tmp_path, name, values):
+@pytest.mark.parametrize("words", ["--lr 0.5", "--seed 3", "--mask_ratio 0.7", "--num_heads 4", "--betas 0.5 0.9"])
+def test_resuming_with_other_settings_is_refused(whole, invented, options, tmp_path, words):
     before = whole("pretrain") / "checkpoint-1.pth"
-    line = options("pretrain", invented, tmp_path, "--epochs", 4, f"--{name}", *values, resume=before)
-    with pytest.raises(ValueError, match=f"checkpoint-1.pth: the run began with {name} .*start anew"):
+    line = options("pretrain", invented, tmp_path, "--epochs", 4, *words.split(), resume=before)
+    with pytest.raises(ValueError, match=f"checkpoint-1.pth: the run began with {words.split()[0][2:]} .*start anew"):
         main_pretrain.main(line)
 
 
@@ -210,30 +139,15 @@ def test_resuming_with_more_epochs_says_so(whole, invented, options, tmp_path, c
 
 def test_weights_ruined_by_the_last_update_are_not_saved(invented, options, tmp_path):
     """One step an epoch: the loss before it is finite, the weights after it are not."""
-    line = options(
-        "pretrain",
-        invented,
-        tmp_path,
-        "--epochs",
-        1,
-        "--batch_size",
-        24,
-        "--effective_batch_size",
-        24,
-        "--warmup_epochs",
-        0,
-        "--lr",
-        1e39,
-    )
+    words = "--epochs 1 --batch_size 24 --effective_batch_size 24 --warmup_epochs 0 --lr 1e39"
+    line = options("pretrain", invented, tmp_path, *words.split())
     with pytest.raises(ValueError, match="weights are not finite after epoch 1, step 1, samples"):
         main_pretrain.main(line)
     assert all(value.isfinite().all() for value in weights(tmp_path / "checkpoint-last.pth").values())
 
 
-def test_resuming_keeps_the_encoder_it_began_with_and_says_so(invented, options, tmp_path, capsys):
-    for seed in (0, 1):
-        main_pretrain.main(options("pretrain", invented, tmp_path / f"pre{seed}", "--epochs", 1, "--seed", seed))
-    one, other = (str(tmp_path / f"pre{seed}/checkpoint-0.pth") for seed in (0, 1))
+def test_resuming_keeps_the_encoder_it_began_with_and_says_so(whole, invented, options, tmp_path, capsys):
+    one, other = (str(whole("pretrain") / f"checkpoint-{epoch}.pth") for epoch in (1, 2))
     out = tmp_path / "ft"
     main_finetune.main(options("finetune", invented, out, "--epochs", 1, "--finetune", one))
     main_finetune.main(options("finetune", invented, out, "--epochs", 2, "--resume", "auto", "--finetune", other))
@@ -263,13 +177,3 @@ def test_a_refused_run_leaves_the_folder_of_another_as_it_is(whole, invented, op
     with pytest.raises(FileNotFoundError, match="absent.npz"):
         main_finetune.main(options("finetune", "absent.npz", folder, "--epochs", 4, "--resume", "auto"))
     assert {file.name: file.read_bytes() for file in folder.iterdir()} == before
-
-
-def test_runs_of_before_an_option_was_there_go_on(invented, options, tmp_path):
-    line = options("finetune", invented, tmp_path, "--epochs", 1)
-    main_finetune.main(line)
-    content = checkpoint.load(tmp_path / "checkpoint-last.pth")
-    del content["config"]["skip_nonfinite"]
-    checkpoint.save(tmp_path / "checkpoint-last.pth", content)
-    main_finetune.main([*line, "--epochs", "2", "--resume", "auto"])
-    assert len(read(tmp_path, "log.jsonl")) == 2

@@ -5,7 +5,6 @@ import os
 import re
 import shlex
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -14,6 +13,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from tests.processes import free_port, group, run_main, run_python
 from util import checkpoint
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -77,30 +77,10 @@ def ranks(process):
     return found
 
 
-def free_port():
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        return free.getsockname()[1]
-
-
 def nodes(number, processes, *more):
     """Words of torchrun for `number` nodes with `processes` each."""
-    return [
-        *TORCHRUN,
-        "--nnodes",
-        number,
-        "--nproc_per_node",
-        processes,
-        "--rdzv_backend",
-        "c10d",
-        "--rdzv_id",
-        "test",
-        "--rdzv_endpoint",
-        f"127.0.0.1:{free_port()}",
-        "--local_addr",
-        "127.0.0.1",
-        *more,
-    ]
+    place = f"--rdzv_backend c10d --rdzv_id test --rdzv_endpoint 127.0.0.1:{free_port()} --local_addr 127.0.0.1".split()
+    return [*TORCHRUN, "--nnodes", number, "--nproc_per_node", processes, *place, *more]
 
 
 def wait(*processes):
@@ -137,38 +117,42 @@ def main(invented, options):
 
 
 @pytest.fixture(scope="module")
-def one_node(main, tmp_path_factory):
-    """Folder of an undisturbed run in two processes of one machine, without torchrun."""
-    folder = tmp_path_factory.mktemp("one_node")
-    group = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free_port()), "WORLD_SIZE": "2"}
-    both = [
-        subprocess.Popen(
-            [sys.executable, *main(folder)],
-            cwd=ROOT,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            env=os.environ | HERE | group | {"RANK": str(rank), "LOCAL_RANK": str(rank)},
-        )
-        for rank in range(2)
-    ]
-    assert [process.wait(200) for process in both] == [0, 0]
-    return folder
+def one_node(main, fork, tmp_path_factory):
+    """one_node(epochs=EPOCHS) -> folder of an undisturbed run in two processes of one machine, without torchrun."""
+    done = {}
+
+    def run(epochs=EPOCHS):
+        if epochs not in done:
+            done[epochs] = tmp_path_factory.mktemp("one_node")
+            line = main(done[epochs], "--epochs", epochs)[1:]
+            both = [fork(run_main, "pretrain", line, HERE | environment) for environment in group(2)]
+            for process in both:
+                process.join(200)
+            assert [process.exitcode for process in both] == [0, 0]
+        return done[epochs]
+
+    return run
 
 
-def assert_same_end(one, two):
-    a, b = (checkpoint.load(folder / f"checkpoint-{EPOCHS - 1}.pth") for folder in (one, two))
+def assert_same_end(one, two, epochs=EPOCHS):
+    a, b = (checkpoint.load(folder / f"checkpoint-{epochs - 1}.pth") for folder in (one, two))
     assert all(torch.equal(a["model"][key], b["model"][key]) for key in a["model"])
     logs = [[json.loads(line) for line in (folder / "log.jsonl").read_text().splitlines()] for folder in (one, two)]
-    assert [line["epoch"] for line in logs[1]] == list(range(EPOCHS))
+    assert [line["epoch"] for line in logs[1]] == list(range(epochs))
     assert [line["train_loss"] for line in logs[0]] == [line["train_loss"] for line in logs[1]]
 
 
-def test_two_nodes_are_two_processes(main, one_node, launch, tmp_path):
-    words = [*nodes(2, 1), *main(tmp_path)]
-    codes, printed = wait(launch(words), launch(words))
-    assert codes == [0, 0], printed
-    assert "pretrain: 2 process(es) on cpu" in printed
-    assert_same_end(one_node, tmp_path)
+def test_two_nodes_are_two_processes(main, one_node, fork, tmp_path):
+    """torchrun in two forks, the mains that it starts in processes of their own."""
+    words = [*map(str, nodes(2, 1)[1:]), *main(tmp_path, "--epochs", 2)]
+    printed = [tmp_path / name for name in "ab"]
+    both = [fork(run_python, words, ROOT, HERE, file, file.with_suffix(".err")) for file in printed]
+    for process in both:
+        process.join(200)
+    text = "".join(file.read_text() + file.with_suffix(".err").read_text() for file in printed)
+    assert [process.exitcode for process in both] == [0, 0], text
+    assert "pretrain: 2 process(es) on cpu" in text
+    assert_same_end(one_node(2), tmp_path, epochs=2)
 
 
 @pytest.mark.slow
@@ -185,7 +169,7 @@ def test_a_rank_is_killed_and_all_start_again(lost, main, one_node, launch, tmp_
     codes, printed = wait(*both)
     assert codes == [0, 0], printed
     assert printed.count("resuming ") == 2 and re.search(r"resuming .*checkpoint-(last|previous).pth after \d+ epochs", printed)
-    assert_same_end(one_node, tmp_path)
+    assert_same_end(one_node(), tmp_path)
 
 
 @pytest.mark.slow
@@ -199,7 +183,7 @@ def test_torchrun_is_asked_to_stop(main, one_node, launch, tmp_path):
     assert code == 1 and "; saved, --resume auto goes on there" in printed, printed
     codes, printed = wait(launch(words))
     assert codes == [0] and "resuming " in printed, printed
-    assert_same_end(one_node, tmp_path)
+    assert_same_end(one_node(), tmp_path)
 
 
 SRUN = """#!/usr/bin/env bash
@@ -250,7 +234,7 @@ def test_a_slurm_job_is_warned_queues_again_and_ends(main, one_node, launch, slu
     (code,), printed = wait(launch(words, **slurm))
     assert code == 0 and "resuming " in printed, printed
     assert (tmp_path / "bin/calls").read_text() == "requeue 77\n"  # not once more
-    assert_same_end(one_node, tmp_path / "out")
+    assert_same_end(one_node(), tmp_path / "out")
 
 
 def dry_run(*words, **environment):

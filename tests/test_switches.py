@@ -7,21 +7,22 @@ import numpy as np
 import pytest
 import torch
 
-import main_finetune
 import main_linprobe
 import main_pretrain
 import main_retrieval
+from tests.runs import MAINS, same
 from util import checkpoint, distributed, engine
-
-MAINS = {"pretrain": main_pretrain, "linprobe": main_linprobe, "finetune": main_finetune}
 
 
 def last(folder):
     return checkpoint.load(folder / "checkpoint-last.pth")
 
 
-def same(one, two):
-    return one.keys() == two.keys() and all(torch.equal(one[k], two[k]) for k in one)
+def test_data_on_the_device_are_evaluated_the_same(invented, options, tmp_path):
+    for name, more in (("file", ()), ("memory", ("--data_on_device",))):
+        main_retrieval.main(options("retrieval", invented, tmp_path / name, "--save_features", tmp_path / f"{name}.npz", *more))
+    with np.load(tmp_path / "file.npz") as file, np.load(tmp_path / "memory.npz") as memory:
+        assert all(np.array_equal(file[k], memory[k]) for k in file.files)
 
 
 @pytest.mark.parametrize("stage", MAINS)
@@ -31,22 +32,7 @@ def test_data_on_the_device_train_the_same_weights(stage, invented, options, tmp
     assert same(last(tmp_path / "file")["model"], last(tmp_path / "memory")["model"])
 
 
-def test_data_on_the_device_are_evaluated_the_same(invented, options, tmp_path):
-    for name, more in (("file", ()), ("memory", ("--data_on_device",))):
-        main_retrieval.main(options("retrieval", invented, tmp_path / name, "--save_features", tmp_path / f"{name}.npz", *more))
-    with np.load(tmp_path / "file.npz") as file, np.load(tmp_path / "memory.npz") as memory:
-        assert all(np.array_equal(file[k], memory[k]) for k in file.files)
-    main_finetune.main(options("finetune", invented, tmp_path / "ft", "--epochs", 1))
-    scores = []
-    for name, more in (("a", ()), ("b", ("--data_on_device",))):
-        line = options("finetune", invented, tmp_path / name, "--eval", tmp_path / "ft/checkpoint-last.pth", *more)
-        main_finetune.main(line)
-        scores.append(np.load(tmp_path / name / "scores.npz")["scores"])
-    assert np.array_equal(*scores)
-
-
-@pytest.mark.parametrize("half", [torch.bfloat16, torch.float16])
-@pytest.mark.parametrize("stage", ["pretrain", "finetune"])
+@pytest.mark.parametrize("stage, half", [("pretrain", torch.bfloat16), ("finetune", torch.float16)])
 def test_16_bits_learn_and_resume_bit_for_bit(stage, half, invented, options, tmp_path, monkeypatch):
     monkeypatch.setattr(engine, "half", lambda device: half)
     main = MAINS[stage].main

@@ -144,6 +144,8 @@ def _verify(path):
             damaged = archive.testzip()
         if damaged:
             raise RuntimeError(f"damaged: {damaged} differs from its checksum")
+    elif path.open("rb").read(2) == b"PK":
+        raise RuntimeError("damaged: it ends too early")
 
 
 def load_encoder(model, path):

@@ -20,17 +20,17 @@ def hardware(device):
     """Name of the GPU, or of the processor."""
     if device.type == "cuda":
         return torch.cuda.get_device_name(device)
-    lines = _cpuinfo().splitlines()
+    lines = cpuinfo().splitlines()
     return next((line.split(":")[1].strip() for line in lines if line.startswith("model name")), "CPU")
 
 
 def lacks_bfloat16():
     """Whether the processor's flags name no bfloat16 products (x86, ARM); False where there are no flags to be read."""
-    flags = [line.partition(":")[2].split() for line in _cpuinfo().splitlines() if line.startswith(("flags", "Features"))]
+    flags = [line.partition(":")[2].split() for line in cpuinfo().splitlines() if line.startswith(("flags", "Features"))]
     return bool(flags) and not {"avx512_bf16", "amx_bf16", "bf16"} & set(flags[0])
 
 
-def _cpuinfo():
+def cpuinfo():
     path = Path("/proc/cpuinfo")
     return path.read_text() if path.exists() else ""
 

@@ -53,9 +53,14 @@ def test_a_wait_in_the_model(monkeypatch, waits, change):
 
 
 def test_a_wait_in_the_engine(monkeypatch, waits):
-    update = engine._update
-    monkeypatch.setattr(engine, "_update", lambda parts, *rest: (parts[0][0].grad.sum().item(), update(parts, *rest))[1])
-    assert waits() == ALWAYS | {"util/engine.py train_one_epoch": STEPS}
+    adjust = engine.adjust_learning_rate  # called once before the first step, and once in each
+
+    def waiting(optimizer, *rest):
+        optimizer.param_groups[0]["params"][0].sum().item()
+        return adjust(optimizer, *rest)
+
+    monkeypatch.setattr(engine, "adjust_learning_rate", waiting)
+    assert waits() == ALWAYS | {"util/engine.py train_one_epoch": STEPS + 1}
 
 
 def test_data_that_are_waited_for(monkeypatch, waits):
@@ -72,25 +77,16 @@ def test_data_that_are_waited_for(monkeypatch, waits):
     "function, count",
     [
         (lambda x: x.sum().item(), 1),
-        (lambda x: float(x.sum()), 1),
-        (lambda x: bool((x > 0).all()), 1),
-        (lambda x: x.tolist(), 1),
         (lambda x: x.cpu().numpy(), 1),
         (lambda x: x.to("cpu", non_blocking=True), 1),
-        (lambda x: x[[0, 1]], 1),
         (lambda x: x[torch.tensor([0, 1])], 1),
         (lambda x: x[x > 0], 1),
-        (lambda x: x.nonzero(), 1),
         (lambda x: x.unique(), 1),
-        (lambda x: x.copy_(torch.ones(4)), 1),
         (lambda x: x.index_put_((torch.tensor([0]),), x[0]), 1),
-        (lambda x: torch.tensor([0.0, 1], device=x.device), 1),
-        (lambda x: torch.from_numpy(np.ones(3)).to(x.device), 1),
         (lambda x: torch.cuda.synchronize(), 1),
         (lambda x: torch.from_numpy(np.ones(3)).to(x.device, non_blocking=True), 0),
         (lambda x: x[torch.arange(2, device=x.device)] + x[1:3] * 2, 0),
         (lambda x: x.to(x.device).to(torch.bfloat16).argsort(), 0),
-        (lambda x: torch.ones(3).tolist(), 0),
     ],
 )
 def test_what_waits(rehearsal, function, count):

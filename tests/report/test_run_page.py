@@ -130,7 +130,7 @@ def test_a_section_that_fails_is_left_out_with_one_line(section, copied, page, m
 
 def test_a_page_that_fails_costs_one_line(finished, hostile, options, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(run_page, "write", fail)
-    main_retrieval.main(options("retrieval", hostile, tmp_path, "--finetune", finished / "pretrain/checkpoint-2.pth"))
+    main_retrieval.main(options("retrieval", hostile, tmp_path, "--finetune", finished / "pretrain/checkpoint-2.pth", "--report"))
     out = capsys.readouterr().out
     assert out.count("warning:") == 1 and "(of no importance)" in out
     assert {"last", "encoder", "versions"} <= json.loads((tmp_path / "result.json").read_text()).keys()
@@ -143,12 +143,14 @@ def test_numbers_are_safe_before_anything_is_drawn(finished, hostile, options, t
 
     monkeypatch.setattr(predictions, "save", die)
     with pytest.raises(KeyboardInterrupt):
-        main_retrieval.main(options("retrieval", hostile, tmp_path, "--finetune", finished / "pretrain/checkpoint-2.pth"))
+        main_retrieval.main(
+            options("retrieval", hostile, tmp_path, "--finetune", finished / "pretrain/checkpoint-2.pth", "--report")
+        )
     assert json.loads((tmp_path / "result.json").read_text())["last"]["test_samples"] == 13
 
 
 def test_no_report(hostile, options, tmp_path):
-    main_pretrain.main(options("pretrain", hostile, tmp_path, "--epochs", 1, "--no-report"))
+    main_pretrain.main(options("pretrain", hostile, tmp_path, "--epochs", 1))
     assert (tmp_path / "result.json").exists() and not (tmp_path / "report.html").exists()
 
 

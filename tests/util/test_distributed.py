@@ -2,11 +2,6 @@
 
 import csv
 import json
-import os
-import socket
-import subprocess
-import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -14,41 +9,21 @@ import torch
 
 import main_finetune
 import main_linprobe
+from tests.processes import group
+from tests.util import two_processes
 from tests.util.two_processes import DECODERS
 from util import checkpoint, distributed
 
-WORKER = Path(__file__).with_name("two_processes.py")
-
 
 @pytest.fixture(scope="module")
-def runs(invented, tmp_path_factory):
+def runs(invented, fork, tmp_path_factory):
     """{number of processes: folder of results}."""
-    folders = {}
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    for world in (1, 2):
-        folders[world] = tmp_path_factory.mktemp(f"world{world}")
-        environment = {k: v for k, v in os.environ.items() if k not in ("RANK", "WORLD_SIZE", "LOCAL_RANK")}
-        environment |= {"OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
-        group = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "WORLD_SIZE": str(world)}
-        processes = [
-            subprocess.Popen(
-                [sys.executable, str(WORKER), str(invented), str(folders[world])],
-                env=environment | (group | {"RANK": str(r), "LOCAL_RANK": str(r)} if world > 1 else {}),
-                stdout=subprocess.PIPE,
-                stderr=subprocess.STDOUT,
-                text=True,
-            )
-            for r in range(world)
-        ]
-        try:
-            for process in processes:
-                text, _ = process.communicate(timeout=240)
-                assert process.returncode == 0, text[-3000:]
-        finally:
-            for process in processes:
-                process.kill()
+    folders = {world: tmp_path_factory.mktemp(f"world{world}") for world in (1, 2)}
+    for world, folder in folders.items():
+        ranks = [fork(two_processes.main, invented, folder, environment) for environment in (group(2) if world == 2 else [{}])]
+        for process in ranks:
+            process.join(200)
+            assert process.exitcode == 0, (folder / "stderr").read_text()[-3000:]
     return folders
 
 

@@ -37,11 +37,6 @@ def test_layer_scale_multiplies_the_rate():
     assert optimizer.param_groups[0]["lr"] == pytest.approx(0.125)
 
 
-def test_no_warm_up_starts_at_the_top():
-    args = argparse.Namespace(lr=0.1, min_lr=0.0, warmup_epochs=0, epochs=100)
-    assert adjust_learning_rate(optimizer_of(), 0, args) == 0.1
-
-
 def test_layer_decay_is_the_published_one(parity):
     content = parity("schedules")
     model = Transformer(**content["layer_decay_config"])

@@ -33,7 +33,7 @@ def published(shared, parity, part, tmp_path_factory):
     The settings are those of a larger model (2 blocks, 120 frames, 60 classes): only the weights tell the truth of that.
     """
     folder = tmp_path_factory.mktemp("published")
-    told = json.loads(shared("spec/published_args.json").read_text())
+    launches = json.loads(shared("spec/published_args.json").read_text())
 
     def write(stage, change=None, name=None):
         path = folder / f"{name or stage}.pth"
@@ -46,7 +46,7 @@ def published(shared, parity, part, tmp_path_factory):
                 "head.fc.0.running_var": torch.full((32,), 1 - 1e-6),
                 "head.fc.0.num_batches_tracked": torch.tensor(1),
             }
-        args = json.loads(json.dumps(told[stage]))
+        args = json.loads(json.dumps(launches[stage]))
         if change:
             change(args)
         content = {"model": state, "epoch": 1, "scaler": {}, "args": argparse.Namespace(**args)}
@@ -91,7 +91,7 @@ def test_what_it_is(file, capsys):
     assert lines["stage"] == HEADS.get(stage, "pretrain") and lines["format"] == "released" and not messages
     sizes = ("dim_feat", "depth", "num_heads", "num_frames", "joints")
     assert [lines[name] for name in sizes] == ["32", "3", "4", "24", "25"]
-    about = provenance.describe(checkpoint.load(path), path)
+    metadata = provenance.describe(checkpoint.load(path), path)
     made_with = provenance.settings(checkpoint.load(path), path)
     assert made_with["data_path"] == "data/ntu/NTU60_XSub.npz"
     assert (made_with["epochs"], made_with["input_stream"]) == (2, "joint")
@@ -99,11 +99,9 @@ def test_what_it_is(file, capsys):
         assert lines["classes"] == "11" and made_with["finetune"] == "out/mamp/checkpoint-1.pth" and "eval" not in made_with
         assert (made_with["drop_path_rate"], made_with["test_p_interval"]) == (0.0 if stage == "lp" else 0.3, [0.95])
     else:
-        assert (about["method"], about["target"], about["motion_aware_tau"]) == {
-            "mamp": ("mamp", "motion", 0.8),
-            "mae": ("skeletonmae", "joint", 0),
-        }[stage]
-        assert (about["dataset"], about["epochs"], about["epoch"]) == ("ntu60_xsub", 2, 1)
+        expected = {"mamp": ("mamp", "motion", 0.8), "mae": ("skeletonmae", "joint", 0)}[stage]
+        assert (metadata["method"], metadata["target"], metadata["motion_aware_tau"]) == expected
+        assert (metadata["dataset"], metadata["epochs"], metadata["epoch"]) == ("ntu60_xsub", 2, 1)
     if stage == "semi":
         assert (made_with["data_ratio"], made_with["subset"], made_with["subset_seed"]) == (0.5, "released", 0)
 
@@ -112,9 +110,9 @@ def test_what_it_is(file, capsys):
 def test_genuine_files(stage, shared, capsys):
     path = shared(f"parity/published_runs/published_{stage}.pth")
     content = checkpoint.load(path)
-    about, sizes = provenance.describe(content, path), provenance.sizes(content, path, head=True)
+    metadata, sizes = provenance.describe(content, path), provenance.sizes(content, path, head=True)
     assert (sizes["dim_feat"], sizes["depth"], sizes["num_heads"], sizes["num_frames"]) == (32, 2, 4, 120)
-    assert about["method"] == {"mamp": "mamp", "mae": "skeletonmae", "ft": None}[stage] and not capsys.readouterr().err
+    assert metadata["method"] == {"mamp": "mamp", "mae": "skeletonmae", "ft": None}[stage] and not capsys.readouterr().err
     model = Transformer(num_classes=60, dim_feat=32, depth=2, num_heads=4, protocol="finetune" if stage == "ft" else "linprobe")
     model.load_state_dict(content["model"], strict=False)
     x = torch.randn(2, 3, 120, 25, 2, generator=torch.Generator().manual_seed(0))
@@ -126,9 +124,9 @@ def test_genuine_files(stage, shared, capsys):
             torch.testing.assert_close(ours(x), model(x))
 
 
-@pytest.mark.parametrize("stage", ["linprobe", "finetune", "retrieval"])
-def test_every_stage_starts_from_it(file, stage, recordings, tmp_path, capsys):
-    own, path = file
+@pytest.mark.parametrize("own, stage", zip(STAGES, ("linprobe", "finetune", "retrieval", "linprobe", "finetune"), strict=True))
+def test_every_stage_starts_from_it(own, stage, published, recordings, tmp_path):
+    path = published(own)
     epochs = ["--epochs", "1", "--warmup_epochs", "0", "--effective_batch_size", "4"] if stage != "retrieval" else []
     words = ["--finetune", str(path), "--data_path", str(recordings), "--output_dir", str(tmp_path / "out"), *SHORT, *epochs]
     MAINS[stage].main(words)
@@ -185,26 +183,13 @@ def test_features_by_hub_and_export(file, reference, tmp_path, assert_close):
 def test_pictures(file, recordings, tmp_path, monkeypatch):
     stage, path = file
     monkeypatch.setattr(visualize, "write", lambda folder, drawn, source, drawings: [source, *drawings])  # films take seconds
-    told = []
-    monkeypatch.setattr(visualize, "say", told.append)
+    lines = []
+    monkeypatch.setattr(visualize, "say", lines.append)
     visualize.main(["--checkpoint", str(path), "--data_path", str(recordings), "--samples", "0", "--out", str(tmp_path)])
     names = {"mamp": "MAMP, pre-training", "mae": "SkeletonMAE*, pre-training", "lp": "MAMP, linear probe"}
-    assert names.get(stage, "MAMP, fine-tuned") in told[-1] and ("saliency" if stage in HEADS else "prediction") in told[-1]
-    tsne.main(
-        [
-            "--finetune",
-            str(path),
-            "--data_path",
-            str(recordings),
-            "--out",
-            str(tmp_path / "a.png"),
-            "--classes",
-            "11",
-            "--perplexity",
-            "3",
-            *SHORT,
-        ]
-    )
+    assert names.get(stage, "MAMP, fine-tuned") in lines[-1] and ("saliency" if stage in HEADS else "prediction") in lines[-1]
+    words = ["--finetune", path, "--data_path", recordings, "--out", tmp_path / "a.png", "--classes", 11, "--perplexity", 3]
+    tsne.main([*map(str, words), *SHORT])
     assert (tmp_path / "a.csv").read_text().count("\n") == 12
 
 
@@ -233,17 +218,13 @@ def _with(section=None, **values):
 
 
 @pytest.mark.parametrize(
-    "change, complaint, told",
+    "change, complaint, expected",
     [
         (_with(epochs="many"), "epochs: 'many' is not a whole number", {}),
         (_with(epochs="400"), None, {"epochs": 400}),
         (_with(epochs=-1), "epochs -1: at least 1", {}),
         (_with(optimiser_of_mine="x"), "key 'optimiser_of_mine' is not known", {}),
-        (
-            _with(model="a_model_with_quite_a_long_name.transformer_of_mine.Transformer"),
-            "model: 'a_model_with_quite_a_long_name.transformer_of_mine.Transformer' is not known",
-            {},
-        ),
+        (_with(model=f"{'long_' * 12}.Model"), f"model: '{'long_' * 12}.Model' is not known", {}),
         (_with(enable_amp=0, pin_mem=1), None, {"enable_amp": False}),
         (_with("train_feeder_args", random_rot=1), None, {"random_rot": True}),
         (_with("train_feeder_args", bone=1, vel=1), "input_stream: 'bone and motion' is not one of", {}),
@@ -263,7 +244,7 @@ def _with(section=None, **values):
         (_without("model", "seed", "epochs", "mixup", "clip_grad"), None, {}),
     ],
 )
-def test_a_setting_that_cannot_be_read_costs_a_warning(change, complaint, told, published, tmp_path, capsys):
+def test_a_setting_that_cannot_be_read_costs_a_warning(change, complaint, expected, published, tmp_path, capsys):
     path = published("ft", change, name=tmp_path.name)
     content = checkpoint.load(path)
     for _ in range(2):
@@ -275,13 +256,13 @@ def test_a_setting_that_cannot_be_read_costs_a_warning(change, complaint, told, 
     else:
         assert not messages
     kept = provenance.settings(content, path)
-    assert kept.items() >= told.items() and kept["data_path"] == "data/ntu/NTU60_XSub.npz" and kept["layer_decay"] == 0.8
+    assert kept.items() >= expected.items() and kept["data_path"] == "data/ntu/NTU60_XSub.npz" and kept["layer_decay"] == 0.8
 
 
 def test_a_pretraining_that_tells_nothing_of_its_data(published, tmp_path):
     path = published("mae", _with("train_feeder_args", data_path="None"), name=tmp_path.name)
-    about = provenance.describe(checkpoint.load(path), path)
-    assert (about["dataset"], about["method"], about["epochs"]) == (None, "skeletonmae", 2)
+    metadata = provenance.describe(checkpoint.load(path), path)
+    assert (metadata["dataset"], metadata["method"], metadata["epochs"]) == (None, "skeletonmae", 2)
 
 
 @pytest.mark.parametrize("epoch, expected", [(399.0, 399), ("7", 7), (torch.tensor(3), 3), (None, None), ("last", None)])

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 import main_pretrain
-from util import checkpoint, config
+from util import checkpoint
 from util.engine import allow_tf32
 
 
@@ -27,12 +27,6 @@ def test_products_and_convolutions_get_the_same(wanted):
     assert torch.get_float32_matmul_precision() == ("high" if wanted else "highest")  # what torch.compile asks
     allow_tf32(torch.device("cpu"), not wanted)
     assert torch.backends.cuda.matmul.allow_tf32 == wanted, "a CPU is nobody's business"
-
-
-def test_it_is_an_option_of_every_stage_and_on():
-    for stage in ("pretrain", "linprobe", "finetune", "retrieval"):
-        assert config.parse(stage, ["--data_path", "x.npz"]).tf32
-        assert not config.parse(stage, ["--data_path", "x.npz", "--no-tf32"]).tf32
 
 
 def test_a_run_sets_it_and_goes_on_with_the_other_one(invented, options, tmp_path, monkeypatch):

@@ -1,15 +1,9 @@
-"""What test_distributed.py runs once in one process and once in each of two (gloo): python two_processes.py DATA OUTPUT.
-
-Rank 0 leaves results.pth in OUTPUT, and what the mains write in folders beside it.
-"""
+"""What test_distributed.py runs once in one process and once in each of two (gloo), see `main`."""
 
 import argparse
-import sys
 from pathlib import Path
 
 import torch
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 import main_finetune
 import main_linprobe
@@ -20,11 +14,12 @@ from model import build
 from model.mamp import MAMP
 from model.transformer import Transformer
 from model.umurl import UmURL
+from tests.processes import begin
+from tests.runs import SIZE
 from util import config, distributed
 from util.engine import train_one_epoch
 from util.predictions import Evaluation
 
-SIZE = dict(dim_feat=8, depth=2, num_heads=2, mlp_ratio=2, num_frames=8, num_joints=5)
 CPU = torch.device("cpu")
 DECODERS = {
     "self": {},
@@ -34,23 +29,10 @@ DECODERS = {
 
 
 def arguments(**changes):
-    values = dict(
-        batch_size=2,
-        effective_batch_size=8,
-        accum_iter=None,
-        seed=0,
-        num_workers=0,
-        dist_eval=True,
-        enable_amp=False,
-        data_on_device=False,
-        print_freq=1,
-        clip_grad=None,
-        skip_nonfinite=False,
-        lr=1.0,
-        min_lr=1.0,
-        warmup_epochs=0,
-        epochs=1,
-    )
+    """Options of an update of 8 samples in parts of 2, with the learning rate 1."""
+    values = dict(batch_size=2, effective_batch_size=8, accum_iter=None, seed=0, num_workers=0, dist_eval=True, print_freq=1)
+    values |= dict(enable_amp=False, data_on_device=False, clip_grad=None, skip_nonfinite=False)
+    values |= dict(lr=1.0, min_lr=1.0, warmup_epochs=0, epochs=1)
     return config.set_batches(argparse.Namespace(**values | changes))
 
 
@@ -113,11 +95,15 @@ def evaluation(data, dist_eval):
 
 def command_line(data, output, *more):
     size = "--dim_feat 8 --depth 2 --num_heads 2 --mlp_ratio 2 --num_frames 8 --min_frames 4".split()
-    run = f"--data_path {data} --output_dir {output} --device cpu --num_workers 0 --epochs 2 --warmup_epochs 0".split()
+    run = (
+        f"--data_path {data} --output_dir {output} --device cpu --num_workers 0 --epochs 2 --warmup_epochs 0 --no-report".split()
+    )
     return [*size, *run, "--batch_size", "4", "--effective_batch_size", "8", *more]
 
 
-def main(data, output):
+def main(data, output, environment):
+    """Leave results.pth in the folder `output` (rank 0), and what the mains write in folders beside it."""
+    begin(environment, f"{output}/stdout", f"{output}/stderr")
     distributed.setup("cpu")
     drawn, whole = torch.rand_like, {"batch_size": 8 // distributed.world_size()}
     torch.rand_like = lambda like: torch.linspace(0, 0.9, like.shape[1]).expand_as(like)
@@ -150,7 +136,3 @@ def main(data, output):
         torch.save(results, Path(output, "results.pth"))
     distributed.gather(None)  # nobody leaves before rank 0 has written
     distributed.cleanup()
-
-
-if __name__ == "__main__":
-    main(*sys.argv[1:])
