@@ -79,14 +79,19 @@ def mamp_loss(args):
     return loss_of
 
 
-def _umurl(args, data, device):
+def refuse_parts(args, what):
+    """ValueError for updates in parts, or of a single sample, where a loss compares the samples of an update with each other."""
     if args.accum_iter > 1:
         raise ValueError(
-            f"accum_iter {args.accum_iter}: UmURL compares an update's samples with each other, so they pass "
-            f"together; raise batch_size, now {args.batch_size}, or lower effective_batch_size"
+            f"accum_iter {args.accum_iter}: {what} compares an update's samples with each other, so they pass together; raise "
+            f"batch_size, now {args.batch_size}, or lower effective_batch_size"
         )
     if args.effective_batch_size < 2:
-        raise ValueError("effective_batch_size 1: UmURL compares samples; at least 2")
+        raise ValueError(f"effective_batch_size 1: {what} compares samples; at least 2")
+
+
+def _umurl(args, data, device):
+    refuse_parts(args, "UmURL")
     model = UmURL(**encoder_options(args, data), projector_dim=args.projector_dim).to(device)
     settings = {"lr": args.lr, "betas": tuple(args.betas), "weight_decay": args.weight_decay, "fused": True}
     return model, torch.optim.Adam(model.parameters(), **settings), lambda model, x, label: model(x)[0]
@@ -119,13 +124,7 @@ def classifier(args, data, num_classes):
 
 def tuned(args, data):
     """The model of a tuning (model/stars.py), on the CPU. Raises ValueError for updates in parts, or of a single sample."""
-    if args.accum_iter > 1:
-        raise ValueError(
-            f"accum_iter {args.accum_iter}: tuning compares an update's samples with each other, so they pass together; raise "
-            f"batch_size, now {args.batch_size}, or lower effective_batch_size"
-        )
-    if args.effective_batch_size < 2:
-        raise ValueError("effective_batch_size 1: tuning compares samples; at least 2")
+    refuse_parts(args, "tuning")
     kind = TunedUmURL if METHODS[args.method] == "umurl" else TunedTransformer
     head = {"predictor_dim": args.predictor_dim, "temperature": args.temperature}
     model = kind(queue_size(args, data), **head, **encoder_options(args, data))

@@ -18,15 +18,23 @@ import sys
 from pathlib import Path
 from types import SimpleNamespace
 
-from scripts.variables import DATASETS, METHODS, STREAMS, TRAINED, but, encoder_method, in_paper, one_of, own_method, settings
-from util import config
-from util.options import DEFAULT_METHOD
+from scripts.variables import (
+    DATASETS,
+    METHODS,
+    STREAMS,
+    TRAINED,
+    but,
+    configured,
+    encoder_method,
+    in_paper,
+    join,
+    one_of,
+    own_method,
+    settings,
+    smoke_options,
+    words,
+)
 from util.results import PAPER
-
-
-def configured(s, method=DEFAULT_METHOD):
-    """{option: value} of the data set's pre-training, by the configuration files."""
-    return vars(config.parse("pretrain", ["--dataset", s.data, "--method", method, *smoke_options(s, "pretrain")]))
 
 
 def run(command, folder="", done="result.json", encoder="", made_by=""):
@@ -38,20 +46,6 @@ def run(command, folder="", done="result.json", encoder="", made_by=""):
 
 def folder_of(s, method, stage, seed, data=None):
     return f"{s.out}/{data or s.data}/{join(method, s.stream.replace('joint', ''), s.variant)}/{stage}/seed{seed}"
-
-
-def join(*names):
-    return "-".join(filter(None, names))
-
-
-def words(options):
-    return [word for key, value in options.items() for word in (f"--{key}", str(value))]
-
-
-def smoke_options(s, stage):
-    schedule = {} if stage == "retrieval" else {"epochs": 2, "warmup_epochs": 1}
-    own = {"data_path": f"{s.out}/data/DEMO_XSub.npz", "num_frames": 16, "dim_feat": 16, "device": "cpu"} | schedule
-    return words(own) if s.smoke == "1" else []
 
 
 def main_command(s, method, stage, seed, folder, *options):
@@ -79,9 +73,7 @@ def judge(s, stage, options):
         for seed in s.seeds:
             encoder, made_by, own = "", "", []
             if method in TRAINED:
-                k = s.pretrain_seed or seed
-                encoder = s.encoder or f"{folder_of(s, method, 'pretrain', k, s.source)}/{judged_checkpoint(s, method)}"
-                made_by = f"scripts/pretrain.sh with DATA={s.source} METHOD={method} SEEDS={k} STREAM={s.stream}"
+                encoder, made_by = pretrained(s, method, seed)
                 own = ["--finetune", encoder]
             elif stage == "finetune":
                 own = ["--layer_decay", "1"]  # from scratch, all layers learn alike
@@ -90,19 +82,21 @@ def judge(s, stage, options):
             yield run(command, folder, encoder=encoder, made_by=made_by)
 
 
-def judged_checkpoint(s, method):
-    """CHECKPOINT, else the published one of the method that the arrays are made for, else the last one."""
+def pretrained(s, method, seed):
+    """(checkpoint of the pre-training, how to make it): ENCODER, or else CHECKPOINT of its folder, the published epoch where the
+    arrays are made for the method, or the last one."""
+    k = s.pretrain_seed or seed
     published = in_paper(s.source) and encoder_method(method) == own_method(s.source)
     epoch = PAPER["data"][s.source]["encoder_epoch"] if published else "last"
-    return s.checkpoint or f"checkpoint-{epoch}.pth"
+    file = f"{folder_of(s, method, 'pretrain', k, s.source)}/{s.checkpoint or f'checkpoint-{epoch}.pth'}"
+    return s.encoder or file, f"scripts/pretrain.sh with DATA={s.source} METHOD={method} SEEDS={k} STREAM={s.stream}"
 
 
 def tune(s, options):
     """A tuning of every METHOD and seed, and a linear probe and a retrieval of what it leaves."""
     for method in [name for name in s.methods if name in TRAINED]:
         for seed in s.seeds:
-            encoder = s.encoder or f"{folder_of(s, method, 'pretrain', s.pretrain_seed or seed)}/{judged_checkpoint(s, method)}"
-            made_by = f"scripts/pretrain.sh with DATA={s.data} METHOD={method} SEEDS={s.pretrain_seed or seed} STREAM={s.stream}"
+            encoder, made_by = pretrained(s, method, seed)
             folder = folder_of(s, method, join("tune", s.tag), seed)
             command = main_command(s, method, "tune", seed, folder, "--finetune", encoder, *options)
             yield run(command, folder, encoder=encoder, made_by=made_by)

@@ -107,3 +107,22 @@ def in_paper(data):
 
 def encoder_method(method):
     return METHODS[method].get("method", DEFAULT_METHOD)
+
+
+def configured(s, method=DEFAULT_METHOD):
+    """{option: value} of the data set's pre-training, by the configuration files."""
+    return vars(config.parse("pretrain", ["--dataset", s.data, "--method", method, *smoke_options(s, "pretrain")]))
+
+
+def join(*names):
+    return "-".join(filter(None, names))
+
+
+def words(options):
+    return [word for key, value in options.items() for word in (f"--{key}", str(value))]
+
+
+def smoke_options(s, stage):
+    schedule = {} if stage == "retrieval" else {"epochs": 2, "warmup_epochs": 1}
+    own = {"data_path": f"{s.out}/data/DEMO_XSub.npz", "num_frames": 16, "dim_feat": 16, "device": "cpu"} | schedule
+    return words(own) if s.smoke == "1" else []

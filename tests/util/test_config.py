@@ -258,3 +258,13 @@ def test_a_data_set_is_found_from_any_folder(tmp_path, monkeypatch):
     (here / path).parent.mkdir(parents=True)
     (here / path).touch()
     assert found() == str(path)
+
+
+def test_a_result_names_what_was_overridden(tmp_path):
+    """What --config and the command line changed of the data set's configuration; not how fast it runs, nor its seed."""
+    (tmp_path / "mine.yaml").write_text("mask_ratio: 0.8\nrot_theta: 0.3\n")  # the second is the default
+    line = ["--dataset", "ntu60_xsub", "--config", str(tmp_path / "mine.yaml")]
+    more = ["--seed", "3", "--lr", "2e-3", "--batch_size", "8", "--enable_amp", "--betas", "0.9", "0.95", "--epochs", "10"]
+    assert config.overridden(config.parse("pretrain", [*line, *more])) == {"mask_ratio": 0.8, "lr": 2e-3, "epochs": 10}
+    assert config.overridden(config.parse("finetune", ["--dataset", "ucla"])) == {}
+    assert config.overridden(config.parse("linprobe", ["--data_path", "mine.npz"])) == {}
