@@ -46,13 +46,14 @@ def main(argv=None):
     optimizer = torch.optim.AdamW(groups, lr=args.lr, betas=tuple(args.betas), fused=True)
     criterion = nn.CrossEntropyLoss(label_smoothing=args.smoothing)
     evaluation = Evaluation(model, test, device, args.enable_amp)
-    say(f"{num_labels} labelled sequences, encoder from {args.finetune or 'scratch'}")
+    resumed = checkpoint.to_resume(args)
+    say(f"{num_labels} labelled sequences, encoder from {args.finetune or (resumed and resumed[0]) or 'scratch'}")
 
     def loss_of(model, x, label):
         return criterion(model(x), label)
 
     # --resume: weights, optimizer, random state and position of the run so far
-    training = Training(args, device, model, optimizer, loader, data, encoder, resumed=checkpoint.to_resume(args))
+    training = Training(args, device, model, optimizer, loader, data, encoder, resumed=resumed)
     ddp_model = parallel(model, device, args)
     log = Log(args, training.first_epoch)
 

@@ -123,8 +123,13 @@ def classifier(args, data, num_classes):
 
 
 def tuned(args, data):
-    """The model of a tuning (model/stars.py), on the CPU. Raises ValueError for updates in parts, or of a single sample."""
+    """The model of a tuning (model/stars.py), on the CPU.
+
+    Raises ValueError for updates in parts or of a single sample, and for a queue that only holds a sample's own projections.
+    """
     refuse_parts(args, "tuning")
+    if queue_size(args, data) <= args.views:
+        raise ValueError(f"queue_size {args.queue_size}: neighbours are other samples, so at least {args.views + 1} projections")
     kind = TunedUmURL if METHODS[args.method] == "umurl" else TunedTransformer
     head = {"predictor_dim": args.predictor_dim, "temperature": args.temperature}
     model = kind(queue_size(args, data), **head, **encoder_options(args, data))

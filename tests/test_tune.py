@@ -132,6 +132,8 @@ def test_no_labels_are_needed(words, npz, arrays, tmp_path):
     "more, message",
     [
         (("--batch_size", 4), "accum_iter 2: tuning compares an update's samples"),
+        (("--queue_size", 1), "queue_size 1: neighbours are other samples, so at least 2 projections"),
+        (("--queue_size", 2, "--views", 2), "queue_size 2: neighbours are other samples, so at least 3 projections"),
         (("--batch_size", 1, "--effective_batch_size", 1), "effective_batch_size 1: tuning compares samples"),
         (("--shear", 0.1), "option shear: belongs to --views 2"),
         (("--temperature", 0), "temperature 0.0: above 0"),

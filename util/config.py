@@ -79,6 +79,8 @@ def parse(stage, argv=None):
         other, needed = OPTIONS[name].only_with or (None, None)
         if other and values[other] != needed:
             raise ValueError(f"option {name}: belongs to --{other} {needed}, this is {values[other]}")
+    if {"accum_iter", "effective_batch_size"} <= given.keys():
+        raise ValueError("accum_iter: follows from effective_batch_size; give one of the two")
     values["output_dir"] = values["output_dir"] or _output_dir(stage, values)
     if values.get("subset_seed", 0) is None:
         values["subset_seed"] = 0 if values["subset"] == "released" else values["seed"]

@@ -66,7 +66,7 @@ class Progress:
 
     @classmethod
     def from_state_dict(cls, state, steps, args, accum_iter):
-        """The Progress of this process. With other processes than before, data stay the same and masks become others: a warning.
+        """The Progress of this process. With other processes or accum_iter, data stay the same, masks become others: a warning.
 
         steps: updates in an epoch; older checkpoints of an epoch that waited for its evaluation hold its metrics alone.
         accum_iter: forward passes per update when the state was saved, which --resume may change.
@@ -82,6 +82,8 @@ class Progress:
             now = distributed.world_size()
             tell(f"stopped with {len(ranks)} processes, goes on with {now}: the masks are not those of one run")
             loss, random_state = sum(rank["loss"] for rank in ranks) / len(ranks), None
+        if accum_iter != args.accum_iter:
+            tell(f"stopped with accum_iter {accum_iter}, goes on with {args.accum_iter}: the masks are not those of one run")
         loss *= args.accum_iter / accum_iter  # a sum over as many passes as these updates would take now
         return cls(state["step"], loss, state["skipped"], state["seconds"], random_state)
 
