@@ -109,7 +109,7 @@ def test_spoilt_yaml(file, text, message):
         ("", ValueError, "data_path: no data set given"),
         ("--print_config", ValueError, "data_path: no data set given"),
         ("--print_config --lr -1 --data_path x.npz", ValueError, "lr -1.0: not below 0"),  # as a run would
-        ("--accum_iter 2 --effective_batch_size 8 --data_path x.npz", ValueError, "accum_iter: follows from effective_batch_size"),
+        ("--accum_iter 2 --effective_batch_size 8 --data_path x.npz", ValueError, "accum_iter: follows from effective_batch"),
     ],
 )
 def test_mistaken_options(words, error, message):
