@@ -102,7 +102,7 @@ def generate(
 
 def main():
     parser = arguments.parser("BVH files, the format of motion capture: write one npz (docs/data.md, 'BVH').", out=HERE)
-    parser.add_argument("raw", type=Path, metavar="RAW", help="folder of .bvh files, at whatever depth, or a zip of it")
+    arguments.add_raw(parser, "folder of .bvh files, at whatever depth, or a zip of it")
     parser.add_argument("--name", default="bvh", help="what the npz is called")
     labels = parser.add_mutually_exclusive_group()
     labels.add_argument(
@@ -136,6 +136,8 @@ def main():
     )
     arguments.add_pose(parser)
     args = vars(parser.parse_args())
+    if not args["raw"]:
+        parser.error("no RAW given")
     if args["window"] < 0 or not args["target_fps"] > 0:
         parser.error("--window has to be at least 0, and --target_fps above 0")
     generate(args.pop("raw"), **args)

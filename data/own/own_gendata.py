@@ -76,8 +76,7 @@ def generate(
 def main():
     parser = arguments.parser("Your own recordings: write one npz (docs/data.md, 'Your own').", out=HERE)
     what = "folder or npz of sequences, or flat npz files (with an array 'offset')"
-    parser.add_argument("raws", type=Path, nargs="*", metavar="RAW", help=f"{what}; default: data/own_raw")
-    parser.add_argument("--raw", type=Path, nargs="+", help="the same, named")
+    arguments.add_raw(parser, what, [HERE.parent / "own_raw"], many=True)
     parser.add_argument("--name", default="own", help="what the npz is called")
     parser.add_argument("--labels", type=Path, dest="table", help="CSV table name,label,split,group; default: labels.csv there")
     parser.add_argument(
@@ -100,10 +99,7 @@ def main():
     parser.add_argument("--center", metavar="JOINT", help="move the origin to this joint (name or number) of the first frame")
     arguments.add_pose(parser)
     args = vars(parser.parse_args())
-    named = args.pop("raw")
-    if named and args["raws"]:
-        parser.error(f"--raw {named[0]}: {args['raws'][0]} is named already; give all with or all without --raw")
-    generate(**args | {"raws": named or args["raws"] or [HERE.parent / "own_raw"]})
+    generate(args.pop("raw"), **args)
 
 
 if __name__ == "__main__":

@@ -41,6 +41,20 @@ def run(main):
         sys.exit("interrupted; nothing incomplete was left under its final name")
 
 
+def add_raw(parser, what, default=None, many=False, metavar="RAW"):
+    """What is to be read, RAW or --raw RAW, becomes `raw`: a path or, if there may be many, a list of paths."""
+
+    class Take(argparse.Action):
+        def __call__(self, parser, namespace, paths, option_string=None):
+            if getattr(namespace, "raw", default) is not default or not many and len(paths) > 1:
+                parser.error(f"{paths[-1]}: " + ("name all with or all without --raw" if many else "one is read at a time"))
+            namespace.raw = paths if many else paths[0]
+
+    add = parser.add_argument_group(metavar).add_argument
+    add("--raw", dest="raw", type=Path, nargs="+", metavar=metavar, action=Take, default=default, help=what)
+    add("positional_raw", type=Path, nargs="*", metavar=metavar, action=Take, default=argparse.SUPPRESS, help="the same")
+
+
 def add_workers(parser):
     parser.add_argument("--workers", type=int, help="processes; all cores if not given")
 

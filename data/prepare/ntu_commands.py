@@ -11,7 +11,7 @@ def _parser(dataset, script, what, reads=False, **how):
     parser = arguments.parser(f"{dataset.title}{what}", out=here, **how)
     if reads:
         default = ntu.default_folders(dataset, here.parent / "nturgbd_raw")
-        parser.add_argument("--raw", type=Path, nargs="+", default=default, help="folders of the .skeleton files")
+        arguments.add_raw(parser, "folders of the .skeleton files", default, many=True)
         arguments.add_workers(parser)
     return parser
 

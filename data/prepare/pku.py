@@ -237,7 +237,7 @@ def command(dataset, script):
     here = Path(script).resolve().parent
     parser = arguments.parser(f"{dataset.title}: write {dataset.prefix}_XSub.npz and {dataset.prefix}_XView.npz.", out=here)
     raw = here.parent / "pku_raw" / here.name.removeprefix("pku_")
-    parser.add_argument("--raw", type=Path, default=raw, help="folder with skeleton/, label/ and the split files")
+    arguments.add_raw(parser, "folder with skeleton/, label/ and the split files", raw)
     arguments.add_workers(parser)
     args = parser.parse_args()
     generate(args.raw, args.out, dataset, args.workers, args.strict)

@@ -11,7 +11,7 @@ from feeder.skeleton import LAYOUTS
 
 def main():
     parser = arguments.parser("PYSKL's pickles: write one npz for every pair of splits.", out=Path(__file__).resolve().parent)
-    parser.add_argument("pickle", type=Path, help="such as ntu60_3danno.pkl")
+    arguments.add_raw(parser, "such as ntu60_3danno.pkl", metavar="PICKLE")
     which = parser.add_mutually_exclusive_group()
     forms = "instead of the pickle's own: .json, .pkl or .txt of splits as there, or of names of the test part"
     which.add_argument("--split", type=Path, dest="split_file", metavar="FILE", help=forms)
@@ -26,7 +26,9 @@ def main():
     parser.add_argument("--center", nargs="?", const="spine mid", metavar="JOINT", help=center)
     arguments.add_unit(parser)
     args = vars(parser.parse_args())
-    pyskl.generate(args.pop("pickle"), **args)
+    if not args["raw"]:
+        parser.error("no PICKLE given")
+    pyskl.generate(args.pop("raw"), **args)
 
 
 if __name__ == "__main__":

@@ -14,7 +14,7 @@ RAW = [HERE.parent / "ucla_raw" / name for name in ("all_sqe", "nw_ucla_all_sqe.
 def main():
     parser = arguments.parser("NW-UCLA: write UCLA_XView.npz from the JSON files.", out=HERE)
     raw = next((raw for raw in RAW if raw.exists()), RAW[0])
-    parser.add_argument("--raw", type=Path, default=raw, help="folder all_sqe, or a zip of it")
+    arguments.add_raw(parser, "folder all_sqe, or a zip of it", raw)
     parser.add_argument("--align", action="store_true", help="turn every sequence to the front by its first frame: ..._align")
     arguments.add_pose(parser, joints=False)
     what = "without the test sequences that are training sequences (95 in the files that are passed around): ..._unique"
