@@ -12,6 +12,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from feeder.tools import mapped
+from model.mamp import gather_tokens
 from model.transformer import Transformer
 from model.umurl import UmURLClassifier, all_gather_with_gradient
 from util.lr_decay import layer_id
@@ -106,9 +107,17 @@ class TunedTransformer(Tuning, Transformer):
         super().__init__(num_classes=1, protocol="linprobe", **encoder)
         self.head = NeighbourHead(self.dim_feat, queue_size, predictor_dim, temperature)
 
+    view_mask_ratio = 0.0  # share of the tokens of a view that the encoder does not see in training
+
     def pooled(self, x):
         """(N, C, T, V, M) -> (N, D)."""
-        return self.forward_features(x).mean((1, 2, 3))
+        if not self.training or not self.view_mask_ratio:
+            return self.forward_features(x).mean((1, 2, 3))
+        tokens = self.embed(self.bodies(x))  # (N·M, L, D)
+        visible = max(1, int(tokens.shape[1] * (1 - self.view_mask_ratio)))
+        ids_keep = torch.rand(tokens.shape[:2], device=x.device).topk(visible, dim=1).indices  # drawn for every body
+        encoded = self.encode(gather_tokens(tokens, ids_keep))  # (N·M, visible, D)
+        return encoded.mean(1).unflatten(0, (len(x), -1)).mean(1)
 
 
 class TunedUmURL(Tuning, UmURLClassifier):
