@@ -36,12 +36,12 @@ def main(argv=None):
     skipped = [f"{top}: no result.json of a finished run, neither there nor below" for top, below in folders.items() if not below]
     if args.compare:
         found, complaints = results.find([top for top, below in folders.items() if below])
-        skipped = runs_page.write(args.compare, found, skipped + complaints)
+        skipped = runs_page.write(args.compare, found, complaints + skipped)
         print(args.compare, flush=True)
     else:
         every = [folder for below in folders.values() for folder in below]
         damaged = write_pages(every, args.data_path)
-        skipped += damaged
+        skipped = damaged + skipped
         if len(damaged) == len(every):
             raise ValueError(skipped[0])
     for line in skipped:

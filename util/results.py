@@ -84,6 +84,7 @@ def settings_text(settings):
 
 
 def value_text(value):
+    """A setting's value as words: a tuple as its parts with spaces between."""
     return " ".join(map(str, value)) if isinstance(value, tuple) else str(value)
 
 
