@@ -24,7 +24,8 @@ class Group:
     runs: list
     values: dict  # {setting: text}
     method: str
-    unusual: str  # settings that neither the data set's configuration has nor other groups of this method, stage and data set
+    differing: dict  # {setting: text} of those that are not as the data set's configuration has them
+    unusual: str  # of these, the ones that not all groups of this method, stage and data set have
 
     @property
     def label(self):
@@ -70,9 +71,9 @@ def named(members):
     groups = []
     for runs, (method, differing), own in zip(members, methods, values, strict=True):
         others = [value for value, (name, _) in zip(values, methods, strict=True) if name == method]
-        unusual = [*differing, "precision"] if own["precision"] == "mixed" else differing
-        telling = {key: own[key] for key in unusual if any(value.get(key) != own[key] for value in others)}
-        groups.append(Group(runs, own, method, results.settings_text(telling)))
+        differing = {key: own[key] for key in (*differing, *(["precision"] if own["precision"] == "mixed" else []))}
+        unusual = {key: text for key, text in differing.items() if any(value.get(key) != text for value in others)}
+        groups.append(Group(runs, own, method, differing, results.settings_text(unusual)))
     return groups
 
 
@@ -101,12 +102,14 @@ def section(stage, dataset, groups, looks, logs, chances, home):
     if judged and stage != results.COORDINATES and any(run.accuracy_of("per_joint") is not None for run in runs):
         columns = {f"top-1 %, {readout}": readout for readout in ("mean", "per_joint")}
     keys = {key for group in groups for key in group.values if len({other.values.get(key) for other in groups}) > 1}
+    shared = set.intersection(*(set(group.differing.items()) for group in groups))
     where = {f"{run['last'].get('test_samples')} {run['evaluated_on']}" for run in runs if judged}
     return {
         "title": f"{STAGE_NAMES[stage]} on {results.name_of(dataset)}",
         "judged": judged,
         "where": " or ".join(sorted(where)),
         "chance": chances[dataset] if judged else None,
+        "shared": results.settings_text(dict(sorted(shared))),
         "columns": columns,
         "rows": [row(group, columns, looks[group.label], home) for group in groups],
         "curves": curves(groups, looks, logs),

@@ -55,7 +55,7 @@ def test_runs_that_differ_in_seed_alone_are_a_line(run, compared, tmp_path):
     accuracies = {0: 60.0, 1: 64.0, 2: 71.0}
     for seed, accuracy in accuracies.items():
         run(f"usual/{seed}", seed=seed, accuracy=accuracy)
-    run("other", accuracy=80.0, lr=0.3)
+    run("other", accuracy=80.0, lr=0.3)  # all of them with a small model
     (tmp_path / "runs/usual/1/report.html").unlink()
     seen = compared()
     deviation = statistics.stdev(accuracies.values())
@@ -66,6 +66,8 @@ def test_runs_that_differ_in_seed_alone_are_a_line(run, compared, tmp_path):
     ]
     assert ["runs", "seeds", "top-1 %, mean", "top-1 %, per_joint"] in seen.rows
     assert "on 13 test sequences after the last epoch. Chance: 33.3 %." in seen.words and "INVENTED" not in seen.words
+    (shared,) = re.findall(r"All of these runs differ from the data set's configuration in: (.*)\.", seen.words)
+    assert " dim_feat 8, " in shared and " lr 0.3" not in shared and " lr 0.1" not in shared
     links = [attributes["href"] for tag, attributes in seen.tags if tag == "a"]
     pages = [f"../runs/{name}/report.html" for name in ("other", "usual/0", "usual/2")]
     assert sorted(links) == sorted(2 * pages) and all((tmp_path / "pages" / link).is_file() for link in links)
