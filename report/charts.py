@@ -8,6 +8,7 @@ import io
 import itertools
 import math
 import re
+import textwrap
 import warnings
 
 import numpy as np
@@ -54,27 +55,49 @@ def to_svg(figure, label, places=(), texts=(), size=8):
 
 def curves(series, ylabel):
     """SVG of lines over epochs, without what is not finite; None if nothing is left. series: {name: [(epoch, y), ...]}."""
-    series = {name: [(epoch, y) for epoch, y in line if math.isfinite(y)] for name, line in series.items()}
-    series = {name: np.array(line) for name, line in series.items() if line}
-    if not series:
+    lines = {name: [line] for name, line in series.items()}
+    return curves_of_runs(lines, ylabel, dict(zip(series, ((BLUE, "-"), (ORANGE, "-")), strict=False)), legend="inside")
+
+
+def curves_of_runs(groups, ylabel, looks, legend="below"):
+    """SVG of groups of lines over epochs, thin, with a group's mean over the epochs that all its lines have bolder; without what
+    is not finite, None if nothing is left.
+
+    groups: {name: [[(epoch, y), ...], ...]}; looks: {name: (colour, line style)}; legend: 'below', or 'inside' if there are
+    several groups.
+    """
+    groups = {name: [{epoch: y for epoch, y in line if math.isfinite(y)} for line in lines] for name, lines in groups.items()}
+    groups = {name: list(filter(None, lines)) for name, lines in groups.items() if any(lines)}
+    if not groups:
         return None
-    figure = Figure(figsize=(5, 2.9), layout="constrained")
+    names = {name: textwrap.fill(name, 66) for name in groups}  # in the legend
+    rows = sum(1 + name.count("\n") for name in names.values()) if legend == "below" else 0
+    figure = Figure(figsize=(5, 2.9 + 0.22 * rows), layout="constrained")
     ax = figure.add_subplot(xlabel="epoch", ylabel=ylabel)
     ax.spines[["top", "right"]].set_visible(False)
     ax.grid(axis="y", color="#8888884d")
     ax.xaxis.set_major_locator(MaxNLocator(integer=True))
     ax.yaxis.get_major_formatter().set_useOffset(False)
     places, texts = [], []
-    for (name, line), colour in zip(series.items(), (BLUE, ORANGE), strict=False):
-        ax.plot(*line.T, color=colour, label=name, marker="o" if len(line) == 1 else None)
-        for epoch, value in line[:: -(-len(line) // HOVERED)]:
+    for name, lines in groups.items():
+        colour, style = looks[name]
+        for line in lines if len(lines) > 1 else ():
+            ax.plot(*zip(*line.items(), strict=True), color=colour, linestyle=style, linewidth=0.8, alpha=0.5)
+        epochs = sorted(set.intersection(*map(set, lines)))
+        mean = [sum(line[epoch] for line in lines) / len(lines) for epoch in epochs]
+        ax.plot(epochs, mean, color=colour, linestyle=style, label=names[name], marker="o" if len(epochs) == 1 else None)
+        label = name if len(lines) == 1 else f"{name}, mean of {len(lines)}"
+        for epoch, value in list(zip(epochs, mean, strict=True))[:: -(-len(epochs) // HOVERED) or 1]:
             places.append((epoch, value))
-            texts.append(f"{name}, epoch {epoch:.0f}: {value:.5g}")
-    later = np.concatenate([line[1:, 1] for line in series.values()])
+            texts.append(f"{label}, epoch {epoch}: {value:.5g}")
+    later = np.array([y for lines in groups.values() for line in lines for y in list(line.values())[1:]])
     if len(later) >= 10 and ax.dataLim.height > 2 * np.ptp(later) > 0:  # the first epoch would flatten all others
         ax.set_ylim(later.min() - 0.1 * np.ptp(later), later.max() + 0.1 * np.ptp(later))
-    if len(series) > 1:
-        ax.legend(frameon=False)
+    if legend == "below" or len(groups) > 1:
+        below = {"loc": "outside lower left", "fontsize": 9}
+        shown = figure.legend(frameon=False, **below) if legend == "below" else ax.legend(frameon=False)
+        for text in shown.get_texts():
+            text.set_parse_math(False)
     return to_svg(figure, f"{ylabel} over epochs", places, texts)
 
 

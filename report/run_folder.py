@@ -26,7 +26,7 @@ class Run:
     folder: Path
     result: dict
     options: dict
-    log: list  # of dicts, one per epoch
+    log: list  # of read_log
     predicted: predictions.Predictions | None = None
     names: np.ndarray | None = None  # (N,) of the samples
     data: Feeder | None = None
@@ -66,8 +66,7 @@ def read(folder, data_path=None):
         result = results.count_from_one(json.loads((folder / "result.json").read_text()))
         options = yaml.safe_load((folder / "config.yaml").read_text())
         STAGE_NAMES[result["stage"]], result["last"].get, options["data_path"]
-        lines = (folder / "log.jsonl").read_text().splitlines() if (folder / "log.jsonl").is_file() else []
-        log = [] if result.get("eval") or result["stage"] == "retrieval" else [json.loads(line) for line in lines]
+        log = read_log(folder, result)
     except (ValueError, KeyError, TypeError, AttributeError, yaml.YAMLError) as error:
         raise ValueError(f"{folder}: not the folder of a finished run of ours ({' '.join(str(error).split())})") from error
     run = Run(folder, result, options | ({"data_path": data_path} if data_path else {}), log)
@@ -78,6 +77,15 @@ def read(folder, data_path=None):
         except (OSError, ValueError) as error:
             run.missing = str(error)
     return run
+
+
+def read_log(folder, result):
+    """Lines of log.jsonl about an epoch; none of an evaluation or a retrieval, or without a log. Raises ValueError."""
+    path = Path(folder, "log.jsonl")
+    if result.get("eval") or result["stage"] == "retrieval" or not path.is_file():
+        return []
+    lines = [json.loads(line) for line in path.read_text().splitlines()]
+    return [line for line in lines if isinstance(line, dict) and isinstance(line.get("epoch"), int)]
 
 
 def evaluated_data(run):

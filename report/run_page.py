@@ -7,23 +7,21 @@ import base64
 import hashlib
 from datetime import datetime
 from pathlib import Path
+from urllib.parse import quote
 
-import jinja2
 import numpy as np
 import torch
 from markupsafe import Markup
 
 from feeder.feeder_ntu import Feeder
 from feeder.skeleton import up_axis
-from report import METHOD_NAMES, charts, skeletons
+from report import METHOD_NAMES, charts, pages, skeletons
 from report.run_folder import STAGE_NAMES, read
-from util import confusion, predictions, results
-from util.files import write_text
+from util import confusion, predictions, results, seeds
+from util.files import csv_text
 from util.logging import tell
 
 FILE = "report.html"
-FOLDER = Path(__file__).parent
-TEMPLATES = jinja2.Environment(loader=jinja2.FileSystemLoader(FOLDER), autoescape=True, trim_blocks=True, lstrip_blocks=True)
 SKELETONS = 4  # moving skeletons of right predictions, and of wrong ones
 QUERIES, NEIGHBOURS = 3, 3  # of a retrieval: right ones and wrong ones, with so many neighbours each
 FEWEST_POINTS = 30  # of a t-SNE that shows something
@@ -39,8 +37,10 @@ def write(folder, data_path=None):
         except Exception as error:  # one picture that fails must not take the others along
             reason = " ".join(str(error).split()) or type(error).__name__
             tell(f"warning: {run.folder / FILE}: no {name.replace('_', ' ')} ({reason})")
-    script = (FOLDER / "run_page.js").read_text()
-    page = TEMPLATES.get_template("run_page.html").render(
+    script = (pages.FOLDER / "run_page.js").read_text()
+    return pages.write(
+        run.folder / FILE,
+        "run_page.html",
         run=run,
         **sections,
         stage=STAGE_NAMES[run.stage],
@@ -51,8 +51,6 @@ def write(folder, data_path=None):
         script=Markup(script),
         script_hash="sha256-" + base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
     )
-    write_text(run.folder / FILE, page.encode(errors="replace").decode())
-    return run.folder / FILE
 
 
 def encoder(result):
@@ -113,16 +111,13 @@ def published(run):
             values = (cell["paper"], cell["release"], result.accuracy)
             places = [cell[key] for key in ("table", "column", "row")]
             rows.setdefault(values[:2], [*places, *("" if value is None else f"{value:.1f}" for value in values)])
-    name, differs = result.method()
-    differs = [f"{key} {' '.join(map(str, v)) if isinstance(v, tuple) else v}" for key, v in sorted(differs.items())]
-    return {"rows": list(rows.values()), "other": ", ".join([name, *differs])}
+    return {"rows": list(rows.values()), "other": seeds.description(result)}
 
 
 def curves(run):
     """[(title, SVG)]."""
     where, readout = run.result.get("evaluated_on", "test"), run.result.get("readout")
-    log = [line for line in run.log if isinstance(line.get("epoch"), int)]
-    others = {key.removeprefix("test_acc1_"): key for line in log[-1:] for key in line if key.startswith("test_acc1_")}
+    others = {key.removeprefix("test_acc1_"): key for line in run.log[-1:] for key in line if key.startswith("test_acc1_")}
     quantities = {
         "loss": {"train": "train_loss", where: "test_loss"},
         "accuracy, %": {"top-1": "test_acc1", "top-5": "test_acc5"},
@@ -133,7 +128,7 @@ def curves(run):
     }
     drawn = []
     for quantity, keys in quantities.items():
-        series = {name: [(line["epoch"] + 1, line[key]) for line in log if key in line] for name, key in keys.items()}
+        series = {name: [(line["epoch"] + 1, line[key]) for line in run.log if key in line] for name, key in keys.items()}
         drawn.append(charts.curves(series, quantity))
     return list(filter(None, drawn))
 
@@ -150,6 +145,18 @@ def classes(run):
         row = {"number": k, "name": names[k], "share": share[k], "right": counts[k, k], "samples": counts[k].sum()}
         rows.append(row | {"taken_for": other})
     return rows
+
+
+def classes_csv(run):
+    """The table of classes as CSV in a data: link, for a download; in the order of the classes."""
+    if not run.predicted:
+        return None
+    lines = [
+        {"class": row["number"], "name": row["name"], "accuracy, %": f"{100 * row['share']:.2f}", "right": row["right"]}
+        | {"of": row["samples"], "most often taken for": row["taken_for"]}
+        for row in sorted(classes(run), key=lambda row: row["number"])
+    ]
+    return "data:text/csv;charset=utf-8," + quote(csv_text(lines), safe="", errors="replace")
 
 
 def confusion_matrix(run):
@@ -245,5 +252,6 @@ def files(run):
     return {"checkpoints": checkpoints, "beside": [name for name in names if (run.folder / name).is_file()]}
 
 
-ALL_SECTIONS = (headline, numbers, published, curves, classes, confusion_matrix, features, neighbours, moving_skeletons, files)
+ALL_SECTIONS = (headline, numbers, published, curves, classes, classes_csv, confusion_matrix, features, neighbours)
+ALL_SECTIONS += (moving_skeletons, files)
 SECTIONS = {section.__name__: section for section in ALL_SECTIONS}

@@ -21,11 +21,12 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from feeder.loader import build_feeder
 from model import build
-from scripts.tables import markdown_table, spread
+from scripts.tables import markdown_table
 from util import console, errors
 from util.files import write_text
 from util.options import DEFAULT_METHOD, METHODS, OPTIONS, UNLABELLED
 from util.results import COORDINATES, PAPER, find, name_of, settings_text
+from util.seeds import spread
 
 JUDGED = ("linprobe", "retrieval", "finetune")
 COLUMNS = {  # name: stage and read-out; the last one's name says which share of the labels

@@ -15,8 +15,9 @@ from pathlib import Path
 
 import yaml
 
-from scripts.tables import markdown_table, spread
+from scripts.tables import markdown_table
 from util import console
+from util.seeds import spread
 
 ROOT = Path(__file__).resolve().parents[1]
 SMOKE_SIZE = ["--num_frames", "16", "--dim_feat", "16"]

@@ -1,8 +1,10 @@
-"""Make or remake the pages of finished runs.
+"""Make or remake the pages of finished runs, or one page that compares them.
 
     python -m scripts.report FOLDER [MORE_FOLDERS...] [--data_path FILE.npz]
+    python -m scripts.report --compare PAGE.html FOLDER [MORE_FOLDERS...]
 
 Writes report.html into every folder of a finished run, those below the named ones, too; a line names each that holds none.
+With --compare these pages stay as they are, and PAGE.html shows the runs side by side, those that differ in seed alone together.
 A run of an older version left no scores.npz: its last checkpoint (of a retrieval, the encoder) is evaluated again first, with the
 run's own settings, and has to give the accuracy that the run reported.
 """
@@ -15,8 +17,8 @@ from pathlib import Path
 
 import yaml
 
-from report import run_folder, run_page
-from util import errors, predictions
+from report import run_folder, run_page, runs_page
+from util import errors, predictions, results
 from util.files import replace
 
 
@@ -24,26 +26,41 @@ def main(argv=None):
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folders", nargs="+", metavar="FOLDER", help="output_dir of a finished run, or a folder above some")
     parser.add_argument("--data_path", metavar="FILE.npz", help="where the data set is now (default: where it was)")
+    parser.add_argument("--compare", metavar="PAGE.html", help="make this one page over all runs instead of a page for each")
     args = parser.parse_args(argv)
-    skipped, written = [], 0
-    for top in args.folders:
-        folders = sorted(path.parent for path in Path(top).rglob("result.json"))
-        if not folders:
-            skipped.append(f"{top}: no result.json of a finished run, neither there nor below")
-        for folder in folders:
-            try:
-                run = run_folder.read(folder, args.data_path)
-            except (ValueError, FileNotFoundError) as error:
-                skipped.append(str(error))
-                continue
-            if run.judged and run.predicted is None:
-                evaluate(run)
-            print(run_page.write(folder, args.data_path), flush=True)
-            written += 1
-    if not written:
-        raise ValueError(skipped[0])
+    if args.compare and args.data_path:
+        parser.error("--data_path says nothing with --compare, which reads no data set")
+    if args.compare and not args.compare.endswith(".html"):
+        parser.error(f"--compare {args.compare}: the name of the page to write, ending in .html, comes before the folders")
+    folders = {top: sorted(path.parent for path in Path(top).rglob("result.json")) for top in args.folders}
+    skipped = [f"{top}: no result.json of a finished run, neither there nor below" for top, below in folders.items() if not below]
+    if args.compare:
+        found, complaints = results.find([top for top, below in folders.items() if below])
+        skipped = runs_page.write(args.compare, found, complaints + skipped)
+        print(args.compare, flush=True)
+    else:
+        every = [folder for below in folders.values() for folder in below]
+        damaged = write_pages(every, args.data_path)
+        skipped = damaged + skipped
+        if len(damaged) == len(every):
+            raise ValueError(skipped[0])
     for line in skipped:
         print(f"warning: skipped {line}", file=sys.stderr)
+
+
+def write_pages(folders, data_path):
+    """Write report.html into each folder; returns a line for each that holds no finished run."""
+    skipped = []
+    for folder in folders:
+        try:
+            run = run_folder.read(folder, data_path)
+        except (ValueError, FileNotFoundError) as error:
+            skipped.append(str(error))
+            continue
+        if run.judged and run.predicted is None:
+            evaluate(run)
+        print(run_page.write(folder, data_path), flush=True)
+    return skipped
 
 
 def evaluate(run):

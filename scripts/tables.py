@@ -9,18 +9,16 @@ listed below the tables with the settings in which it differs.
 """
 
 import argparse
-import csv
-import io
 import os
-import statistics
 import sys
 from collections import defaultdict
 from pathlib import Path
 
 from util import console
-from util.files import write_text
+from util.files import csv_text, write_text
 from util.options import UNLABELLED
 from util.results import COORDINATES, belongs, cells, find, name_of, settings_text
+from util.seeds import description, mean_and_deviation, mixed_precision, number, other_readout, without_doubles
 
 INTRODUCTION = """Top-1 accuracy in %. Ours: mean ± standard deviation over seeds, after the last epoch. Encoder epochs count from
 0, as in the names of checkpoints. Other read-out: of the same features; the number before it alone is to be compared with the
@@ -53,8 +51,8 @@ def main(argv=None):
         write_text(args.markdown, text + "\n")
     if args.csv:
         path = Path(args.csv)
-        write_csv(path, [line for lines in tables.values() for line in lines] + others)
-        write_csv(path.with_name(f"{path.stem}-runs{path.suffix}"), [run_line(result) for result in results])
+        write_text(path, csv_text([line for lines in tables.values() for line in lines] + others))
+        write_text(path.with_name(f"{path.stem}-runs{path.suffix}"), csv_text([run_line(result) for result in results]))
 
 
 def collect(results):
@@ -75,28 +73,6 @@ def collect(results):
     for (dataset, _, row), group in sorted(groups.items()):
         others += lines_of("other results", name_of(dataset), row, group)
     return tables, others, doubles
-
-
-def description(result):
-    """A result's method and what else is not as the data set's configuration has it."""
-    method, differing = result.method()
-    return ", ".join(filter(None, (method, settings_text(differing))))
-
-
-def without_doubles(results):
-    """Results that differ in seed, subset or encoder from others of their settings, and [(result, the one that it doubles)]."""
-    first, doubles = {}, []
-    for result in results:
-        protocol = result["stage"], result["dataset"], description(result), mixed_precision(result)
-        key = *protocol, result["seed"], str(result.get("subset_seed")), result.encoder.get("sha256")
-        if first.setdefault(key, result) is not result:
-            doubles.append((result, first[key]))
-    return list(first.values()), doubles
-
-
-def mixed_precision(result):
-    """Whether the run or the pre-training it judges was computed in 16 bits."""
-    return bool(result.options.get("enable_amp") or result.encoder.get("enable_amp"))
 
 
 def lines_of(table, data, row, results, paper=None, release=None):
@@ -120,31 +96,6 @@ def lines_of(table, data, row, results, paper=None, release=None):
             }
         )
     return lines
-
-
-def mean_and_deviation(values):
-    """(mean, standard deviation with n - 1), None for what so few values do not have."""
-    return (statistics.mean(values) if values else None), (statistics.stdev(values) if len(values) > 1 else None)
-
-
-def other_readout(results):
-    """(name, mean, standard deviation) of the read-out beside the headline, Nones where not all runs have it."""
-    for name in ("mean", "per_joint"):
-        values = [result["last"].get(f"test_acc1_{name}") for result in results]
-        if values and None not in values:
-            return name, *mean_and_deviation(values)
-    return None, None, None
-
-
-def spread(values):
-    """'68.4 ± 4.1 (65.5, 71.3)': mean, standard deviation and each value; one value alone as it is; '' for none."""
-    each = ", ".join(f"{value:.1f}" for value in values)
-    return f"{number(*mean_and_deviation(values))} ({each})" if len(values) > 1 else each
-
-
-def number(mean, deviation=None):
-    """'84.7 ± 0.2', '84.7' or ''."""
-    return ("" if mean is None else f"{mean:.1f}") + ("" if deviation is None else f" ± {deviation:.1f}")
 
 
 def ours(line):
@@ -219,14 +170,6 @@ def shortened(value):
 def links(result, home):
     files = ["result.json", *(result[key] for key in ("config", "log") if result.get(key))]
     return " ".join(f"[{name}]({os.path.relpath(result.path.parent / name, home)})" for name in files)
-
-
-def write_csv(path, lines):
-    text = io.StringIO(newline="")
-    writer = csv.DictWriter(text, list(lines[0]) if lines else [])
-    writer.writeheader()
-    writer.writerows(lines)
-    write_text(path, text.getvalue())
 
 
 if __name__ == "__main__":

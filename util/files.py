@@ -1,6 +1,8 @@
 """Files that are either the old ones or the whole new ones, whenever writing stops."""
 
+import csv
 import hashlib
+import io
 import os
 from contextlib import contextmanager
 from pathlib import Path
@@ -56,6 +58,15 @@ def write_text(path, text):
     """Write `text` to `path`, all or nothing."""
     with written_aside(path) as file:
         file.write(text.encode())
+
+
+def csv_text(lines):
+    """Lines, dicts with the same keys, as CSV with a head."""
+    text = io.StringIO(newline="")
+    writer = csv.DictWriter(text, list(lines[0]) if lines else [])
+    writer.writeheader()
+    writer.writerows(lines)
+    return text.getvalue()
 
 
 def sha256(path):

@@ -80,7 +80,12 @@ class Result:
 
 def settings_text(settings):
     """'lr 0.3, lr_steps 120 140'"""
-    return ", ".join(f"{k} {' '.join(map(str, v)) if isinstance(v, tuple) else v}" for k, v in settings.items())
+    return ", ".join(f"{key} {value_text(value)}" for key, value in settings.items())
+
+
+def value_text(value):
+    """A setting's value as words: a tuple as its parts with spaces between."""
+    return " ".join(map(str, value)) if isinstance(value, tuple) else str(value)
 
 
 def cells():
@@ -143,11 +148,12 @@ def read(path):
     settings, expected = run_settings(options)
     if content.get("eval"):
         settings["eval"] = Path(options["eval"]).name
-    elif stage not in UNLABELLED:
+        return Result(path, content, options, settings, expected)
+    if stage not in UNLABELLED:
         settings["evaluated_on"], expected["evaluated_on"] = content["evaluated_on"], "test"
-        if stage != COORDINATES:
-            of_encoder, usual = encoder_settings(content, options)
-            settings, expected = settings | of_encoder, expected | usual
+    if stage not in ("pretrain", COORDINATES):
+        of_encoder, usual = encoder_settings(content, options)
+        settings, expected = settings | of_encoder, expected | usual
     return Result(path, content, options, settings, expected)
 
 

@@ -56,6 +56,19 @@ def test_curves_are_axes_with_labels_that_the_first_epoch_does_not_flatten():
     assert charts.curves({"train": [(1, float("inf"))]}, "loss") is None
 
 
+def test_lines_of_a_group_have_a_mean_over_the_epochs_of_all():
+    """Drawn from the numbers: the mean lies where they say, and a group without numbers is left out."""
+    lines = [[(1, 4.0), (2, 2.0), (3, 1.0)], [(1, 2.0), (2, float("nan")), (3, 2.0)]]
+    looks = {"a $x_": ("#112233", "-"), "b": ("#445566", "--"), "c": ("#778899", "-")}
+    svg = charts.curves_of_runs({"a $x_": lines, "b": [[(1, 3.0), (3, 0.0)]], "c": [[], []]}, "loss", looks)
+    places = squares(svg)
+    assert set(places) == {"a $x_, mean of 2, epoch 1: 3", "a $x_, mean of 2, epoch 3: 1.5", "b, epoch 1: 3", "b, epoch 3: 0"}
+    assert places["a $x_, mean of 2, epoch 1: 3"] == places["b, epoch 1: 3"]
+    assert {"a $x_", "b", "epoch", "loss"} <= set(ElementTree.fromstring(svg.replace("xlink:href", "href")).itertext())
+    thin, bold = (len(re.findall(rf"stroke: #112233{more}", svg)) for more in ("; stroke-opacity: 0.5; stroke-width: 0.8", ";"))
+    assert thin == 2 and bold >= 4 and "#445566" in svg and "#778899" not in svg
+
+
 def test_a_matrix_of_120_classes_has_every_name_and_cells_where_they_belong():
     counts = np.eye(130, dtype=int) * 3
     counts[5, 7], counts[120:] = 1, 0

@@ -7,6 +7,7 @@ import subprocess
 
 import pytest
 
+from scripts import report
 from tests.conftest import EVIL
 from tests.report.conftest import Page
 
@@ -32,6 +33,18 @@ def browse(tmp_path_factory):
 def test_opens_without_a_complaint(stage, finished, browse):
     dom, console = browse(finished / stage / "report.html")
     assert not console and "<svg" in dom and "stolen" not in Page(dom).titles[0]
+
+
+def test_a_page_over_runs_opens_without_a_complaint_and_fits(finished, browse, tmp_path):
+    report.main(["--compare", str(tmp_path / "runs.html"), str(finished)])
+    text = re.sub(r'<meta http-equiv="Content-Security-Policy"[^>]*>', "", (tmp_path / "runs.html").read_text())
+    wrapper = "document.body.dataset.wide = document.documentElement.scrollWidth - innerWidth;"
+    (tmp_path / "measured.html").write_text(text.replace("</body>", f"<script>{wrapper}</script></body>"))
+    for width in (1280, 390):
+        dom, console = browse(tmp_path / "measured.html", f"--window-size={width},900")
+        body = next(attributes for tag, attributes in Page(dom).tags if tag == "body")
+        assert not console and int(body["data-wide"]) <= 0, width
+    assert not browse(tmp_path / "runs.html")[1]
 
 
 def test_a_foreign_script_would_not_run(finished, browse, tmp_path):

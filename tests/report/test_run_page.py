@@ -1,11 +1,14 @@
 """report.html against the run it is about, other people's formulas, hostile names and folders."""
 
 import base64
+import csv
 import hashlib
+import io
 import json
 import re
 import shutil
 from pathlib import Path
+from urllib.parse import unquote
 
 import numpy as np
 import pytest
@@ -36,7 +39,7 @@ def test_every_finished_run_leaves_a_page_that_needs_nothing_else(stage, finishe
     result = json.loads((finished / stage / "result.json").read_text())
     assert not seen.problems
     links = [a[k] for _, a in seen.tags for k in ("src", "href", "xlink:href", "data", "action") if k in a]
-    files = [link for link in links if not link.startswith("#")]  # files beside it, nothing on the net
+    files = [link for link in links if not link.startswith(("#", "data:text/csv"))]  # files beside it, nothing on the net
     assert files and all((finished / stage / link).is_file() for link in files)
     assert "@import" not in text and "url(" not in text.replace("url(#", "")
     assert "//" not in re.sub(r"//.*", "", text.split("<script>")[0])
@@ -90,6 +93,19 @@ def test_numbers_are_those_of_the_predictions_and_names_are_text(stage, finished
     assert (readout in seen.words) == ("test_acc1_per_joint" in last)
     probable = re.search(r"predicted .*?, (\d+)%", seen.words)
     assert (probable is None) == (stage == "retrieval")
+
+
+@pytest.mark.parametrize("stage", JUDGED)
+def test_the_table_of_classes_is_a_download(stage, finished, page):
+    seen = page(finished / stage)
+    link = next(attributes for tag, attributes in seen.tags if tag == "a" and "download" in attributes)
+    kind, content = link["href"].split(",", 1)
+    head, *lines = csv.reader(io.StringIO(unquote(content), newline=""))
+    assert kind == "data:text/csv;charset=utf-8" and link["download"] == f"{stage}-classes.csv"
+    assert head == ["class", "name", "accuracy, %", "right", "of", "most often taken for"]
+    start = next(k for k, row in enumerate(seen.rows) if row[:3] == ["class", "name", "accuracy"])
+    shown = sorted(seen.rows[start + 1 : start + 4])
+    assert [[*line[:2], f"{float(line[2]):.1f} %", *line[3:]] for line in lines] == shown
 
 
 def test_features_are_points_by_class(copied, page, monkeypatch):
