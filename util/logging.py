@@ -36,6 +36,7 @@ def versions():
 
 
 FIGURE_SECONDS = 20  # between two pictures in TensorBoard, so that they take little of a run of short epochs
+NO_STEP = 2**31  # beyond every epoch
 
 
 class Log:
@@ -49,10 +50,11 @@ class Log:
         self.board, self.drawn, self.before, self.begin = None, time.monotonic(), None, time.time()
         if not distributed.is_main():
             return
-        lines = self.path.read_text().splitlines() if first_epoch and self.path.exists() else []
+        lines = self.path.read_text().splitlines() if self.path.exists() else []
         kept = [line for line in lines if line.endswith("}") and json.loads(line)["epoch"] < first_epoch]  # not a cut one
         write_text(self.path, "".join(line + "\n" for line in kept))
-        self.board = SummaryWriter(args.log_dir or args.output_dir, purge_step=first_epoch + 1 if first_epoch else None)
+        # TensorBoard drops what it has from purge_step on, but heeds no first mark of this kind: a new run makes an empty one
+        self.board = SummaryWriter(args.log_dir or args.output_dir, purge_step=first_epoch + 1 if lines else NO_STEP)
 
     def epoch(self, epoch, metrics, evaluation=None):
         """An epoch's metrics: a line {'epoch': from 0, **metrics} of log.jsonl, scalars STAGE/NAME of TensorBoard from 1, the

@@ -6,6 +6,7 @@ from types import ModuleType, SimpleNamespace
 
 import numpy as np
 import pytest
+from tensorboard.backend.event_processing import plugin_event_accumulator
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from tensorboard.plugins.hparams import plugin_data_pb2
 
@@ -30,8 +31,10 @@ def session_options(found):
     return {name: getattr(value, value.WhichOneof("kind")) for name, value in info.hparams.items()}
 
 
-def text_of(found, tag):
-    return [(event.step, event.tensor_proto.string_val[0].decode()) for event in found.Tensors(tag)]
+def text_of(folder, tag):
+    """[(step, text)]; only the reader behind TensorBoard's pages leaves out texts that a run wrote anew."""
+    found = plugin_event_accumulator.EventAccumulator(str(folder)).Reload().Tensors(f"{tag}/text_summary")
+    return [(event.step, event.tensor_proto.string_val[0].decode()) for event in found]
 
 
 def test_tensorboard_has_the_documented_names(finished):
@@ -49,9 +52,9 @@ def test_tensorboard_has_the_documented_names(finished):
 
 def test_tensorboard_says_how_a_run_was_made(finished):
     found, args = events(finished / "linprobe"), (finished / "linprobe/config.yaml").read_text()
-    ((step, shown),) = text_of(found, "linprobe/config/text_summary")
+    ((step, shown),) = text_of(finished / "linprobe", "linprobe/config")
     assert step == 1 and [line.removeprefix("    ") for line in shown.splitlines()] == args.splitlines()
-    ((step, shown),) = text_of(found, "linprobe/command/text_summary")
+    ((step, shown),) = text_of(finished / "linprobe", "linprobe/command")
     assert (step, shown.strip()) == (1, read(finished / "linprobe")["command"])
     options, result = session_options(found), read(finished / "linprobe")
     changed = {name: " ".join(map(str, v)) if isinstance(v, list) else v for name, v in result["overridden"].items()}
@@ -69,9 +72,17 @@ def test_a_run_that_goes_on_repeats_nothing(invented, options, tmp_path):
     main_linprobe.main([*line, "--epochs", "4", "--resume", "auto"])  # nothing is left to do
     found = events(tmp_path)
     assert [event.step for event in found.Scalars("linprobe/lr")] == [1, 2, 3, 4]
-    assert [step for step, _ in text_of(found, "linprobe/config/text_summary")] == [1, 3]
+    assert [step for step, _ in text_of(tmp_path, "linprobe/config")] == [1, 3]
     assert [event.step for event in found.Images("linprobe/confusion")] == [4]
     assert session_options(found)["dataset"] == "invented"
+
+
+def test_a_run_that_was_killed_after_an_unsaved_first_epoch_repeats_nothing(tmp_path):
+    args = SimpleNamespace(output_dir=str(tmp_path), log_dir=None, stage="finetune", epochs=9)
+    for loss in (3.0, 2.0):
+        logging.Log(args).epoch(0, {"train_loss": loss})
+    assert [(event.step, event.value) for event in events(tmp_path).Scalars("finetune/train_loss")] == [(1, 2.0)]
+    assert len(text_of(tmp_path, "finetune/command")) == len(read(tmp_path, "log.jsonl")) == 1
 
 
 def test_pictures_are_some_seconds_apart(tmp_path, monkeypatch, capsys):
