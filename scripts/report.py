@@ -65,7 +65,7 @@ def write_pages(folders, data_path):
 
 def evaluate(run):
     """Evaluate the run's model again and leave scores.npz in its folder. Raises ValueError if its accuracy is another one."""
-    left_out = {"output_dir", "log_dir", "resume", "save_features", *([] if run.stage == "retrieval" else ["finetune"])}
+    left_out = {"output_dir", "log_dir", "wandb", "resume", "save_features", *([] if run.stage == "retrieval" else ["finetune"])}
     options = {key: value for key, value in run.options.items() if key not in left_out} | {"report": False, "num_workers": 0}
     if run.stage != "retrieval":
         options["eval"] = str(run.folder / Path(run.result["checkpoint"]["path"]).name)

@@ -62,8 +62,8 @@ def build_parser(stage, values=None):
                 extra |= {"type": option.kind, "metavar": option.kind.__name__.upper()}
                 if option.choices:
                     extra |= {"choices": option.choices, "metavar": None}
-                if option.name == "eval":
-                    extra |= {"nargs": "?", "const": ""}  # a flag in the published code: parse says what is missing
+                if option.bare is not None:
+                    extra |= {"nargs": "?", "const": option.bare}
                 if option.many:
                     extra["nargs"] = "+" if option.default else "*"
             group.add_argument(f"--{option.name}", **extra)

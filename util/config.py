@@ -5,6 +5,7 @@ In each file, what it says of the stage, and of the method, stands above the res
 
 import argparse
 import os
+import shlex
 import sys
 from functools import cache
 from pathlib import Path
@@ -247,6 +248,13 @@ def set_batches(args):
                 )
     args.effective_batch_size = args.batch_size * args.accum_iter * world
     return args
+
+
+def command(args):
+    """The command line of this run; of a main that was called from Python, one that does the same."""
+    name = f"main_{args.stage}.py"
+    words = sys.argv[1:] if Path(sys.argv[0]).name == name else ["--config", str(Path(args.output_dir, "config.yaml"))]
+    return shlex.join(["python", name, *words])
 
 
 def as_yaml(args):

@@ -6,7 +6,6 @@ import sys
 import torch
 
 from util import distributed, signals
-from util.logging import tell
 
 
 def main(function):
@@ -17,8 +16,8 @@ def main(function):
     try:
         function()
     except signals.Interrupted as stop:
-        if not stop.saved:  # features or an evaluation: nothing that could be continued
-            tell(f"stopped by {signals.by_what()} with nothing new to save; the same command starts again")
+        if not stop.saved and distributed.is_main():  # features or an evaluation: nothing that could be continued
+            print(f"stopped by {signals.by_what()} with nothing new to save; the same command starts again", flush=True)
         sys.exit(signals.REQUEUE)
     except KeyboardInterrupt:
         sys.exit(130)

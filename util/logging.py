@@ -1,8 +1,9 @@
-"""What a run writes down: log.jsonl (a line per epoch), TensorBoard scalars, result.json. Rank 0 only."""
+"""What a run writes down: log.jsonl (a line per epoch), TensorBoard, result.json. Rank 0 only."""
 
 import json
 import platform
 import sys
+import textwrap
 import time
 from pathlib import Path
 
@@ -11,8 +12,9 @@ import timm
 import torch
 import torchvision
 from torch.utils.tensorboard import SummaryWriter
+from torch.utils.tensorboard.summary import hparams
 
-from util import console, distributed
+from util import config, console, distributed, tracking
 from util.files import write_text
 
 
@@ -34,38 +36,48 @@ def versions():
 
 
 FIGURE_SECONDS = 20  # between two pictures in TensorBoard, so that they take little of a run of short epochs
+NO_STEP = 2**31  # beyond every epoch
 
 
 class Log:
-    """What a run says of its epochs: log.jsonl, TensorBoard, a line on the console.
+    """What a run says of its epochs: log.jsonl, TensorBoard, Weights & Biases, a line on the console.
 
-    On resuming, lines of log.jsonl from `first_epoch` on are dropped and written anew.
+    On resuming, what log.jsonl and TensorBoard hold from `first_epoch` on is dropped and written anew.
     """
 
     def __init__(self, args, first_epoch=0):
-        self.path, self.epochs, self.first_epoch = Path(args.output_dir) / "log.jsonl", args.epochs, first_epoch
+        self.path, self.args, self.first_epoch = Path(args.output_dir) / "log.jsonl", args, first_epoch
         self.board, self.drawn, self.before, self.begin = None, time.monotonic(), None, time.time()
         if not distributed.is_main():
             return
-        lines = self.path.read_text().splitlines() if first_epoch and self.path.exists() else []
+        lines = self.path.read_text().splitlines() if self.path.exists() else []
         kept = [line for line in lines if line.endswith("}") and json.loads(line)["epoch"] < first_epoch]  # not a cut one
         write_text(self.path, "".join(line + "\n" for line in kept))
-        self.board = SummaryWriter(args.log_dir or args.output_dir, purge_step=first_epoch + 1 if first_epoch else None)
+        # TensorBoard drops what it has from purge_step on, but heeds no first mark of this kind: a new run makes an empty one
+        self.board = SummaryWriter(args.log_dir or args.output_dir, purge_step=first_epoch + 1 if lines else NO_STEP)
 
     def epoch(self, epoch, metrics, evaluation=None):
-        """An epoch's metrics: a line {'epoch': from 0, **metrics} of log.jsonl, scalars of TensorBoard from 1, the console's line
-        with the time left. evaluation: a util.predictions.Evaluation whose confusion matrix is drawn now and then."""
+        """An epoch's metrics: a line {'epoch': from 0, **metrics} of log.jsonl, scalars STAGE/NAME of TensorBoard from 1, the
+        console's line with the time left. The first ones come with the command and the configuration.
+
+        evaluation: a util.predictions.Evaluation whose confusion matrix is drawn now and then.
+        """
         if self.board is None:
             return
         with open(self.path, "a") as file:
             file.write(json.dumps({"epoch": epoch, **metrics}) + "\n")
-        for name, value in metrics.items():
-            self.board.add_scalar(name, value, epoch + 1)
+        stage, epochs, tagged = self.args.stage, self.args.epochs, tracking.tagged(self.args.stage, metrics)
+        if epoch == self.first_epoch:
+            for name, text in (("command", config.command(self.args)), ("config", config.as_yaml(self.args))):
+                self.board.add_text(f"{stage}/{name}", textwrap.indent(text, "    "), epoch + 1)  # Markdown's code
+        for tag, value in tagged.items():
+            self.board.add_scalar(tag, value, epoch + 1)
         self.board.flush()
+        tracking.log(tagged, epoch + 1)
         if "test_acc1" in metrics and evaluation:
-            self.picture("confusion", epoch, evaluation.picture, must=epoch + 1 == self.epochs)
-        left = (time.time() - self.begin) / (epoch + 1 - self.first_epoch) * (self.epochs - 1 - epoch)
-        line = f"{console.stamp(sys.stdout)}epoch {epoch + 1}/{self.epochs}  {console.numbers(metrics, self.before)}"
+            self.picture("confusion", epoch, evaluation.picture, must=epoch + 1 == epochs)
+        left = (time.time() - self.begin) / (epoch + 1 - self.first_epoch) * (epochs - 1 - epoch)
+        line = f"{console.stamp(sys.stdout)}epoch {epoch + 1}/{epochs}  {console.numbers(metrics, self.before)}"
         say(line + (f"  {console.ahead(left)}" if left else ""))
         self.before = metrics
 
@@ -77,20 +89,35 @@ class Log:
         if self.board is None or not must and time.monotonic() - self.drawn < FIGURE_SECONDS:
             return
         try:
-            self.board.add_image(name, draw(), epoch + 1, dataformats="HWC")
+            tag, image = f"{self.args.stage}/{name}", draw()
+            self.board.add_image(tag, image, epoch + 1, dataformats="HWC")
             self.board.flush()
+            tracking.log_image(tag, image, epoch + 1)
         except Exception as error:
             reason = " ".join(str(error).split()) or type(error).__name__
             tell(f"warning: no picture {name!r} for TensorBoard ({reason})")
         self.drawn = time.monotonic()
 
     def close(self):
-        if self.board is not None:
-            self.board.close()
+        """The run is complete: TensorBoard's HPARAMS get the options that name it and those that were changed."""
+        if self.board is None:
+            return
+        names = {name: getattr(self.args, name, None) for name in ("method", "dataset", "seed", "finetune")}
+        changed = {name: _plain(value) for name, value in (names | config.overridden(self.args)).items()}
+        _, *session = hparams(changed, {})  # without the first part, TensorBoard joins the options of all runs it shows
+        for summary in session:
+            self.board.file_writer.add_summary(summary, self.args.epochs)
+        self.board.close()
+
+
+def _plain(value):
+    """A value as HPARAMS take it: lists as text."""
+    return " ".join(map(str, value)) if isinstance(value, list | tuple) else value
 
 
 def write_result(output_dir, **values):
     """Write result.json of a finished run: numbers together with how they were made."""
     if distributed.is_main():
-        text = json.dumps(values | {"versions": versions()}, indent=2)
-        write_text(Path(output_dir, "result.json"), text + "\n")
+        result = values | {"versions": versions()}
+        write_text(Path(output_dir, "result.json"), json.dumps(result, indent=2) + "\n")
+        tracking.finish(result)

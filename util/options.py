@@ -34,6 +34,7 @@ class Option:
     kind: type  # str, int, float or bool
     many: bool = False  # a list of `kind`
     counts: tuple = ()  # of a list: how many values it may have
+    bare: str | None = None  # what the option means on a command line without a value, if it may stand so
     choices: tuple = ()
     range: tuple[str, Callable] = ("", lambda v: True)
     stages: tuple = STAGES
@@ -57,6 +58,10 @@ GROUPS = {
             "the checkpoint)"
         ),
         Option("log_dir", None, str, role=HOW).means("folder for TensorBoard (default: output_dir)"),
+        Option("wandb", None, str, bare="mamp", role=HOW).means(
+            "log to Weights & Biases, too (pip install wandb), in this project (without a name: mamp); WANDB_MODE=offline keeps "
+            "it on this machine"
+        ),
         Option("device", "auto", str, role=HOW).means("auto, cpu, cuda or cuda:N"),
         Option("seed", 0, int, range=SEED, role=DRAW).means("seeds initialisation, data order, augmentation and masking"),
         Option("num_workers", 4, int, range=NOT_NEGATIVE, role=HOW).means(
@@ -279,7 +284,8 @@ GROUPS = {
         Option("finetune", None, str, stages=("tune", *JUDGED), role=HOW).means(
             "checkpoint whose encoder to start from, with its sizes (default: a random one)"
         ),
-        Option("eval", None, str, stages=("linprobe", "finetune"), role=DRAW).means(
+        # a flag in the published code: without a file, the command line says what is missing
+        Option("eval", None, str, bare="", stages=("linprobe", "finetune"), role=DRAW).means(
             "evaluate this classifier checkpoint, write its scores, and stop"
         ),
         Option("eval_freq", 1, int, range=AT_LEAST_ONE, stages=("linprobe", "finetune"), role=HOW).means(

@@ -2,13 +2,12 @@
 
 import os
 import shlex
-import sys
 import threading
 from pathlib import Path
 
 import torch
 
-from util import config, console, distributed, provenance, results, signals
+from util import config, console, distributed, provenance, results, signals, tracking
 from util.engine import allow_tf32
 from util.files import sha256
 from util.hardware import hardware, lacks_bfloat16
@@ -45,6 +44,7 @@ def start(args):
         folder.mkdir(parents=True, exist_ok=True)
     for line in warnings(args, device):
         tell(f"warning: {line}")
+    tracking.start(args)
     say(f"{args.stage}: {distributed.world_size()} process(es) on {device.type}, output in {folder}")
     return device
 
@@ -90,7 +90,7 @@ def write(args, device, **values):
     config.save(args, Path(args.output_dir, "config.yaml"))
     last = Path(args.output_dir, f"checkpoint-{getattr(args, 'epochs', 0) - 1}.pth")
     links = {"checkpoint": identity(last), "log": "log.jsonl"} if last.is_file() else {}
-    made = {"command": command(args), "hardware": hardware(device), "processes": distributed.world_size()}
+    made = {"command": config.command(args), "hardware": hardware(device), "processes": distributed.world_size()}
     values = results.count_from_one(results.protocol(args) | links | values) | {"overridden": config.overridden(args)}
     write_result(args.output_dir, **values, config="config.yaml", **made)
 
@@ -98,13 +98,6 @@ def write(args, device, **values):
 def identity(path):
     """A file by path and checksum."""
     return {"path": str(path), "sha256": sha256(path)}
-
-
-def command(args):
-    """The command line of this run; of a main that was called from Python, one that does the same."""
-    name = f"main_{args.stage}.py"
-    words = sys.argv[1:] if Path(sys.argv[0]).name == name else ["--config", str(Path(args.output_dir, "config.yaml"))]
-    return shlex.join(["python", name, *words])
 
 
 def judge_command(args):

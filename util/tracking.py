@@ -1,0 +1,72 @@
+"""Weights & Biases for runs with --wandb: what TensorBoard gets goes there, too. From rank 0; imported only when asked for."""
+
+import secrets
+from pathlib import Path
+
+from util import config, distributed
+
+ID = "wandb_id.txt"  # in output_dir: which run of W&B goes on when this one does
+_active = []  # that run, if there is one
+
+
+def start(args):
+    """Begin a run of W&B or, with --resume, go on with the one of output_dir.
+
+    Raises ValueError, on every rank, if the package is not installed, and on rank 0 if W&B refuses (no login, for example).
+    """
+    _active.clear()
+    if args.wandb is None:
+        return
+    try:
+        import wandb  # here: it is optional, and not among the requirements
+    except ImportError:
+        raise ValueError("wandb: the package is not installed; pip install wandb, or leave --wandb out") from None
+    if not distributed.is_main():
+        return
+    place = Path(args.output_dir, ID)
+    goes_on = getattr(args, "resume", None) and place.is_file()
+    identity = place.read_text().strip() if goes_on else secrets.token_hex(4)
+    try:
+        run = wandb.init(
+            project=args.wandb,
+            id=identity,
+            resume="allow",
+            name=args.output_dir,
+            job_type=args.stage,
+            dir=args.output_dir,
+            config=vars(args) | {"command": config.command(args)},
+            allow_val_change=True,  # a run that goes on may have another folder, device, ...
+            settings={"silent": args.quiet},
+        )
+    except wandb.Error as error:
+        reason = " ".join(str(error).split())
+        raise ValueError(f"wandb: {reason}; log in with `wandb login`, or set WANDB_MODE=offline") from error
+    place.write_text(identity + "\n")
+    _active.append(run)
+
+
+def log(values, epoch):
+    """Send {tag: number} after `epoch`, counted from 1."""
+    for run in _active:
+        run.log(values, step=epoch)
+
+
+def log_image(tag, image, epoch):
+    """Send an image (H, W, 3) uint8."""
+    for run in _active:
+        import wandb  # here: see above
+
+        run.log({tag: wandb.Image(image)}, step=epoch)
+
+
+def finish(result):
+    """Send what result.json holds, its last metrics under their tags, and end the run."""
+    while _active:
+        run = _active.pop()
+        run.summary.update({"result": result} | tagged(result["stage"], result["last"]))
+        run.finish()
+
+
+def tagged(stage, metrics):
+    """Metrics under their names in TensorBoard and W&B, such as 'linprobe/test_acc1': no two stages share a chart."""
+    return {f"{stage}/{name}": value for name, value in metrics.items()}
