@@ -72,7 +72,7 @@ def test_points_have_a_legend_and_every_class_its_own_look():
     """The data set's names where it has some, up to NTU-120's number of classes."""
     labels = np.arange(240) % 120
     figure = charts.scatter(
-        np.random.default_rng(0).normal(size=(240, 2)), labels, {c: f"$c_{c}" for c in range(120)}, labels > 60
+        {"": np.random.default_rng(0).normal(size=(240, 2))}, labels, {c: f"$c_{c}" for c in range(120)}, labels > 60
     )
     figure.draw_without_rendering()
     (ax,), (legend,) = figure.axes, figure.legends

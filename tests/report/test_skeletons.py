@@ -64,6 +64,27 @@ def test_sides_of_joint_names():
     assert dict(zip(names, skeletons.sides(names), strict=True)) == names
 
 
+@pytest.mark.parametrize("layout", skeleton.LAYOUTS)
+def test_limbs_of_known_skeletons(layout):
+    """Spine and head, left arm, right arm, left leg, right leg, each from the body outwards."""
+    names = skeleton.joint_names(layout)
+    limbs = [[names[v] for v in limb] for limb in skeletons.limbs(names, skeleton.parents(layout))]
+    ends = [("shoulder", "hip"), ("hand" if "kinect" in layout else "wrist", "foot" if "kinect" in layout else "ankle")]
+    for which, side in ((1, "left"), (2, "right")):
+        for at, (arm, leg) in zip((0, -1), ends, strict=True):
+            assert limbs[which][at].startswith(arm) and limbs[which + 2][at] == f"{leg} {side}"
+        assert all(name.endswith(side) for name in limbs[which] + limbs[which + 2])
+    assert len(limbs) == 5 and sorted(sum(limbs, [])) == sorted(names)
+
+
+def test_limbs_of_other_skeletons():
+    names = "Hips LeftUpLeg LeftFoot LeftToes_End Spine RightForeArm RightHand RThumb Nub".split()
+    assert skeletons.limbs(names, [0, 0, 1, 2, 0, 4, 5, 6, 7]) == [[0, 4], [5, 6, 7, 8], [1, 2, 3]]
+    numbers = [f"joint {v}" for v in range(7)]
+    assert skeletons.limbs(numbers, [1, 1, 1, 2, 2, 4, 5]) == [[0], [1], [2], [3], [4, 5, 6]]  # from one branching to the next
+    assert skeletons.limbs(numbers) == [[v] for v in range(7)]
+
+
 def test_turned():
     nose, head = np.array([0.3, 1.6, 2.8]), np.array([0.3, 1.6, 3.0])  # faces the camera at the origin
     turned = skeletons.turned
