@@ -107,7 +107,7 @@ def prediction(sample, source, found, note=""):
     marks = {"visible": dot(TRUE), "hidden": dot(GUESS, "white")}
     legend(key, marks | {"predicted": line(GUESS), "true": line(TRUE)}, loc="center")
     mean = {"given mean": MEAN} if found.mean is not None else {}
-    spans = {"hidden": line(HIDDEN, linewidth=9), "border of a token": BORDER}
+    spans = {"hidden": line(HIDDEN, linewidth=9, solid_capstyle="butt"), "border of a token": BORDER}
     legend(key_of_curves, {"true": line(TRUE), "predicted": line(GUESS), **mean, **spans}, loc="center")
     frames, segment = np.arange(1, len(hidden) + 1), len(hidden) // len(found.hidden)
     for row, (m, v, c) in zip(curves, joints, strict=True):

@@ -164,6 +164,17 @@ def test_a_gif_shows_who_is_there_where_he_is(dance, tmp_path):
         assert np.ptp(pixels[:, 0]) / np.ptp(pixels[:, 1]) == pytest.approx(np.ptp(joints[:, 0]) / np.ptp(joints[:, 1]), rel=0.05)
 
 
+def test_a_films_time_bar_fills_up(dance):
+    """On a grey track, and as broad as the pictures' number says."""
+    pictures = [np.asarray(picture).astype(int) for picture in skeletons.film(dance(20, 1, 5), title="name\nmodel")]
+    blue, grey = ([int(colour[i : i + 2], 16) for i in (1, 3, 5)] for colour in (skeletons.COLOURS[0][1], skeletons.GRID))
+    row = round(0.19 * len(pictures[0]))
+    done, left = ([(np.abs(p[row] - colour).max(axis=1) < 8).sum() for p in pictures] for colour in (blue, grey))
+    whole = 0.85 * pictures[0].shape[1]
+    np.testing.assert_allclose(done, whole * np.arange(1, 21) / 20, atol=3)
+    np.testing.assert_allclose(np.add(done, left), whole, atol=4)
+
+
 def test_an_mp4_is_made_of_the_gif(tmp_path, monkeypatch):
     """A stand-in for ffmpeg copies what it was given."""
     tool = tmp_path / "ffmpeg"
