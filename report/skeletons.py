@@ -7,6 +7,7 @@ are all zero in a frame is absent. Every person has its own colour: light on the
 import re
 import shutil
 import subprocess
+import textwrap
 
 import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -157,8 +158,9 @@ def animate(sequence, parents, path, side=None, title="", fps=30, frames=None):
 def film(sequence, parents=None, side=None, title="", clock=None, chosen=None, overlay=None):
     """Yields an RGB picture (PIL) of each frame in `chosen`, by default of all, of a sequence (T, M, V, 3).
 
-    clock: T texts that stand above the frames. overlay(ax, bodies) -> (artists, step) puts more onto the Axes or changes how the
-    bodies look, and adds its own legend; step(t) then brings these artists to frame t. Other arguments as in `contact_sheet`.
+    title: one or two lines, the first larger. clock: T texts that stand above the frames. overlay(ax, bodies) -> (artists, step)
+    puts more onto the Axes or changes how the bodies look, and adds its own legend; step(t) then brings these artists to frame t.
+    Other arguments as in `contact_sheet`.
 
     By hand, because matplotlib's writers draw the whole figure for every frame: here only what moves is drawn anew, which takes a
     fifth of the time.
@@ -173,9 +175,10 @@ def film(sequence, parents=None, side=None, title="", clock=None, chosen=None, o
     ax.tick_params(labelsize=11)
     ax.set_ylabel("metres", color=INK, fontsize=12)
     first, _, second = title.partition("\n")
+    first = textwrap.wrap(first, 46, max_lines=2, placeholder=" …") or [""]
     style = {"x": 0.5, "ha": "center", "va": "top", "color": INK, "parse_math": False}
-    fit(figure.text(y=0.985, s=first, fontsize=14, fontweight="bold", **style))
-    fit(figure.text(y=0.925, s=second, fontsize=12, **style))
+    fit(figure.text(y=0.99, s="\n".join(first), fontsize=13, fontweight="bold", **style))
+    fit(figure.text(y=0.975 - 0.04 * len(first), s=second, fontsize=11, **style))
     time = figure.text(0.5, 0.835, "", ha="center", color=INK, fontsize=13)
     style = {"linewidth": 6, "solid_capstyle": "butt"}
     figure.add_artist(Line2D([0.12, 0.97], [0.81, 0.81], color=GRID, **style))
@@ -264,7 +267,7 @@ def grid_step(across, up):
 
 def fit(text):
     """Make a text smaller that is wider than its figure."""
-    room = 0.96 * text.figure.bbox.width / max(1, text.get_window_extent().width)
+    room = 0.92 * text.figure.bbox.width / max(1, text.get_window_extent().width)
     text.set_fontsize(text.get_fontsize() * min(1, room))
 
 
