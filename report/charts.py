@@ -15,14 +15,15 @@ import numpy as np
 from markupsafe import Markup
 from matplotlib import rc_context
 from matplotlib.figure import Figure
+from matplotlib.patheffects import withStroke
 from matplotlib.ticker import MaxNLocator
 
 from util import confusion
 
 BLUE, ORANGE = "#2f7fc4", "#d9731f"
-# of classes: 10 colours (mostly Paul Tol's, for colour-blind people) with 13 markers make 130 different looks
-COLOURS = ("#4477aa", "#ee7733", "#228833", "#ccbb44", "#66ccee", "#aa3377", "#009988", "#999999", "#ee99aa", "#8877cc")
-MARKERS = ("o", "s", "^", "D", "v", "P", "X", "<", "p", "h", "*", ">", "d")
+# of classes: the 7 colours of Okabe and Ito, for colour-blind people, that are seen on white; with 18 markers they make 126 looks
+COLOURS = ("#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#d55e00", "#000000")
+MARKERS = ("o", "s", "^", "D", "v", "P", "X", "<", "p", "h", "*", ">", "d", (4, 1), (6, 1), (8, 1), "8", "H")
 LEGEND_ROWS = 24
 SVG_FRAMES = 48  # the most poses of a moving skeleton
 HOVERED = 400  # the most points of a curve that show their numbers
@@ -123,19 +124,34 @@ def tsne(features, perplexity, seed):
     return TSNE(perplexity=perplexity, random_state=seed, init="pca").fit_transform(features)
 
 
-def scatter(points, labels, names, wrong=None):
-    """A Figure of points (N, 2) by class, those that are `wrong` (N,) hollow. names: {label: its name in the legend}."""
+def scatter(panels, labels, names, wrong=None, centres=False):
+    """A Figure with points by class, those that are `wrong` (N,) hollow, in panels side by side.
+
+    panels: {title: (N, 2) points}, the same samples in each. names: {label: its name in the legend}. centres: write the names
+    among the points, too.
+    """
     columns = -(-len(names) // LEGEND_ROWS)
-    figure = Figure(figsize=(8.4 + 1.6 * columns, 8), layout="constrained")
-    ax = figure.add_subplot(xticks=[], yticks=[], aspect="equal", adjustable="datalim")
-    ax.spines[:].set_color("#8888884d")
-    size = float(np.clip(20000 / len(points), 10, 60))
-    for (label, name), colour, marker in zip(names.items(), itertools.cycle(COLOURS), itertools.cycle(MARKERS), strict=False):
-        for group, fill in ((False, colour), (True, "none")):
-            chosen = points[(labels == label) & ((np.zeros(len(points), bool) if wrong is None else wrong) == group)]
-            text = f"{name} ({(labels == label).sum()})" if not group else None
-            ax.scatter(*chosen.T, s=size, marker=marker, facecolors=fill, edgecolors=colour, linewidths=1, label=text)
-    legend = figure.legend(loc="outside right upper", ncols=columns, frameon=False, markerscale=max(1, (40 / size) ** 0.5))
+    side = 8 if len(panels) == 1 else 6.4
+    figure = Figure(figsize=(0.4 + side * len(panels) + 1.6 * columns, side), layout="constrained")
+    blank = {"xticks": [], "yticks": [], "aspect": "equal", "adjustable": "datalim"}
+    axes = figure.subplots(1, len(panels), squeeze=False, subplot_kw=blank)[0]
+    size = float(np.clip(20000 / len(labels), 10, 60))
+    wrong = np.zeros(len(labels), bool) if wrong is None else wrong
+    for ax, (title, points) in zip(axes, panels.items(), strict=True):
+        ax.set_title(title, loc="left", fontsize=10, parse_math=False)
+        ax.spines[:].set_color("#8888884d")
+        for (label, name), colour, marker in zip(names.items(), itertools.cycle(COLOURS), itertools.cycle(MARKERS), strict=False):
+            for group, fill in ((False, colour), (True, "none")):
+                chosen = points[(labels == label) & (wrong == group)]
+                text = f"{name} ({(labels == label).sum()})" if not group else None
+                ax.scatter(*chosen.T, s=size, marker=marker, facecolors=fill, edgecolors=colour, linewidths=1, label=text)
+            if centres:
+                own = points[labels == label]
+                middle = own[np.linalg.norm(own - np.median(own, axis=0), axis=1).argmin()]  # a point: there may be two clouds
+                halo = [withStroke(linewidth=3, foreground="white")]
+                ax.annotate(name, middle, fontsize=10, ha="center", path_effects=halo, parse_math=False)
+    look = {"loc": "outside right upper", "ncols": columns, "frameon": False, "markerscale": max(1, (40 / size) ** 0.5)}
+    legend = figure.legend(*axes[0].get_legend_handles_labels(), **look)
     for text in legend.get_texts():
         text.set_parse_math(False)
     return figure

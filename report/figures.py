@@ -10,13 +10,14 @@ from matplotlib import colormaps
 from matplotlib.colors import ListedColormap, Normalize, to_hex
 
 from report import sheet, skeletons
-from report.masks import STEPS
-from report.sheet import GUESS, PALE, SEEN, TRUE, dot, line
+from report.masks import DRAWS, STEPS
+from report.sheet import GUESS, HIDDEN, PALE, TRUE, dot, line
 from report.skeletons import INK, legend
 
-CURVES = 3  # joints whose prediction is drawn over time
+CURVES = 3  # joints, of as many limbs, whose prediction is drawn over time
 LONGEST = 0.35  # metres in a picture that only the longest hundredth of the arrows exceeds
 DIVERGING, RISING = colormaps["RdBu_r"], colormaps["viridis"]
+BORDER = {"color": "#9aa2ab", "linewidth": 0.7}
 MEAN = {"color": "#6d757f", "linewidth": 1.4, "linestyle": ":"}
 
 
@@ -33,10 +34,12 @@ def skeleton(sample, source):
     return figure, None
 
 
-def mask(sample, source, intensity, masks, note=""):
-    """Hidden and visible tokens, on the body at a few moments and as maps joints × segments; the film shows the first mask.
+def mask(sample, source, intensity, masks, shares, note=""):
+    """Hidden and visible tokens, on the body at a few moments, and maps joints × segments: the first mask, which the film shows,
+    too, and how probably each token is hidden.
 
-    intensity: (T', M, V) metres. masks: {what it is called: (T', M, V) bool, True is hidden}, one or two side by side.
+    intensity: (T', M, V) metres. masks: {what it is called: (T', M, V) bool, True is hidden}, one or two. shares: {the
+    same names: (T', M, V) of masks.hidden_share}.
     """
     there, count = list(sample.bodies()), len(masks)
     moved = 100 * intensity[:, there]
@@ -46,6 +49,7 @@ def mask(sample, source, intensity, masks, note=""):
         for name, hidden in masks.items()
     ]
     heights = [sheet.body_height(sample) + 0.2] * count + [0.35] + [sheet.map_height(sample)] * len(there)
+    numbers += [f"Probability: the share of {DRAWS:,} masks that hide a token."]
     figure, rows = sheet.new("What the mask hides", sample, source, heights, " ".join([note, *numbers]))
     for row, (name, hidden) in zip(rows, masks.items(), strict=False):
         row.suptitle(name, fontsize=10.5, fontweight="bold", color=INK)
@@ -53,22 +57,29 @@ def mask(sample, source, intensity, masks, note=""):
             sheet.show_mask(bodies, sample.per_frame(hidden)[t])
     entries = {"visible": dot(TRUE), "hidden": dot(GUESS, "white")}
     legend(rows[count], entries, loc="center")
+    (name, hidden), *_ = masks.items()
+    lowest = min(share[:, there].min() for share in shares.values())
+    norm = Normalize(100 * np.floor(10 * lowest) / 10, 100)
     for row, (m, body) in zip(rows[count + 1 :], sample.bodies().items(), strict=True):
-        axes = row.subplots(1, count, squeeze=False)[0]
-        for ax, (name, hidden) in zip(axes, masks.items(), strict=True):
-            title, names = ", ".join(filter(None, (name, body))), sample.names if ax is axes[0] else None
-            sheet.joint_map(ax, hidden[:, m], names, title, ListedColormap([TRUE, PALE]), Normalize(0, 1))
-    of_frame = sample.per_frame(next(iter(masks.values())))
+        one, *others = row.subplots(1, 1 + count)
+        title = ", ".join(filter(None, ("one mask", body)))
+        sheet.joint_map(one, sample, hidden[:, m], f"{title}\n{name}", ListedColormap([TRUE, PALE]), Normalize(0, 1))
+        for ax, (name_of_share, share) in zip(others, shares.items(), strict=True):
+            title = f"probability\n{name_of_share}"
+            image = sheet.joint_map(ax, sample, 100 * share[:, m], title, RISING, norm, named=False)
+        sheet.colour_bar(image, "hidden, %", others)
+    of_frame = sample.per_frame(hidden)
     return figure, restyle(entries, lambda bodies, t: sheet.show_mask(bodies, of_frame[t]))
 
 
 def prediction(sample, source, found, note=""):
-    """Predicted against true motion (or positions) of hidden tokens: on the body, and over time for the joints that move most.
+    """Predicted against true motion (or positions) of hidden tokens: on the body in a lively frame, beside what the model sees of
+    it, and over time for `most_moving` joints.
 
     found: a masks.MaskedPrediction.
     """
     hidden, unit = sample.per_frame(found.hidden), 100 if found.motion else 1  # centimetres, or metres
-    joints, one, overlay = most_moving(sample, found), "query" if found.queries else "token", prediction_overlay(sample, found)
+    joints, one = most_moving(sample, found), "query" if found.queries else "token"
     notes = [note]
     if found.queries:
         notes += [f"Each query predicts {found.queries} frames of a joint, of which a few may be visible."]
@@ -84,16 +95,25 @@ def prediction(sample, source, found, note=""):
     if found.motion:
         notes += [f"Arrows are {arrow_scale(sample, found)} times as long as the {sample.stream}s' motion."]
     title = f"Predicted and true {'motion' if found.motion else 'positions'} of hidden {sample.stream}s"
-    heights = [sheet.body_height(sample), 0.35, *[1.25] * (len(joints) - 1), 1.5]
-    figure, (row, key, *curves) = sheet.new(title, sample, source, heights, " ".join(filter(None, notes)))
-    for t, ax, _ in sheet.body_row(row, sample, sheet.strongest((speed(found) * hidden).sum((1, 2)))):
-        overlay(ax, [])[1](t)
+    heights = [sheet.body_height(sample, 3), 0.35, *[1.25] * (len(joints) - 1), 1.5, 0.35]
+    figure, (row, key, *curves, key_of_curves) = sheet.new(title, sample, source, heights, " ".join(filter(None, notes)))
+    t = lively_frame(speed(found) * hidden)
+    panels = sheet.body_row(row, sample, [t] * 3)
+    for (_, ax, _), what in zip(panels, ("what the model sees", "what it predicts", "the truth"), strict=True):
+        ax.set_title(f"{what}\nframe {t + 1}", fontsize=10.5, color=INK, pad=3)
+    sheet.show_mask(panels[0][2], hidden[t])
+    prediction_overlay(sample, found, true=False)(panels[1][1], [])[1](t)
+    prediction_overlay(sample, found, predicted=False)(panels[2][1], [])[1](t)
+    marks = {"visible": dot(TRUE), "hidden": dot(GUESS, "white")}
+    legend(key, marks | {"predicted": line(GUESS), "true": line(TRUE)}, loc="center")
     mean = {"given mean": MEAN} if found.mean is not None else {}
-    legend(key, {"true": line(TRUE), "predicted": line(GUESS), **mean, "visible": line(SEEN, linewidth=9)}, loc="center")
-    frames = np.arange(1, len(hidden) + 1)
+    spans = {"hidden": line(HIDDEN, linewidth=9, solid_capstyle="butt"), "border of a token": BORDER}
+    legend(key_of_curves, {"true": line(TRUE), "predicted": line(GUESS), **mean, **spans}, loc="center")
+    frames, segment = np.arange(1, len(hidden) + 1), len(hidden) // len(found.hidden)
     for row, (m, v, c) in zip(curves, joints, strict=True):
         ax, seen = row.subplots(), ~hidden[:, m, v]
-        ax.bar(frames[seen], 1, 1, transform=ax.get_xaxis_transform(), color=SEEN)
+        ax.bar(frames[~seen], 1, 1, transform=ax.get_xaxis_transform(), color=HIDDEN)
+        ax.vlines(frames[segment::segment] - 0.5, 0, 1, transform=ax.get_xaxis_transform(), **BORDER)
         if found.mean is not None:
             ax.plot(frames, np.where(seen, np.nan, unit * found.mean[:, m, v, c]), **MEAN)
         ax.plot(frames, unit * found.true[:, m, v, c], **line(TRUE))
@@ -102,7 +122,7 @@ def prediction(sample, source, found, note=""):
         ax.set_title(title, fontsize=10, color=INK, pad=3, loc="left", parse_math=False)
         sheet.curve_axes(ax, "frame" if row is curves[-1] else "", "cm" if found.motion else "m")
         ax.set_xlim(0.5, len(hidden) + 0.5)
-    return figure, overlay
+    return figure, prediction_overlay(sample, found)
 
 
 def intensity(sample, source, values):
@@ -116,7 +136,7 @@ def intensity(sample, source, values):
     norm, of_frame = Normalize(0, max(1e-6, 100 * values.max())), 100 * sample.per_frame(values)
     for above, below, (m, body) in zip(rows[::2], rows[1::2], sample.bodies().items(), strict=True):
         ax = above.subplots()
-        sheet.colour_bar(ax, sheet.joint_map(ax, 100 * values[:, m], sample.names, body, RISING, norm), "cm")
+        sheet.colour_bar(sheet.joint_map(ax, sample, 100 * values[:, m], body, RISING, norm), "cm")
         ax, mean = below.subplots(), 100 * values[:, m].mean(1)
         sheet.curve_axes(ax, "segment", "mean, cm")
         sheet.count_from_one(ax, len(values))
@@ -146,7 +166,7 @@ def saliency(sample, source, found, verdict, predicted):
         sheet.show_values(bodies, of_frame[t], DIVERGING, norm)
     for row, (m, body) in zip(maps, sample.bodies().items(), strict=True):
         ax, unit = row.subplots(), "segment" if segment > 1 else "frame"
-        sheet.colour_bar(ax, sheet.joint_map(ax, found.contribution[:, m], sample.names, body, DIVERGING, norm, unit), "logit")
+        sheet.colour_bar(sheet.joint_map(ax, sample, found.contribution[:, m], body, DIVERGING, norm, unit), "logit")
     entries = {f"for {predicted}": dot(to_hex(DIVERGING(0.9))), "against it": dot(to_hex(DIVERGING(0.1)))}
     return figure, restyle(entries, lambda bodies, t: sheet.show_values(bodies, of_frame[t], DIVERGING, norm))
 
@@ -156,14 +176,14 @@ def restyle(entries, show):
 
     def overlay(ax, bodies):
         sheet.grey(bodies)
-        legend(ax.figure, entries)
+        legend(ax.figure, entries, fontsize=12)
         return (), lambda t: show(bodies, t)
 
     return overlay
 
 
-def prediction_overlay(sample, found):
-    """An overlay for skeletons.film: true and predicted motion of hidden joints as arrows, or both positions."""
+def prediction_overlay(sample, found, true=True, predicted=True):
+    """An overlay for skeletons.film: true and predicted motion of hidden joints, or one of them, as arrows, or the positions."""
     hidden = sample.per_frame(found.hidden) & sample.joints.any((2, 3))[:, :, None]
     scale = arrow_scale(sample, found) if found.motion else 1
 
@@ -171,7 +191,8 @@ def prediction_overlay(sample, found):
         sheet.grey(bodies)
         if bodies:
             how = [f"arrows × {scale}"] * found.motion + ["un-normalised"] * (found.mean is not None)
-            legend(ax.figure, {"true": line(TRUE), f"predicted ({', '.join(how)})" if how else "predicted": line(GUESS)})
+            named = f"predicted ({', '.join(how)})" if how else "predicted"
+            legend(ax.figure, {"true": line(TRUE), named: line(GUESS)}, fontsize=12)
         none = np.zeros(hidden[0].size)
         style = {"angles": "xy", "scale_units": "xy", "scale": 1, "zorder": 4}
         if found.motion:
@@ -182,17 +203,20 @@ def prediction_overlay(sample, found):
                 ax.scatter(none, none, s=20, c=TRUE, zorder=4),
                 ax.scatter(none, none, s=20, facecolors="white", edgecolors=GUESS, linewidths=1.4, zorder=5),
             ]
+        shown = [true, predicted] if found.motion else [true and predicted, true, predicted]
+        for artist, visible in zip(artists, shown, strict=True):
+            artist.set_visible(visible)
 
         def step(t):
             at = np.where(hidden[t, ..., None], sample.joints[t, ..., :2], np.nan).reshape(-1, 2)  # (M·V, 2)
-            true, predicted = (scale * sample.turned(values[t]).reshape(-1, 2) for values in (found.true, found.predicted))
+            truth, guess = (scale * sample.turned(values[t]).reshape(-1, 2) for values in (found.true, found.predicted))
             if found.motion:
-                for arrows, vectors in zip(artists, (true, predicted), strict=True):
+                for arrows, vectors in zip(artists, (truth, guess), strict=True):
                     sheet.point(arrows, at, vectors)
             else:
-                sheet.point(artists[0], at, predicted - true)
+                sheet.point(artists[0], at, guess - truth)
                 artists[1].set_offsets(at)
-                artists[2].set_offsets(at + predicted - true)
+                artists[2].set_offsets(at + guess - truth)
 
         return artists, step
 
@@ -200,12 +224,19 @@ def prediction_overlay(sample, found):
 
 
 def most_moving(sample, found):
-    """[(body, joint, axis)] of the CURVES joints that move most and are hidden at some time, each with its liveliest axis."""
+    """[(body, joint, axis)]: of each of the CURVES limbs that move most the joint that moves most, along its liveliest axis.
+
+    Only joints count that are hidden at some time.
+    """
     mean = np.where(found.hidden.any(0), speed(found).mean(0), -1)  # (M, V)
-    mean[[m for m in range(len(mean)) if m not in sample.bodies()]] = -1
-    order = np.argsort(-mean, axis=None, kind="stable")[: min(CURVES, int((mean >= 0).sum()))]
-    chosen = [np.unravel_index(i, mean.shape) for i in order]
-    return [(int(m), int(v), int(found.true[:, m, v].std(0).argmax())) for m, v in chosen]
+    of_limbs = [(m, max(limb, key=lambda v: mean[m, v])) for m in sample.bodies() for limb in sample.limbs()]  # noqa: B023
+    of_limbs = sorted((at for at in of_limbs if mean[at] >= 0), key=lambda at: -mean[at])
+    return [(m, v, int(found.true[:, m, v].std(0).argmax())) for m, v in of_limbs[:CURVES]]
+
+
+def lively_frame(strength):
+    """The frame that is livelier than nine tenths of the others, among which the noise is. strength: (T, M, V)."""
+    return int(np.argsort(strength.sum((1, 2)), kind="stable")[int(0.9 * len(strength))])
 
 
 def arrow_scale(sample, found):

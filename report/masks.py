@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
+DRAWS = 1000  # of the mask, to see how often each token is hidden
 STEPS = 16  # of the path along which gradients are averaged; docs/visualize.md says what more would change
 
 
@@ -71,6 +72,19 @@ def uniform_mask(model, x, seed=0, mask_ratio=0.9):
         torch.manual_seed(seed)
         scores = model.masking_scores(model.bodies(x[None]).float(), 0)
     return _by_segment(model, model.random_masking(scores, mask_ratio)[1]).astype(bool)
+
+
+def hidden_share(model, x, mask_ratio=0.9, motion_aware_tau=0.75, seed=0, draws=DRAWS):
+    """(T', M, V): the share of `draws` masks that hide a token, an estimate of its probability of being hidden.
+
+    Tokens are drawn without replacement, for which there is no closed form.
+    """
+    bodies = model.bodies(x[None]).float()
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        scores = (model.masking_scores(bodies, motion_aware_tau) for _ in range(draws))
+        hidden = sum(model.random_masking(each, mask_ratio)[1] for each in scores)
+    return _by_segment(model, hidden / draws)
 
 
 @dataclass

@@ -182,7 +182,7 @@ def features(run):
         f"{run.names[i]}: {names[t]}" + (f", predicted {names[p]}" if t != p else "")
         for i, t, p in zip(kept, labels, predicted, strict=True)
     ]
-    figure = charts.scatter(points, labels, {k: names[k] for k in np.unique(labels)}, wrong=labels != predicted)
+    figure = charts.scatter({"": points}, labels, {k: names[k] for k in np.unique(labels)}, wrong=labels != predicted)
     what = "what neighbours are found with" if run.stage == "retrieval" else "what the last linear map sees"
     some = f"{len(kept):,} of {len(run.names):,}" if len(kept) < len(run.names) else f"all {len(kept):,}"
     how = f"t-SNE of {what}, {some} sequences, hollow where the prediction is wrong; perplexity {perplexity:.0f}, seed {SEED}."

@@ -33,6 +33,10 @@ class Sample:
         there = np.flatnonzero(self.joints.any(axis=(0, 2, 3)))
         return {int(m): f"body {m + 1}" if len(there) > 1 else "" for m in there}
 
+    def limbs(self):
+        """[[joint, ...]]: see skeletons.limbs."""
+        return skeletons.limbs(self.names, self.parents)
+
     def turned(self, vectors):
         """Vectors (..., 3) of x as they are drawn, (..., 2)."""
         return skeletons.turned(vectors, up=self.up)[..., :2]

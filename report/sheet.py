@@ -12,7 +12,7 @@ from report.skeletons import GRID, INK, PAPER
 
 WIDTH, DPI = 6.25, 160  # inches, pixels per inch
 MOMENTS = 4  # at which bodies are drawn
-TRUE, GUESS, BONE, PALE, SEEN = "#0072b2", "#d55e00", "#b4bac2", "#f7d9b5", "#d5e8f5"
+TRUE, GUESS, BONE, PALE, HIDDEN = "#0072b2", "#d55e00", "#b4bac2", "#f7d9b5", "#fcf0e2"
 LONGEST_NAME = 17  # letters of a joint's name that fit beside a map
 
 
@@ -43,10 +43,10 @@ def body_row(row, sample, moments, side=None):
     return drawn
 
 
-def body_height(sample):
-    """Inches of a row of bodies."""
+def body_height(sample, count=MOMENTS):
+    """Inches of a row of `count` drawings of the bodies."""
     across, up = skeletons.limits(sample.joints)
-    return float(np.clip(1.48 * np.ptp(up) / np.ptp(across), 1.0, 2.6)) + 0.29
+    return float(np.clip(5.92 / count * np.ptp(up) / np.ptp(across), 1.0, 10.4 / count)) + 0.29
 
 
 def map_height(sample):
@@ -66,12 +66,18 @@ def strongest(strength):
     return np.array([part[strength[part].argmax()] for part in parts])
 
 
-def joint_map(ax, values, names, title, cmap, norm, unit="segment"):
-    """values (T', V) as a map joints × segments; without names a neighbour has them. Returns what a colour bar needs."""
-    image = ax.pcolormesh(values.T, cmap=cmap, norm=norm)
-    ax.set_ylim(values.shape[1], 0)
-    ax.set_yticks(np.arange(values.shape[1]) + 0.5, [] if names is None else [shortened(name) for name in names])
-    ax.set_title(title, fontsize=10, color=INK, pad=3, parse_math=False)
+def joint_map(ax, sample, values, title, cmap, norm, unit="segment", named=True):
+    """values (T', V) as a map joints × segments, the joints by limb, with a line between limbs. Returns what a colour bar needs.
+
+    named: whether the joints' names stand beside it, or beside a neighbour.
+    """
+    limbs = sample.limbs()
+    order = [v for limb in limbs for v in limb]
+    image = ax.pcolormesh(values[:, order].T, cmap=cmap, norm=norm)
+    ax.hlines(np.cumsum([len(limb) for limb in limbs])[:-1], 0, len(values), color="white", linewidth=1.6)
+    ax.set_ylim(len(order), 0)
+    ax.set_yticks(np.arange(len(order)) + 0.5, [shortened(sample.names[v]) for v in order] if named else [])
+    ax.set_title(title, fontsize=9, color=INK, pad=3, parse_math=False)
     count_from_one(ax, len(values))
     quiet(ax, unit)
     return image
@@ -101,9 +107,9 @@ def curve_axes(ax, xlabel, ylabel):
     quiet(ax, xlabel, ylabel)
 
 
-def colour_bar(ax, image, unit):
-    """To the right of a map."""
-    bar = ax.figure.colorbar(image, ax=ax, fraction=0.05, pad=0.02)
+def colour_bar(image, unit, axes=None):
+    """To the right of a map, or of all in `axes`."""
+    bar = image.axes.figure.colorbar(image, ax=image.axes if axes is None else axes, fraction=0.05, pad=0.02)
     bar.outline.set_visible(False)
     bar.ax.yaxis.set_major_locator(MaxNLocator(5))
     bar.formatter.set_powerlimits((-2, 3))

@@ -7,6 +7,7 @@ are all zero in a frame is absent. Every person has its own colour: light on the
 import re
 import shutil
 import subprocess
+import textwrap
 
 import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -26,6 +27,12 @@ COLOURS = (  # of one person each: left, middle, right
 GIF_FPS = 50  # the most pictures per second; viewers slow down what is faster
 INK, PAPER, GRID = "#30343a", "#ffffff", "#e3e6ea"
 _SIDE = {LEFT: re.compile(r"(^|[^a-z])(l|left)([^a-z]|$)|left"), RIGHT: re.compile(r"(^|[^a-z])(r|right)([^a-z]|$)|right")}
+# words that say which limb a joint belongs to, in the order in which limbs are listed
+_LIMBS = (
+    re.compile("spine|neck|head|nose|chest|torso|pelvis|hips"),
+    re.compile("shoulder|collar|clavicle|arm|elbow|wrist|hand|humerus"),
+    re.compile("hip|leg|thigh|knee|ankle|foot|toe|femur"),
+)
 # which axis, with which sign, points right, up and away from the viewer
 UP = {"y": ((0, 1), (1, 1), (2, 1)), "-y": ((0, 1), (1, -1), (2, 1)), "z": ((0, 1), (2, 1), (1, 1))}
 VIEWS = {"front": ((0, 1), (1, 1), (2, 1)), "side": ((2, -1), (1, 1), (0, 1))}
@@ -45,6 +52,28 @@ def sides(joint_names):
     """(V,) LEFT, MIDDLE or RIGHT by the word left or right, or a letter l or r standing alone, in each joint's name."""
     found = [next((side for side, word in _SIDE.items() if word.search(str(name).lower())), MIDDLE) for name in joint_names]
     return np.array(found, int)
+
+
+def limbs(joint_names, parents=None):
+    """[[joint, ...]] of a skeleton: the spine with the head, the arms with their hands, the legs; together all V joints.
+
+    Joints are grouped by the words in their names; a joint without one goes with the joint it hangs on. If no name says anything,
+    every stretch of bones between two branchings is a limb. parents: (V,), as of a `Body`.
+    """
+    count = len(joint_names)
+    parents = np.arange(count) if parents is None else np.asarray(parents)
+    kinds = [next((k for k, words in enumerate(_LIMBS) if words.search(str(n).lower())), None) for n in joint_names]
+    named, side, found = any(kind is not None for kind in kinds), sides(joint_names), {}
+    waiting = [(int(v), (0 if named else int(v), MIDDLE)) for v in np.flatnonzero(parents == np.arange(count))[::-1]]
+    while waiting:  # from the root outwards, one branch after the other
+        v, limb = waiting.pop()
+        children = [int(c) for c in np.flatnonzero(parents == v) if c != v]
+        if kinds[v] is not None:
+            limb = (kinds[v], int(side[v]) if kinds[v] else MIDDLE)
+        found.setdefault(limb, []).append(v)
+        for child in reversed(children):
+            waiting.append((child, limb if named or len(children) == 1 else (child, MIDDLE)))
+    return [found[limb] for limb in sorted(found)]
 
 
 class Body:
@@ -129,8 +158,9 @@ def animate(sequence, parents, path, side=None, title="", fps=30, frames=None):
 def film(sequence, parents=None, side=None, title="", clock=None, chosen=None, overlay=None):
     """Yields an RGB picture (PIL) of each frame in `chosen`, by default of all, of a sequence (T, M, V, 3).
 
-    clock: T texts that stand above the frames. overlay(ax, bodies) -> (artists, step) puts more onto the Axes or changes how the
-    bodies look, and adds its own legend; step(t) then brings these artists to frame t. Other arguments as in `contact_sheet`.
+    title: one or two lines, the first larger. clock: T texts that stand above the frames. overlay(ax, bodies) -> (artists, step)
+    puts more onto the Axes or changes how the bodies look, and adds its own legend; step(t) then brings these artists to frame t.
+    Other arguments as in `contact_sheet`.
 
     By hand, because matplotlib's writers draw the whole figure for every frame: here only what moves is drawn anew, which takes a
     fifth of the time.
@@ -138,18 +168,25 @@ def film(sequence, parents=None, side=None, title="", clock=None, chosen=None, o
     sequence = _checked(sequence)
     across, up = limits(sequence)
     width = float(np.clip(4.6 * np.ptp(across) / np.ptp(up) + 0.9, 5.4, 9.0))
-    figure = Figure(figsize=(width, 5.6), dpi=80, facecolor=PAPER)
+    figure = Figure(figsize=(width, 5.6), dpi=100, facecolor=PAPER)
     canvas = FigureCanvasAgg(figure)
-    ax = figure.add_axes((0.12, 0.11, 0.85, 0.73))
+    ax = figure.add_axes((0.12, 0.12, 0.85, 0.67))
     prepare(ax, across, up)
-    ax.set_ylabel("metres", color=INK, fontsize=9)
-    fit(figure.text(0.5, 0.98, title, ha="center", va="top", color=INK, fontsize=12, fontweight="bold", parse_math=False))
-    time = figure.text(0.5, 0.865, "", ha="center", color=INK, fontsize=11)
-    progress = figure.add_artist(Line2D([], [], color=COLOURS[0][1], linewidth=2.5))
+    ax.tick_params(labelsize=11)
+    ax.set_ylabel("metres", color=INK, fontsize=12)
+    first, _, second = title.partition("\n")
+    first = textwrap.wrap(first, 46, max_lines=2, placeholder=" …") or [""]
+    style = {"x": 0.5, "ha": "center", "va": "top", "color": INK, "parse_math": False}
+    fit(figure.text(y=0.99, s="\n".join(first), fontsize=13, fontweight="bold", **style))
+    fit(figure.text(y=0.975 - 0.04 * len(first), s=second, fontsize=11, **style))
+    time = figure.text(0.5, 0.835, "", ha="center", color=INK, fontsize=13)
+    style = {"linewidth": 6, "solid_capstyle": "butt"}
+    figure.add_artist(Line2D([0.12, 0.97], [0.81, 0.81], color=GRID, **style))
+    progress = figure.add_artist(Line2D([], [], color=COLOURS[0][1], **style))
     bodies = [Body(ax, sequence.shape[2], parents, side, person) for person in range(sequence.shape[1])]
     artists, step = overlay(ax, bodies) if overlay else ((), lambda t: None)
     if not overlay:
-        legend(figure, body_entries(sequence, side), loc="lower center")
+        legend(figure, body_entries(sequence, side), fontsize=12)
     changing = [time, progress, *(artist for body in bodies for artist in body.artists), *artists]
     for artist in changing:
         artist.set_animated(True)
@@ -158,7 +195,7 @@ def film(sequence, parents=None, side=None, title="", clock=None, chosen=None, o
     for t in range(len(sequence)) if chosen is None else chosen:
         canvas.restore_region(background)
         time.set_text(clock[t] if clock else f"frame {t}")
-        progress.set_data([0.12, 0.12 + 0.85 * (t + 1) / len(sequence)], [0.85, 0.85])
+        progress.set_data([0.12, 0.12 + 0.85 * (t + 1) / len(sequence)], [0.81, 0.81])
         for body, joints in zip(bodies, sequence[t], strict=True):
             body.move(joints)
         step(t)
@@ -230,7 +267,7 @@ def grid_step(across, up):
 
 def fit(text):
     """Make a text smaller that is wider than its figure."""
-    room = 0.96 * text.figure.bbox.width / max(1, text.get_window_extent().width)
+    room = 0.92 * text.figure.bbox.width / max(1, text.get_window_extent().width)
     text.set_fontsize(text.get_fontsize() * min(1, room))
 
 

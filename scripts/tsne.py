@@ -1,12 +1,13 @@
 """t-SNE of frozen features: how the test sequences of some classes lie before any label was seen.
 
-    python -m scripts.tsne --finetune CHECKPOINT --out tsne.png [--classes 10 | --class_ids 3 7] [--perplexity 30] [--seed 0]
+    python -m scripts.tsne --finetune CHECKPOINT ... --out tsne.png [--classes 10 | --class_ids 3 7] [--perplexity 30] [--seed 0]
                            [--dataset NAME | --data_path NPZ] [options of main_retrieval.py]
 
-CHECKPOINT is any that holds an encoder: MAMP, SkeletonMAE* or UmURL, pre-trained, linear-probe or fine-tuned; without one the
-encoder is random. The data set is the checkpoint's unless another is named. Classes count from 0. The features are those of
-retrieval, scaled to length 1 as its cosine sees them. The points are written beside the picture as CSV: name, label, x, y. --seed
-also chooses the classes.
+CHECKPOINT is any that holds an encoder: MAMP, SkeletonMAE* or UmURL, pre-trained, tuned, linear-probe or fine-tuned; without one
+the encoder is random. Of several, for example before and after tuning, the same sequences are drawn side by side. The data set is
+the checkpoint's unless another is named. Classes count from 0. The features are those of retrieval, scaled to length 1 as its
+cosine sees them. The points are written beside the picture as CSV: panel, name, label, class_name, x, y. --seed also chooses the
+classes.
 """
 
 import argparse
@@ -28,52 +29,73 @@ from util.engine import outputs
 from util.files import write_text, written_aside
 from util.logging import say
 
+NAMED = 20  # classes at most whose names stand among the points
+
 
 def main(argv=None):
     layout = argparse.RawDescriptionHelpFormatter
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=layout, allow_abbrev=False)
-    parser.add_argument("--finetune", metavar="CHECKPOINT", help="whose encoder (default: a random one)")
+    encoders = "whose encoders, a panel for each (default: a random one)"
+    parser.add_argument("--finetune", nargs="+", metavar="CHECKPOINT", default=[None], help=encoders)
     which = parser.add_mutually_exclusive_group()
     which.add_argument("--classes", type=int, default=10, help="how many classes to draw at random [10]")
     which.add_argument("--class_ids", type=int, nargs="+", metavar="CLASS", help="these classes instead")
     parser.add_argument("--perplexity", type=float, default=30, help="about how many neighbours a point has [30]")
     parser.add_argument("--out", type=Path, default=Path("tsne.png"), help="picture to write [tsne.png]")
     script_args, words = parser.parse_known_args(argv)
-    out, path, perplexity = script_args.out, script_args.finetune, script_args.perplexity
+    out, perplexity = script_args.out, script_args.perplexity
     if out.suffix != ".png":
         raise ValueError(f"out {out}: give a file that ends in .png")
-    if path:
-        words += ["--finetune", path, *load_model.data_options(checkpoint.load(path), path, words)]
-    args = config.parse("retrieval", words)
-    device = distributed.setup(args.device)
-    torch.manual_seed(args.seed)  # of a random encoder
+    panels, first = {}, None
+    for path in script_args.finetune:
+        args, data, chosen = chosen_data(path, words, script_args)
+        first = first or data
+        if not np.array_equal(data.label[data.indices], first.label[first.indices]):
+            raise ValueError(f"{path}: its data, {data.data_path}, are others than {first.data_path}; name one with --data_path")
+        labels, points, encoder = embed(args, data, perplexity)
+        panels[f"{len(panels) + 1}. {encoder}" if len(script_args.finetune) > 1 else encoder] = points
 
-    # the test sequences of the chosen classes
+    names_of = data.names_of_classes()
+    title = f"t-SNE of {args.dataset}: {len(data)} {results.protocol(args)['evaluated_on']} sequences of {len(chosen)} classes"
+    how = f"perplexity {perplexity:g}, seed {args.seed}"
+    wrapped = {textwrap.fill(f"{encoder}, {how}", 76, break_on_hyphens=False): points for encoder, points in panels.items()}
+    figure = charts.scatter(wrapped, labels, {c: names_of[c] for c in chosen}, centres=len(chosen) <= NAMED)
+    figure.suptitle(title, x=0.005, ha="left", fontsize=14, fontweight="bold", parse_math=False)
+    with written_aside(out) as file:
+        figure.savefig(file, format="png", dpi=100)
+    names = [data.name(row) for row in data.indices] if data.names is None else data.names[data.indices]
+    write_text(out.with_suffix(".csv"), table(names, labels, panels, names_of))
+    say(f"{title}; {'; '.join(panels)}, {how}: {out} and {out.with_suffix('.csv')}")
+
+
+def chosen_data(path, words, script_args):
+    """(options, Feeder, classes): the test sequences of the chosen classes, of the data of checkpoint `path` (None: of `words`).
+
+    Raises ValueError for classes without sequences and a perplexity that does not fit.
+    """
+    if path:
+        words = [*words, "--finetune", path, *load_model.data_options(checkpoint.load(path), path, words)]
+    args = config.parse("retrieval", words)
     data = build_feeder(args, "test", augment=False)
     chosen = choose_classes(data, script_args.classes, script_args.class_ids, args.seed)
     data.indices = data.indices[np.isin(data.label[data.indices], chosen)]
+    perplexity = script_args.perplexity
     if not 1 <= perplexity < len(data):
         raise ValueError(f"perplexity {perplexity:g}: from 1 to below {len(data)}, the number of sequences of these classes")
+    return args, data, chosen
 
-    # their features (N, D), and points (N, 2)
+
+def embed(args, data, perplexity):
+    """(labels (N,), points (N, 2), where the features come from) of all sequences of a Feeder."""
+    device = distributed.setup(args.device)
+    torch.manual_seed(args.seed)  # of a random encoder
     model = build.classifier(args, data, data.num_classes)
     encoder = checkpoint.start_from(model, args.finetune)
     model.to(device).eval()
     features, labels = outputs(model.pooled, test_loader(data, args, device), device, args.enable_amp)
-    labels, points = labels.numpy(), charts.tsne(F.normalize(features.double(), dim=1).numpy(), perplexity, args.seed)
-
-    names_of = data.names_of_classes()
-    title = f"t-SNE of {args.dataset}: {len(data)} {results.protocol(args)['evaluated_on']} sequences of {len(chosen)} classes"
+    points = charts.tsne(F.normalize(features.double(), dim=1).numpy(), perplexity, args.seed)
     stream = "" if args.input_stream == "joint" else f", {args.input_stream} stream"
-    how = f"{describe(args, encoder)}{results.readout_text(args)}{stream}, perplexity {perplexity:g}, seed {args.seed}"
-    figure = charts.scatter(points, labels, {c: names_of[c] for c in chosen})
-    figure.suptitle(title, x=0.005, ha="left", fontsize=14, fontweight="bold", parse_math=False)
-    figure.axes[0].set_title(textwrap.fill(how, 80), loc="left", fontsize=9, parse_math=False)
-    with written_aside(out) as file:
-        figure.savefig(file, format="png", dpi=100)
-    names = [data.name(row) for row in data.indices] if data.names is None else data.names[data.indices]
-    write_text(out.with_suffix(".csv"), table(names, labels, points, names_of))
-    say(f"{title}; {how}: {out} and {out.with_suffix('.csv')}")
+    return labels.numpy(), points, f"{describe(args, encoder)}{results.readout_text(args)}{stream}"
 
 
 def choose_classes(data, count, ids, seed):
@@ -101,13 +123,14 @@ def describe(args, encoder):
     return f"{METHOD_NAMES.get(method, method)}, {encoder['stage']}{epoch}, {Path(*path.parts[-4:])}"
 
 
-def table(names, labels, points, names_of):
-    """The points as CSV."""
+def table(names, labels, panels, names_of):
+    """The points as CSV; panels: {where the features come from: (N, 2) points}."""
     text = io.StringIO(newline="")
     writer = csv.writer(text)
-    writer.writerow(("name", "label", "class_name", "x", "y"))
-    for name, label, point in zip(names, labels.tolist(), points, strict=True):
-        writer.writerow((name, label, names_of[label], *map(float, point)))
+    writer.writerow(("panel", "name", "label", "class_name", "x", "y"))
+    for encoder, points in panels.items():
+        for name, label, point in zip(names, labels.tolist(), points, strict=True):
+            writer.writerow((encoder, name, label, names_of[label], *map(float, point)))
     return text.getvalue()
 
 

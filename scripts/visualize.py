@@ -99,9 +99,10 @@ def pretrained(model, sample, source, args, seed):
     intensity = masks.motion_intensity(model, sample.x)
     hidden = {f"motion-aware, τ = {tau:g}": found.hidden} if tau > 0 else {}
     hidden |= {"random": masks.uniform_mask(model, sample.x, seed, ratio)}
+    shares = {name: masks.hidden_share(model, sample.x, ratio, 0 if name == "random" else tau, seed) for name in hidden}
     note = f"mask_ratio {ratio:g}, seed {seed}."
     return {
-        "mask": figures.mask(sample, source, intensity, hidden, note),
+        "mask": figures.mask(sample, source, intensity, hidden, shares, note),
         "prediction": figures.prediction(sample, source, found, note),
         "intensity": figures.intensity(sample, source, intensity),
     }

@@ -5,6 +5,7 @@ from xml.etree import ElementTree
 
 import numpy as np
 import pytest
+from matplotlib.colors import to_rgb
 from sklearn.metrics import confusion_matrix
 
 from report import charts
@@ -85,7 +86,7 @@ def test_points_have_a_legend_and_every_class_its_own_look():
     """The data set's names where it has some, up to NTU-120's number of classes."""
     labels = np.arange(240) % 120
     figure = charts.scatter(
-        np.random.default_rng(0).normal(size=(240, 2)), labels, {c: f"$c_{c}" for c in range(120)}, labels > 60
+        {"": np.random.default_rng(0).normal(size=(240, 2))}, labels, {c: f"$c_{c}" for c in range(120)}, labels > 60
     )
     figure.draw_without_rendering()
     (ax,), (legend,) = figure.axes, figure.legends
@@ -96,6 +97,25 @@ def test_points_have_a_legend_and_every_class_its_own_look():
     assert box.x0 >= axes.x1 and box.y0 >= 0 and box.x1 <= figure.bbox.x1  # outside, and all of it there
     hollow = [bool(c.get_facecolor().size == 0) for c in ax.collections if len(c.get_offsets())]
     assert hollow == [k > 60 for k in range(120)]
+
+
+def test_colour_blind_people_tell_the_classes_apart():
+    """Every two colours, also for those who lack one kind of cones (Machado et al. 2009), differ, and from white."""
+    seen_as = {
+        "all cones": np.eye(3),
+        "protanopia": [[0.152, 1.053, -0.205], [0.115, 0.786, 0.099], [-0.004, -0.048, 1.052]],
+        "deuteranopia": [[0.367, 0.861, -0.228], [0.280, 0.673, 0.047], [-0.012, 0.043, 0.969]],
+        "tritanopia": [[1.256, -0.077, -0.179], [-0.078, 0.931, 0.148], [0.005, 0.691, 0.304]],
+    }
+    coded = np.array([to_rgb(colour) for colour in (*charts.COLOURS, "#ffffff")])
+    linear = np.where(coded <= 0.04045, coded / 12.92, ((coded + 0.055) / 1.055) ** 2.4)
+    to_xyz = np.array([[0.4124, 0.3576, 0.1805], [0.2126, 0.7152, 0.0722], [0.0193, 0.1192, 0.9505]])
+    for kind, matrix in seen_as.items():
+        xyz = np.clip(linear @ np.transpose(matrix), 0, 1) @ to_xyz.T / (0.9505, 1, 1.089)
+        x, y, z = np.where(xyz > (6 / 29) ** 3, np.cbrt(xyz), xyz / (3 * (6 / 29) ** 2) + 4 / 29).T
+        lab = np.stack([116 * y - 16, 500 * (x - y), 200 * (y - z)], axis=1)
+        distance = np.linalg.norm(lab[:, None] - lab, axis=2) + 100 * np.eye(len(lab))
+        assert distance.min() > 15, kind  # in CIELAB; 2 is just seen
 
 
 def test_a_skeleton_moves_as_the_sequence():

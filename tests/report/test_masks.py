@@ -77,8 +77,17 @@ def test_a_perfect_prediction_is_drawn_on_the_truth(target, stride, decoder, fra
         np.testing.assert_allclose(truth, unit * true[:, m, v, c], atol=1e-4)
         np.testing.assert_allclose(guess[hidden[:, m, v]], truth[hidden[:, m, v]], atol=1e-3)
         assert (np.isnan(guess) == ~hidden[:, m, v]).all() and (np.isnan(mean) == ~hidden[:, m, v]).all()
+        assert [bar.get_x() + 0.5 for bar in ax.patches] == (1 + np.flatnonzero(hidden[:, m, v])).tolist()  # shaded
+        assert [segment[0, 0] for c in ax.collections for segment in c.get_segments()] == [4.5]  # where a token ends
         assert ax.get_title(loc="left") == f"{sample.names[v]}, body {m + 1}, along {'xyz'[c]}"
     assert len(curves) == 3
+    panels, t = figure.axes[:3], figures.lively_frame(figures.speed(found) * hidden)
+    assert [ax.get_title() for ax in panels] == [
+        f"{what}\nframe {t + 1}" for what in ("what the model sees", "what it predicts", "the truth")
+    ]
+    marks = [[a for a in ax.collections if a.get_zorder() >= 4 and a.get_visible()] for ax in panels]
+    shown = [{to_hex(c) for a in each for c in (*a.get_facecolors(), *a.get_edgecolors())} for each in marks]
+    assert [colours - {"#ffffff"} for colours in shown] == [set(), {sheet.GUESS}, {sheet.TRUE}]
 
 
 def test_without_normalised_targets_predictions_are_drawn_as_they_are_and_absent_bodies_do_not_count(opened):
@@ -92,6 +101,7 @@ def test_without_normalised_targets_predictions_are_drawn_as_they_are_and_absent
         losses += [((values - true[body, token]) ** 2).mean()] if body == 0 and mask[0, token] else []
     assert found.mean is None and found.loss == pytest.approx(np.mean(losses), rel=1e-4)
     assert sample.bodies() == {0: ""} and {m for m, *_ in figures.most_moving(sample, found)} == {0}
+    assert [v in (0, 1, 2) for _, v, _ in figures.most_moving(sample, found)].count(True) == 1  # one joint of the limb a, b, c
     figure, _ = figures.prediction(sample, "a model", found)
     assert "UN-NORMALISED" not in words_of(figure) and all(len(ax.lines) in (0, 2) for ax in figure.axes)
 
@@ -115,13 +125,18 @@ def test_masks_and_intensity_are_the_models(opened):
     np.testing.assert_allclose(intensity, np.stack([expected, expected]), rtol=1e-4)
 
     two = {"aware": found.hidden, "random": uniform}
-    axes = figures.mask(sample, "a model", intensity, two)[0].axes
-    maps = [ax for ax in axes if ax.get_title().endswith(("body 1", "body 2"))]
-    assert [ax.get_title() for ax in maps] == ["aware, body 1", "random, body 1", "aware, body 2", "random, body 2"]
-    for ax, (m, name) in zip(maps, ((m, name) for m in range(2) for name in two), strict=True):
-        np.testing.assert_array_equal(map_of(ax), two[name][:, m].T)
-        assert ax.get_ylim() == (5, 0) and ax.get_xlabel() == "segment"
-    assert [label.get_text() for label in maps[0].get_yticklabels()] == list(sample.names)
+    shares = {name: np.random.default_rng(0).uniform(0.3, 1, uniform.shape) for name in two}
+    sample = dataclasses.replace(sample, names=("hip", *"abc", "left wrist"))
+    order = [4, 0, 1, 2, 3]  # the arm before the leg
+    axes = figures.mask(sample, "a model", intensity, two, shares)[0].axes
+    maps = [ax for ax in axes if ax.get_xlabel() == "segment"]
+    titles = ["one mask, body {}\naware", "probability\naware", "probability\nrandom"]
+    assert [ax.get_title() for ax in maps] == [title.format(m) for m in (1, 2) for title in titles]
+    for i, ax in enumerate(maps):
+        values = (two["aware"], 100 * shares["aware"], 100 * shares["random"])[i % 3][:, i // 3]
+        np.testing.assert_allclose(map_of(ax), values[:, order].T)
+        assert ax.get_ylim() == (5, 0)
+    assert [label.get_text() for label in maps[0].get_yticklabels()] == [sample.names[v] for v in order]
     rows = [ax for ax in axes if ax.get_title().startswith("frame")]
     assert len(rows) == 8
     for i, ax in enumerate(rows):
@@ -134,8 +149,22 @@ def test_masks_and_intensity_are_the_models(opened):
     axes = figures.intensity(sample, "a model", intensity)[0].axes
     maps, curves = [ax for ax in axes if ax.get_xlabel() == "segment" and not ax.lines], [ax for ax in axes if ax.lines]
     for m in range(2):
-        np.testing.assert_allclose(map_of(maps[m]), 100 * intensity[:, m].T)
+        np.testing.assert_allclose(map_of(maps[m]), 100 * intensity[:, m, order].T)
         np.testing.assert_allclose(curves[m].lines[0].get_ydata(), 100 * intensity[:, m].mean(1), rtol=1e-5)
+
+
+def test_moving_tokens_are_hidden_more_often(opened):
+    """With uniform masking all alike; with motion-aware masking all the more, the more they move."""
+    args, model, sample = opened("pretrain", mask_ratio=0.6)
+    intensity, before = masks.motion_intensity(model, sample.x), torch.get_rng_state()
+    uniform, aware = (masks.hidden_share(model, sample.x, 0.6, tau) for tau in (0, 0.2))
+    assert torch.equal(torch.get_rng_state(), before)
+    assert uniform.mean() == pytest.approx(0.6) and np.abs(uniform - 0.6).max() < 5 * (0.24 / masks.DRAWS) ** 0.5
+    for m in range(2):
+        assert aware[:, m].mean() == pytest.approx(0.6) and np.ptp(aware[:, m]) > 0.2
+        assert np.corrcoef(aware[:, m].ravel(), intensity[:, m].ravel())[0, 1] > 0.9
+    first = masks.predict_masked(model, sample.x, 5, 0.6, 1, 0.2).hidden
+    np.testing.assert_array_equal(masks.hidden_share(model, sample.x, 0.6, 0.2, seed=5, draws=1), first)
 
 
 @pytest.mark.parametrize("stream, target", [("joint", "motion"), ("bone", "joint")])

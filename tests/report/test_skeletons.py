@@ -64,6 +64,27 @@ def test_sides_of_joint_names():
     assert dict(zip(names, skeletons.sides(names), strict=True)) == names
 
 
+@pytest.mark.parametrize("layout", skeleton.LAYOUTS)
+def test_limbs_of_known_skeletons(layout):
+    """Spine and head, left arm, right arm, left leg, right leg, each from the body outwards."""
+    names = skeleton.joint_names(layout)
+    limbs = [[names[v] for v in limb] for limb in skeletons.limbs(names, skeleton.parents(layout))]
+    ends = [("shoulder", "hip"), ("hand" if "kinect" in layout else "wrist", "foot" if "kinect" in layout else "ankle")]
+    for which, side in ((1, "left"), (2, "right")):
+        for at, (arm, leg) in zip((0, -1), ends, strict=True):
+            assert limbs[which][at].startswith(arm) and limbs[which + 2][at] == f"{leg} {side}"
+        assert all(name.endswith(side) for name in limbs[which] + limbs[which + 2])
+    assert len(limbs) == 5 and sorted(sum(limbs, [])) == sorted(names)
+
+
+def test_limbs_of_other_skeletons():
+    names = "Hips LeftUpLeg LeftFoot LeftToes_End Spine RightForeArm RightHand RThumb Nub".split()
+    assert skeletons.limbs(names, [0, 0, 1, 2, 0, 4, 5, 6, 7]) == [[0, 4], [5, 6, 7, 8], [1, 2, 3]]
+    numbers = [f"joint {v}" for v in range(7)]
+    assert skeletons.limbs(numbers, [1, 1, 1, 2, 2, 4, 5]) == [[0], [1], [2], [3], [4, 5, 6]]  # from one branching to the next
+    assert skeletons.limbs(numbers) == [[v] for v in range(7)]
+
+
 def test_turned():
     nose, head = np.array([0.3, 1.6, 2.8]), np.array([0.3, 1.6, 3.0])  # faces the camera at the origin
     turned = skeletons.turned
@@ -141,6 +162,17 @@ def test_a_gif_shows_who_is_there_where_he_is(dance, tmp_path):
     for t in (0, 5):
         pixels, joints = np.argwhere(first[t])[:, ::-1], sequence[t, 0]
         assert np.ptp(pixels[:, 0]) / np.ptp(pixels[:, 1]) == pytest.approx(np.ptp(joints[:, 0]) / np.ptp(joints[:, 1]), rel=0.05)
+
+
+def test_a_films_time_bar_fills_up(dance):
+    """On a grey track, and as broad as the pictures' number says."""
+    pictures = [np.asarray(picture).astype(int) for picture in skeletons.film(dance(20, 1, 5), title="name\nmodel")]
+    blue, grey = ([int(colour[i : i + 2], 16) for i in (1, 3, 5)] for colour in (skeletons.COLOURS[0][1], skeletons.GRID))
+    row = round(0.19 * len(pictures[0]))
+    done, left = ([(np.abs(p[row] - colour).max(axis=1) < 8).sum() for p in pictures] for colour in (blue, grey))
+    whole = 0.85 * pictures[0].shape[1]
+    np.testing.assert_allclose(done, whole * np.arange(1, 21) / 20, atol=3)
+    np.testing.assert_allclose(np.add(done, left), whole, atol=4)
 
 
 def test_an_mp4_is_made_of_the_gif(tmp_path, monkeypatch):

@@ -92,6 +92,31 @@ def test_any_checkpoint(method, plot, data, tmp_path, monkeypatch):
         np.testing.assert_allclose(seen[-1], expected, atol=1e-6)
 
 
+def test_several_checkpoints_side_by_side(plot, data, tmp_path, monkeypatch):
+    """The same sequences, a panel for each with its name; each panel is what a picture of its own shows."""
+    words = ["--decoder_dim_feat", 8, "--decoder_depth", 1, "--mask_ratio", 0.6, *SIZES, *SHORT]
+    files = [train(main_pretrain, data, tmp_path / name, *words, "--seed", seed) for seed, name in enumerate(("before", "after"))]
+    figures, scatter = [], charts.scatter
+    monkeypatch.setattr(charts, "scatter", lambda *args, **how: figures.append(scatter(*args, **how)) or figures[-1])
+    alone = [[(r["name"], r["x"], r["y"]) for r in plot("--classes", 2, "--finetune", file)[0]] for file in files]
+    rows, _ = plot("--classes", 2, "--finetune", *files)
+    titles = list(dict.fromkeys(row["panel"] for row in rows))
+    assert [[(r["name"], r["x"], r["y"]) for r in rows if r["panel"] == title] for title in titles] == alone
+    shown = [ax.get_title(loc="left").replace("\n", " ") for ax in figures[-1].axes]
+    assert shown == [f"{title}, perplexity 4, seed 0" for title in titles] and len(figures[-1].legends) == 1
+    assert ["before/" in shown[0], "after/" in shown[1]] == [True, True]
+    chosen = {row["class_name"] for row in rows}
+    assert [{text.get_text() for text in ax.texts} for ax in figures[-1].axes] == [chosen] * 2  # names among the points
+    other = tmp_path / "other.npz"
+    with np.load(data) as file:
+        arrays = dict(file)
+    np.savez(other, **arrays | {key: arrays[key][:20] for key in arrays if key.endswith("_test")})
+    with pytest.raises(ValueError, match="other.npz, are others than .*data.npz; name one with --data_path"):
+        monkeypatch.chdir(tmp_path)
+        files[1] = train(main_pretrain, other, tmp_path / "third", *words)
+        tsne.main(["--classes", "2", "--finetune", *map(str, files), *TINY])
+
+
 def test_a_seed_repeats_and_another_draws_other_classes_and_weights(plot, monkeypatch):
     monkeypatch.setattr(charts, "tsne", lambda features, *_: features[:, :2])  # which takes most of the time
     first, again, other = (plot("--classes", 2, "--seed", seed, *SIZES)[0] for seed in (0, 0, 1))
