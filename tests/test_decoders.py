@@ -39,7 +39,18 @@ def run(decoder, options, tmp_path_factory):
     folder, arrays = tmp_path_factory.mktemp(decoder), invent(bodies=2)
     arrays["x_train"].reshape(24, 12, 2, 5, 3)[::3, :, 1] = 0
     np.savez(folder / "data.npz", **arrays)
-    switches = ("--skip_empty_bodies", "--enable_amp", "--epochs", 4, "--accum_iter", 2, "--save_freq", 1, "--decoder_depth", 2)
+    switches = (
+        "--skip_empty_bodies",
+        "--enable_amp",
+        "--epochs",
+        4,
+        "--effective_batch_size",
+        8,
+        "--save_freq",
+        1,
+        "--decoder_depth",
+        2,
+    )
 
     def line(out, *more, own=OF[decoder]):
         return options("pretrain", folder / "data.npz", out, *switches, *more, **own)

@@ -26,7 +26,9 @@ from util.options import METHODS
 def chain(invented, options, tmp_path_factory):
     """Folders of one run of every stage, each judging the same pre-training."""
     top = tmp_path_factory.mktemp("chain")
-    main_pretrain.main(options("pretrain", invented, top / "pretrain", "--epochs", 3, "--save_freq", 1, "--accum_iter", 2))
+    main_pretrain.main(
+        options("pretrain", invented, top / "pretrain", "--epochs", 3, "--save_freq", 1, "--effective_batch_size", 8)
+    )
     encoder = ("--finetune", top / "pretrain/checkpoint-2.pth")
     main_linprobe.main(options("linprobe", invented, top / "linprobe", *encoder, "--epochs", 15))
     fixed = ("--no-augment", "--readout", "per_joint")

@@ -47,7 +47,7 @@ def parse(stage, argv=None):
         ]
         values = {}
         for path in files:
-            values |= read_yaml(path, stage, method)
+            values = _over(values, read_yaml(path, stage, method))
         return values
 
     stated = read(DEFAULT_METHOD) | given
@@ -75,13 +75,11 @@ def parse(stage, argv=None):
         values["dataset"] = Path(dataset).stem
     if source:
         values |= _sizes(content, source, stage, given, head=bool(stated.get("eval")))
-    values = of_method | values | given | {"method": method}
+    values = of_method | _over(values, given) | {"method": method}
     for name in given:
         other, needed = OPTIONS[name].only_with or (None, None)
         if other and values[other] != needed:
             raise ValueError(f"option {name}: belongs to --{other} {needed}, this is {values[other]}")
-    if {"accum_iter", "effective_batch_size"} <= given.keys():
-        raise ValueError("accum_iter: follows from effective_batch_size; give one of the two")
     values["output_dir"] = values["output_dir"] or _output_dir(stage, values)
     if values.get("subset_seed", 0) is None:
         values["subset_seed"] = 0 if values["subset"] == "released" else values["seed"]
@@ -101,6 +99,13 @@ def parse(stage, argv=None):
         print(as_yaml(args), end="")
         sys.exit(0)
     return args
+
+
+def _over(values, later):
+    """Both, `later` in place of `values`. accum_iter and effective_batch_size settle each other: the later one stands alone."""
+    pair = {"accum_iter", "effective_batch_size"}
+    settled = pair - later.keys() if pair & later.keys() else ()
+    return {key: value for key, value in values.items() if key not in settled} | later
 
 
 def overridden(args):
@@ -246,7 +251,13 @@ def set_batches(args):
                 raise ValueError(
                     f"effective_batch_size {wanted} is not a multiple of batch_size {args.batch_size} × {world} processes"
                 )
-    args.effective_batch_size = args.batch_size * args.accum_iter * world
+    product = args.batch_size * args.accum_iter * world
+    if wanted not in (None, product):
+        raise ValueError(
+            f"accum_iter {args.accum_iter}: with batch_size {args.batch_size} and {world} processes {product} samples are in an "
+            f"update, not effective_batch_size {wanted}; give one of the two"
+        )
+    args.effective_batch_size = product
     return args
 
 

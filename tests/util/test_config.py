@@ -109,7 +109,6 @@ def test_spoilt_yaml(file, text, message):
         ("", ValueError, "data_path: no data set given"),
         ("--print_config", ValueError, "data_path: no data set given"),
         ("--print_config --lr -1 --data_path x.npz", ValueError, "lr -1.0: not below 0"),  # as a run would
-        ("--accum_iter 2 --effective_batch_size 8 --data_path x.npz", ValueError, "accum_iter: follows from effective_batch"),
     ],
 )
 def test_mistaken_options(words, error, message):
@@ -126,7 +125,8 @@ def test_mistaken_options(words, error, message):
         (32, 128, 8, None, (16, 1, 128)),
         (32, None, 2, None, (32, 1, 64)),
         (32, None, 2, 3, (32, 3, 192)),
-        (32, 128, 2, 3, (32, 3, 192)),
+        (32, 192, 2, 3, (32, 3, 192)),
+        (32, 128, 2, 3, None),
         (32, 127, 2, None, None),
         (24, 128, 1, None, None),
         (48, 128, 1, None, None),
@@ -136,11 +136,26 @@ def test_effective_batch_is_had_on_any_number_of_processes(monkeypatch, batch, w
     monkeypatch.setattr(distributed, "world_size", lambda: world)
     args = argparse.Namespace(batch_size=batch, effective_batch_size=wanted, accum_iter=accum)
     if not expected:
-        with pytest.raises(ValueError, match=f"effective_batch_size {wanted} is not a multiple of"):
+        with pytest.raises(ValueError, match=f"effective_batch_size {wanted}( is not a multiple of|; give one)"):
             config.set_batches(args)
         return
     config.set_batches(args)
     assert (args.batch_size, args.accum_iter, args.effective_batch_size) == expected
+
+
+@pytest.mark.parametrize(
+    "yaml, words, settled",
+    [
+        ("", (), (None, 128)),  # of config/pretrain.yaml
+        ("accum_iter: 3", (), (3, None)),
+        ("accum_iter: 3", ("--effective_batch_size", 64), (None, 64)),
+        ("effective_batch_size: 64", ("--accum_iter", 2), (2, None)),
+        ("effective_batch_size: 64", ("--accum_iter", 2, "--effective_batch_size", 8), (2, 8)),
+    ],
+)
+def test_accumulation_and_effective_batch_settle_each_other(file, yaml, words, settled):
+    args = parse("pretrain", "--config", file(yaml), *words)
+    assert (args.accum_iter, args.effective_batch_size) == settled
 
 
 @pytest.fixture
