@@ -3,8 +3,10 @@
 Only result.json and config.yaml have to be there; log.jsonl gives the curves, scores.npz and the data set what was predicted.
 """
 
+import argparse
 import base64
 import hashlib
+import io
 from datetime import datetime
 from pathlib import Path
 from urllib.parse import quote
@@ -15,16 +17,20 @@ from markupsafe import Markup
 
 from feeder.feeder_ntu import Feeder
 from feeder.skeleton import up_axis
-from report import METHOD_NAMES, charts, pages, skeletons
+from model import build
+from report import METHOD_NAMES, charts, pages, pictures, sequences, skeletons
 from report.run_folder import STAGE_NAMES, read
-from util import confusion, predictions, results, seeds
+from util import checkpoint, confusion, console, predictions, results, seeds
 from util.files import csv_text
 from util.logging import tell
+from util.options import UNLABELLED
+from util.run import judge_command
 
 FILE = "report.html"
 SKELETONS = 4  # moving skeletons of right predictions, and of wrong ones
 QUERIES, NEIGHBOURS = 3, 3  # of a retrieval: right ones and wrong ones, with so many neighbours each
 FEWEST_POINTS = 30  # of a t-SNE that shows something
+PICTURE_DPI = 100
 SEED = 0  # of t-SNE and of which skeletons are drawn
 
 
@@ -96,6 +102,11 @@ def numbers(run):
         found += [(f"{best['test_acc1']:.2f} %", f"best epoch ({best['epoch']}), picked by looking at the {where} set")]
     if speeds := [line["samples_per_s"] for line in run.log if "samples_per_s" in line]:
         found += [(f"{np.median(speeds):,.0f}", "samples per second, median")]
+        update = run.options["effective_batch_size"]
+        of_epoch = max(1, result["labels"] // update) * update
+        found += [(console.duration(sum(of_epoch / speed for speed in speeds)), "of training, evaluations aside")]
+    if not run.judged and result.get("method") == "mamp":
+        found += [(f"{run.options['depth']} × {run.options['dim_feat']}", "blocks of the encoder, and their width")]
     labels = {"pretrain": "training sequences", "retrieval": "gallery sequences"}.get(run.stage, "labelled sequences")
     counted = {"labels": labels, "epochs": "epochs", "seed": "seed"}
     return found + [(f"{result[key]:,}", name) for key, name in counted.items() if isinstance(result.get(key), int)]
@@ -131,6 +142,28 @@ def curves(run):
         series = {name: [(line["epoch"] + 1, line[key]) for line in run.log if key in line] for name, key in keys.items()}
         drawn.append(charts.curves(series, quantity))
     return list(filter(None, drawn))
+
+
+def masked(run):
+    """{name: PNG as a data: URL} of a MAMP pre-training: mask and prediction of the first training sequence."""
+    if run.stage != "pretrain" or run.options.get("method") != "mamp":
+        return None
+    args, path = argparse.Namespace(**run.options), run.folder / checkpoint.LAST
+    data, joint_data = sequences.feeders(args, "train")
+    model = build.pretrainer(args, data, "cpu")[0]
+    checkpoint.load_model(model, path, checkpoint.load(path))
+    sample = sequences.load_sample(data, joint_data, 0)
+    drawn, urls = pictures.of_pretraining(model.eval(), sample, encoder(run.result), args, args.seed), {}
+    for name in ("mask", "prediction"):
+        figure, file = drawn[name][0], io.BytesIO()
+        figure.savefig(file, format="png", dpi=PICTURE_DPI)
+        urls[name] = "data:image/png;base64," + base64.b64encode(file.getvalue()).decode()
+    return urls
+
+
+def next_command(run):
+    """What comes after a stage without labels: the linear probe's command line."""
+    return judge_command(argparse.Namespace(**run.options)) if run.stage in UNLABELLED else None
 
 
 def classes(run):
@@ -252,6 +285,6 @@ def files(run):
     return {"checkpoints": checkpoints, "beside": [name for name in names if (run.folder / name).is_file()]}
 
 
-ALL_SECTIONS = (headline, numbers, published, curves, classes, classes_csv, confusion_matrix, features, neighbours)
-ALL_SECTIONS += (moving_skeletons, files)
+ALL_SECTIONS = (headline, numbers, published, curves, masked, next_command, classes, classes_csv, confusion_matrix, features)
+ALL_SECTIONS += (neighbours, moving_skeletons, files)
 SECTIONS = {section.__name__: section for section in ALL_SECTIONS}

@@ -20,7 +20,7 @@ from feeder.loader import number_as_trained
 from feeder.npz import Split, write_dataset
 from model import build
 from predict import load_model, readers
-from report import METHOD_NAMES, figures, masks, skeletons
+from report import METHOD_NAMES, figures, pictures, skeletons
 from report.sequences import choose, feeders, load_sample
 from report.sheet import DPI
 from util import checkpoint, config, errors, provenance
@@ -92,34 +92,6 @@ def model_of(args, content, path, data):
     return model.eval()
 
 
-def pretrained(model, sample, source, args, seed):
-    """{name: (Figure, overlay of the film)} of a MAMP or SkeletonMAE*."""
-    tau, ratio = args.motion_aware_tau, args.mask_ratio
-    found = masks.predict_masked(model, sample.x, seed, ratio, args.motion_stride, tau)
-    intensity = masks.motion_intensity(model, sample.x)
-    hidden = {f"motion-aware, τ = {tau:g}": found.hidden} if tau > 0 else {}
-    hidden |= {"random": masks.uniform_mask(model, sample.x, seed, ratio)}
-    shares = {name: masks.hidden_share(model, sample.x, ratio, 0 if name == "random" else tau, seed) for name in hidden}
-    note = f"mask_ratio {ratio:g}, seed {seed}."
-    return {
-        "mask": figures.mask(sample, source, intensity, hidden, shares, note),
-        "prediction": figures.prediction(sample, source, found, note),
-        "intensity": figures.intensity(sample, source, intensity),
-    }
-
-
-def classified(model, sample, source, args, data, label):
-    """{name: (Figure, overlay of the film)} of a classifier."""
-    found = masks.saliency(model, sample.x, getattr(args, "t_patch_size", 1), moving=args.input_stream == "motion")
-    best, p = int(found.probability.argmax()), found.probability
-    verdict = f"Predicted: {data.class_title(best)}, {100 * p[best]:.0f} %"
-    if label == best:
-        verdict += " · correct"
-    elif label >= 0:
-        verdict += f" · true: {data.class_title(label)}" + (f", {100 * p[label]:.0f} %" if label < len(p) else "")
-    return {"saliency": figures.saliency(sample, source, found, verdict, data.class_title(best))}
-
-
 def write(folder, sample, source, drawings):
     """PNG of each figure, and the film with each overlay (None: the body alone), into `folder`. Returns the files' names."""
     files, side = [], skeletons.sides(sample.names)
@@ -187,9 +159,9 @@ def draw(script_args, more):
         row, label = int(data.indices[index]), int(data.label[data.indices[index]])
         drawings = {"skeleton": figures.skeleton(sample, source)}
         if model is not None and args.stage == "pretrain":
-            drawings |= pretrained(model, sample, source, args, args.seed)
+            drawings |= pictures.of_pretraining(model, sample, source, args, args.seed)
         elif model is not None:
-            drawings |= classified(model, sample, source, args, data, label)
+            drawings |= pictures.of_classifier(model, sample, source, args, data, label)
         name = re.sub(r"[^\w.+-]+", "_", sample.title.split(" · ")[0])[:100].lstrip(".")
         folder = out / (f"recording-{name}" if recording else f"{split}-{row}-{name}")
         say(f"{sample.title}: {folder}: {', '.join(write(folder, sample, source, drawings))}")

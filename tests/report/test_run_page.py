@@ -13,6 +13,7 @@ from urllib.parse import unquote
 import numpy as np
 import pytest
 import yaml
+from PIL import Image
 from sklearn.metrics import confusion_matrix, recall_score
 
 import main_pretrain
@@ -39,10 +40,16 @@ def test_every_finished_run_leaves_a_page_that_needs_nothing_else(stage, finishe
     result = json.loads((finished / stage / "result.json").read_text())
     assert not seen.problems
     links = [a[k] for _, a in seen.tags for k in ("src", "href", "xlink:href", "data", "action") if k in a]
-    files = [link for link in links if not link.startswith(("#", "data:text/csv"))]  # files beside it, nothing on the net
+    pictures = [link for link in links if link.startswith("data:image/png;base64,")]
+    files = [link for link in links if link not in pictures and not link.startswith(("#", "data:text/csv"))]
     assert files and all((finished / stage / link).is_file() for link in files)
     assert "@import" not in text and "url(" not in text.replace("url(#", "")
-    assert "//" not in re.sub(r"//.*", "", text.split("<script>")[0])
+    assert not [
+        url for url in re.findall(r"\w+://[^\s\"'<]+", text) if not url.startswith("http://www.w3.org/")
+    ]  # names, not places
+    drawn = [Image.open(io.BytesIO(base64.b64decode(picture.partition(",")[2]))) for picture in pictures]
+    assert len(drawn) == (2 if stage == "pretrain" else 0) and all(np.ptp(np.asarray(picture)) > 100 for picture in drawn)
+    assert ("main_linprobe.py" in seen.words) == (stage == "pretrain" or "main_linprobe.py" in result["command"])
     headline = f"{result['last']['test_acc1']:.2f} %" if stage != "pretrain" else f"{result['last']['train_loss']:.4f}"
     assert headline in seen.words and result["command"] in seen.words and result["versions"]["torch"] in seen.words
     for line in (finished / stage / "config.yaml").read_text().splitlines():
