@@ -131,11 +131,11 @@ def tuned(args, data):
     if queue_size(args, data) <= args.views:
         raise ValueError(f"queue_size {args.queue_size}: neighbours are other samples, so at least {args.views + 1} projections")
     kind = TunedUmURL if METHODS[args.method] == "umurl" else TunedTransformer
+    if args.view_mask_ratio and kind is TunedUmURL:
+        raise ValueError(f"view_mask_ratio {args.view_mask_ratio}: leaves out tokens of MAMP's encoder, which UmURL's has not")
     head = {"predictor_dim": args.predictor_dim, "temperature": args.temperature}
     model = kind(queue_size(args, data), **head, **encoder_options(args, data))
     model.shear = args.shear
-    if args.view_mask_ratio and kind is TunedUmURL:
-        raise ValueError(f"view_mask_ratio {args.view_mask_ratio}: leaves out tokens of MAMP's encoder, which UmURL's has not")
     model.view_mask_ratio = args.view_mask_ratio
     return model
 

@@ -103,11 +103,11 @@ class Tuning:
 class TunedTransformer(Tuning, Transformer):
     """MAMP's encoder; features are the mean over bodies, segments and joints, D = dim_feat. The other keys are the Encoder's."""
 
+    view_mask_ratio = 0.0  # share of the tokens of a view that the encoder does not see in training
+
     def __init__(self, queue_size, predictor_dim=4096, temperature=0.07, **encoder):
         super().__init__(num_classes=1, protocol="linprobe", **encoder)
         self.head = NeighbourHead(self.dim_feat, queue_size, predictor_dim, temperature)
-
-    view_mask_ratio = 0.0  # share of the tokens of a view that the encoder does not see in training
 
     def pooled(self, x):
         """(N, C, T, V, M) -> (N, D)."""

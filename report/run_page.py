@@ -144,7 +144,7 @@ def curves(run):
     return list(filter(None, drawn))
 
 
-def masked(run):
+def masks_and_predictions(run):
     """{name: PNG as a data: URL} of a MAMP pre-training: mask and prediction of the first training sequence."""
     if run.stage != "pretrain" or run.options.get("method") != "mamp":
         return None
@@ -285,6 +285,6 @@ def files(run):
     return {"checkpoints": checkpoints, "beside": [name for name in names if (run.folder / name).is_file()]}
 
 
-ALL_SECTIONS = (headline, numbers, published, curves, masked, next_command, classes, classes_csv, confusion_matrix, features)
-ALL_SECTIONS += (neighbours, moving_skeletons, files)
+ALL_SECTIONS = (headline, numbers, published, curves, masks_and_predictions, next_command, classes, classes_csv)
+ALL_SECTIONS += (confusion_matrix, features, neighbours, moving_skeletons, files)
 SECTIONS = {section.__name__: section for section in ALL_SECTIONS}

@@ -130,8 +130,8 @@ def row(group, columns, look, home):
         mean = seeds.mean_and_deviation([value for value in numbers if value is not None])
         cells[head] = {"mean": seeds.number(*mean, digits=digits), "each": each}
     of_runs = [run["seed"] for run in group.runs]
-    look = {"colour": look[0], "border": STYLES[look[1]]}
-    return {"group": group, "count": len(set(of_runs)), "seeds": of_runs, "cells": cells, **look}
+    look = {"colour": look[0].replace("#000000", "currentColor"), "border": STYLES[look[1]]}
+    return {"group": group, "count": len(of_runs), "seeds": of_runs, "cells": cells, **look}
 
 
 def page_of(run, home):

@@ -45,7 +45,7 @@ def main(argv=None):
         if len(damaged) == len(every):
             raise ValueError(skipped[0])
     for line in skipped:
-        print(f"warning: skipped {line}", file=sys.stderr)
+        print(f"warning: {line}", file=sys.stderr)
 
 
 def write_pages(folders, data_path):

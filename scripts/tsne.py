@@ -11,8 +11,6 @@ classes.
 """
 
 import argparse
-import csv
-import io
 import textwrap
 from pathlib import Path
 
@@ -26,7 +24,7 @@ from predict import load_model
 from report import METHOD_NAMES, charts
 from util import checkpoint, config, distributed, errors, results
 from util.engine import outputs
-from util.files import write_text, written_aside
+from util.files import csv_text, write_text, written_aside
 from util.logging import say
 
 NAMED = 20  # classes at most whose names stand among the points
@@ -46,12 +44,12 @@ def main(argv=None):
     out, perplexity = script_args.out, script_args.perplexity
     if out.suffix != ".png":
         raise ValueError(f"out {out}: give a file that ends in .png")
-    panels, first = {}, None
-    for path in script_args.finetune:
-        args, data, chosen = chosen_data(path, words, script_args)
-        first = first or data
+    encoders, panels = [chosen_data(path, words, script_args) for path in script_args.finetune], {}
+    (_, first, chosen), *_ = encoders
+    for path, (_, data, _) in zip(script_args.finetune, encoders, strict=True):
         if not np.array_equal(data.label[data.indices], first.label[first.indices]):
             raise ValueError(f"{path}: its data, {data.data_path}, are others than {first.data_path}; name one with --data_path")
+    for args, data, _ in encoders:
         labels, points, encoder = embed(args, data, perplexity)
         panels[f"{len(panels) + 1}. {encoder}" if len(script_args.finetune) > 1 else encoder] = points
 
@@ -125,13 +123,13 @@ def describe(args, encoder):
 
 def table(names, labels, panels, names_of):
     """The points as CSV; panels: {where the features come from: (N, 2) points}."""
-    text = io.StringIO(newline="")
-    writer = csv.writer(text)
-    writer.writerow(("panel", "name", "label", "class_name", "x", "y"))
-    for encoder, points in panels.items():
-        for name, label, point in zip(names, labels.tolist(), points, strict=True):
-            writer.writerow((encoder, name, label, names_of[label], *map(float, point)))
-    return text.getvalue()
+    return csv_text(
+        [
+            {"panel": encoder, "name": name, "label": label, "class_name": names_of[label], "x": float(x), "y": float(y)}
+            for encoder, points in panels.items()
+            for name, label, (x, y) in zip(names, labels.tolist(), points, strict=True)
+        ]
+    )
 
 
 if __name__ == "__main__":

@@ -15,6 +15,7 @@ import main_linprobe
 import main_pretrain
 import main_retrieval
 import main_tune
+from model.stars import TunedTransformer
 from util import checkpoint, provenance
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -126,6 +127,20 @@ def test_no_labels_are_needed(words, npz, arrays, tmp_path):
     unlabelled = npz({key: value for key, value in arrays.items() if not key.startswith("y_")})
     main_tune.main([*words(tmp_path / "out"), "--data_path", str(unlabelled)])
     assert (tmp_path / "out/checkpoint-2.pth").is_file()
+
+
+def test_umurl_has_no_tokens_to_leave_out(invented, tmp_path):
+    line = ["--method", "umurl", "--data_path", str(invented), "--view_mask_ratio", "0.5", "--output_dir", str(tmp_path)]
+    with pytest.raises(ValueError, match="view_mask_ratio 0.5: leaves out tokens of MAMP's encoder"):
+        main_tune.main([*line, "--num_frames", "8", "--min_frames", "4", "--batch_size", "4", "--effective_batch_size", "4"])
+
+
+def test_views_leave_out_tokens(words, tmp_path, monkeypatch):
+    seen, encode = [], TunedTransformer.encode
+    monkeypatch.setattr(TunedTransformer, "encode", lambda self, tokens: seen.append(tokens.shape[1]) or encode(self, tokens))
+    for ratio in (0, 0.5):
+        main_tune.main(words(tmp_path / str(ratio), "--epochs", 1, "--view_mask_ratio", ratio))
+    assert set(seen[: len(seen) // 2]) == {max(seen)} and set(seen[len(seen) // 2 :]) == {max(seen) // 2}
 
 
 @pytest.mark.parametrize(

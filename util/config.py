@@ -47,7 +47,7 @@ def parse(stage, argv=None):
         ]
         values = {}
         for path in files:
-            values = _over(values, read_yaml(path, stage, method))
+            values = _combined(values, read_yaml(path, stage, method))
         return values
 
     stated = read(DEFAULT_METHOD) | given
@@ -75,7 +75,7 @@ def parse(stage, argv=None):
         values["dataset"] = Path(dataset).stem
     if source:
         values |= _sizes(content, source, stage, given, head=bool(stated.get("eval")))
-    values = of_method | _over(values, given) | {"method": method}
+    values = of_method | _combined(values, given) | {"method": method}
     for name in given:
         other, needed = OPTIONS[name].only_with or (None, None)
         if other and values[other] != needed:
@@ -101,11 +101,12 @@ def parse(stage, argv=None):
     return args
 
 
-def _over(values, later):
-    """Both, `later` in place of `values`. accum_iter and effective_batch_size settle each other: the later one stands alone."""
+def _combined(values, later):
+    """Both, where `later` wins. Of accum_iter and effective_batch_size one settles the other: a later one removes an earlier one."""
     pair = {"accum_iter", "effective_batch_size"}
-    settled = pair - later.keys() if pair & later.keys() else ()
-    return {key: value for key, value in values.items() if key not in settled} | later
+    given = {key for key in pair if later.get(key) is not None}
+    removed = pair - given if given else ()
+    return {key: value for key, value in values.items() if key not in removed} | later
 
 
 def overridden(args):
@@ -206,10 +207,11 @@ def read_yaml(path, stage, method=DEFAULT_METHOD):
         if content.pop("stage") != stage:
             raise ValueError(f"{path}: is the configuration of another stage than {stage}")
         origin = {"dataset": str(content.pop("dataset", ""))}
-        content.pop("accum_iter", None)  # follows from effective_batch_size on any number of processes
+        if content.get("effective_batch_size"):
+            content.pop("accum_iter", None)  # follows from it on any number of processes
     merged = {}
     for values in _applying(content, stage, method, path):
-        merged |= values
+        merged = _combined(merged, values)
     return origin | {k: convert(OPTIONS[k], v, path) for k, v in merged.items() if OPTIONS[k].belongs(stage, method)}
 
 

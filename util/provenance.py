@@ -9,7 +9,7 @@ from functools import cache
 
 from util import distributed, published, weights
 from util.files import bare_name, sha256
-from util.options import DEFAULT_METHOD, GROUPS, HOW, OPTIONS, UNLABELLED
+from util.options import DEFAULT_METHOD, EXTENDS, GROUPS, HOW, OPTIONS, UNLABELLED, WHAT
 
 
 def architecture(content):
@@ -93,7 +93,8 @@ def recipe(made_with):
 
 
 def describe(content, path):
-    """Where an encoder comes from: path, sha256, format (ours or released), stage, epoch, and the recipe of its pre-training.
+    """Where an encoder comes from: path, sha256, format (ours or released), stage, epoch, and the recipe of its pre-training; of
+    a tuned one also tune_NAME, the options of its tuning.
 
     What a foreign file does not say of data set, target and epochs is None.
     """
@@ -105,6 +106,8 @@ def describe(content, path):
     identity |= {"stage": stage(content), "epoch": content.get("epoch")}
     if stage(content) == "tune":  # then "epoch" is that of the tuning
         identity["pretrain_epoch"] = known.get("pretrain_epoch", known.get("epoch"))  # tuned once already, or pre-trained
+        tuning = {k: v for k, v in recipe(made_with).items() if k in OPTIONS and OPTIONS[k].role in (WHAT, EXTENDS)}
+        identity |= {f"tune_{k}": v for k, v in tuning.items() if k not in ("method", "data_path", "finetune")}
     return dict.fromkeys(("dataset", "method", "target", "epochs")) | known | identity
 
 

@@ -206,7 +206,7 @@ def encoder_settings(content, options):
         return {"encoder": "none"}, {}
     if encoder["stage"] not in UNLABELLED:
         return {"encoder": f"from {encoder['stage']}"}, {}
-    tuned = {"encoder": "tuned"} if encoder["stage"] == "tune" else {}
+    tuned, as_usual = {"encoder": "tuned"} if encoder["stage"] == "tune" else {}, {}
     encoder = encoder | ({"epoch": encoder.get("pretrain_epoch")} if tuned else {})
     method = options.get("method", DEFAULT_METHOD)
     needed = ("dataset", "epoch", "epochs", *(("target",) if method == "mamp" else ()))
@@ -217,8 +217,12 @@ def encoder_settings(content, options):
     judged = encoder["epochs"]
     if judged == usual["epochs"]:
         judged = PAPER["data"].get(dataset, {}).get("encoder_epoch", judged - 1) + 1  # there the number of a checkpoint
+    if tuned:
+        of_tuning = defaults("tune", content["dataset"], options["data_path"], method)
+        as_usual = {f"tune_{key}": plain(value) for key, value in of_tuning.items() if f"tune_{key}" in encoder}
+        tuned |= {key: plain(encoder[key]) for key in as_usual}
     settings = {"pretrain_dataset": dataset, "pretrain_epoch": encoder["epoch"]} | tuned
-    expected = {"pretrain_dataset": content["dataset"], "pretrain_epoch": judged}
+    expected = {"pretrain_dataset": content["dataset"], "pretrain_epoch": judged} | as_usual
     if encoder.get("format") == "released":
         settings["encoder"] = "released"
     for key in encoder.keys() & usual.keys() - FREE - {"method"}:

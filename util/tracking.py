@@ -12,7 +12,7 @@ _active = []  # that run, if there is one
 def start(args):
     """Begin a run of W&B or, with --resume, go on with the one of output_dir.
 
-    Raises ValueError, on every rank, if the package is not installed, and on rank 0 if W&B refuses (no login, for example).
+    Raises ValueError on every rank if the package is not installed, or W&B refuses (no login, for example).
     """
     _active.clear()
     if args.wandb is None:
@@ -21,8 +21,13 @@ def start(args):
         import wandb  # here: it is optional, and not among the requirements
     except ImportError:
         raise ValueError("wandb: the package is not installed; pip install wandb, or leave --wandb out") from None
-    if not distributed.is_main():
-        return
+    refused, *_ = distributed.gather(_begin(wandb, args) if distributed.is_main() else None)
+    if refused:
+        raise ValueError(f"wandb: {refused}; log in with `wandb login`, or set WANDB_MODE=offline")
+
+
+def _begin(wandb, args):
+    """Begin the run of W&B; returns why it was refused, if it was."""
     place = Path(args.output_dir, ID)
     goes_on = getattr(args, "resume", None) and place.is_file()
     identity = place.read_text().strip() if goes_on else secrets.token_hex(4)
@@ -39,8 +44,7 @@ def start(args):
             settings={"silent": args.quiet},
         )
     except wandb.Error as error:
-        reason = " ".join(str(error).split())
-        raise ValueError(f"wandb: {reason}; log in with `wandb login`, or set WANDB_MODE=offline") from error
+        return " ".join(str(error).split())
     place.write_text(identity + "\n")
     _active.append(run)
 

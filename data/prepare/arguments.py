@@ -47,7 +47,9 @@ def add_raw(parser, what, default=None, many=False, metavar="RAW"):
     class Take(argparse.Action):
         def __call__(self, parser, namespace, paths, option_string=None):
             if getattr(namespace, "raw", default) is not default or not many and len(paths) > 1:
-                parser.error(f"{paths[-1]}: " + ("name all with or all without --raw" if many else "one is read at a time"))
+                parser.error(
+                    f"{paths[-1]}: " + ("name all at once, behind one --raw or without it" if many else "one is read at a time")
+                )
             namespace.raw = paths if many else paths[0]
 
     add = parser.add_argument_group(metavar).add_argument

@@ -239,7 +239,7 @@ def test_what_most_files_are_doubted_for_stops_the_others(kinect, tmp_path):
 
 def test_command_lines_that_contradict_themselves(tmp_path):
     for words, reason in (
-        ([tmp_path, "--raw", tmp_path], "name all with or all without --raw"),
+        ([tmp_path, "--raw", tmp_path], "name all at once, behind one --raw or without it"),
         ([tmp_path, "--label_pattern", "("], "--label_pattern (: no regular expression"),
         ([tmp_path, "--label_pattern", "a"], "--label_pattern a: needs a group (?P<label>...)"),
         ([tmp_path, "--label_pattern", "(?P<label>a)"], "fits none of 0 files"),

@@ -11,7 +11,7 @@ FOLDER = ROOT / "data/demo/invented"
 
 
 def test_its_page_s_command_names_the_action_and_says_invented(command):
-    """The published file name says which of NTU's actions a recording is: A009 is the ninth."""
+    """The published file name says which of NTU's actions a recording is: A023 is the 23rd."""
     (words,) = re.findall(r"^python (main_predict\.py .*)", (FOLDER / "README.md").read_text(), re.M)
     done = command(words.split())
     assert done.returncode == 0 and "INVENTED demo recording" in done.stderr

@@ -120,7 +120,7 @@ def test_what_is_no_run_costs_a_line_and_the_others_are_shown(run, compared, fin
     lines = capsys.readouterr().err.splitlines()
     assert len(lines) == len(expected)
     for line, start in zip(lines, expected, strict=True):
-        assert line.startswith(f"warning: skipped {start}") and line.removeprefix("warning: skipped ") in seen.words
+        assert line.startswith(f"warning: {start}") and line.removeprefix("warning: ") in seen.words
     assert "2 runs compared" in seen.words and seen.rows[1][1] == "20, 1"
 
 

@@ -151,11 +151,15 @@ def test_effective_batch_is_had_on_any_number_of_processes(monkeypatch, batch, w
         ("accum_iter: 3", ("--effective_batch_size", 64), (None, 64)),
         ("effective_batch_size: 64", ("--accum_iter", 2), (2, None)),
         ("effective_batch_size: 64", ("--accum_iter", 2, "--effective_batch_size", 8), (2, 8)),
+        ("effective_batch_size: 64\nstages: {pretrain: {accum_iter: 2}}", (), (2, None)),
+        ("accum_iter: null", (), (None, 128)),
     ],
 )
 def test_accumulation_and_effective_batch_settle_each_other(file, yaml, words, settled):
     args = parse("pretrain", "--config", file(yaml), *words)
     assert (args.accum_iter, args.effective_batch_size) == settled
+    again = parse("pretrain", "--config", file(config.as_yaml(args)))  # what --print_config says
+    assert (again.accum_iter, again.effective_batch_size) == (None if settled[1] else settled[0], settled[1])
 
 
 @pytest.fixture
