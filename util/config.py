@@ -102,7 +102,7 @@ def parse(stage, argv=None):
 
 
 def _combined(values, later):
-    """Both, where `later` wins. Of accum_iter and effective_batch_size one settles the other: a later one removes an earlier one."""
+    """Both, where `later` wins. Of accum_iter and effective_batch_size, which settle each other, the later one stays."""
     pair = {"accum_iter", "effective_batch_size"}
     given = {key for key in pair if later.get(key) is not None}
     removed = pair - given if given else ()
