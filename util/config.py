@@ -125,12 +125,14 @@ def _plain(value):
 
 
 def answer(stage):
-    """Answer --help, --print_config and mistyped options of this process's command line, and end.
+    """Answer --help, --print_config, mistyped options and data sets of this process's command line, and end.
 
     A main calls it before it imports torch, which takes seconds.
     """
     try:
         given = words(stage)
+        if given.get("dataset"):
+            _dataset(given["dataset"])
         if given.get("help") or given.get("print_config"):
             parse(stage)  # which ends there
     except (ValueError, OSError) as error:
