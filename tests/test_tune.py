@@ -16,7 +16,7 @@ import main_pretrain
 import main_retrieval
 import main_tune
 from model.stars import TunedTransformer
-from util import checkpoint, provenance
+from util import checkpoint, provenance, results
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -61,12 +61,15 @@ def test_the_deep_half_learns_and_the_rest_stays(tuned, pretrained):
 
 
 def test_later_stages_read_what_it_leaves(tuned, invented, options, tmp_path):
+    """And tables tell the tuning by its options, so that another one of the same encoder is not another seed of it."""
     encoder = ("--finetune", tuned / "checkpoint-2.pth", "--no-report")
     for stage, main in (("linprobe", main_linprobe), ("finetune", main_finetune), ("retrieval", main_retrieval)):
         epochs = () if stage == "retrieval" else ("--epochs", 1)
         main.main(options(stage, invented, tmp_path / stage, *encoder, *epochs))
         encoder_of = json.loads((tmp_path / stage / "result.json").read_text())["encoder"]
         assert encoder_of["stage"] == "tune" and encoder_of["target"] == "motion"  # the recipe of its pre-training comes along
+        differing = results.read(tmp_path / stage / "result.json").method()[1]
+        assert (differing["tune_epochs"], differing["tune_predictor_dim"]) == (3, 16) and "tune_temperature" not in differing
     used = weights(tmp_path / "linprobe/checkpoint-0.pth")
     assert all(torch.equal(used[key], value) for key, value in weights(tuned / "checkpoint-2.pth").items() if key in used)
 
