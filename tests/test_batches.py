@@ -14,7 +14,7 @@ def metrics(folder):
     return json.loads((folder / "log.jsonl").read_text())
 
 
-def test_a_loss_goes_on_with_other_accumulation(invented, options, tmp_path, monkeypatch):
+def test_a_loss_goes_on_with_other_accumulation(invented, options, tmp_path, monkeypatch, capsys):
     """Stopped within an epoch and resumed with fewer passes per update, it is still a mean over the epoch's samples."""
 
     def train(out, batch_size, *more):
@@ -28,6 +28,7 @@ def test_a_loss_goes_on_with_other_accumulation(invented, options, tmp_path, mon
         train(tmp_path / "parts", 2)
     monkeypatch.undo()
     train(tmp_path / "parts", 8, "--resume", "auto")
+    assert "stopped with accum_iter 4, goes on with 1: the masks are not those of one run" in capsys.readouterr().out
     whole, parts = (metrics(tmp_path / name)["train_loss"] for name in ("whole", "parts"))
     assert parts == pytest.approx(whole, rel=0.2)  # other masks
 

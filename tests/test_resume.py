@@ -10,7 +10,7 @@ import main_linprobe
 import main_pretrain
 from model.mamp import MAMP
 from tests.runs import MAINS, read, same, weights
-from util import checkpoint, signals
+from util import checkpoint
 from util.engine import train_one_epoch
 from util.logging import Log
 
@@ -154,25 +154,6 @@ def test_resuming_keeps_the_encoder_it_began_with_and_says_so(whole, invented, o
     lines = capsys.readouterr().out.splitlines()
     assert [line for line in lines if "encoder from" in line][-1].endswith(f"encoder from {one}, seed 0")
     assert read(out)["encoder"]["path"] == one and yaml.safe_load((out / "config.yaml").read_text())["finetune"] == one
-
-
-def test_a_loss_goes_on_with_other_accumulation(invented, options, tmp_path, monkeypatch, capsys):
-    """Stopped within an epoch and resumed with fewer passes per update, it is still a mean over the epoch's samples."""
-
-    def train(out, batch_size, *more):
-        line = ("--epochs", 1, "--batch_size", batch_size, "--effective_batch_size", 8, *more)
-        main_pretrain.main(options("pretrain", invented, out, *line))
-
-    train(tmp_path / "whole", 8)
-    steps = iter((False, True))
-    monkeypatch.setattr(signals, "asked", lambda: next(steps))
-    with pytest.raises(signals.Interrupted):
-        train(tmp_path / "parts", 2)
-    monkeypatch.undo()
-    train(tmp_path / "parts", 8, "--resume", "auto")
-    assert "stopped with accum_iter 4, goes on with 1: the masks are not those of one run" in capsys.readouterr().out
-    whole, parts = (read(tmp_path / name, "log.jsonl")[0]["train_loss"] for name in ("whole", "parts"))
-    assert parts == pytest.approx(whole, rel=0.2)  # other masks
 
 
 def test_resuming_on_other_data_is_refused(whole, npz, arrays, options, tmp_path):

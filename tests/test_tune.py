@@ -155,7 +155,7 @@ def test_views_leave_out_tokens(words, tmp_path, monkeypatch):
         (("--batch_size", 1, "--effective_batch_size", 1), "effective_batch_size 1: tuning compares samples"),
         (("--shear", 0.1), "option shear: belongs to --views 2"),
         (("--temperature", 0), "temperature 0.0: above 0"),
-        (("--view_mask_ratio", 1), "view_mask_ratio 1.0: a share of the tokens, at least 0 and below 1"),
+        (("--view_mask_ratio", 1), "view_mask_ratio 1.0: a share, at least 0 and below 1"),
         (("--finetune", "absent.pth"), "absent.pth: no such checkpoint"),
     ],
 )

@@ -221,13 +221,9 @@ GROUPS = {
         Option("shear", 0.5, float, range=NOT_NEGATIVE, stages=("tune",), only_with=("views", 2)).means(
             "largest entry of the random maps beside the diagonal"
         ),
-        Option(
-            "view_mask_ratio",
-            0.0,
-            float,
-            range=("a share of the tokens, at least 0 and below 1", lambda v: 0 <= v < 1),
-            stages=("tune",),
-        ).means("share of each view's tokens that are left out at random: cheaper, and one more augmentation (MAMP's encoder)"),
+        Option("view_mask_ratio", 0.0, float, range=SHARE, stages=("tune",)).means(
+            "share of each view's tokens left out at random: cheaper, and one more augmentation (MAMP's encoder)"
+        ),
         Option("queue_size", 32768, int, range=AT_LEAST_ONE, stages=("tune",)).means(
             "sequences seen lately among which neighbours are looked for; at most as many as there are"
         ),
