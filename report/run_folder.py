@@ -9,6 +9,7 @@ import yaml
 
 from feeder.feeder_ntu import Feeder
 from util import confusion, predictions, results
+from util.validation import one_line
 
 STAGE_NAMES = {
     "pretrain": "Pre-training",
@@ -68,7 +69,7 @@ def read(folder, data_path=None):
         STAGE_NAMES[result["stage"]], result["last"].get, options["data_path"]
         log = read_log(folder, result)
     except (ValueError, KeyError, TypeError, AttributeError, yaml.YAMLError) as error:
-        raise ValueError(f"{folder}: not the folder of a finished run of ours ({' '.join(str(error).split())})") from error
+        raise ValueError(f"{folder}: not the folder of a finished run of ours ({one_line(error)})") from error
     run = Run(folder, result, options | ({"data_path": data_path} if data_path else {}), log)
     if run.judged:
         try:

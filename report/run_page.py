@@ -25,6 +25,7 @@ from util.files import csv_text
 from util.logging import tell
 from util.options import UNLABELLED
 from util.run import judge_command
+from util.validation import one_line
 
 FILE = "report.html"
 SKELETONS = 4  # moving skeletons of right predictions, and of wrong ones
@@ -41,8 +42,7 @@ def write(folder, data_path=None):
         try:
             sections[name] = section(run)
         except Exception as error:  # one picture that fails must not take the others along
-            reason = " ".join(str(error).split()) or type(error).__name__
-            tell(f"warning: {run.folder / FILE}: no {name.replace('_', ' ')} ({reason})")
+            tell(f"warning: {run.folder / FILE}: no {name.replace('_', ' ')} ({one_line(error)})")
     script = (pages.FOLDER / "run_page.js").read_text()
     return pages.write(
         run.folder / FILE,

@@ -21,10 +21,7 @@ LAST, PREVIOUS, BEST = "checkpoint-last.pth", "checkpoint-previous.pth", "checkp
 
 
 def save(path, content, previous=None):
-    """Write `content` to `path`; whenever this stops, the file is the old one or the whole new one.
-
-    previous: name that the old file gets.
-    """
+    """Write `content` to `path`; whenever this stops, the file is the old one, whose name becomes `previous`, or the new one."""
     with written_aside(path, previous) as file:
         torch.save(content, file)
 
@@ -155,11 +152,7 @@ def load_encoder(model, path):
     naming the keys if anything else is missing, unknown or of another shape. Returns the checkpoint.
     """
     content = load(path)
-    state = weights.of_encoder(content["model"])
-    _fit(model, state, path)
-    missing, unexpected = model.load_state_dict(state, strict=False)
-    missing = [k for k in missing if not k.startswith(f"{model.head_name}.")]
-    _refuse(path, {"missing": missing, "unknown": unexpected})
+    _load_state(model, weights.of_encoder(content["model"]), path, may_lack=f"{model.head_name}.")
     return content
 
 
@@ -171,38 +164,31 @@ def start_from(model, path):
 def load_model(model, path, content=None):
     """Load every weight of `model` from a checkpoint (evaluation, resuming). Errors as in `load_encoder`."""
     content = content or load(path)
-    state = dict(content["model"])
-    _fit(model, state, path)
-    missing, unexpected = model.load_state_dict(state, strict=False)
-    _refuse(path, {"missing": missing, "unknown": unexpected})
+    _load_state(model, dict(content["model"]), path)
     return content
 
 
-def _fit(model, state, path):
-    """Resize temp_embed in `state` to the model's length and refuse other shapes."""
+def _load_state(model, state, path, may_lack=()):
+    """Load `state`, temp_embed resized to the model's length. may_lack: how keys begin that need not be there."""
     own = model.state_dict()
     theirs, ours = weights.architecture(state), weights.architecture(own)
     if theirs != ours:
         raise ValueError(f"{path}: holds weights of {theirs}, the model is one of {ours}; --method {theirs}")
-    name = "temp_embed"
-    both = name in state and name in own
-    if both and state[name].shape[1] != own[name].shape[1] and state[name].shape[3] == own[name].shape[3]:
-        temporal = state[name].permute(0, 3, 1, 2)  # (1, D, T', 1)
-        size = (own[name].shape[1], 1)
-        state[name] = F.interpolate(temporal, size=size, mode="bicubic", align_corners=False).permute(0, 2, 3, 1)
-    other = weights.other_skeleton(state, own)
-    if other:
+    their_embed, our_embed = state.get("temp_embed"), own.get("temp_embed")  # (1, T', 1, D)
+    if their_embed is not None and our_embed is not None and their_embed.shape[3] == our_embed.shape[3]:
+        if (segments := our_embed.shape[1]) != their_embed.shape[1]:
+            resized = F.interpolate(their_embed.permute(0, 3, 1, 2), (segments, 1), mode="bicubic", align_corners=False)
+            state["temp_embed"] = resized.permute(0, 2, 3, 1)
+    if other := weights.other_skeleton(state, own):
         raise ValueError(f"{path}: {other}")
     wrong = [
         f"{k} {tuple(v.shape)} instead of {tuple(own[k].shape)}" for k, v in state.items() if k in own and v.shape != own[k].shape
     ]
     if wrong:
         raise ValueError(f"{path}: built with other sizes (dim_feat, depth, ...) than the config: {_some(wrong)}")
-
-
-def _refuse(path, problems):
-    text = "; ".join(f"{what} keys: {_some(keys)}" for what, keys in problems.items() if keys)
-    if text:
+    missing, unknown = model.load_state_dict(state, strict=False)
+    problems = {"missing": [key for key in missing if not key.startswith(may_lack)], "unknown": unknown}
+    if text := "; ".join(f"{what} keys: {_some(keys)}" for what, keys in problems.items() if keys):
         raise ValueError(f"{path}: not a checkpoint of this model ({text}); compare depth, stage and method")
 
 

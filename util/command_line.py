@@ -72,5 +72,5 @@ def build_parser(stage, values=None):
 
 def _shown(value):
     """' [value]' for a line of --help; '' for none."""
-    text = " ".join(map(str, value)) if isinstance(value, list | tuple) else "" if value is None else str(value)
+    text = " ".join(map(str, value)) if isinstance(value, list) else "" if value is None else str(value)
     return f" [{text}]".replace("%", "%%") if text else ""
