@@ -16,7 +16,7 @@ from feeder.npz_split import NpzSplit
 from feeder.skeleton import LAYOUTS, joint_names, tree
 from feeder.skeleton import parents as parents_in
 from model import build
-from util import checkpoint, config, provenance
+from util import checkpoint, config, provenance, weights
 from util.files import sha256
 from util.options import OPTIONS
 
@@ -110,12 +110,10 @@ def data_options(content, path, words):
 
 def count_joints(content, path):
     """V of a MAMP checkpoint, M·V of one of UmURL. Raises ValueError naming the file if the weights do not say."""
-    umurl = provenance.architecture(content) == "umurl"
-    key, axis, numbers = ("backbone.j_emb.t_embedding.0.weight", 1, 3) if umurl else ("pos_embed", 2, 1)
-    weight = content["model"].get(key)
-    if weight is None or weight.ndim <= axis:
-        raise ValueError(f"{path}: not the weights of a skeleton transformer (looking for {key!r})")
-    return weight.shape[axis] // numbers
+    try:
+        return weights.joints(content["model"])
+    except (KeyError, IndexError) as error:
+        raise ValueError(f"{path}: not the weights of a skeleton transformer (looking for {error})") from error
 
 
 def training_data(content, path, settings, data_path=None):

@@ -54,17 +54,13 @@ class Writer:
 
     def rows(self, answer):
         """[{column: value}] of an answer: its likeliest classes, or its timeline."""
-        if not self.windowed:
-            _, _, classes, probabilities = answer.windows[0]
-            return [self._of_class(*pair) for pair in zip(classes, probabilities, strict=True)]
-        return [
-            {"start": start, "end": end, "start_s": round(start / self.fps, 3), "end_s": round(end / self.fps, 3)}
-            | self._of_class(number, probability)
-            for start, end, number, probability in answer.timeline()
-        ]
-
-    def _of_class(self, number, probability):
-        return {"class": number, "class_name": self.names[number], "probability": round(probability, 6)}
+        spans = answer.timeline() if self.windowed else [(0, 0, *pair) for pair in zip(*answer.windows[0][2:], strict=True)]
+        rows = []
+        for start, end, number, probability in spans:
+            when = {"start": start, "end": end, "start_s": round(start / self.fps, 3), "end_s": round(end / self.fps, 3)}
+            what = {"class": number, "class_name": self.names[number], "probability": round(probability, 6)}
+            rows.append(when | what if self.windowed else what)
+        return rows
 
     def text(self, answers):
         """A line per recording, and below it one for each of its classes or each part of its timeline."""
@@ -98,15 +94,6 @@ class Writer:
 
 def save_features(path, pieces, readout, checkpoint):
     """Write an npz of features; pieces: [(recording, start, end, features (D,)), ...]; checkpoint: its path and sha256."""
-    names, start, end, features = map(np.array, zip(*pieces, strict=True))
+    arrays = dict(zip(("names", "start", "end", "features"), map(np.array, zip(*pieces, strict=True)), strict=True))
     with written_aside(path) as file:
-        np.savez(
-            file,
-            names=names,
-            start=start,
-            end=end,
-            features=features,
-            readout=readout,
-            checkpoint=checkpoint["path"],
-            sha256=checkpoint["sha256"],
-        )
+        np.savez(file, **arrays, readout=readout, checkpoint=checkpoint["path"], sha256=checkpoint["sha256"])

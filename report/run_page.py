@@ -15,11 +15,10 @@ import numpy as np
 import torch
 from markupsafe import Markup
 
-from feeder.feeder_ntu import Feeder
 from feeder.skeleton import up_axis
 from model import build
 from report import METHOD_NAMES, charts, pages, pictures, sequences, skeletons
-from report.run_folder import STAGE_NAMES, read
+from report.run_folder import STAGE_NAMES, feeder, read
 from util import checkpoint, confusion, console, predictions, results, seeds
 from util.files import csv_text
 from util.logging import tell
@@ -224,25 +223,17 @@ def features(run):
 
 def moving_svg(data, position):
     """SVG of the sequence at a position in a Feeder, moving."""
-    try:
-        parents = data.parents()
-    except ValueError:  # an unknown skeleton: joints without bones
-        parents = None
     side = skeletons.sides(data.joint_names() or [""] * data.num_joints)
     frames = data.frames(position).reshape(-1, data.num_bodies, data.num_joints, 3)
     upright = skeletons.turned(frames, up=up_axis(data.layout, frames))
-    return charts.moving_skeleton(upright, parents, side, data.name(data.indices[position]))
+    return charts.moving_skeleton(upright, sequences.bones(data), side, data.name(data.indices[position]))
 
 
 def neighbours(run):
     """[[{svg, name, label, wrong}, ...], ...]: queries, and beside each its nearest neighbours of the gallery."""
     if not run.data or run.predicted.neighbours is None:
         return None
-    val_groups, names = run.options.get("val_groups", 0), run.class_names
-    gallery = Feeder(run.options["data_path"], "train", val_groups=val_groups)
-    if gallery.text_labels and run.predicted.class_names:
-        gallery.number_by(run.predicted.class_names)
-    labels, rows = run.predicted.labels, []
+    gallery, names, labels, rows = feeder(run, "train"), run.class_names, run.predicted.labels, []
     wrong = gallery.label[gallery.indices[run.predicted.neighbours[:, 0]]] != labels
     random = np.random.RandomState(SEED)
     for at_fault in (True, False):

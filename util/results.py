@@ -149,12 +149,12 @@ def read(path):
     settings, expected = run_settings(options)
     if content.get("eval"):
         settings["eval"] = Path(options["eval"]).name
-        return Result(path, content, options, settings, expected)
-    if stage not in UNLABELLED:
-        settings["evaluated_on"], expected["evaluated_on"] = content["evaluated_on"], "test"
-    if stage not in ("pretrain", COORDINATES):
-        of_encoder, usual = encoder_settings(content, options)
-        settings, expected = settings | of_encoder, expected | usual
+    else:
+        if stage not in UNLABELLED:
+            settings["evaluated_on"], expected["evaluated_on"] = content["evaluated_on"], "test"
+        if stage not in ("pretrain", COORDINATES):
+            of_encoder, usual = encoder_settings(content, options)
+            settings, expected = settings | of_encoder, expected | usual
     return Result(path, content, options, settings, expected)
 
 
@@ -246,20 +246,8 @@ def defaults(stage, dataset, data_path, method):
 
 def protocol(args):
     """What every result says of how it was made: the part that comes from the options."""
-    keys = (
-        "stage",
-        "method",
-        "dataset",
-        "data_path",
-        "seed",
-        "epochs",
-        "input_stream",
-        "readout",
-        "features",
-        "k",
-        *SUBSET,
-        "effective_batch_size",
-    )
+    keys = ("stage", "method", "dataset", "data_path", "seed", "epochs", "input_stream", "readout", "features", "k")
+    keys += (*SUBSET, "effective_batch_size")
     evaluated_on = {} if args.stage in UNLABELLED else {"evaluated_on": "validation" if args.val_groups else "test"}
     return {key: getattr(args, key) for key in keys if hasattr(args, key)} | evaluated_on
 
