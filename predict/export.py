@@ -17,6 +17,7 @@ from pathlib import Path
 import torch
 
 from predict import load_model
+from predict.options import OWN_DATA
 from util import checkpoint, errors, provenance
 from util.files import written_aside
 
@@ -149,11 +150,7 @@ def main(argv=None):
     parser.add_argument("checkpoint", help="linear probe or fine-tuned model, ours or released; with --encoder any")
     parser.add_argument("out", type=Path, help="ends in .onnx, .pt2 (torch.export) or .ts (TorchScript)")
     parser.add_argument("--encoder", action="store_true", help="features instead of logits: what a linear probe sees")
-    parser.add_argument(
-        "--data_path",
-        metavar="NPZ",
-        help="the training data, if these are your own and the checkpoint is older than what it keeps of them today",
-    )
+    parser.add_argument("--data_path", metavar="NPZ", help=OWN_DATA)
     args = parser.parse_args(argv)
     found = export(args.checkpoint, args.out, args.encoder, args.data_path)
     x, y = (" x ".join(map(str, found[key])) for key in ("input", "output"))

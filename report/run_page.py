@@ -39,7 +39,7 @@ def write(folder, data_path=None):
     run, sections = read(folder, data_path), dict.fromkeys(SECTIONS)
     for name, section in SECTIONS.items():
         try:
-            sections[name] = section(run)
+            sections[name] = section(run) if run.predicted or section not in OF_PREDICTIONS else None
         except Exception as error:  # one picture that fails must not take the others along
             tell(f"warning: {run.folder / FILE}: no {name.replace('_', ' ')} ({one_line(error)})")
     script = (pages.FOLDER / "run_page.js").read_text()
@@ -167,8 +167,6 @@ def next_command(run):
 
 def classes(run):
     """Rows of the table of classes, worst first: [{number, name, share, right, samples, taken_for}]."""
-    if not run.predicted:
-        return None
     counts, names, rows = run.counts, run.class_names, []
     share = np.diag(confusion.shares(counts))
     for k in sorted(np.flatnonzero(counts.sum(1)), key=lambda k: (share[k], -counts[k].sum())):
@@ -181,8 +179,6 @@ def classes(run):
 
 def classes_csv(run):
     """The table of classes as CSV in a data: link, for a download; in the order of the classes."""
-    if not run.predicted:
-        return None
     lines = [
         {"class": row["number"], "name": row["name"], "accuracy, %": f"{100 * row['share']:.2f}", "right": row["right"]}
         | {"of": row["samples"], "most often taken for": row["taken_for"]}
@@ -193,8 +189,6 @@ def classes_csv(run):
 
 def confusion_matrix(run):
     """{matrix: SVG, wide: whether it needs the whole width, mistakes: rows of the most frequent ones}."""
-    if not run.predicted:
-        return None
     counts, names = run.counts, run.class_names
     mistakes = [
         (names[true], names[predicted], f"{n} of {counts[true].sum()}", f"{share:.0%}")
@@ -205,7 +199,7 @@ def confusion_matrix(run):
 
 def features(run):
     """{tsne: SVG, how: words}: t-SNE of the features that were kept."""
-    if not run.predicted or len(run.predicted.positions) < FEWEST_POINTS:
+    if len(run.predicted.positions) < FEWEST_POINTS:
         return None
     kept, names, perplexity = run.predicted.positions, run.class_names, min(30.0, (len(run.predicted.positions) - 1) / 3)
     points = charts.tsne(run.predicted.features, perplexity, SEED)
@@ -276,6 +270,6 @@ def files(run):
     return {"checkpoints": checkpoints, "beside": [name for name in names if (run.folder / name).is_file()]}
 
 
-ALL_SECTIONS = (headline, numbers, published, curves, masks_and_predictions, next_command, classes, classes_csv)
-ALL_SECTIONS += (confusion_matrix, features, neighbours, moving_skeletons, files)
-SECTIONS = {section.__name__: section for section in ALL_SECTIONS}
+OF_PREDICTIONS = (classes, classes_csv, confusion_matrix, features, neighbours, moving_skeletons)
+EVERY_SECTION = (headline, numbers, published, curves, masks_and_predictions, next_command, *OF_PREDICTIONS, files)
+SECTIONS = {section.__name__: section for section in EVERY_SECTION}

@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from feeder.loader import test_loader, train_loader
-from util.engine import first_of_each, outputs, train_one_epoch
+from util.engine import outputs, train_one_epoch
 from util.predictions import Evaluation
 
 CPU = torch.device("cpu")
@@ -123,11 +123,6 @@ def test_outputs_are_in_the_order_of_the_data_without_gradient():
     loader = [(data.x[part], data.y[part], part) for part in order.split(4)]
     out, labels = outputs(model, loader, CPU)
     assert torch.allclose(out, model(data.x), atol=1e-6) and torch.equal(labels, data.y) and not out.requires_grad
-
-
-def test_first_of_each():
-    index = torch.tensor([4, 0, 2, 0, 9, 4])
-    assert index[first_of_each(index)].tolist() == [0, 2, 4, 9] and first_of_each(index).tolist() == [1, 2, 0, 4]
 
 
 def trained(accum_iter=1, lr=0.5, data=None, loss=loss_of, **options):
