@@ -129,10 +129,6 @@ def write_exported(model, x, file):
     torch.export.save(torch.export.export(model, (x,), dynamic_shapes=ANY_NUMBER), file)
 
 
-def read_exported(file):
-    return torch.export.load(file).module()
-
-
 def write_script(model, x, file):
     torch.jit.save(torch.jit.trace(model, (x,), check_trace=False), file)
 
@@ -140,7 +136,7 @@ def write_script(model, x, file):
 ANY_NUMBER = ({0: torch.export.Dim("N", min=1)},)  # of samples
 FORMATS = {  # suffix: (write, read, the packages that both need)
     ".onnx": (write_onnx, read_onnx, ("onnx", "onnxscript", "onnxruntime")),
-    ".pt2": (write_exported, read_exported, ()),
+    ".pt2": (write_exported, lambda file: torch.export.load(file).module(), ()),
     ".ts": (write_script, torch.jit.load, ()),
 }
 

@@ -1,14 +1,12 @@
 """What a model says of recordings, written: likeliest classes or a timeline as text, JSON or CSV; features as an npz."""
 
-import csv
-import io
 import json
 from dataclasses import dataclass, field
 from itertools import pairwise
 
 import numpy as np
 
-from util.files import written_aside
+from util.files import csv_text, written_aside
 
 FORMATS = ("text", "json", "csv")
 
@@ -82,14 +80,12 @@ class Writer:
 
     def csv(self, answers):
         """A line of titles, then a line per recording and class, or per recording and part of its timeline."""
-        first = ["start", "end", "start_s", "end_s"] if self.windowed else ["rank"]
-        out = io.StringIO()
-        table = csv.DictWriter(out, ["name", "frames", *first, "class", "class_name", "probability"], lineterminator="\n")
-        table.writeheader()
-        for answer in answers:
-            for rank, row in enumerate(self.rows(answer), 1):
-                table.writerow({"name": answer.name, "frames": answer.frames} | ({} if self.windowed else {"rank": rank}) | row)
-        return out.getvalue()
+        lines = [
+            {"name": answer.name, "frames": answer.frames} | ({} if self.windowed else {"rank": rank}) | row
+            for answer in answers
+            for rank, row in enumerate(self.rows(answer), 1)
+        ]
+        return csv_text(lines, end="\n")
 
 
 def save_features(path, pieces, readout, checkpoint):

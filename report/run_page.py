@@ -152,7 +152,7 @@ def masks_and_predictions(run):
     model = build.pretrainer(args, data, "cpu")[0]
     checkpoint.load_model(model, path, checkpoint.load(path))
     sample = sequences.load_sample(data, joint_data, 0)
-    drawn, urls = pictures.of_pretraining(model.eval(), sample, encoder(run.result), args, args.seed), {}
+    drawn, urls = pictures.of_pretraining(model.eval(), sample, encoder(run.result), args), {}
     for name in ("mask", "prediction"):
         figure, file = drawn[name][0], io.BytesIO()
         figure.savefig(file, format="png", dpi=PICTURE_DPI)

@@ -77,9 +77,10 @@ def load(path, keep=False):
         raise ValueError(f"{path}: not a readable checkpoint ({reason})") from error
     if isinstance(content, dict) and content.get("state_dict"):
         content.setdefault("model", content.pop("state_dict"))
-    if not isinstance(content, dict) or not _is_state(content.get("model")):
+    state = content.get("model") if isinstance(content, dict) else None
+    if not isinstance(state, dict) or not all(isinstance(key, str) and _is_weight(value) for key, value in state.items()):
         raise ValueError(f"{path}: no state dict under 'model'")
-    for key, value in content["model"].items():  # a tensor that repeats a few numbers takes no room in a file
+    for key, value in state.items():  # a tensor that repeats a few numbers takes no room in a file
         if value.nbytes > value.untyped_storage().nbytes():
             raise ValueError(f"{path}: {key} says shape {tuple(value.shape)}, more than the file holds")
     if "args" in content and "config" not in content and type(content.get("epoch", 0)) is not int:  # a published file
@@ -90,7 +91,7 @@ def load(path, keep=False):
     for key, kind in (("config", dict), ("data", dict), ("heads", dict), ("epoch", int)):
         if (key not in ("data", "heads") or "config" in content) and not isinstance(content.get(key, kind()), kind):
             raise ValueError(f"{path}: {key} is not what a checkpoint has there")
-    content["model"] = {k.removeprefix("module."): v for k, v in content["model"].items()}
+    content["model"] = {key.removeprefix("module."): value for key, value in state.items()}
     if keep:
         _kept.clear()
         _kept[identity] = content
@@ -120,12 +121,9 @@ def to_resume(args):
     return None
 
 
-def _is_state(model):
-    """Whether this is {name: tensor}, tensors as they are in a model."""
-    return isinstance(model, dict) and all(
-        isinstance(key, str) and isinstance(value, torch.Tensor) and value.layout == torch.strided and not value.is_meta
-        for key, value in model.items()
-    )
+def _is_weight(value):
+    """Whether this is a tensor as it is in a model."""
+    return isinstance(value, torch.Tensor) and value.layout == torch.strided and not value.is_meta
 
 
 def _verify(path):
@@ -192,8 +190,8 @@ def _load_state(model, state, path, may_lack=()):
         raise ValueError(f"{path}: not a checkpoint of this model ({text}); compare depth, stage and method")
 
 
-def _some(things, most=4):
-    return ", ".join(things[:most]) + (f" and {len(things) - most} more" if len(things) > most else "")
+def _some(things):
+    return ", ".join(things[:4]) + (f" and {len(things) - 4} more" if len(things) > 4 else "")
 
 
 def main(paths):
