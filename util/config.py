@@ -24,11 +24,10 @@ FOLDER = Path(__file__).resolve().parent.parent / "config"
 def parse(stage, argv=None):
     """Options of `stage` from --config, --dataset, a checkpoint and the rest of the command line, as a Namespace.
 
-    config/<stage>.yaml holds what --config leaves out. --dataset takes a file or the name of one in config/dataset. With
-    --finetune or --eval the method and the sizes of the model are those of the checkpoint, with --resume FILE the method; MAMP's
-    --num_frames may differ (the embedding is resized). Raises ValueError or FileNotFoundError in one line naming file and key:
-    unknown key (with the nearest known one), value of another type, unreadable YAML, an option of another method, a size on the
-    command line that is not the checkpoint's.
+    With --finetune or --eval the method and the sizes of the model are those of the checkpoint, with --resume FILE the method;
+    MAMP's --num_frames may differ (the embedding is resized). Raises ValueError or FileNotFoundError in one line naming file and
+    key: an unknown one (with the nearest known), another type, unreadable YAML, an option of another method, a size on the command
+    line that is not the checkpoint's.
 
     --help prints every option with the value that it would have, --print_config these values as YAML that --config takes; both
     end in SystemExit.
@@ -173,7 +172,6 @@ def read_yaml(path, stage, method=DEFAULT_METHOD):
     """Values for `stage` in one YAML file. Errors as in `parse`.
 
     A key `stages: {stage: {...}}` holds exceptions, `methods: {method: {...}}` those of a method, again with `stages`.
-
     Published files are translated (util.published). A run's own config.yaml, which says its `stage`, is read, too.
     """
     path = Path(path)

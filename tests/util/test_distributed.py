@@ -81,13 +81,6 @@ def test_linear_probe_learns_the_same_weights(runs):
             assert ".0." in key and "head" in key or torch.allclose(one[key], two[key], atol=1e-5), (name, key)
 
 
-def test_the_encoder_of_a_linear_probe_does_not_move(runs):
-    for world in (1, 2):
-        states = [checkpoint.load(runs[world] / f"linprobe-{n}" / "checkpoint-last.pth")["model"] for n in ("augmented", "fixed")]
-        for key in states[0]:
-            assert key.startswith("head.") or torch.equal(states[0][key], states[1][key])
-
-
 @pytest.mark.parametrize("folder", ["linprobe-augmented", "linprobe-fixed", "finetune"])
 @pytest.mark.parametrize("world", [1, 2])
 def test_the_reported_result_is_the_saved_models(runs, invented, tmp_path, options, world, folder):
