@@ -26,8 +26,8 @@ def parse(stage, argv=None):
 
     With --finetune or --eval the method and the sizes of the model are those of the checkpoint, with --resume FILE the method;
     MAMP's --num_frames may differ (the embedding is resized). Raises ValueError or FileNotFoundError in one line naming file and
-    key: an unknown one (with the nearest known), another type, unreadable YAML, an option of another method, a size on the command
-    line that is not the checkpoint's.
+    key: an unknown one (with the nearest known), another type, unreadable YAML, an option of another method, a size on the
+    command line that is not the checkpoint's.
 
     --help prints every option with the value that it would have, --print_config these values as YAML that --config takes; both
     end in SystemExit.
