@@ -52,13 +52,16 @@ class Writer:
 
     def rows(self, answer):
         """[{column: value}] of an answer: its likeliest classes, or its timeline."""
-        spans = answer.timeline() if self.windowed else [(0, 0, *pair) for pair in zip(*answer.windows[0][2:], strict=True)]
-        rows = []
-        for start, end, number, probability in spans:
-            when = {"start": start, "end": end, "start_s": round(start / self.fps, 3), "end_s": round(end / self.fps, 3)}
-            what = {"class": number, "class_name": self.names[number], "probability": round(probability, 6)}
-            rows.append(when | what if self.windowed else what)
-        return rows
+
+        def row(number, probability, **when):
+            return when | {"class": number, "class_name": self.names[number], "probability": round(probability, 6)}
+
+        if not self.windowed:
+            return [row(*pair) for pair in zip(*answer.windows[0][2:], strict=True)]
+        return [
+            row(*pair, start=start, end=end, start_s=round(start / self.fps, 3), end_s=round(end / self.fps, 3))
+            for start, end, *pair in answer.timeline()
+        ]
 
     def text(self, answers):
         """A line per recording, and below it one for each of its classes or each part of its timeline."""
