@@ -85,24 +85,6 @@ def test_file_of_another_method(shared):
         checkpoint.load_encoder(classifier(), path)
 
 
-@pytest.mark.parametrize("where", ["torch.save", "os.replace"])
-def test_saving_is_all_or_nothing(tmp_path, monkeypatch, where):
-    path = tmp_path / "a.pth"
-    checkpoint.save(path, {"model": {}, "epoch": 1})
-
-    def disk_full(content, file=None):
-        if hasattr(file, "write"):
-            file.write(b"half of it")
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr(where, disk_full)
-    with pytest.raises(OSError, match="No space left"):
-        checkpoint.save(path, {"model": {}, "epoch": 2})
-    monkeypatch.undo()
-    assert checkpoint.load(path)["epoch"] == 1
-    assert [p.name for p in tmp_path.iterdir()] == ["a.pth"]
-
-
 def test_files_that_are_no_checkpoints(tmp_path):
     with pytest.raises(FileNotFoundError, match="absent.pth: no such checkpoint"):
         checkpoint.load(tmp_path / "absent.pth")
