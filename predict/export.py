@@ -17,6 +17,7 @@ from pathlib import Path
 import torch
 
 from predict import load_model
+from predict.options import OWN_DATA
 from util import checkpoint, errors, provenance
 from util.files import written_aside
 
@@ -128,10 +129,6 @@ def write_exported(model, x, file):
     torch.export.save(torch.export.export(model, (x,), dynamic_shapes=ANY_NUMBER), file)
 
 
-def read_exported(file):
-    return torch.export.load(file).module()
-
-
 def write_script(model, x, file):
     torch.jit.save(torch.jit.trace(model, (x,), check_trace=False), file)
 
@@ -139,7 +136,7 @@ def write_script(model, x, file):
 ANY_NUMBER = ({0: torch.export.Dim("N", min=1)},)  # of samples
 FORMATS = {  # suffix: (write, read, the packages that both need)
     ".onnx": (write_onnx, read_onnx, ("onnx", "onnxscript", "onnxruntime")),
-    ".pt2": (write_exported, read_exported, ()),
+    ".pt2": (write_exported, lambda file: torch.export.load(file).module(), ()),
     ".ts": (write_script, torch.jit.load, ()),
 }
 
@@ -149,11 +146,7 @@ def main(argv=None):
     parser.add_argument("checkpoint", help="linear probe or fine-tuned model, ours or released; with --encoder any")
     parser.add_argument("out", type=Path, help="ends in .onnx, .pt2 (torch.export) or .ts (TorchScript)")
     parser.add_argument("--encoder", action="store_true", help="features instead of logits: what a linear probe sees")
-    parser.add_argument(
-        "--data_path",
-        metavar="NPZ",
-        help="the training data, if these are your own and the checkpoint is older than what it keeps of them today",
-    )
+    parser.add_argument("--data_path", metavar="NPZ", help=OWN_DATA)
     args = parser.parse_args(argv)
     found = export(args.checkpoint, args.out, args.encoder, args.data_path)
     x, y = (" x ".join(map(str, found[key])) for key in ("input", "output"))

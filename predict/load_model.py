@@ -16,9 +16,10 @@ from feeder.npz_split import NpzSplit
 from feeder.skeleton import LAYOUTS, joint_names, tree
 from feeder.skeleton import parents as parents_in
 from model import build
-from util import checkpoint, config, provenance
+from util import checkpoint, config, provenance, weights
 from util.files import sha256
 from util.options import OPTIONS
+from util.validation import check
 
 CLASSIFIERS = ("linprobe", "finetune")
 MOST = 1000  # joints, bodies: a checkpoint that says more only asks for memory
@@ -80,12 +81,10 @@ def _options(stage, content, path):
     # over these defaults the settings of the checkpoint, and over them the sizes of its weights
     stored = provenance.settings(content, path) | provenance.sizes(content, path, head=provenance.stage(content) == stage)
     values |= {name: config.convert(options[name], value, path) for name, value in stored.items() if name in options}
-    if values["num_heads"] < 1:
-        raise ValueError(f"{path}: num_heads: {values['num_heads']} is not at least 1")
-    if len(values["test_p_interval"]) != 1 or not 0 < values["test_p_interval"][0] <= 1:
-        raise ValueError(
-            f"{path}: test_p_interval: {shortened(values['test_p_interval'])} is not one share of the frames in (0, 1]"
-        )
+    try:
+        check({name: values[name] for name in ("num_heads", "test_p_interval")})
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from None
     return Namespace(stage=stage, **values | {"method": method})
 
 
@@ -110,12 +109,10 @@ def data_options(content, path, words):
 
 def count_joints(content, path):
     """V of a MAMP checkpoint, M·V of one of UmURL. Raises ValueError naming the file if the weights do not say."""
-    umurl = provenance.architecture(content) == "umurl"
-    key, axis, numbers = ("backbone.j_emb.t_embedding.0.weight", 1, 3) if umurl else ("pos_embed", 2, 1)
-    weight = content["model"].get(key)
-    if weight is None or weight.ndim <= axis:
-        raise ValueError(f"{path}: not the weights of a skeleton transformer (looking for {key!r})")
-    return weight.shape[axis] // numbers
+    try:
+        return weights.joints(content["model"])
+    except (KeyError, IndexError) as error:
+        raise ValueError(f"{path}: not the weights of a skeleton transformer (looking for {error})") from error
 
 
 def training_data(content, path, settings, data_path=None):

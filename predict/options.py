@@ -6,54 +6,34 @@ from pathlib import Path
 from data.prepare import arguments
 from predict.writers import FORMATS
 
+OWN_DATA = "the training data, if these are your own and the checkpoint is older than what it keeps of them today"
+
 
 def build_parser():
     parser = argparse.ArgumentParser(description="Which action it is: class names and probabilities for recordings.")
     add = parser.add_argument
-    add(
-        "inputs",
-        nargs="+",
-        metavar="INPUT",
-        help="NTU .skeleton, PKU-MMD skeleton .txt, NW-UCLA .json, .npy "
-        "or .npz of (T, V, 3) or (M, T, V, 3), own .txt or .csv, x_test of a prepared .npz, PYSKL's .pkl, "
-        ".bvh; or a folder of these",
+    kinds = (
+        "NTU .skeleton, PKU-MMD skeleton .txt, NW-UCLA .json, .npy or .npz of (T, V, 3) or (M, T, V, 3), own .txt or .csv, "
+        "x_test of a prepared .npz, PYSKL's .pkl, .bvh; or a folder of these"
     )
-    add(
-        "--checkpoint",
-        required=True,
-        metavar="FILE",
-        help="linear probe or fine-tuned model, ours or released; with --features a pre-training, too",
-    )
+    add("inputs", nargs="+", metavar="INPUT", help=kinds)
+    model = "linear probe or fine-tuned model, ours or released; with --features a pre-training, too"
+    add("--checkpoint", required=True, metavar="FILE", help=model)
     add("--features", type=Path, metavar="NPZ", help="write the encoder's features of each recording or window")
     add("--top_k", type=int, default=5, help="classes that are named [5]")
     add("--format", choices=FORMATS, default="text", help="[text]")
     add("--output", type=Path, metavar="FILE", help="where the answers go (default: printed)")
-    add(
-        "--window",
-        type=int,
-        metavar="FRAMES",
-        help="of an untrimmed recording: say what happens when, in windows of so many frames",
-    )
+    windows = "of an untrimmed recording: say what happens when, in windows of so many frames"
+    add("--window", type=int, metavar="FRAMES", help=windows)
     add("--stride", type=int, metavar="FRAMES", help="from a window to the next (default: a quarter of --window)")
     add("--fps", type=float, default=30.0, help="frames per second of the recordings [30]")
     add("--names", metavar="FILE", help="class names, one a line, class 0 first")
-    add(
-        "--data_path",
-        metavar="NPZ",
-        help="the training data, if these are your own and the checkpoint is older than what it keeps of them today "
-        "(bodies, bones, class names and origin)",
-    )
-    add(
-        "--center",
-        metavar="JOINT",
-        help="put the origin at this joint (name or number) of the first frame, or 'none' (default: as in the training data)",
-    )
+    add("--data_path", metavar="NPZ", help=f"{OWN_DATA} (bodies, bones, class names and origin)")
+    origin = "put the origin at this joint (name or number) of the first frame, or 'none' (default: as in the training data)"
+    add("--center", metavar="JOINT", help=origin)
     arguments.add_format(parser, whole=False)
-    arguments.add_unit(
-        parser,
-        default=None,
-        what="of arrays and rows, if not that of the training data (else m); of .bvh, if neither that nor cm",
-    )
+    unit = "of arrays and rows, if not that of the training data (else m); of .bvh, if neither that nor cm"
+    arguments.add_unit(parser, default=None, what=unit)
     add("--device", default="auto", help="auto, cpu, cuda or cuda:N [auto]")
     add("--batch_size", type=int, default=32, help="recordings or windows at a time [32]")
     add("--quiet", action="store_true", help="answers and errors alone")

@@ -1,14 +1,12 @@
 """What a model says of recordings, written: likeliest classes or a timeline as text, JSON or CSV; features as an npz."""
 
-import csv
-import io
 import json
 from dataclasses import dataclass, field
 from itertools import pairwise
 
 import numpy as np
 
-from util.files import written_aside
+from util.files import csv_text, written_aside
 
 FORMATS = ("text", "json", "csv")
 
@@ -54,17 +52,16 @@ class Writer:
 
     def rows(self, answer):
         """[{column: value}] of an answer: its likeliest classes, or its timeline."""
-        if not self.windowed:
-            _, _, classes, probabilities = answer.windows[0]
-            return [self._of_class(*pair) for pair in zip(classes, probabilities, strict=True)]
-        return [
-            {"start": start, "end": end, "start_s": round(start / self.fps, 3), "end_s": round(end / self.fps, 3)}
-            | self._of_class(number, probability)
-            for start, end, number, probability in answer.timeline()
-        ]
 
-    def _of_class(self, number, probability):
-        return {"class": number, "class_name": self.names[number], "probability": round(probability, 6)}
+        def row(number, probability, **when):
+            return when | {"class": number, "class_name": self.names[number], "probability": round(probability, 6)}
+
+        if not self.windowed:
+            return [row(*pair) for pair in zip(*answer.windows[0][2:], strict=True)]
+        return [
+            row(*pair, start=start, end=end, start_s=round(start / self.fps, 3), end_s=round(end / self.fps, 3))
+            for start, end, *pair in answer.timeline()
+        ]
 
     def text(self, answers):
         """A line per recording, and below it one for each of its classes or each part of its timeline."""
@@ -86,27 +83,16 @@ class Writer:
 
     def csv(self, answers):
         """A line of titles, then a line per recording and class, or per recording and part of its timeline."""
-        first = ["start", "end", "start_s", "end_s"] if self.windowed else ["rank"]
-        out = io.StringIO()
-        table = csv.DictWriter(out, ["name", "frames", *first, "class", "class_name", "probability"], lineterminator="\n")
-        table.writeheader()
-        for answer in answers:
-            for rank, row in enumerate(self.rows(answer), 1):
-                table.writerow({"name": answer.name, "frames": answer.frames} | ({} if self.windowed else {"rank": rank}) | row)
-        return out.getvalue()
+        lines = [
+            {"name": answer.name, "frames": answer.frames} | ({} if self.windowed else {"rank": rank}) | row
+            for answer in answers
+            for rank, row in enumerate(self.rows(answer), 1)
+        ]
+        return csv_text(lines, end="\n")
 
 
 def save_features(path, pieces, readout, checkpoint):
     """Write an npz of features; pieces: [(recording, start, end, features (D,)), ...]; checkpoint: its path and sha256."""
-    names, start, end, features = map(np.array, zip(*pieces, strict=True))
+    arrays = dict(zip(("names", "start", "end", "features"), map(np.array, zip(*pieces, strict=True)), strict=True))
     with written_aside(path) as file:
-        np.savez(
-            file,
-            names=names,
-            start=start,
-            end=end,
-            features=features,
-            readout=readout,
-            checkpoint=checkpoint["path"],
-            sha256=checkpoint["sha256"],
-        )
+        np.savez(file, **arrays, readout=readout, checkpoint=checkpoint["path"], sha256=checkpoint["sha256"])

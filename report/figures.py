@@ -26,9 +26,8 @@ def skeleton(sample, source):
     side, step = skeletons.sides(sample.names), skeletons.grid_step(*skeletons.limits(sample.joints))
     entries = {name: line(look["color"]) for name, look in skeletons.body_entries(sample.joints, side).items()}
     note = f"{len(sample.joints)} frames, after cropping and resizing. The lines of the grid are {step:g} m apart."
-    figure, (bodies, key) = sheet.new(
-        "The sequence as the model sees it", sample, source, [sheet.body_height(sample), 0.35], note
-    )
+    heights = [sheet.body_height(sample), 0.35]
+    figure, (bodies, key) = sheet.new("The sequence as the model sees it", sample, source, heights, note)
     sheet.body_row(bodies, sample, sheet.evenly(sample), side=side)
     legend(key, entries, loc="center")
     return figure, None

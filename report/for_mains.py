@@ -6,6 +6,7 @@ import numpy as np
 
 from util import distributed
 from util.logging import say, tell
+from util.validation import one_line
 
 
 def preview(model, args):
@@ -38,5 +39,4 @@ def leave_report(args):
     try:
         say(f"report: {run_page.write(args.output_dir)}")
     except Exception as error:
-        reason = " ".join(str(error).split()) or type(error).__name__
-        tell(f"warning: {args.output_dir}: no report.html ({reason})")
+        tell(f"warning: {args.output_dir}: no report.html ({one_line(error)})")

@@ -3,9 +3,9 @@
 from report import figures, masks
 
 
-def of_pretraining(model, sample, source, args, seed):
-    """{name: (Figure, overlay of the film)} of a MAMP or SkeletonMAE*."""
-    tau, ratio = args.motion_aware_tau, args.mask_ratio
+def of_pretraining(model, sample, source, args):
+    """{name: (Figure, overlay of the film)} of a MAMP or SkeletonMAE*, with the mask of args.seed."""
+    tau, ratio, seed = args.motion_aware_tau, args.mask_ratio, args.seed
     found = masks.predict_masked(model, sample.x, seed, ratio, args.motion_stride, tau)
     intensity = masks.motion_intensity(model, sample.x)
     hidden = {f"motion-aware, τ = {tau:g}": found.hidden} if tau > 0 else {}

@@ -9,14 +9,10 @@ import yaml
 
 from feeder.feeder_ntu import Feeder
 from util import confusion, predictions, results
+from util.validation import one_line
 
-STAGE_NAMES = {
-    "pretrain": "Pre-training",
-    "tune": "Tuning",
-    "linprobe": "Linear probe",
-    "finetune": "Fine-tuning",
-    "retrieval": "Retrieval",
-}
+STAGE_NAMES = {"pretrain": "Pre-training", "tune": "Tuning"}
+STAGE_NAMES |= {"linprobe": "Linear probe", "finetune": "Fine-tuning", "retrieval": "Retrieval"}
 
 
 @dataclass
@@ -68,7 +64,7 @@ def read(folder, data_path=None):
         STAGE_NAMES[result["stage"]], result["last"].get, options["data_path"]
         log = read_log(folder, result)
     except (ValueError, KeyError, TypeError, AttributeError, yaml.YAMLError) as error:
-        raise ValueError(f"{folder}: not the folder of a finished run of ours ({' '.join(str(error).split())})") from error
+        raise ValueError(f"{folder}: not the folder of a finished run of ours ({one_line(error)})") from error
     run = Run(folder, result, options | ({"data_path": data_path} if data_path else {}), log)
     if run.judged:
         try:
@@ -88,12 +84,17 @@ def read_log(folder, result):
     return [line for line in lines if isinstance(line, dict) and isinstance(line.get("epoch"), int)]
 
 
-def evaluated_data(run):
-    """The Feeder of the samples that were predicted. Raises ValueError if the npz holds others."""
-    val_groups = run.options.get("val_groups", 0)
-    data = Feeder(run.options["data_path"], "val" if val_groups else "test", val_groups=val_groups)
+def feeder(run, split):
+    """Feeder of a split of the run's data, with its numbers of the classes."""
+    data = Feeder(run.options["data_path"], split, val_groups=run.options.get("val_groups", 0))
     if data.text_labels and run.predicted.class_names:
         data.number_by(run.predicted.class_names)
+    return data
+
+
+def evaluated_data(run):
+    """The Feeder of the samples that were predicted. Raises ValueError if the npz holds others."""
+    data = feeder(run, "val" if run.options.get("val_groups") else "test")
     if not np.array_equal(data.label[data.indices], run.predicted.labels):
         raise ValueError(f"{run.options['data_path']}: holds other samples than were predicted")
     return data

@@ -15,16 +15,16 @@ import numpy as np
 import torch
 from markupsafe import Markup
 
-from feeder.feeder_ntu import Feeder
 from feeder.skeleton import up_axis
 from model import build
 from report import METHOD_NAMES, charts, pages, pictures, sequences, skeletons
-from report.run_folder import STAGE_NAMES, read
+from report.run_folder import STAGE_NAMES, feeder, read
 from util import checkpoint, confusion, console, predictions, results, seeds
 from util.files import csv_text
 from util.logging import tell
 from util.options import UNLABELLED
 from util.run import judge_command
+from util.validation import one_line
 
 FILE = "report.html"
 SKELETONS = 4  # moving skeletons of right predictions, and of wrong ones
@@ -39,10 +39,9 @@ def write(folder, data_path=None):
     run, sections = read(folder, data_path), dict.fromkeys(SECTIONS)
     for name, section in SECTIONS.items():
         try:
-            sections[name] = section(run)
+            sections[name] = section(run) if run.predicted or section not in OF_PREDICTIONS else None
         except Exception as error:  # one picture that fails must not take the others along
-            reason = " ".join(str(error).split()) or type(error).__name__
-            tell(f"warning: {run.folder / FILE}: no {name.replace('_', ' ')} ({reason})")
+            tell(f"warning: {run.folder / FILE}: no {name.replace('_', ' ')} ({one_line(error)})")
     script = (pages.FOLDER / "run_page.js").read_text()
     return pages.write(
         run.folder / FILE,
@@ -153,7 +152,7 @@ def masks_and_predictions(run):
     model = build.pretrainer(args, data, "cpu")[0]
     checkpoint.load_model(model, path, checkpoint.load(path))
     sample = sequences.load_sample(data, joint_data, 0)
-    drawn, urls = pictures.of_pretraining(model.eval(), sample, encoder(run.result), args, args.seed), {}
+    drawn, urls = pictures.of_pretraining(model.eval(), sample, encoder(run.result), args), {}
     for name in ("mask", "prediction"):
         figure, file = drawn[name][0], io.BytesIO()
         figure.savefig(file, format="png", dpi=PICTURE_DPI)
@@ -168,8 +167,6 @@ def next_command(run):
 
 def classes(run):
     """Rows of the table of classes, worst first: [{number, name, share, right, samples, taken_for}]."""
-    if not run.predicted:
-        return None
     counts, names, rows = run.counts, run.class_names, []
     share = np.diag(confusion.shares(counts))
     for k in sorted(np.flatnonzero(counts.sum(1)), key=lambda k: (share[k], -counts[k].sum())):
@@ -182,8 +179,6 @@ def classes(run):
 
 def classes_csv(run):
     """The table of classes as CSV in a data: link, for a download; in the order of the classes."""
-    if not run.predicted:
-        return None
     lines = [
         {"class": row["number"], "name": row["name"], "accuracy, %": f"{100 * row['share']:.2f}", "right": row["right"]}
         | {"of": row["samples"], "most often taken for": row["taken_for"]}
@@ -194,8 +189,6 @@ def classes_csv(run):
 
 def confusion_matrix(run):
     """{matrix: SVG, wide: whether it needs the whole width, mistakes: rows of the most frequent ones}."""
-    if not run.predicted:
-        return None
     counts, names = run.counts, run.class_names
     mistakes = [
         (names[true], names[predicted], f"{n} of {counts[true].sum()}", f"{share:.0%}")
@@ -206,7 +199,7 @@ def confusion_matrix(run):
 
 def features(run):
     """{tsne: SVG, how: words}: t-SNE of the features that were kept."""
-    if not run.predicted or len(run.predicted.positions) < FEWEST_POINTS:
+    if len(run.predicted.positions) < FEWEST_POINTS:
         return None
     kept, names, perplexity = run.predicted.positions, run.class_names, min(30.0, (len(run.predicted.positions) - 1) / 3)
     points = charts.tsne(run.predicted.features, perplexity, SEED)
@@ -224,25 +217,17 @@ def features(run):
 
 def moving_svg(data, position):
     """SVG of the sequence at a position in a Feeder, moving."""
-    try:
-        parents = data.parents()
-    except ValueError:  # an unknown skeleton: joints without bones
-        parents = None
     side = skeletons.sides(data.joint_names() or [""] * data.num_joints)
     frames = data.frames(position).reshape(-1, data.num_bodies, data.num_joints, 3)
     upright = skeletons.turned(frames, up=up_axis(data.layout, frames))
-    return charts.moving_skeleton(upright, parents, side, data.name(data.indices[position]))
+    return charts.moving_skeleton(upright, sequences.bones(data), side, data.name(data.indices[position]))
 
 
 def neighbours(run):
     """[[{svg, name, label, wrong}, ...], ...]: queries, and beside each its nearest neighbours of the gallery."""
     if not run.data or run.predicted.neighbours is None:
         return None
-    val_groups, names = run.options.get("val_groups", 0), run.class_names
-    gallery = Feeder(run.options["data_path"], "train", val_groups=val_groups)
-    if gallery.text_labels and run.predicted.class_names:
-        gallery.number_by(run.predicted.class_names)
-    labels, rows = run.predicted.labels, []
+    gallery, names, labels, rows = feeder(run, "train"), run.class_names, run.predicted.labels, []
     wrong = gallery.label[gallery.indices[run.predicted.neighbours[:, 0]]] != labels
     random = np.random.RandomState(SEED)
     for at_fault in (True, False):
@@ -285,6 +270,6 @@ def files(run):
     return {"checkpoints": checkpoints, "beside": [name for name in names if (run.folder / name).is_file()]}
 
 
-ALL_SECTIONS = (headline, numbers, published, curves, masks_and_predictions, next_command, classes, classes_csv)
-ALL_SECTIONS += (confusion_matrix, features, neighbours, moving_skeletons, files)
-SECTIONS = {section.__name__: section for section in ALL_SECTIONS}
+OF_PREDICTIONS = (classes, classes_csv, confusion_matrix, features, neighbours, moving_skeletons)
+EVERY_SECTION = (headline, numbers, published, curves, masks_and_predictions, next_command, *OF_PREDICTIONS, files)
+SECTIONS = {section.__name__: section for section in EVERY_SECTION}

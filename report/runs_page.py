@@ -12,6 +12,7 @@ from pathlib import Path
 from report import charts, pages, run_folder, run_page
 from util import predictions, results, seeds
 from util.options import STAGES, UNLABELLED
+from util.validation import one_line
 
 STAGE_NAMES = run_folder.STAGE_NAMES | {results.COORDINATES: "Coordinates"}
 STYLES = {"-": "solid", "--": "dashed", ":": "dotted"}  # of lines when there are more groups than colours, here and in CSS
@@ -48,7 +49,7 @@ def write(path, found, complaints=()):
             logs[run.path] = run_folder.read_log(run.path.parent, run.content)
         except (OSError, ValueError) as error:
             logs[run.path] = []
-            left_out.append(f"{run.folder}: no curves, log.jsonl is damaged ({' '.join(str(error).split())})")
+            left_out.append(f"{run.folder}: no curves, log.jsonl is damaged ({one_line(error)})")
     order, places = (*STAGES, results.COORDINATES), defaultdict(lambda: defaultdict(list))
     for run in sorted(runs, key=lambda run: (order.index(run["stage"]), run["dataset"], seeds.description(run), run["seed"])):
         places[run["stage"], run["dataset"]][seeds.protocol(run)].append(run)

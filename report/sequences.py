@@ -80,16 +80,21 @@ def choose(data, rows=None, names=None):
     return sorted(set(chosen))
 
 
+def bones(data):
+    """(V,) the joint each joint of a Feeder hangs on; None for a skeleton that nobody has described, drawn without bones."""
+    try:
+        return data.parents()
+    except ValueError:
+        return None
+
+
 def load_sample(data, joint_data, index):
     """Item `index` of the two Feeders of `feeders` as a `Sample`."""
     x, label, row = data.get(index)
     joints = joint_data.get(index)[0].permute(1, 3, 2, 0).numpy()
-    try:
-        parents = data.parents()
-    except ValueError:  # a skeleton nobody has described is drawn without bones
-        parents = None
     names = data.joint_names() or [f"joint {v}" for v in range(data.num_joints)]
     up = up_axis(data.layout, joints)
     title = f"{data.key}_{row}" if data.names is None else str(data.names[row])
     stream = "bone" if data.bone else "joint"
-    return Sample(x, skeletons.turned(joints, up=up), tuple(names), parents, f"{title} · {data.class_title(label)}", up, stream)
+    title = f"{title} · {data.class_title(label)}"
+    return Sample(x, skeletons.turned(joints, up=up), tuple(names), bones(data), title, up, stream)

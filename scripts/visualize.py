@@ -159,7 +159,7 @@ def draw(script_args, more):
         row, label = int(data.indices[index]), int(data.label[data.indices[index]])
         drawings = {"skeleton": figures.skeleton(sample, source)}
         if model is not None and args.stage == "pretrain":
-            drawings |= pictures.of_pretraining(model, sample, source, args, args.seed)
+            drawings |= pictures.of_pretraining(model, sample, source, args)
         elif model is not None:
             drawings |= pictures.of_classifier(model, sample, source, args, data, label)
         name = re.sub(r"[^\w.+-]+", "_", sample.title.split(" · ")[0])[:100].lstrip(".")

@@ -21,10 +21,7 @@ LAST, PREVIOUS, BEST = "checkpoint-last.pth", "checkpoint-previous.pth", "checkp
 
 
 def save(path, content, previous=None):
-    """Write `content` to `path`; whenever this stops, the file is the old one or the whole new one.
-
-    previous: name that the old file gets.
-    """
+    """Write `content` to `path`; whenever this stops, the file is the old one, whose name becomes `previous`, or the new one."""
     with written_aside(path, previous) as file:
         torch.save(content, file)
 
@@ -80,9 +77,10 @@ def load(path, keep=False):
         raise ValueError(f"{path}: not a readable checkpoint ({reason})") from error
     if isinstance(content, dict) and content.get("state_dict"):
         content.setdefault("model", content.pop("state_dict"))
-    if not isinstance(content, dict) or not _is_state(content.get("model")):
+    state = content.get("model") if isinstance(content, dict) else None
+    if not isinstance(state, dict) or not all(isinstance(key, str) and _is_weight(value) for key, value in state.items()):
         raise ValueError(f"{path}: no state dict under 'model'")
-    for key, value in content["model"].items():  # a tensor that repeats a few numbers takes no room in a file
+    for key, value in state.items():  # a tensor that repeats a few numbers takes no room in a file
         if value.nbytes > value.untyped_storage().nbytes():
             raise ValueError(f"{path}: {key} says shape {tuple(value.shape)}, more than the file holds")
     if "args" in content and "config" not in content and type(content.get("epoch", 0)) is not int:  # a published file
@@ -93,7 +91,7 @@ def load(path, keep=False):
     for key, kind in (("config", dict), ("data", dict), ("heads", dict), ("epoch", int)):
         if (key not in ("data", "heads") or "config" in content) and not isinstance(content.get(key, kind()), kind):
             raise ValueError(f"{path}: {key} is not what a checkpoint has there")
-    content["model"] = {k.removeprefix("module."): v for k, v in content["model"].items()}
+    content["model"] = {key.removeprefix("module."): value for key, value in state.items()}
     if keep:
         _kept.clear()
         _kept[identity] = content
@@ -123,12 +121,9 @@ def to_resume(args):
     return None
 
 
-def _is_state(model):
-    """Whether this is {name: tensor}, tensors as they are in a model."""
-    return isinstance(model, dict) and all(
-        isinstance(key, str) and isinstance(value, torch.Tensor) and value.layout == torch.strided and not value.is_meta
-        for key, value in model.items()
-    )
+def _is_weight(value):
+    """Whether this is a tensor as it is in a model."""
+    return isinstance(value, torch.Tensor) and value.layout == torch.strided and not value.is_meta
 
 
 def _verify(path):
@@ -155,11 +150,7 @@ def load_encoder(model, path):
     naming the keys if anything else is missing, unknown or of another shape. Returns the checkpoint.
     """
     content = load(path)
-    state = weights.of_encoder(content["model"])
-    _fit(model, state, path)
-    missing, unexpected = model.load_state_dict(state, strict=False)
-    missing = [k for k in missing if not k.startswith(f"{model.head_name}.")]
-    _refuse(path, {"missing": missing, "unknown": unexpected})
+    _load_state(model, weights.of_encoder(content["model"]), path, may_lack=f"{model.head_name}.")
     return content
 
 
@@ -171,43 +162,36 @@ def start_from(model, path):
 def load_model(model, path, content=None):
     """Load every weight of `model` from a checkpoint (evaluation, resuming). Errors as in `load_encoder`."""
     content = content or load(path)
-    state = dict(content["model"])
-    _fit(model, state, path)
-    missing, unexpected = model.load_state_dict(state, strict=False)
-    _refuse(path, {"missing": missing, "unknown": unexpected})
+    _load_state(model, dict(content["model"]), path)
     return content
 
 
-def _fit(model, state, path):
-    """Resize temp_embed in `state` to the model's length and refuse other shapes."""
+def _load_state(model, state, path, may_lack=()):
+    """Load `state`, temp_embed resized to the model's length. may_lack: how keys begin that need not be there."""
     own = model.state_dict()
     theirs, ours = weights.architecture(state), weights.architecture(own)
     if theirs != ours:
         raise ValueError(f"{path}: holds weights of {theirs}, the model is one of {ours}; --method {theirs}")
-    name = "temp_embed"
-    both = name in state and name in own
-    if both and state[name].shape[1] != own[name].shape[1] and state[name].shape[3] == own[name].shape[3]:
-        temporal = state[name].permute(0, 3, 1, 2)  # (1, D, T', 1)
-        size = (own[name].shape[1], 1)
-        state[name] = F.interpolate(temporal, size=size, mode="bicubic", align_corners=False).permute(0, 2, 3, 1)
-    other = weights.other_skeleton(state, own)
-    if other:
+    their_embed, our_embed = state.get("temp_embed"), own.get("temp_embed")  # (1, T', 1, D)
+    if their_embed is not None and our_embed is not None and their_embed.shape[3] == our_embed.shape[3]:
+        if (segments := our_embed.shape[1]) != their_embed.shape[1]:
+            resized = F.interpolate(their_embed.permute(0, 3, 1, 2), (segments, 1), mode="bicubic", align_corners=False)
+            state["temp_embed"] = resized.permute(0, 2, 3, 1)
+    if other := weights.other_skeleton(state, own):
         raise ValueError(f"{path}: {other}")
     wrong = [
         f"{k} {tuple(v.shape)} instead of {tuple(own[k].shape)}" for k, v in state.items() if k in own and v.shape != own[k].shape
     ]
     if wrong:
         raise ValueError(f"{path}: built with other sizes (dim_feat, depth, ...) than the config: {_some(wrong)}")
-
-
-def _refuse(path, problems):
-    text = "; ".join(f"{what} keys: {_some(keys)}" for what, keys in problems.items() if keys)
-    if text:
+    missing, unknown = model.load_state_dict(state, strict=False)
+    problems = {"missing": [key for key in missing if not key.startswith(may_lack)], "unknown": unknown}
+    if text := "; ".join(f"{what} keys: {_some(keys)}" for what, keys in problems.items() if keys):
         raise ValueError(f"{path}: not a checkpoint of this model ({text}); compare depth, stage and method")
 
 
-def _some(things, most=4):
-    return ", ".join(things[:most]) + (f" and {len(things) - most} more" if len(things) > most else "")
+def _some(things):
+    return ", ".join(things[:4]) + (f" and {len(things) - 4} more" if len(things) > 4 else "")
 
 
 def main(paths):

@@ -38,13 +38,8 @@ def build_parser(stage, values=None):
         add_help=False,
         epilog="".join(f"--method {name} --help lists the options of {name}. " for name in others),
     )
-    parser.add_argument(
-        "-h",
-        "--help",
-        action="store_true",
-        help="show this, and in brackets the values that the rest of the "
-        "command line leads to: add a data set, a method, a checkpoint",
-    )
+    values_too = "in brackets the values that the rest of the command line leads to: add a data set, a method, a checkpoint"
+    parser.add_argument("-h", "--help", action="store_true", help=f"show this, and {values_too}")
     parser.add_argument("--print_config", action="store_true", help="print all values as YAML that --config takes, and stop")
     parser.add_argument("--config", metavar="YAML", help=f"settings on top of config/{stage}.yaml; a published YAML works, too")
     parser.add_argument("--dataset", metavar="NAME", help="the data set's settings: a file, or the name of one in config/dataset")
@@ -72,5 +67,5 @@ def build_parser(stage, values=None):
 
 def _shown(value):
     """' [value]' for a line of --help; '' for none."""
-    text = " ".join(map(str, value)) if isinstance(value, list | tuple) else "" if value is None else str(value)
+    text = " ".join(map(str, value)) if isinstance(value, list) else "" if value is None else str(value)
     return f" [{text}]".replace("%", "%%") if text else ""

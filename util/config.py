@@ -16,7 +16,7 @@ from util import published
 from util.command_line import build_parser, words
 from util.files import bare_name, write_text
 from util.options import DEFAULT_METHOD, EXTENDS, METHODS, OPTIONS, STAGES, WHAT
-from util.validation import check, convert, known
+from util.validation import check, convert, known, one_line
 
 FOLDER = Path(__file__).resolve().parent.parent / "config"
 
@@ -24,10 +24,9 @@ FOLDER = Path(__file__).resolve().parent.parent / "config"
 def parse(stage, argv=None):
     """Options of `stage` from --config, --dataset, a checkpoint and the rest of the command line, as a Namespace.
 
-    config/<stage>.yaml holds what --config leaves out. --dataset takes a file or the name of one in config/dataset. With
-    --finetune or --eval the method and the sizes of the model are those of the checkpoint, with --resume FILE the method; MAMP's
-    --num_frames may differ (the embedding is resized). Raises ValueError or FileNotFoundError in one line naming file and key:
-    unknown key (with the nearest known one), value of another type, unreadable YAML, an option of another method, a size on the
+    With --finetune or --eval the method and the sizes of the model are those of the checkpoint, with --resume FILE the method;
+    MAMP's --num_frames may differ (the embedding is resized). Raises ValueError or FileNotFoundError in one line naming file and
+    key: an unknown one (with the nearest known), another type, unreadable YAML, an option of another method, a size on the
     command line that is not the checkpoint's.
 
     --help prints every option with the value that it would have, --print_config these values as YAML that --config takes; both
@@ -39,14 +38,9 @@ def parse(stage, argv=None):
 
     def read(method):
         of_method = [FOLDER / f"{name}.yaml" for name in dict.fromkeys((METHODS[method], method))]
-        files = [
-            FOLDER / f"{stage}.yaml",
-            *(file for file in of_method if file.is_file()),
-            *([config] if config else []),
-            *([_dataset(dataset)] if dataset else []),
-        ]
+        named = [config, dataset and _dataset(dataset)]
         values = {}
-        for path in files:
+        for path in (FOLDER / f"{stage}.yaml", *filter(Path.is_file, of_method), *filter(None, named)):
             values = _combined(values, read_yaml(path, stage, method))
         return values
 
@@ -80,7 +74,10 @@ def parse(stage, argv=None):
         other, needed = OPTIONS[name].only_with or (None, None)
         if other and values[other] != needed:
             raise ValueError(f"option {name}: belongs to --{other} {needed}, this is {values[other]}")
-    values["output_dir"] = values["output_dir"] or _output_dir(stage, values)
+    if not values["output_dir"]:  # a stage must not overwrite another's checkpoints, nor an evaluation the run it evaluates
+        evaluated = values.get("eval")
+        beside = evaluated and Path(evaluated).with_name(f"{bare_name(evaluated)}-eval")
+        values["output_dir"] = str(beside or f"output/{stage}")
     if values.get("subset_seed", 0) is None:
         values["subset_seed"] = 0 if values["subset"] == "released" else values["seed"]
     if wants_help:
@@ -115,13 +112,8 @@ def overridden(args):
     known_dataset = (FOLDER / "dataset" / f"{args.dataset}.yaml").is_file()
     data = ["--dataset", args.dataset] if known_dataset else ["--data_path", args.data_path]
     usual = vars(parse(args.stage, ["--method", args.method, *data]))
-    of_protocol = (name for name, option in OPTIONS.items() if option.role in (WHAT, EXTENDS) and hasattr(args, name))
-    now = {name: getattr(args, name) for name in of_protocol}
-    return {name: value for name, value in now.items() if _plain(value) != _plain(usual[name])}
-
-
-def _plain(value):
-    return tuple(value) if isinstance(value, list) else value
+    of_protocol = (name for name, option in OPTIONS.items() if option.role in (WHAT, EXTENDS) and name in usual)
+    return {name: getattr(args, name) for name in of_protocol if getattr(args, name) != usual[name]}
 
 
 def answer(stage):
@@ -176,18 +168,10 @@ def _sizes(content, path, stage, given, head):
     return {k: convert(OPTIONS[k], v, path) for k, v in sizes.items()}
 
 
-def _output_dir(stage, values):
-    """One stage must not overwrite another's checkpoints, nor an evaluation the run it evaluates."""
-    if values.get("eval"):
-        return str(Path(values["eval"]).with_name(f"{bare_name(values['eval'])}-eval"))
-    return f"output/{stage}"
-
-
 def read_yaml(path, stage, method=DEFAULT_METHOD):
     """Values for `stage` in one YAML file. Errors as in `parse`.
 
     A key `stages: {stage: {...}}` holds exceptions, `methods: {method: {...}}` those of a method, again with `stages`.
-
     Published files are translated (util.published). A run's own config.yaml, which says its `stage`, is read, too.
     """
     path = Path(path)
@@ -199,10 +183,10 @@ def read_yaml(path, stage, method=DEFAULT_METHOD):
             raise ValueError("aliases (*name), which can grow without end, are not read")
         content = yaml.safe_load(text) or {}
     except (yaml.YAMLError, ValueError, RecursionError) as error:
-        raise ValueError(f"{path}: not readable as YAML: {' '.join(str(error).split())}") from error
+        raise ValueError(f"{path}: not readable as YAML: {one_line(error)}") from error
     if not isinstance(content, dict):
         raise ValueError(f"{path}: a configuration is a list of 'key: value' lines")
-    if published.is_published(content):
+    if published.MARKS & content.keys():
         content = published.translate(content, path, stage)
     origin = {}
     if "stage" in content:  # a run's config.yaml, with everything settled
@@ -238,23 +222,18 @@ def _applying(content, stage, method, path):
 
 def set_batches(args):
     """Settle batch_size and accum_iter for this number of processes, so that every update sees effective_batch_size samples.
-
-    Raises ValueError if that cannot be had.
-    """
+    Raises ValueError if that cannot be had."""
     from util import distributed
 
     world, wanted = distributed.world_size(), args.effective_batch_size
-    if args.accum_iter is None:
-        args.accum_iter = 1
-        if wanted is not None:
-            if wanted % world:
-                raise ValueError(f"effective_batch_size {wanted} is not a multiple of {world} processes")
-            args.batch_size = min(args.batch_size, wanted // world)
-            args.accum_iter, rest = divmod(wanted, args.batch_size * world)
-            if rest:
-                raise ValueError(
-                    f"effective_batch_size {wanted} is not a multiple of batch_size {args.batch_size} × {world} processes"
-                )
+    if args.accum_iter is None and wanted is not None:
+        args.batch_size = max(1, min(args.batch_size, wanted // world))
+        args.accum_iter, rest = divmod(wanted, args.batch_size * world)
+        if rest:
+            raise ValueError(
+                f"effective_batch_size {wanted} is not a multiple of batch_size {args.batch_size} × {world} processes"
+            )
+    args.accum_iter = args.accum_iter or 1
     product = args.batch_size * args.accum_iter * world
     if wanted not in (None, product):
         raise ValueError(
@@ -274,8 +253,7 @@ def command(args):
 
 def as_yaml(args):
     """The resolved options as the text of a YAML file."""
-    plain = {k: list(v) if isinstance(v, tuple) else v for k, v in vars(args).items()}
-    return yaml.safe_dump(plain, sort_keys=False, allow_unicode=True)
+    return yaml.safe_dump(vars(args), sort_keys=False, allow_unicode=True)
 
 
 def save(args, path):

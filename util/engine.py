@@ -110,15 +110,9 @@ def train_one_epoch(model, loader, optimizer, loss_of, epoch, args, device, scal
     parts = getattr(distributed.unwrap(model), "clipped_separately", [model])
     parts = [[p for p in part.parameters() if p.requires_grad] for part in parts]
     losses, begin = [], time.perf_counter() - progress.seconds  # losses: (step, samples, loss on the device) not looked at yet
-    bar = console.bar(  # of forward passes, since an update may take minutes of them
-        None,
-        f"epoch {epoch + 1}/{args.epochs}",
-        steps * args.accum_iter,
-        "pass",
-        initial=progress.step * args.accum_iter,
-        leave=False,
-        disable=not distributed.is_main(),
-    )
+    style = {"initial": progress.step * args.accum_iter, "leave": False, "disable": not distributed.is_main()}
+    title = f"epoch {epoch + 1}/{args.epochs}"  # of forward passes, since an update may take minutes of them
+    bar = console.bar(None, title, steps * args.accum_iter, "pass", **style)
     # the rate of the update before: that of the epoch if it was stopped after its last one
     lr = adjust_learning_rate(optimizer, epoch + max(0, progress.step - 1) / steps, args)
 

@@ -60,10 +60,10 @@ def write_text(path, text):
         file.write(text.encode())
 
 
-def csv_text(lines):
-    """Lines, dicts with the same keys, as CSV with a head."""
+def csv_text(lines, end="\r\n"):
+    """Lines, dicts with the same keys, as CSV with a head; each line ends in `end`."""
     text = io.StringIO(newline="")
-    writer = csv.DictWriter(text, list(lines[0]) if lines else [])
+    writer = csv.DictWriter(text, list(lines[0]) if lines else [], lineterminator=end)
     writer.writeheader()
     writer.writerows(lines)
     return text.getvalue()

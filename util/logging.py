@@ -16,6 +16,7 @@ from torch.utils.tensorboard.summary import hparams
 
 from util import config, console, distributed, tracking
 from util.files import write_text
+from util.validation import one_line
 
 
 def say(*words):
@@ -94,8 +95,7 @@ class Log:
             self.board.flush()
             tracking.log_image(tag, image, epoch + 1)
         except Exception as error:
-            reason = " ".join(str(error).split()) or type(error).__name__
-            tell(f"warning: no picture {name!r} for TensorBoard ({reason})")
+            tell(f"warning: no picture {name!r} for TensorBoard ({one_line(error)})")
         self.drawn = time.monotonic()
 
     def close(self):
@@ -103,16 +103,12 @@ class Log:
         if self.board is None:
             return
         names = {name: getattr(self.args, name, None) for name in ("method", "dataset", "seed", "finetune")}
-        changed = {name: _plain(value) for name, value in (names | config.overridden(self.args)).items()}
+        changed = names | config.overridden(self.args)
+        changed = {name: " ".join(map(str, value)) if isinstance(value, list) else value for name, value in changed.items()}
         _, *session = hparams(changed, {})  # without the first part, TensorBoard joins the options of all runs it shows
         for summary in session:
             self.board.file_writer.add_summary(summary, self.args.epochs)
         self.board.close()
-
-
-def _plain(value):
-    """A value as HPARAMS take it: lists as text."""
-    return " ".join(map(str, value)) if isinstance(value, list | tuple) else value
 
 
 def write_result(output_dir, **values):

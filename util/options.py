@@ -17,8 +17,9 @@ DEFAULT_METHOD = "mamp"  # what is meant where no method is named
 AT_LEAST_ONE = ("at least 1", lambda v: v >= 1)
 NOT_NEGATIVE = ("not below 0", lambda v: v >= 0)
 SHARE = ("a share, at least 0 and below 1", lambda v: 0 <= v < 1)
+ABOVE_0_TO_1 = ("a share, above 0 and at most 1", lambda v: 0 < v <= 1)
 SEED = (f"from 0 to {2**31 - 1}", lambda v: 0 <= v < 2**31)
-
+MOTION_WEIGHT = ("loss_weight", "motion")
 
 # roles: what may differ when a run goes on (--resume), and between runs whose numbers stand in one cell of a table
 WHAT = "neither: it decides what the weights become"
@@ -101,15 +102,15 @@ GROUPS = {
     "data": [
         Option("data_path", None, str, role=EXTENDS).means("npz with x_train, y_train, x_test, y_test"),
         Option("num_frames", 120, int, range=AT_LEAST_ONE).means("frames T after cropping and resizing"),
-        Option("train_p_interval", (0.5, 1.0), float, many=True, counts=(1, 2)).means(
+        Option("train_p_interval", [0.5, 1.0], float, many=True, counts=(1, 2)).means(
             "share of the valid frames in a random training crop"
         ),
-        Option("test_p_interval", (0.95,), float, many=True, counts=(1,)).means(
+        Option("test_p_interval", [0.95], float, many=True, counts=(1,)).means(
             "share of the valid frames in the central test crop"
         ),
         Option("min_frames", 64, int, range=AT_LEAST_ONE).means("shortest random crop, in frames"),
         Option("random_rot", True, bool).means("rotate training sequences at random"),
-        Option("rot_theta", (0.3,), float, many=True, counts=(1, 3)).means(
+        Option("rot_theta", [0.3], float, many=True, counts=(1, 3)).means(
             "largest rotation in radians, one number or one each for x, y, z"
         ),
         Option("input_stream", "joint", str, choices=("joint", "motion", "bone")).means(
@@ -156,31 +157,20 @@ GROUPS = {
         Option("query_frames", 24, int, range=AT_LEAST_ONE, stages=("pretrain",), only_with=("decoder", "query")).means(
             "decoder query: frames that a query predicts, a divisor of num_frames"
         ),
-        Option(
-            "predict_ratio",
-            0.25,
-            float,
-            range=("a share of the hidden tokens, above 0 and at most 1", lambda v: 0 < v <= 1),
-            stages=("pretrain",),
-            only_with=("decoder", "cross"),
-        ).means("decoder cross: share of the hidden tokens that is predicted in a step"),
+        Option("predict_ratio", 0.25, float, range=ABOVE_0_TO_1, stages=("pretrain",), only_with=("decoder", "cross")).means(
+            "decoder cross: share of the hidden tokens that is predicted in a step"
+        ),
         Option("decoder_dim_feat", 256, int, range=AT_LEAST_ONE, stages=("pretrain",)).means("width of the decoder"),
         Option("decoder_depth", 5, int, range=AT_LEAST_ONE, stages=("pretrain",)).means("decoder blocks"),
         Option("norm_skes_loss", True, bool, stages=("pretrain",)).means("normalise every token's (every query's) target"),
         Option("loss_weight", "none", str, choices=("none", "motion"), stages=("pretrain",)).means(
             "motion: errors count less where a joint rests while its body moves, none in empty ones"
         ),
-        Option("loss_weight_k", 0.01, float, range=NOT_NEGATIVE, stages=("pretrain",), only_with=("loss_weight", "motion")).means(
+        Option("loss_weight_k", 0.01, float, range=NOT_NEGATIVE, stages=("pretrain",), only_with=MOTION_WEIGHT).means(
             "loss_weight motion: the k of its formula; more counts resting joints less"
         ),
         Option(
-            "loss_weight_windows",
-            (4, 8, 12),
-            int,
-            many=True,
-            range=("frames, at least 1", lambda v: v >= 1),
-            stages=("pretrain",),
-            only_with=("loss_weight", "motion"),
+            "loss_weight_windows", [4, 8, 12], int, many=True, range=AT_LEAST_ONE, stages=("pretrain",), only_with=MOTION_WEIGHT
         ).means("loss_weight motion: frames of a window, a divisor of num_frames"),
         Option("target", "motion", str, choices=("motion", "joint"), stages=("pretrain",)).means(
             "what is predicted: motion (MAMP) or joint (SkeletonMAE*)"
@@ -250,19 +240,13 @@ GROUPS = {
         ),
         Option("lr", 0.001, float, range=NOT_NEGATIVE, stages=TRAINED).means("highest learning rate"),
         Option("min_lr", 0.0005, float, range=NOT_NEGATIVE, stages=TRAINED).means("learning rate at the end of the cosine"),
-        Option("lr_steps", (), int, many=True, range=("epochs, not below 0", lambda v: v >= 0), stages=TRAINED).means(
+        Option("lr_steps", [], int, many=True, range=NOT_NEGATIVE, stages=TRAINED).means(
             "epochs at which the rate falls to a tenth; without a number, it follows the cosine"
         ),
         Option("weight_decay", 0.05, float, range=NOT_NEGATIVE, stages=TRAINED).means("weight decay of matrices and embeddings"),
-        Option(
-            "betas",
-            (0.9, 0.95),
-            float,
-            many=True,
-            range=("at least 0 and below 1", lambda v: 0 <= v < 1),
-            counts=(2,),
-            stages=("pretrain", "tune", "finetune"),
-        ).means("the two averages of AdamW and Adam"),
+        Option("betas", [0.9, 0.95], float, many=True, range=SHARE, counts=(2,), stages=("pretrain", "tune", "finetune")).means(
+            "the two averages of AdamW and Adam"
+        ),
         Option("momentum", 0.9, float, range=NOT_NEGATIVE, stages=("linprobe",)).means("SGD's momentum"),
         Option("clip_grad", None, float, range=("a norm above 0", lambda v: v > 0), stages=TRAINED).means(
             "largest norm of the gradient (default: not clipped)"

@@ -10,6 +10,7 @@ from util import confusion, distributed
 from util.engine import first_of_each, outputs
 from util.files import written_aside
 from util.metrics import classification
+from util.validation import one_line
 
 FILE = "scores.npz"
 DRAWN = 1000  # the most samples whose features are kept, for a picture of them, ...
@@ -130,7 +131,7 @@ def load(folder):
         with np.load(path) as file:  # numbers and texts alone: Python objects are refused
             arrays = {key: file[key] for key in file.files}
     except Exception as error:  # whatever a damaged file makes zipfile and numpy stumble over
-        raise ValueError(f"{path}: not a complete npz file ({' '.join(str(error).split())}); evaluate again") from error
+        raise ValueError(f"{path}: not a complete npz file ({one_line(error)}); evaluate again") from error
     missing = [key for key in ("scores", "label", "name", "features", "positions") if key not in arrays]
     if missing:
         raise ValueError(f"{path}: has no {', '.join(missing)}; evaluate the checkpoint again")

@@ -66,14 +66,10 @@ def sizes(content, path, head=False):
         found = weights.sizes(content["model"], head)
     except (KeyError, ValueError, IndexError, ZeroDivisionError) as error:
         raise ValueError(f"{path}: not the weights of a skeleton transformer (looking for {error})") from error
-    if architecture(content) == "mamp":
-        from_settings = ("num_heads", "qk_scale", "input_stream")
-        if "num_heads" not in made_with:
-            warn_once(f"warning: {path}: does not tell num_heads; {OPTIONS['num_heads'].default} unless it is told")
-    else:
-        from_settings = ("num_heads",)
-    if head and architecture(content) == "umurl":
-        from_settings += ("features",)
+    mamp = architecture(content) == "mamp"
+    if mamp and "num_heads" not in made_with:
+        warn_once(f"warning: {path}: does not tell num_heads; {OPTIONS['num_heads'].default} unless it is told")
+    from_settings = ("num_heads", *(("qk_scale", "input_stream") if mamp else ("features",) if head else ()))
     return found | {key: made_with[key] for key in from_settings if key in made_with}
 
 
@@ -122,7 +118,9 @@ def facts(content, path):
     about = {key: about.pop(key) for key in ("path", "sha256", "format", "stage", "epoch", "method")} | about
     buffers = ("running_mean", "running_var", "num_batches_tracked", ".pe.pe")
     parameters = sum(value.numel() for key, value in content["model"].items() if not key.endswith(buffers))
-    about |= {"parameters": f"{parameters:,}", "joints": weights.joints(content["model"]), "classes": num_classes(content)}
+    joints = weights.joints(content["model"])
+    joints = f"{joints} of all bodies" if architecture(content) == "umurl" else joints
+    about |= {"parameters": f"{parameters:,}", "joints": joints, "classes": num_classes(content)}
     about |= {"metrics": content.get("metrics")}
     about |= {key: value for key, value in (made_with | sizes(content, path, head=True)).items() if key not in about}
     about |= {f"data: {key}": value for key, value in (content.get("data", {}) if ours else {}).items()}

@@ -10,7 +10,7 @@ from util.validation import check, convert, known, shown
 
 TESTED = ("val_feeder_args", "test_feeder_args")
 SECTIONS = ("train_feeder_args", *TESTED, "model_args")
-MARKS = ("feeder", "model", *SECTIONS)  # a file with one of these keys is a published one
+MARKS = {"feeder", "model", *SECTIONS}  # a file with one of these keys is a published one
 # This feeder draws the share data_ratio on each process anew. A configuration means the share that it names, as the paper does:
 # subset shared (see util.options). A checkpoint tells what was done: subset released.
 SEMI = "feeder.feeder_ntu_semi.Feeder"
@@ -59,11 +59,6 @@ OFF = {
     **_all("random_choose random_shift random_move normalization reprob", "training crops and rotates, no more; leave it out"),
     "debug": "--data_ratio takes a share of the samples",
 }
-
-
-def is_published(content):
-    """Whether a mapping has the keys of a published configuration."""
-    return any(key in content for key in MARKS)
 
 
 def instead(word):

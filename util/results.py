@@ -9,6 +9,7 @@ import yaml
 
 from util import config
 from util.options import DEFAULT_METHOD, DRAW, HOW, OPTIONS, STAGES, UNLABELLED
+from util.validation import one_line
 
 PAPER = yaml.safe_load((config.FOLDER / "paper.yaml").read_text())
 SUBSET = ("data_ratio", "subset", "subset_seed")
@@ -84,8 +85,8 @@ def settings_text(settings):
 
 
 def value_text(value):
-    """A setting's value as words: a tuple as its parts with spaces between."""
-    return " ".join(map(str, value)) if isinstance(value, tuple) else str(value)
+    """A setting's value as words: a list as its parts with spaces between."""
+    return " ".join(map(str, value)) if isinstance(value, list) else str(value)
 
 
 def cells():
@@ -132,7 +133,7 @@ def find(folders):
         try:
             results.append(read(path))
         except (OSError, ValueError, KeyError, TypeError, AttributeError, yaml.YAMLError) as error:
-            reason = f"no {error}" if isinstance(error, KeyError) else " ".join(str(error).split())
+            reason = f"no {error}" if isinstance(error, KeyError) else one_line(error)
             where = path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
             complaints.append(f"{where}: not the result of a run of ours ({reason})")
     return results, complaints
@@ -148,12 +149,12 @@ def read(path):
     settings, expected = run_settings(options)
     if content.get("eval"):
         settings["eval"] = Path(options["eval"]).name
-        return Result(path, content, options, settings, expected)
-    if stage not in UNLABELLED:
-        settings["evaluated_on"], expected["evaluated_on"] = content["evaluated_on"], "test"
-    if stage not in ("pretrain", COORDINATES):
-        of_encoder, usual = encoder_settings(content, options)
-        settings, expected = settings | of_encoder, expected | usual
+    else:
+        if stage not in UNLABELLED:
+            settings["evaluated_on"], expected["evaluated_on"] = content["evaluated_on"], "test"
+        if stage not in ("pretrain", COORDINATES):
+            of_encoder, usual = encoder_settings(content, options)
+            settings, expected = settings | of_encoder, expected | usual
     return Result(path, content, options, settings, expected)
 
 
@@ -190,8 +191,8 @@ def run_settings(options):
     if stage == "finetune" and not options["finetune"]:
         usual = usual | {"layer_decay": 1.0}  # from scratch, all layers learn alike
     keys = COORDINATES_KEYS if stage == COORDINATES else usual
-    expected = {k: plain(usual[k]) for k in keys if k not in FREE}
-    settings = {k: plain(options.get(k, OPTIONS[k].default)) for k in expected}  # older runs lack newer options
+    expected = {k: usual[k] for k in keys if k not in FREE}
+    settings = {k: options.get(k, OPTIONS[k].default) for k in expected}  # older runs lack newer options
     for values in (settings, expected):
         values["data_path"] = Path(values["data_path"]).name  # wherever it lay
     if stage != COORDINATES:
@@ -219,8 +220,8 @@ def encoder_settings(content, options):
         judged = PAPER["data"].get(dataset, {}).get("encoder_epoch", judged - 1) + 1  # there the number of a checkpoint
     if tuned:
         of_tuning = defaults("tune", content["dataset"], options["data_path"], method)
-        as_usual = {f"tune_{key}": plain(value) for key, value in of_tuning.items() if f"tune_{key}" in encoder}
-        tuned |= {key: plain(encoder[key]) for key in as_usual}
+        as_usual = {f"tune_{key}": value for key, value in of_tuning.items() if f"tune_{key}" in encoder}
+        tuned |= {key: encoder[key] for key in as_usual}
     settings = {"pretrain_dataset": dataset, "pretrain_epoch": encoder["epoch"]} | tuned
     expected = {"pretrain_dataset": content["dataset"], "pretrain_epoch": judged} | as_usual
     if encoder.get("format") == "released":
@@ -230,9 +231,9 @@ def encoder_settings(content, options):
         if key == "data_path":
             settings[name], expected[name] = Path(encoder[key]).name, Path(usual[key]).name
         elif key not in SHARED:
-            settings[name], expected[name] = plain(encoder[key]), plain(usual[key])
-        elif plain(encoder[key]) != plain(options[key]):
-            settings[name] = plain(encoder[key])
+            settings[name], expected[name] = encoder[key], usual[key]
+        elif encoder[key] != options[key]:
+            settings[name] = encoder[key]
     return settings, expected
 
 
@@ -243,27 +244,10 @@ def defaults(stage, dataset, data_path, method):
     return vars(config.parse(stage, ["--method", method, *(["--dataset", dataset] if named else ["--data_path", data_path])]))
 
 
-def plain(value):
-    """Lists as tuples, so that equal options compare equal."""
-    return tuple(value) if isinstance(value, list | tuple) else value
-
-
 def protocol(args):
     """What every result says of how it was made: the part that comes from the options."""
-    keys = (
-        "stage",
-        "method",
-        "dataset",
-        "data_path",
-        "seed",
-        "epochs",
-        "input_stream",
-        "readout",
-        "features",
-        "k",
-        *SUBSET,
-        "effective_batch_size",
-    )
+    keys = ("stage", "method", "dataset", "data_path", "seed", "epochs", "input_stream", "readout", "features", "k")
+    keys += (*SUBSET, "effective_batch_size")
     evaluated_on = {} if args.stage in UNLABELLED else {"evaluated_on": "validation" if args.val_groups else "test"}
     return {key: getattr(args, key) for key in keys if hasattr(args, key)} | evaluated_on
 

@@ -4,6 +4,7 @@ import secrets
 from pathlib import Path
 
 from util import config, distributed
+from util.validation import one_line
 
 ID = "wandb_id.txt"  # in output_dir: which run of W&B goes on when this one does
 _active = []  # that run, if there is one
@@ -44,7 +45,7 @@ def _begin(wandb, args):
             settings={"silent": args.quiet},
         )
     except wandb.Error as error:
-        return " ".join(str(error).split())
+        return one_line(error)
     place.write_text(identity + "\n")
     _active.append(run)
 

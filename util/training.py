@@ -112,7 +112,7 @@ class Training:
             "best": self.best,
             "encoder": self.encoder,
             "data": self.metadata,
-            "config": {k: list(v) if isinstance(v, tuple) else v for k, v in vars(self.args).items()},
+            "config": dict(vars(self.args)),
             "versions": versions(),
         } | ({"heads": self.heads.other_state_dicts()} if self.heads else {})
 
@@ -177,7 +177,6 @@ def _check(args, content, path, loader):
     made_with = content["config"]
     for key, value in vars(args).items():
         before = made_with.get(key, OPTIONS[key].default if key in OPTIONS else None)  # older runs lack newer options
-        before, value = (list(v) if isinstance(v, tuple) else v for v in (before, value))
         if key not in MAY_CHANGE_ON_RESUME and before != value:
             raise ValueError(f"{path}: the run began with {key} {before}, now it is {value}; start anew in another output_dir")
     before, now = Path(made_with["data_path"]).name, Path(args.data_path).name

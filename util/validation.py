@@ -1,4 +1,4 @@
-"""What the value of an option may be: its type, its range, and the nearest name that is known."""
+"""What the value of an option may be: its type, its range, and the nearest name that is known; what to say of one that is not."""
 
 import difflib
 from reprlib import Repr
@@ -8,6 +8,11 @@ from util.options import OPTIONS, SEED
 _repr = Repr()
 _repr.maxstring = _repr.maxother = 200  # a value out of a file may be large; names are shown in full
 shown = _repr.repr
+
+
+def one_line(error):
+    """What an exception says; if that is nothing, its kind."""
+    return " ".join(str(error).split()) or type(error).__name__
 
 
 def known(name, names, what):
@@ -57,7 +62,7 @@ def _scalar(option, value, path):
 def check(values):
     """ValueError for options, of {name: value}, outside their range, or that exclude each other."""
     for name, value in ((name, value) for name, value in values.items() if name in OPTIONS):
-        option, numbers = OPTIONS[name], value if isinstance(value, list | tuple) else [] if value is None else [value]
+        option, numbers = OPTIONS[name], value if isinstance(value, list) else [] if value is None else [value]
         text = " ".join(map(str, numbers))
         if any(isinstance(v, int) and option.range is not SEED and abs(v) >= 2**31 for v in numbers):
             raise ValueError(f"{name} {text}: at most {2**31 - 1}")

@@ -23,9 +23,9 @@ def num_classes(state):
 
 
 def joints(state):
-    """What the weights say of the skeleton, for a reader."""
+    """V of MAMP, M·V of UmURL. Raises KeyError or IndexError if these are not the weights of such a model."""
     if architecture(state) == "umurl":
-        return f"{_frame(state)} of all bodies"
+        return state["backbone.j_emb.t_embedding.0.weight"].shape[1] // 3
     return state["pos_embed"].shape[2]
 
 
@@ -61,7 +61,8 @@ def sizes(state, head=False):
     if "decoder_embed.weight" in state:
         found["decoder_dim_feat"] = len(state["decoder_embed.weight"])
         found["decoder_depth"] = len({key.split(".")[1] for key in state if key.startswith("decoder_blocks.")})
-        found["decoder"] = _decoder(state)
+        asks = "decoder_blocks.0.attn.kv.weight" in state
+        found["decoder"] = "self" if not asks else "cross" if "mask_token" in state else "query"
         if found["decoder"] == "query":
             found["query_frames"] = len(state["decoder_pred.weight"]) // dim_in
     if head and stage(state) == "linprobe":
@@ -71,24 +72,11 @@ def sizes(state, head=False):
     return found
 
 
-def _decoder(state):
-    """'self', 'query' or 'cross'."""
-    if "decoder_blocks.0.attn.kv.weight" not in state:
-        return "self"
-    return "cross" if "mask_token" in state else "query"
-
-
 def other_skeleton(state, own):
     """Why weights of an encoder cannot be those of the model with state dict `own`, or None: it has another skeleton."""
-    if architecture(own) == "umurl":
-        key, count, what = "backbone.j_emb.t_embedding.0.weight", _frame, "joints of all bodies"
-    else:
-        key, count, what = "pos_embed", joints, "joints"
-    if key in state and count(state) != count(own):
-        return f"trained on {count(state)} {what}, the data has {count(own)}; an encoder cannot change its skeleton"
-    return None
-
-
-def _frame(state):
-    """M·V, of UmURL."""
-    return state["backbone.j_emb.t_embedding.0.weight"].shape[1] // 3
+    try:
+        theirs, ours = joints(state), joints(own)
+    except (KeyError, IndexError):
+        return None  # they lack more than that
+    what = "joints of all bodies" if architecture(own) == "umurl" else "joints"
+    return None if theirs == ours else f"trained on {theirs} {what}, the data has {ours}; an encoder cannot change its skeleton"

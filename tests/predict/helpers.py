@@ -26,8 +26,7 @@ def trained_on(npz, path, stage, *words):
     for name, value in model.named_parameters():  # larger than they begin, so that answers differ
         if name in ("head.fc.1.weight", "head.fc2.weight", "fc.weight"):
             torch.nn.init.normal_(value)
-    settings = {key: list(value) if isinstance(value, tuple) else value for key, value in vars(args).items()}
-    checkpoint.save(path, {"model": model.state_dict(), "epoch": 4, "config": settings, "data": data.metadata()})
+    checkpoint.save(path, {"model": model.state_dict(), "epoch": 4, "config": vars(args), "data": data.metadata()})
     return path
 
 

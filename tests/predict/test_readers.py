@@ -80,7 +80,6 @@ def test_what_may_be_either_is_asked(mamp, person, predict, tmp_path):
 @pytest.mark.parametrize(
     "shape, flat, bodies, expected",
     [
-        ((3, 9, 25, 2), False, 2, "CTVM"),
         ((3, 9, 25, 2), None, 2, "CTVM"),
         ((3, 9, 25, 2), True, 3, "MTVC"),
         ((2, 9, 25, 3), False, 2, "MTVC"),

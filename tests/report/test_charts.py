@@ -31,11 +31,8 @@ def test_a_picture_of_a_confusion_matrix():
     blue, orange = ((image == colour).all(2) for colour in ((31, 111, 178), (200, 89, 10)))
     (top, left), (bottom, right) = np.argwhere(blue).min(0), np.argwhere(orange).max(0)
     assert blue.sum() > 1000 and orange.sum() > 1000 and 1.8 < (bottom - top) / (right - left) < 2.2
-    assert [text.get_text() for text in confusion.figure(counts, list("abcd"))[0].axes[0].get_yticklabels()] == [
-        "a 0",
-        "b 1",
-        "c 2",
-    ]
+    labels = confusion.figure(counts, list("abcd"))[0].axes[0].get_yticklabels()
+    assert [text.get_text() for text in labels] == ["a 0", "b 1", "c 2"]
 
 
 def squares(svg):
@@ -85,9 +82,8 @@ def test_a_matrix_of_120_classes_has_every_name_and_cells_where_they_belong():
 def test_points_have_a_legend_and_every_class_its_own_look():
     """The data set's names where it has some, up to NTU-120's number of classes."""
     labels = np.arange(240) % 120
-    figure = charts.scatter(
-        {"": np.random.default_rng(0).normal(size=(240, 2))}, labels, {c: f"$c_{c}" for c in range(120)}, labels > 60
-    )
+    points = np.random.default_rng(0).normal(size=(240, 2))
+    figure = charts.scatter({"": points}, labels, {c: f"$c_{c}" for c in range(120)}, labels > 60)
     figure.draw_without_rendering()
     (ax,), (legend,) = figure.axes, figure.legends
     looks = {(tuple(c.get_edgecolor()[0]), c.get_paths()[0].vertices.tobytes()) for c in ax.collections}

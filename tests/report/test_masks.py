@@ -10,6 +10,8 @@ from matplotlib.figure import Figure
 
 from report import figures, masks, sheet
 
+PANELS = "what the model sees", "what it predicts", "the truth"
+
 
 def predicted(args, model, sample, seed=0):
     return masks.predict_masked(model, sample.x, seed, args.mask_ratio, args.motion_stride, args.motion_aware_tau)
@@ -68,9 +70,8 @@ def test_a_perfect_prediction_is_drawn_on_the_truth(target, stride, decoder, fra
     assert found.loss < 1e-5 and 0.7 < found.mean_loss <= 1 and 0 < hidden.mean() < 1
     figure, _ = figures.prediction(sample, "a model", found)
     assert "UN-NORMALISED" in words_of(figure)
-    assert (
-        ("Loss on all queries" in words_of(figure)) == (f"predicts {frames} frames" in words_of(figure)) == (decoder == "query")
-    )
+    for words in ("Loss on all queries", f"predicts {frames} frames"):
+        assert (words in words_of(figure)) == (decoder == "query")
     curves, unit = [ax for ax in figure.axes if ax.lines], 100 if target == "motion" else 1
     for ax, (m, v, c) in zip(curves, figures.most_moving(sample, found), strict=True):
         mean, truth, guess = (drawn.get_ydata() for drawn in ax.lines)
@@ -82,9 +83,7 @@ def test_a_perfect_prediction_is_drawn_on_the_truth(target, stride, decoder, fra
         assert ax.get_title(loc="left") == f"{sample.names[v]}, body {m + 1}, along {'xyz'[c]}"
     assert len(curves) == 3
     panels, t = figure.axes[:3], figures.lively_frame(figures.speed(found) * hidden)
-    assert [ax.get_title() for ax in panels] == [
-        f"{what}\nframe {t + 1}" for what in ("what the model sees", "what it predicts", "the truth")
-    ]
+    assert [ax.get_title() for ax in panels] == [f"{what}\nframe {t + 1}" for what in PANELS]
     marks = [[a for a in ax.collections if a.get_zorder() >= 4 and a.get_visible()] for ax in panels]
     shown = [{to_hex(c) for a in each for c in (*a.get_facecolors(), *a.get_edgecolors())} for each in marks]
     assert [colours - {"#ffffff"} for colours in shown] == [set(), {sheet.GUESS}, {sheet.TRUE}]

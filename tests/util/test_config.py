@@ -35,15 +35,11 @@ def test_later_sources_win(file):
     assert parse("linprobe", "--dataset", dataset).batch_size == 6
 
 
-@pytest.mark.parametrize(
-    "text, value", [("1e-3", 0.001), ("1E-3", 0.001), ("'0.5'", 0.5), ("2", 2.0), (".5", 0.5), ("1.5e+1", 15.0)]
-)
-def test_numbers_in_yaml(file, text, value):
-    lr = parse("pretrain", "--config", file(f"lr: {text}")).lr
-    assert lr == value and isinstance(lr, float)
-
-
-def test_lists_booleans_and_null(file):
+def test_numbers_lists_booleans_and_null(file):
+    """YAML reads 1e-3 as text, 1.0e-3 as a number."""
+    for text, value in {"1e-3": 0.001, "1E-3": 0.001, "'0.5'": 0.5, "2": 2.0, "1.5e+1": 15.0}.items():
+        lr = parse("pretrain", "--config", file(f"lr: {text}")).lr
+        assert lr == value and isinstance(lr, float)
     text = "betas: [0.8, 9e-1]\nrot_theta: 0.2\nenable_amp: true\nqk_scale: null\nepochs: '3'"
     args = parse("pretrain", "--config", file(text))
     assert args.betas == [0.8, 0.9] and args.rot_theta == [0.2] and args.enable_amp is True and args.qk_scale is None
@@ -66,10 +62,7 @@ def test_a_key_of_another_stage_is_no_mistake(file):
         ("stages: {pretran: {lr: 1}}", "a.yaml: stage 'pretran' is not known; did you mean 'pretrain'?"),
         ("stages: {finetune: {layerdecay: 1}}", "a.yaml: key 'layerdecay' is not known; did you mean 'layer_decay'?"),
         ("stages: {pretrain: 5}", "a.yaml: stages: is not"),
-        ("stages: 5", "a.yaml: stages: is not"),
-        ("stages: [pretrain]", "a.yaml: stages: is not"),
         ("epochs: many", "a.yaml: epochs: 'many' is not a whole number"),
-        ("epochs: 2.5", "a.yaml: epochs: 2.5 is not a whole number"),
         ("epochs: .inf", "a.yaml: epochs: inf is not"),
         ("epochs: true", "a.yaml: epochs: True is not a whole number"),
         ("epochs: [1, 2]", r"a.yaml: epochs: \[1, 2\] is not a single value"),
@@ -77,16 +70,10 @@ def test_a_key_of_another_stage_is_no_mistake(file):
         ("lr: fast", "a.yaml: lr: 'fast' is not a number"),
         ("betas: [0.9, x]", "a.yaml: betas: 'x' is not a number"),
         ("random_rot: 1", "a.yaml: random_rot: 1 is not true or false"),
-        ("random_rot: 'yes'", "a.yaml: random_rot: 'yes' is not true or false"),
         ("target: velocity", "a.yaml: target: 'velocity' is not one of motion, joint"),
         ("epochs: 0", "epochs 0: at least 1"),
-        ("accum_iter: 0", "accum_iter 0: at least 1"),
-        ("effective_batch_size: 0", "effective_batch_size 0: at least 1"),
-        ("motion_stride: 0", "motion_stride 0: at least 1"),
         ("mask_ratio: 1.0", "mask_ratio 1.0"),
-        ("methods: {umrl: {lr: 1}}", "a.yaml: method 'umrl' is not known; did you mean 'umurl'"),
         ("methods: [umurl]", "a.yaml: methods: is not 'method: {key: value, ...}' for each method"),
-        ("methods: {mamp: {learning: 1}}", "a.yaml: key 'learning' is not known"),
         ("methods: {mamp: {stages: {pretran: {}}}}", "a.yaml: stage 'pretran' is not known; did you mean 'pretrain'"),
         ("method: umrl", "a.yaml: method: 'umrl' is not one of mamp, umurl"),
         ("lr: 1\nlr 2", "a.yaml: not readable as YAML"),
@@ -123,12 +110,11 @@ def test_mistaken_options(words, error, message):
         (32, 128, 2, None, (32, 2, 128)),
         (32, 128, 4, None, (32, 1, 128)),
         (32, 128, 8, None, (16, 1, 128)),
-        (32, None, 2, None, (32, 1, 64)),
         (32, None, 2, 3, (32, 3, 192)),
         (32, 192, 2, 3, (32, 3, 192)),
         (32, 128, 2, 3, None),
         (32, 127, 2, None, None),
-        (24, 128, 1, None, None),
+        (32, 1, 2, None, None),
         (48, 128, 1, None, None),
     ],
 )
@@ -201,8 +187,8 @@ def test_help_shows_what_the_stage_would_use(stage, more, stopped):
     text, used = stopped(stage, *more, "--help"), vars(parse(stage, *more))
     for name in used.keys() - {"stage", "dataset", "data_path"}:
         value = used[name]
-        text_of = " ".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
-        assert brackets(text, name) == (None if value in (None, (), []) else text_of), name
+        text_of = " ".join(map(str, value)) if isinstance(value, list) else str(value)
+        assert brackets(text, name) == (None if value in (None, []) else text_of), name
     assert used["data_path"] == "x.npz" and (brackets(text, "data_path") is None) == ("--dataset" not in more)
 
 
@@ -212,19 +198,15 @@ def test_printed_configuration_is_taken_back(stage, more, stopped, tmp_path):
     words = [*more, "--data_path", tmp_path / "50 %.npz", "--output_dir", tmp_path / "out"]
     (tmp_path / "printed.yaml").write_text(stopped(stage, "--print_config", *words))
     again, args = (vars(config.parse(stage, [*map(str, line)])) for line in (["--config", tmp_path / "printed.yaml"], words))
-    plain = {k: list(v) if isinstance(v, tuple) else v for k, v in args.items()}
-    assert {k: list(v) if isinstance(v, tuple) else v for k, v in again.items()} == plain
+    assert again == args
     assert [file.name for file in tmp_path.iterdir()] == ["printed.yaml"]
 
 
 def test_saved_options_are_readable_and_complete(tmp_path):
-    args = parse("pretrain", "--lr", "2e-3")
-    config.save(args, tmp_path / "c.yaml")
+    config.save(parse("pretrain", "--lr", "2e-3"), tmp_path / "c.yaml")
     read = yaml.safe_load((tmp_path / "c.yaml").read_text())
-    assert read.pop("stage") == "pretrain" and read["lr"] == 0.002 and read["rot_theta"] == [0.3]
-    assert read.keys() == {o.name for o in OPTIONS.values() if o.belongs("pretrain", "mamp")} | {"dataset"}
-    again = vars(config.parse("pretrain", ["--config", str(tmp_path / "c.yaml")]))
-    assert {k: list(v) if isinstance(v, tuple) else v for k, v in again.items() if k != "stage"} == read
+    assert read["stage"] == "pretrain" and read["lr"] == 0.002 and read["rot_theta"] == [0.3]
+    assert read.keys() == {o.name for o in OPTIONS.values() if o.belongs("pretrain", "mamp")} | {"dataset", "stage"}
     with pytest.raises(ValueError, match="c.yaml: is the configuration of another stage than finetune"):
         config.parse("finetune", ["--config", str(tmp_path / "c.yaml")])
 
@@ -240,10 +222,6 @@ def test_exceptions_of_a_method(tmp_path):
     assert values["mamp"] == {"data_path": "x.npz", "lr": 1, "epochs": 2, "warmup_epochs": 2, "depth": 5}
     assert values["umurl"] == {"data_path": "x.npz", "lr": 4, "epochs": 2, "warmup_epochs": 3, "projector_dim": 8}
     assert config.read_yaml(path, "linprobe", "umurl")["epochs"] == 1
-
-
-def test_options_of_another_method():
-    assert not hasattr(parse("pretrain"), "projector_dim") and not hasattr(parse("pretrain", "--method", "umurl"), "mask_ratio")
 
 
 def test_a_registered_method_has_the_settings_of_its_encoder(monkeypatch):

@@ -22,7 +22,7 @@ def test_a_log_file_gets_whole_lines_now_and_then(monkeypatch, capsys):
     text = capsys.readouterr().err
     lines = text.splitlines()
     assert 5 <= len(lines) <= 10 and "\r" not in text and text.endswith("\n")
-    assert all("  reading:" in line and "/30 [" in line for line in lines)
+    assert all(re.match(r"\d{4}-\d\d-\d\d \d\d:\d\d  reading:.*/30 \[", line) for line in lines)
 
 
 def test_short_work_leaves_a_log_file_alone(capsys):
@@ -75,13 +75,6 @@ def test_an_epochs_line_fits_a_terminal():
     assert console.numbers(training) == "loss 1.235  lr 0.05  samples/s 12,346"
 
 
-def test_lines_of_a_log_file_are_dated(tmp_path):
-    with open(tmp_path / "log", "w") as file:
-        assert re.fullmatch(r"\d{4}-\d\d-\d\d \d\d:\d\d  ", console.stamp(file))
-
-
 def test_the_end_is_told_by_the_clock():
     assert re.fullmatch(r"5 h 8 min left \((\w{3} )?\d\d:\d\d\)", console.ahead(18_480))
-    now = datetime.now()
-    assert console.clock(0) in {now.strftime("%H:%M"), datetime.now().strftime("%H:%M")}
-    assert console.clock(86_400 * 3).startswith((now + timedelta(days=3)).strftime("%a "))
+    assert console.clock(86_400 * 3).startswith((datetime.now() + timedelta(days=3)).strftime("%a "))

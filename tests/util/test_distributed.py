@@ -32,12 +32,9 @@ def results(runs):
     return {world: torch.load(folder / "results.pth", weights_only=True) for world, folder in runs.items()}
 
 
-def test_there_were_two(results):
-    assert results[1]["rank"] == [0] and results[2]["rank"] == [0, 1]
-
-
 def test_umurl_in_two_processes_is_umurl_in_one(results):
     """Gathered batch and shared BatchNorm statistics: weights after three updates, running statistics and the loss."""
+    assert results[1]["rank"] == [0] and results[2]["rank"] == [0, 1]
     one, two = results[1]["umurl"], results[2]["umurl"]
     assert one["loss"] == pytest.approx(two["loss"], rel=1e-5)
     moved = 0
@@ -84,13 +81,6 @@ def test_linear_probe_learns_the_same_weights(runs):
             assert ".0." in key and "head" in key or torch.allclose(one[key], two[key], atol=1e-5), (name, key)
 
 
-def test_the_encoder_of_a_linear_probe_does_not_move(runs):
-    for world in (1, 2):
-        states = [checkpoint.load(runs[world] / f"linprobe-{n}" / "checkpoint-last.pth")["model"] for n in ("augmented", "fixed")]
-        for key in states[0]:
-            assert key.startswith("head.") or torch.equal(states[0][key], states[1][key])
-
-
 @pytest.mark.parametrize("folder", ["linprobe-augmented", "linprobe-fixed", "finetune"])
 @pytest.mark.parametrize("world", [1, 2])
 def test_the_reported_result_is_the_saved_models(runs, invented, tmp_path, options, world, folder):
@@ -116,10 +106,9 @@ def test_one_process_needs_no_group():
     assert distributed.wrap(model, torch.device("cpu")) is model is distributed.unwrap(model)
 
 
-@pytest.mark.parametrize("device", ["gpu", "cuda:99"])
-def test_device_that_is_not_there(device):
-    with pytest.raises(ValueError, match=f"device.*{device}"):
-        distributed.setup(device)
+def test_device_that_is_not_there():
+    with pytest.raises(ValueError, match="device.*cuda:99"):
+        distributed.setup("cuda:99")
 
 
 def test_subsets_of_several_processes(runs):

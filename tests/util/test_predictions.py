@@ -10,6 +10,7 @@ import main_finetune
 import main_pretrain
 from feeder.feeder_ntu import Feeder
 from model.transformer import Transformer
+from tests.runs import same, weights
 from util import checkpoint, logging, predictions
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -46,14 +47,15 @@ def test_features_are_kept_of_some_samples_of_many(finished, hostile, options, t
 
 def test_a_pretraining_shows_what_it_predicts(invented, options, tmp_path, monkeypatch):
     """The picture changes as the model learns; the run does not change by being watched."""
-    weights = []
+    seen = []
     for seconds in (0, 20):
         monkeypatch.setattr(logging, "FIGURE_SECONDS", seconds)
         main_pretrain.main(options("pretrain", invented, tmp_path / str(seconds), "--epochs", 3, "--save_freq", 1))
-        weights.append(checkpoint.load(tmp_path / str(seconds) / "checkpoint-2.pth")["model"])
+        seen.append(weights(tmp_path / str(seconds) / "checkpoint-2.pth"))
     events = EventAccumulator(str(tmp_path / "0")).Reload()
     images = events.Images("pretrain/prediction")
     assert [image.step for image in images] == [2, 3] and images[0].encoded_image_string != images[1].encoded_image_string
     assert "`prediction`" in (ROOT / "docs/report.md").read_text()
+    assert not list(tmp_path.rglob("report.html"))  # --no-report
     assert EventAccumulator(str(tmp_path / "20")).Reload().Tags()["images"] == []
-    assert all(torch.equal(weights[0][key], weights[1][key]) for key in weights[0])
+    assert same(*seen)

@@ -6,6 +6,7 @@ import pytest
 import torch
 
 import main_pretrain
+from tests.runs import same
 from util import checkpoint
 from util.engine import allow_tf32
 
@@ -36,7 +37,7 @@ def test_a_run_sets_it_and_goes_on_with_the_other_one(invented, options, tmp_pat
     for name, flag in (("on", "--tf32"), ("off", "--no-tf32")):
         main_pretrain.main(options("pretrain", invented, tmp_path / name, "--epochs", 1, flag))
     on, off = (checkpoint.load(tmp_path / name / "checkpoint-last.pth") for name in ("on", "off"))
-    assert all(torch.equal(on["model"][key], off["model"][key]) for key in on["model"])
+    assert same(on["model"], off["model"])
     del on["config"]["tf32"]
     checkpoint.save(tmp_path / "on/checkpoint-last.pth", on)
     main_pretrain.main(options("pretrain", invented, tmp_path / "on", "--epochs", 2, "--no-tf32", "--resume", "auto"))
