@@ -56,6 +56,15 @@ def gather(thing):
     return things
 
 
+def any_of(flag):
+    """Whether the flag is set on any rank."""
+    if world_size() == 1:
+        return flag
+    value = torch.tensor(int(flag))
+    dist.all_reduce(value, dist.ReduceOp.MAX, group=_control[0] if _control else None)
+    return bool(value)
+
+
 def mean(value):
     """Mean of a number over the ranks."""
     return sum(gather(float(value))) / world_size()

@@ -52,7 +52,7 @@ def in_worker(worker=None):
 
 def asked():
     """Whether any rank was asked to stop: the same answer on every rank, which must all ask."""
-    return any(distributed.gather(bool(_asked)))
+    return distributed.any_of(bool(_asked))
 
 
 def asked_here():
