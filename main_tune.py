@@ -71,7 +71,7 @@ def main(argv=None):
     tell(
         f"tuning: loss {result['last']['train_loss']:.4f} after {args.epochs} epochs, "
         f"{console.duration(time.time() - begin)}; {args.output_dir}/checkpoint-{args.epochs - 1}.pth\n"
-        f"next: {run.judge_command(args)}"
+        f"next: {run.judge_command(args, argv)}"
     )
     leave_report(args)
 

@@ -9,6 +9,7 @@ out of sys.modules again, so that neither sees the other's.
 """
 
 import importlib
+import inspect
 import sys
 from pathlib import Path
 
@@ -27,7 +28,11 @@ def load(name, **options):
     sys.modules.update(_loaded)
     sys.path.insert(0, str(HERE))
     try:
-        return getattr(importlib.import_module("hubconf"), name)(**options)
+        encoders = dict(inspect.getmembers(importlib.import_module("hubconf"), inspect.isfunction))
+        known = [encoder for encoder in encoders if not encoder.startswith("_")]
+        if name not in known:
+            raise ValueError(f"{name!r}: no such encoder; use one of {', '.join(known)}")
+        return encoders[name](**options)
     finally:
         sys.path.remove(str(HERE))
         _loaded.update(_take_out())

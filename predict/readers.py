@@ -200,10 +200,18 @@ def _skeleton(file, preparation):
 
 
 def _npz(file, preparation):
-    """The test set of an npz that is prepared already, or else every array."""
+    """The test set of an npz that is prepared already, every recording of a flat one (docs/data.md), or else every array."""
     arrays = open_npz(file)
     if not arrays:
         raise ValueError(f"{file}: holds no array")
+    frames = [key for key, array in arrays.items() if array.ndim in (3, 4)]
+    if "x_test" not in arrays and "offset" in arrays and len(frames) == 1:
+        recordings, _ = custom_recordings.from_flat(file, frames[0], form=preparation.reading)
+
+        def cut(recording, preparation):
+            return preparation.metres(recording.load())
+
+        return [(f"{file}: {recording.name}", partial(_load, cut, recording, preparation)) for recording in recordings]
     if "x_test" not in arrays:
 
         def read(key, preparation):

@@ -7,6 +7,7 @@ import argparse
 import base64
 import hashlib
 import io
+import shlex
 from datetime import datetime
 from pathlib import Path
 from urllib.parse import quote
@@ -162,7 +163,9 @@ def masks_and_predictions(run):
 
 def next_command(run):
     """What comes after a stage without labels: the linear probe's command line."""
-    return judge_command(argparse.Namespace(**run.options)) if run.stage in UNLABELLED else None
+    if run.stage not in UNLABELLED:
+        return None
+    return judge_command(argparse.Namespace(**run.options), shlex.split(run.result.get("command", ""))[2:])
 
 
 def classes(run):

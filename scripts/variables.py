@@ -54,7 +54,10 @@ def settings(script, **fixed):
     s = SimpleNamespace(**{key.lower(): values[key] for key in DEFAULTS})
     one_of("DRY_RUN", s.dry_run, "01")
     one_of("SMOKE", s.smoke, "01")
-    s.source = one_of("DATA", s.data, DATASETS)  # of the pre-training
+    if s.data not in DATASETS:
+        own = "for data of your own a copy of config/dataset/ucla.yaml there, with their data_path, is one more"
+        raise ValueError(f"DATA={s.data}: use one of {' '.join(DATASETS)}; {own}")
+    s.source = s.data  # of the pre-training
     s.out = s.out or "output"
     s.gpus = int(one_of("GPUS", s.gpus or ("4" if in_paper(s.data) else "1"), ("1", "2", "4", "8", "16")))
     s.methods = [one_of("METHOD", name, METHODS) for name in (s.method or usual_methods(script, s.data)).split()]

@@ -114,6 +114,12 @@ for _ in range(2):
     assert (model.MINE, util.tools.MINE) == (1, 2) and "feeder" not in sys.modules
 import data
 assert data.MINE == 3
+try:
+    mamp.load("stars")
+except ValueError as error:
+    assert str(error) == "'stars': no such encoder; use one of mamp, umurl"
+else:
+    raise AssertionError("stars")
 """
 
 

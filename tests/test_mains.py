@@ -3,6 +3,7 @@
 import csv
 import hashlib
 import re
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -208,6 +209,28 @@ def test_quiet_prints_the_result_alone(invented, options, tmp_path, capfd):
     assert len(out.splitlines()) == 1 and out.startswith("linear probe: top-1 ") and err == ""
     main_linprobe.main(options("linprobe", invented, tmp_path / "loud", *start))
     assert len(capfd.readouterr().out.splitlines()) > 4
+
+
+def test_the_next_command_takes_along_what_the_probe_needs(invented, tmp_path, monkeypatch):
+    """A --config with settings of the linear probe, and a data set that is a file; not a configuration of this stage alone."""
+    monkeypatch.chdir(tmp_path)
+    Path("mine.yaml").write_text(f"data_path: {invented}\n")
+    Path("own.yaml").write_text("epochs: 3\nnum_frames: 8\n")
+    Path("umurl.yaml").write_text("methods: {umurl: {stages: {linprobe: {batch_size: 8}}}}\n")
+    args = config.parse("pretrain", ["--data_path", str(invented), "--epochs", "4", "--output_dir", "out"])
+    end = "--finetune out/checkpoint-3.pth"
+
+    def following(*words):
+        return run.judge_command(args, list(map(str, words)))
+
+    small = config.FOLDER / "small.yaml"
+    assert following("--config", small) == f"python main_linprobe.py --config {small} --data_path {invented} {end}"
+    assert following("--config=umurl.yaml") == f"python main_linprobe.py --config umurl.yaml --data_path {invented} {end}"
+    for other in ("own.yaml", "gone.yaml"):
+        assert following("--config", other, "--epochs", 4) == f"python main_linprobe.py --data_path {invented} {end}"
+    assert following("--dataset", "mine.yaml") == f"python main_linprobe.py --dataset mine.yaml {end}"
+    args.data_path = "elsewhere.npz"
+    assert following("--dataset", "mine.yaml") == f"python main_linprobe.py --dataset mine.yaml --data_path elsewhere.npz {end}"
 
 
 def test_who_makes_the_motion_stream(invented, options, tmp_path, monkeypatch):

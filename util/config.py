@@ -220,6 +220,16 @@ def _applying(content, stage, method, path):
     return applying
 
 
+def speaks_of(path, stage):
+    """Whether a configuration file, of --config, has exceptions for `stage`; not if it is gone or no longer readable."""
+    try:
+        content = yaml.safe_load(Path(path).read_text())
+        methods = (content.get("methods") or {}).values()
+        return any(stage in (part.get("stages") or {}) for part in (content, *methods))
+    except (OSError, ValueError, AttributeError, TypeError, yaml.YAMLError):
+        return False
+
+
 def set_batches(args):
     """Settle batch_size and accum_iter for this number of processes, so that every update sees effective_batch_size samples.
     Raises ValueError if that cannot be had."""

@@ -128,10 +128,15 @@ def share_buffers(model):
             dist.broadcast(buffer, 0)
 
 
-def cleanup():
+def cleanup(together=True):
+    """Leave the process group. together: whether all processes do so now.
+
+    To take NCCL down is to flush it and to wait for the other processes. Where one has failed, these wait for it in their turn,
+    until NCCL's time is over, so it leaves NCCL alone: the end of the process aborts it, and torchrun sees that one has failed.
+    """
     if dist.is_initialized():
         # gloo's thread may still be letting go of the last tensors, for which it needs the interpreter; torch 2.6 waits for that
         # thread without giving the interpreter away, for ever
         time.sleep(0.1)
-        _control.clear()
-        dist.destroy_process_group()
+        control = _control.pop() if _control else None  # only with NCCL
+        dist.destroy_process_group(None if together else control)  # None: all groups

@@ -13,9 +13,12 @@ def main(function):
 
     A run that was asked to stop ends with signals.REQUEUE.
     """
+    together = False
     try:
         function()
+        together = True
     except signals.Interrupted as stop:
+        together = True  # all processes stop at the same step
         if not stop.saved and distributed.is_main():  # features or an evaluation: nothing that could be continued
             print(f"stopped by {signals.by_what()} with nothing new to save; the same command starts again", flush=True)
         sys.exit(signals.REQUEUE)
@@ -36,4 +39,4 @@ def main(function):
         print(f"error: {message}", file=sys.stderr, flush=True)
         sys.exit(2)
     finally:
-        distributed.cleanup()
+        distributed.cleanup(together)

@@ -1,5 +1,6 @@
 """How a run begins and what it says of itself in the end."""
 
+import argparse
 import os
 import shlex
 import threading
@@ -100,12 +101,23 @@ def identity(path):
     return {"path": str(path), "sha256": sha256(path)}
 
 
-def judge_command(args):
-    """The command line of a linear probe on the encoder that a pre-training leaves."""
-    known = config.FOLDER / "dataset" / f"{args.dataset}.yaml"
-    data = ["--dataset", args.dataset] if known.is_file() else []
-    if not data or config.located(config.read_yaml(known, "pretrain")["data_path"]) != args.data_path:
+def judge_command(args, argv=None):
+    """The command line of a linear probe on the encoder that a pre-training leaves.
+
+    argv: the words of that run's command line, by default those of this process. A data set that they name by its file, and a
+    file of --config that says something of the linear probe, too, such as config/small.yaml, go with the probe.
+    """
+    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    for name in ("--config", "--dataset"):
+        parser.add_argument(name)
+    given = parser.parse_known_args(argv)[0]
+    dataset = given.dataset or args.dataset
+    known = Path(dataset) if Path(dataset).is_file() else config.FOLDER / "dataset" / f"{dataset}.yaml"
+    data = ["--dataset", dataset] if known.is_file() else []
+    if not data or config.located(config.read_yaml(known, "pretrain").get("data_path") or "") != args.data_path:
         data += ["--data_path", args.data_path]
+    if given.config and config.speaks_of(given.config, "linprobe"):
+        data = ["--config", given.config, *data]
     file = Path(args.output_dir, f"checkpoint-{args.epochs - 1}.pth")
     return shlex.join(["python", "main_linprobe.py", *data, "--finetune", str(file)])
 

@@ -53,8 +53,10 @@ def write(
     for key in (*label_keys, *filter(None, [group_key])):
         if recordings and key not in fields:
             raise ValueError(f"{source}: no field {key!r}; there are {', '.join(sorted(fields))}")
-    if absent := set(test_groups) - {recording.fields[group_key] for recording in recordings if group_key}:
-        raise ValueError(f"--test_groups {sorted(absent)[0]}: no recording is of this group")
+    groups = {recording.fields[group_key] for recording in recordings if group_key}
+    if absent := set(test_groups) - groups:
+        there = ", ".join(sorted(groups)[:20]) + (", ..." if len(groups) > 20 else "")
+        raise ValueError(f"--test_groups {min(absent)}: no recording is of this group; there are {there or 'none'}")
     statistics = BodyStatistics(skeleton, standing)
     samples = read_samples(source, recordings, label_keys, group_key, test_groups, statistics, skipped, remarks)
     *_, num_joints, dims = samples[0].shape

@@ -59,7 +59,10 @@ def inspect_npz(path, split=None, index=None, name=None):
     arrays = open_npz(path)
     splits = [key for key in ("train", "test") if f"x_{key}" in arrays]
     if not splits:
-        raise ValueError(f"{path}: neither x_train nor x_test in it; it has {', '.join(sorted(arrays)) or 'nothing'}")
+        raise ValueError(
+            f"{path}: neither x_train nor x_test in it; it has {', '.join(sorted(arrays)) or 'nothing'}; "
+            "data/own/own_gendata.py makes these of recordings of your own, flat files included"
+        )
     if split not in (None, *splits):
         raise ValueError(f"{path}: has no split {split!r}, only {' and '.join(splits)}")
     feeders = {key: Feeder(path, key, labelled=False) for key in splits}

@@ -286,7 +286,7 @@ def test_memory_does_not_grow_with_the_file(tmp_path):
         ("data.npz", {"name": "???"}, "no sequence '???'; the first is train000"),
         ("nameless.npz", {"name": "a"}, "nameless.npz: the sequences have no names; choose with --split and --index"),
         ("half.npz", {"split": "test"}, "half.npz: has no split 'test', only train"),
-        ("other.npz", {}, "other.npz: neither x_train nor x_test in it; it has labels"),
+        ("other.npz", {}, "other.npz: neither x_train nor x_test in it; it has labels; data/own/own_gendata.py makes"),
         ("cut.npz", {}, "cut.npz: not a complete npz file"),
         ("zero.npz", {}, "zero.npz: train sample 0 has no frame with a body"),
         ("some_zero.npz", {"index": 3}, "some_zero.npz: train sample 3 (train003) has no frame with a body"),

@@ -119,7 +119,7 @@ def test_test_groups_instead_of_a_split(raw, tmp_path):
     assert arrays["name_test"].tolist() == ["walk_1", "jump_1"] and arrays["name_train"].tolist() == ["walk_2", "jump_2"]
     arrays = load(own.generate([raw], tmp_path, test_groups=["test"], group_key="day", label_keys=["label", "group"]))
     assert arrays["class_names"].tolist() == ["jump anna", "jump ben", "walk anna", "walk ben"]
-    with pytest.raises(ValueError, match="--test_groups eve: no recording is of this group"):
+    with pytest.raises(ValueError, match="--test_groups eve: no recording is of this group; there are anna, ben"):
         own.generate([raw], tmp_path, test_groups=["eve", "anna"])
 
 

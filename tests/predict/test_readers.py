@@ -43,6 +43,20 @@ def test_the_same_joints_in_every_kind_of_file(mamp, person, predict, tmp_path):
     np.testing.assert_allclose(probabilities(moved)[0], probabilities(result)[0], atol=1e-5)
 
 
+def test_a_flat_file_is_all_its_recordings(mamp, person, predict, tmp_path):
+    """What own_gendata.py reads: all frames in one array, and where each recording begins; its other arrays are no recordings."""
+    again = np.concatenate([person[::-1], person])
+    flat = {"joints": np.concatenate([person, again]), "offset": [0, 40, 120], "label": [3, 4], "subject": ["anna", "ben"]}
+    np.savez(tmp_path / "flat.npz", **flat)
+    np.save(tmp_path / "one.npy", person)
+    np.save(tmp_path / "two.npy", again)
+    result, code, messages = predict(mamp, tmp_path / "flat.npz", tmp_path / "one.npy", tmp_path / "two.npy")
+    assert code == 0, messages
+    assert [r["name"].removeprefix(f"{tmp_path}/") for r in result["recordings"][:2]] == ["flat.npz: flat_0", "flat.npz: flat_1"]
+    assert [r["frames"] for r in result["recordings"]] == [40, 80] * 2
+    np.testing.assert_allclose(probabilities(result)[:2], probabilities(result)[2:], atol=1e-6)
+
+
 def test_a_folder_is_all_its_recordings_and_what_is_empty_is_named(mamp, raw, predict):
     result, code, messages = predict(mamp, raw)
     names = sorted(map(str, raw.glob("*.skeleton")))

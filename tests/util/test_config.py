@@ -266,3 +266,10 @@ def test_a_result_names_what_was_overridden(tmp_path):
     assert config.overridden(config.parse("pretrain", [*line, *more])) == {"mask_ratio": 0.8, "lr": 2e-3, "epochs": 10}
     assert config.overridden(config.parse("finetune", ["--dataset", "ucla"])) == {}
     assert config.overridden(config.parse("linprobe", ["--data_path", "mine.npz"])) == {}
+
+
+def test_small_data_have_small_updates_in_every_stage():
+    """Also in tuning, whose own 128 samples are more than some dozens of sequences."""
+    small = ["--config", str(config.FOLDER / "small.yaml"), "--data_path", "mine.npz"]
+    for stage in ("pretrain", "tune", "linprobe", "finetune"):
+        assert config.parse(stage, small).effective_batch_size <= 32, stage

@@ -1,5 +1,6 @@
 """Two processes do what one does."""
 
+import contextlib
 import csv
 import json
 
@@ -12,7 +13,7 @@ import main_linprobe
 from tests.processes import group
 from tests.util import two_processes
 from tests.util.two_processes import DECODERS
-from util import checkpoint, distributed
+from util import checkpoint, distributed, errors
 
 
 @pytest.fixture(scope="module")
@@ -104,6 +105,23 @@ def test_one_process_needs_no_group():
     assert distributed.gather("a") == ["a"] and distributed.mean(3) == 3
     model = torch.nn.Linear(1, 1)
     assert distributed.wrap(model, torch.device("cpu")) is model is distributed.unwrap(model)
+
+
+def fails():
+    raise ValueError("alone")
+
+
+@pytest.mark.parametrize("function, left", [(fails, "control"), (list, None)])
+def test_a_process_that_fails_does_not_wait_for_the_others(function, left, monkeypatch):
+    """To take NCCL down is to wait for processes that wait for this one; only the group that talks on the host is left."""
+    destroyed = []
+    monkeypatch.setattr(distributed.dist, "is_initialized", lambda: True)
+    monkeypatch.setattr(distributed.dist, "get_rank", lambda: 1)
+    monkeypatch.setattr(distributed.dist, "destroy_process_group", destroyed.append)
+    monkeypatch.setattr(distributed, "_control", ["control"])  # there with NCCL alone
+    with pytest.raises(SystemExit) if function is fails else contextlib.nullcontext():
+        errors.main(function)
+    assert destroyed == [left] and distributed._control == []
 
 
 def test_device_that_is_not_there():
