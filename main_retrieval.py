@@ -14,7 +14,7 @@ from feeder.loader import build_feeder, test_loader
 from model import build
 from report.for_mains import leave_report
 from util import checkpoint, config, distributed, errors, predictions, results, run
-from util.engine import outputs
+from util.engine import allow_tf32, outputs
 from util.files import written_aside
 from util.logging import say, tell
 from util.metrics import accuracy, nearest, vote
@@ -37,11 +37,12 @@ def main(argv=None):
     (gallery_features, gallery_labels), (query_features, labels) = (
         outputs(model.read_outs, test_loader(data, args, device), device, args.enable_amp) for data in (gallery, queries)
     )
+    allow_tf32(device, False)  # neighbours often differ by less than TF32 rounds
 
     def retrieve(readout):
         """Under a read-out: rows (N, 5) of the gallery nearest to each query, votes (N, K) of k of them, and their accuracy."""
         count = min(max(args.k, 5), len(gallery))  # at least the 5 of test_acc5
-        rows = nearest(gallery_features[readout], query_features[readout], count)  # (N, count), the nearest first
+        rows = nearest(gallery_features[readout], query_features[readout], count, device)  # (N, count), the nearest first
         neighbours = gallery_labels[rows]
         votes = vote(neighbours[:, : args.k], gallery.num_classes)
         acc5 = 100.0 * (neighbours[:, :5] == labels[:, None]).any(1).double().mean().item()
