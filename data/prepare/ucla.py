@@ -63,16 +63,12 @@ def read_sequence(file):
     return joints, label - 1, int(match[2])
 
 
-def center(joints):
-    """Origin at the middle of the spine of the first frame: (T, V, 3) -> the same shape."""
-    return joints - joints[0, ORIGIN]
-
-
 def face_front(joints):
-    """Turn about the vertical axis y so that the first frame's shoulders lie along +x from left to right.
+    """Origin at the first frame's spine, and turned about the vertical axis y so that its shoulders lie along x, left to right.
 
-    (T, V, 3) -> the same shape; as it is if the shoulders lie above one another.
+    (T, V, 3) -> the same shape; not turned if the shoulders lie above one another.
     """
+    joints = joints - joints[0, ORIGIN]
     across = joints[0, SHOULDER_RIGHT] - joints[0, SHOULDER_LEFT]
     angle = np.arctan2(across[2], across[0])
     cos, sin = np.cos(angle), np.sin(angle)
@@ -94,10 +90,8 @@ def generate(raw, out, align=False, strict=False, body_frame=False, min_max=Fals
     def prepare(file):
         """(row (T, V·3) float32, class, view) of a file."""
         joints, label, view = read_sequence(file)
-        if align:
-            return face_front(center(joints)).reshape(len(joints), -1).astype(np.float32), label, view
         try:
-            row = transforms.row(joints[None], origin=ORIGIN, axes=axes, min_max=min_max)
+            row = transforms.row((face_front(joints) if align else joints)[None], origin=ORIGIN, axes=axes, min_max=min_max)
         except ValueError as error:
             raise ValueError(f"{file}: {error}") from error
         sizes.append(np.median(body_sizes(joints)))

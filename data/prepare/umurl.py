@@ -109,14 +109,12 @@ def generate(raws, out, dataset=NTU60, name=None, workers=None, strict=False):
     with ntu.reading(read, raws, folder, dataset, workers, strict) as (recordings, writer):
         for recording, (frames, persons) in recordings:
             writer.add(persons.reshape(-1, ntu.NUM_JOINTS, 3), name=recording, num_frames=frames, num_persons=len(persons))
-    joints, index = intermediate.load(folder, SCRIPT)
+    parts, index = intermediate.load(folder, SCRIPT)
     num_frames, num_persons = index["num_frames"], index["num_persons"]
-    rows = num_frames * num_persons
-    first_row = intermediate.first_rows(rows)
+    joints = parts(num_frames * num_persons)
 
     def sequence(i):
-        persons = joints[first_row[i] : first_row[i] + rows[i]]
-        return normalise(persons.reshape(num_persons[i], num_frames[i], ntu.NUM_JOINTS, 3))
+        return normalise(joints(i).reshape(num_persons[i], num_frames[i], ntu.NUM_JOINTS, 3))
 
     return ntu.write_protocols(
         Path(out),

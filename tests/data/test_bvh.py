@@ -170,11 +170,10 @@ def damaged():
     yield good.replace("\tOFFSET 0.0 20.0 0.0\n", ""), "'Spine' has no OFFSET"
     yield good.replace("JOINT Spine", "JOINT Hips"), "'Hips' is there already"
     yield good.replace("JOINT Spine", "JOINT"), "is no text"
-    yield good.replace("JOINT Spine", "ROOT Spine"), "ROOT inside of a joint's braces"
-    yield good.replace("ROOT Hips", "JOINT Hips"), "JOINT outside of a joint's braces"
-    yield good.replace("MOTION", "ROOT other\n{\nOFFSET 0 0 0\n}\nMOTION"), "a second ROOT"
-    below_end = good.replace("\tOFFSET 0 1 0", "\tOFFSET 0 1 0\nJOINT x\n{\nOFFSET 1 1 1\n}")
-    yield below_end, "an End Site has no joints below it"
+    yield good.replace("JOINT Spine", "ROOT Spine"), "'ROOT Spine' is not expected here"
+    yield good.replace("ROOT Hips", "JOINT Hips"), "'JOINT Hips' is not expected here"
+    yield good.replace("MOTION", "ROOT other\n{\nOFFSET 0 0 0\n}\nMOTION"), "not expected here; files of one body are read"
+    yield good.replace("\tOFFSET 0 1 0", "\tOFFSET 0 1 0\nJOINT x\n{\nOFFSET 1 1 1\n}"), "'JOINT x' is not expected here"
     deep = "".join(f"JOINT j{i}\n{{\nOFFSET 0 0 0\n" for i in range(100_000))
     yield "HIERARCHY\nROOT r\n{\nOFFSET 0 0 0\n" + deep + "}" * 100_001 + "\nMOTION\n", "more than 1000 joints"
     yield "HIERARCHY\n" + "{" * 1_000_000, "'{' is not expected here"

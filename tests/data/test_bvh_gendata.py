@@ -161,7 +161,7 @@ def test_damaged_files_are_one_line_each(raw, tmp_path):
         (["raw", "--joints", "Hips,Nose"], "--joints Hips,Nose: 'Nose' is not a joint"),
         (["raw", "--joints", "Hips,Hips"], "--joints Hips,Hips: 'Hips' is not a joint, or stands there twice"),
         (["raw", "--center", "Nose"], "--center Nose: use a number 0..17 or one of Hips"),
-        (["raw", "--body_frame"], "--body_frame: name the four joints"),
+        (["raw", "--joints", "Hips,Neck", "--body_frame"], "--body_frame: name the four joints"),
         (["raw", "--label_pattern", "(walk|jump)"], "needs a group (?P<label>...)"),
         (["raw", "--label_pattern", "(?P<label>swim)"], "fits none of 8 files; the first is 'anna/jump_anna_1.bvh'"),
         (["raw", "--label_pattern", "(?P<label>walk|jump)"], "split is missing; it is train or test, or --test_groups"),
