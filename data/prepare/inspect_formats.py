@@ -4,6 +4,7 @@ Each gives (lines of text, the `Sequence` to draw or None), and raises ValueErro
 """
 
 import re
+import reprlib
 from collections import Counter
 from dataclasses import dataclass, replace
 
@@ -209,7 +210,7 @@ def inspect_pickle(path, layout=None, index=None):
     if type(content) is dict and "annotations" in content:
         split, annotations = content.get("split"), content["annotations"]
     if type(annotations) is not list or not annotations or type(annotations[0]) is not dict:
-        return [f"{path}: {_describe(content)}; no annotations as PYSKL has them"], None
+        return [f"{path}: {' '.join(reprlib.repr(content).split())}; no annotations as PYSKL has them"], None
     lines = [f"{path}: {len(annotations):,} annotations as PYSKL has them, " + ("with splits" if split else "without splits")]
     if type(split) is dict:
         lines += [f"  split {str(name)[:80]!r}: {len(names):,}" for name, names in split.items() if type(names) in (list, tuple)]
@@ -233,15 +234,3 @@ def inspect_pickle(path, layout=None, index=None):
     name, label, bodies = usable[index]
     more, drawn = _inspect_bodies(bodies, name, f"class {label}", layout)
     return [*lines, f"drawn: --index {index}, {name}, class {label}, {more[0]}", *more[1:]], drawn
-
-
-def _describe(content):
-    """What a pickle holds, in a few words."""
-    if isinstance(content, dict):
-        return f"a dict with {', '.join(map(repr, list(content)[:8]))}"[:200]
-    if isinstance(content, list | tuple):
-        parts = (f"{type(part).__name__}" + (f" of {len(part):,}" if hasattr(part, "__len__") else "") for part in content[:4])
-        return f"a {type(content).__name__} of {len(content):,}: {', '.join(parts)}"[:200]
-    if isinstance(content, np.ndarray):
-        return f"an array, {' x '.join(map(str, content.shape))} of type {content.dtype}"
-    return f"a {type(content).__name__}"

@@ -84,10 +84,8 @@ def generate(folder, out, name=None, strict=False):
 
 
 def _find_file(folder, word, kinds):
-    """The first of the files word_kind, or of those without a word if the folder has one part; None if there is none."""
-    alone = sum((folder / f"{w}_{kind}").is_file() for w in ("train", "val", "test") for kind in JOINTS) == 1
-    names = [f"{word}_{kind}" for kind in kinds] + [kind for kind in kinds if alone]
-    return next((folder / name for name in names if (folder / name).is_file()), None)
+    """The first of the files word_kind, or None."""
+    return next((file for kind in kinds if (file := folder / f"{word}_{kind}").is_file()), None)
 
 
 def _read_part(folder, words, skipped):

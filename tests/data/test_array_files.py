@@ -1,7 +1,5 @@
 """Real recordings, written out in the forms in which they are found, are read right, and misread in no other."""
 
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -195,15 +193,11 @@ def utd(real, tmp_path):
 PATTERN = r"(?P<label>a\d+)_(?P<group>s\d+)_t\d+"
 
 
-def run(*words):
-    return subprocess.run([sys.executable, SCRIPT, *map(str, words)], capture_output=True, text=True)
-
-
-def test_a_folder_with_labels_in_the_file_names(utd, real, tmp_path):
-    words = [utd, "--label_pattern", PATTERN, "--test_groups", "s2", "s4", "--layout", "kinect_v1", "--out", tmp_path]
-    done = run(*words)
+def test_a_folder_with_labels_in_the_file_names(utd, real, tmp_path, command):
+    words = [SCRIPT, utd, "--label_pattern", PATTERN, "--test_groups", "s2", "s4", "--layout", "kinect_v1", "--out", tmp_path]
+    done = command(words)
     assert done.returncode == 2 and "error: --layout kinect_v1: bones are" in done.stderr and "--joint_order" in done.stderr
-    done = run(*words, "--joint_order", ",".join(map(str, UTD)))
+    done = command([*words, "--joint_order", ",".join(map(str, UTD))])
     assert done.returncode == 0, done.stderr
     assert "warning" not in done.stdout and "README.txt: --label_pattern" in (tmp_path / "raw_data/skipped.txt").read_text()
     with np.load(tmp_path / "own.npz") as npz:
@@ -235,18 +229,6 @@ def test_what_most_files_are_doubted_for_stops_the_others(kinect, tmp_path):
     with pytest.raises(ValueError, match=r"3 of 5 recordings look misread.*the first: .*a0_train0.csv: column 0"):
         own.generate([tmp_path], tmp_path / "out", label_pattern=r"(?P<label>a\d)_(?P<split>train|test)")
     assert not (tmp_path / "out/own.npz").exists()
-
-
-def test_command_lines_that_contradict_themselves(tmp_path):
-    for words, reason in (
-        ([tmp_path, "--raw", tmp_path], "name all at once, behind one --raw or without it"),
-        ([tmp_path, "--label_pattern", "("], "--label_pattern (: no regular expression"),
-        ([tmp_path, "--label_pattern", "a"], "--label_pattern a: needs a group (?P<label>...)"),
-        ([tmp_path, "--label_pattern", "(?P<label>a)"], "fits none of 0 files"),
-        ([tmp_path, "--joint_order", "a"], "'a' is not a list of whole numbers"),
-    ):
-        done = run(*words, "--out", tmp_path / "out")
-        assert done.returncode == 2 and reason in done.stderr.splitlines()[-1], done.stderr
 
 
 def test_predict_reads_as_the_training_data_were_read(utd, tmp_path):

@@ -1,4 +1,4 @@
-"""1,900 spoilt files: each is read soundly or refused in one line that names it; never anything else."""
+"""1,750 spoilt files: each is read soundly or refused in one line that names it; never anything else."""
 
 import random
 import warnings
@@ -103,19 +103,3 @@ def test_pku_videos_labels_and_splits(tmp_path):
                 assert frames.dtype == np.float32 and np.isfinite(frames).all() and frames.any()
         paths[i % 3].write_bytes(contents[i % 3])
     assert 250 < sound < 700
-
-
-def test_a_folder_of_spoilt_files_through_all_steps(recording, tmp_path):
-    rng, raw = random.Random(1), tmp_path / "raw"
-    raw.mkdir()
-    for i in range(150):
-        name = f"S{i % 17 + 1:03}C{i % 3 + 1:03}P{i % 40 + 1:03}R001A{i % 60 + 1:03}"
-        (raw / f"{name}.skeleton").write_bytes(recording if i < 3 else mutate(recording, rng))
-    ntu.read_raw([raw], tmp_path, workers=2)
-    ntu.denoise_raw(tmp_path)
-    for path in ntu.write_npz(tmp_path):
-        with np.load(path) as npz:
-            used = len(npz["name_train"]) + len(npz["name_test"])
-            assert np.isfinite(npz["x_train"]).all() and np.isfinite(npz["x_test"]).all()
-        skipped = [(tmp_path / folder / "skipped.txt").read_text().splitlines() for folder in (ntu.RAW, ntu.DENOISED)]
-        assert used + len(skipped[0]) + len(skipped[1]) == 150 and used >= 3

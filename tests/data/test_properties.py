@@ -1,11 +1,9 @@
-"""What holds for every recording, on random ones; and the denoising rules once more, written from their description, slowly."""
+"""The denoising rules once more, written from their description, slowly, on random recordings."""
 
 import numpy as np
 import pytest
 
-from data.prepare import ntu
 from data.prepare.denoise import denoise
-from data.prepare.ntu_release import NTU60, NTU120, parse_name
 from data.prepare.skeleton_file import read_skeleton
 
 
@@ -110,27 +108,3 @@ def test_denoising_follows_the_rules(recordings):
             with pytest.raises(ValueError, match="no body is seen for more than 11 frames"):
                 denoise(num_frames, bodies)
     assert {(0, None), (1, 1), (2, None), (2, 1), (2, 2), (4, 1), (4, 2)} <= kinds
-
-
-@pytest.mark.parametrize("dataset", [NTU60, NTU120], ids=["ntu60", "ntu120"])
-def test_the_npz_of_random_recordings(dataset, recordings, tmp_path):
-    """Counts, order, origin, second actor, padding."""
-    folder, expected = recordings
-    ntu.read_raw([folder], tmp_path, dataset, workers=1)
-    ntu.denoise_raw(tmp_path)
-    usable = {name: array(*actors) for name, actors in expected.items() if actors}
-    for protocol, path in zip(dataset.protocols, ntu.write_npz(tmp_path, dataset), strict=True):
-        npz, names = np.load(path), []
-        for split, ids in (("train", protocol.train), ("test", protocol.test)):
-            names += (of_split := npz[f"name_{split}"].tolist())
-            assert of_split == sorted(of_split, key=lambda name: (ids.index(parse_name(name)[protocol.field]), name))
-            for name, x in zip(of_split, npz[f"x_{split}"], strict=True):
-                x, actors = x.reshape(-1, 2, 25, 3), usable[name]
-                first = next(t for t in range(len(actors)) if actors[t, 0].any())
-                assert not x[first, 0, 1].any() and not x[len(actors) :].any()
-                seen = actors.any(axis=(2, 3))
-                moved = (actors - actors[first, 0, 1]) * seen[..., None, None]
-                np.testing.assert_array_equal(x[: len(actors), : actors.shape[1]], moved)
-                if actors.shape[1] == 1:
-                    np.testing.assert_array_equal(x[:, 1], x[:, 0] if dataset is NTU120 else np.zeros_like(x[:, 0]))
-        assert sorted(names) == sorted(usable) and len(x) == max(map(len, usable.values()))

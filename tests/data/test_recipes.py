@@ -27,7 +27,7 @@ def test_inspect_says_what_a_file_is_taken_for(kinect, real, tmp_path):
     savemat(tmp_path / "utd.mat", {"d_skel": kinect[:, UTD].transpose(1, 2, 0)})
     for name, words in {
         "list.pkl": ["2 annotations as PYSKL has them, without splits", "cannot be used: 1", "drawn: --index 0, a, class 3"],
-        "labels.pkl": ["a tuple of 2: list of 2, list of 2; no annotations"],
+        "labels.pkl": ["(['a', 'b'], [0, 1]); no annotations"],
         "mm.npy": ["25 joints, 3 coordinates", "--unit mm would fit", "layout kinect_v2: bones fit"],
         "five.npy": ["samples x coordinates x frames x joints x bodies", "metres, as the size"],
         "labels.npy": ["no recording; labels or counts"],
