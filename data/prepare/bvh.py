@@ -12,11 +12,13 @@ from dataclasses import dataclass
 import numpy as np
 
 from data.prepare import kinect
+from data.prepare.skeleton_file import is_coordinate
 from data.prepare.transforms import UNITS, resampled, upright
 from feeder.skeleton import joint_names
 
 MOST_JOINTS = 1000
 UNIT = UNITS["cm"]  # metres; what most files are in, though none says so
+FAR = np.finfo(np.float32).max  # from here on a number is none
 FRAME_TIMES = 1e-4, 1.0  # seconds
 _CHANNEL = re.compile(r"([xyz])(position|rotation)", re.IGNORECASE)
 
@@ -241,16 +243,9 @@ def _read_values(path, lines, hierarchy):
     try:
         values = np.array([words for _, words in rows], np.float64)
     except ValueError:
-        values = np.array([[_number(word) for word in words] for _, words in rows])
-    wrong = np.argwhere(~(np.abs(values) <= np.finfo(np.float32).max))
-    if len(wrong):
-        number, words = rows[wrong[0][0]]
-        raise ValueError(f"{path}: line {number}: value {wrong[0][1] + 1}, {words[wrong[0][1]][:40]!r}, is not a finite number")
+        values = None
+    if values is None or not (np.abs(values) < FAR).all():
+        every = ((number, place, word) for number, words in rows for place, word in enumerate(words, 1))
+        number, place, word = next(each for each in every if not is_coordinate(each[2], FAR))
+        raise ValueError(f"{path}: line {number}: value {place}, {word[:40]!r}, is not a finite number")
     return values
-
-
-def _number(word):
-    try:
-        return float(word)
-    except ValueError:
-        return np.nan

@@ -143,8 +143,7 @@ def inspect_array(path, layout=None, index=None, **form):
             what = f"{path}: {given}: samples x coordinates x frames x joints x bodies; drawn: --index {index or 0}, "
             return [what + lines[0], *lines[1:]], drawn
         if array.ndim not in (2, 3, 4) or array.dtype.kind not in "iuf":
-            given = given or "a single value"
-            return [f"{path}: {given} of type {array.dtype}: no recording; labels or counts, perhaps"], None
+            return [f"{path}: {transforms.described(array)}: no recording; labels or counts, perhaps"], None
     refuse_index(path, index)
     num_joints = len(skeleton.parents(layout)) if layout and not form.get("joint_order") else None
     form, doubtful = ArrayFormat(num_joints=num_joints, **form), []

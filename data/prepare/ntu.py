@@ -32,11 +32,6 @@ PRINTED = 20  # lines of the final report that are printed
 # ---- step 1: read ----------------------------------------------------------------------------------------------------
 
 
-def default_folders(dataset, top):
-    """The raw folders of a data set below `top`; of each, the first name that is there (the first of all if none is)."""
-    return [next((top / name for name in names if (top / name).is_dir()), top / names[0]) for names in dataset.folders]
-
-
 def read_raw(raws, out, dataset=NTU60, workers=None, strict=False):
     """Read the `.skeleton` files of the folders `raws` in `workers` processes (None: all cores) into out/raw_data.
 

@@ -101,10 +101,10 @@ def read_text(path, kind="text"):
     return text
 
 
-def is_coordinate(word):
-    """Whether the text is a finite number of metres below FAR."""
+def is_coordinate(word, far=FAR):
+    """Whether the text is a finite number of metres below `far`."""
     try:
-        return abs(float(word)) < FAR
+        return abs(float(word)) < far
     except ValueError:
         return False
 

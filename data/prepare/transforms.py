@@ -32,6 +32,11 @@ def pose(center, body_frame, names, num_joints):
     return origin, axes
 
 
+def described(array):
+    """Its shape and type, in words."""
+    return f"{' x '.join(map(str, array.shape)) or 'a single value'} of type {array.dtype}"
+
+
 def drop_empty(array):
     """The bodies and frames of an array (T, V, C) or (M, T, V, C), C = 2 or 3, in which there is anything: (M, T, V, C).
 
@@ -40,9 +45,8 @@ def drop_empty(array):
     """
     array = np.asarray(array)
     if array.dtype.kind not in "iuf" or array.ndim not in (3, 4) or array.shape[-1] not in (2, 3):
-        shape = " x ".join(map(str, array.shape)) or "a single value"
         raise ValueError(
-            f"{shape} of type {array.dtype} instead of numbers, frames x joints x 2 or 3 (or bodies x frames x joints x 2 or 3)"
+            f"{described(array)} instead of numbers, frames x joints x 2 or 3 (or bodies x frames x joints x 2 or 3)"
         )
     if array.size == 0:
         raise ValueError("it is empty")

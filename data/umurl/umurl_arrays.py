@@ -14,6 +14,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))  # the repository: 
 
 from data.prepare import arguments, ntu_release, parallel, pickles
 from data.prepare.splits import group
+from data.prepare.transforms import described
 from feeder.labels import ordered
 from feeder.npz import Split, write_dataset
 from feeder.skeleton import LAYOUTS
@@ -98,8 +99,7 @@ def _read_part(folder, words, skipped):
     except ValueError as error:
         raise ValueError(f"{path}: not an npy of numbers ({' '.join(str(error).split())[:80]})") from error
     if x.ndim != 5 or x.shape[1] != 3 or x.dtype.kind not in "iuf" or not x.size:
-        shape = " x ".join(map(str, x.shape))
-        raise ValueError(f"{path}: {shape} of type {x.dtype}, not samples x 3 x frames x joints x bodies")
+        raise ValueError(f"{path}: {described(x)}, not samples x 3 x frames x joints x bodies")
     labels_file = _find_file(folder, word, LABELS)
     if labels_file is None:
         raise FileNotFoundError(f"{folder / f'{word}_{LABELS[0]}'}: no such file; it holds names and labels of {path}")

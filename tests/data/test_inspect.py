@@ -14,7 +14,6 @@ from PIL import Image
 from data.prepare.inspect import Sequence, inspect
 from feeder import skeleton
 from scripts.inspect_file import draw, main
-from tests.data import bvh_text
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -55,54 +54,6 @@ def unpacked(shared, tmp_path_factory):
 def frames_of(gif):
     with Image.open(gif) as picture:
         return picture.n_frames
-
-
-def spoilt(rng, split, count, frames=9, joints=4):
-    """Arrays of a split with empty and copied second bodies, gaps, a sequence without frames and values that are not finite."""
-    x = rng.normal(size=(count, frames, 2, joints, 3)).astype(np.float32) * (1, 2, 3) + (0, 0, 5)
-    x = x.astype(np.float32)
-    for i in range(count):
-        x[i, rng.integers(2, frames + 1) :] = 0
-        if i % 3 == 0:
-            x[i, :, 1] = 0
-        if i % 3 == 1:
-            x[i, :, 1] = x[i, :, 0]
-    x[5, 0] = 0
-    x[7, :] = 0
-    x[8, 0, 0, 0, 0], x[8, 0, 1, 2, 1], x[10, 1, 0, 1, 2] = np.nan, np.inf, -np.inf
-    label = rng.integers(0, 4, count)
-    label[label == 2] = 1
-    return {f"x_{split}": x.reshape(count, frames, -1), f"y_{split}": np.eye(4, dtype=np.uint8)[label]}, x, label
-
-
-def test_facts_agree_with_a_count_by_hand(tmp_path):
-    rng = np.random.default_rng(3)
-    arrays, x, label = spoilt(rng, "train", 23)
-    more, _, _ = spoilt(rng, "test", 11)
-    group = np.array([f"P{i % 5}" for i in range(23)])
-    names = np.array(["clap", "jump", "nap", "run"])
-    np.savez(tmp_path / "a.npz", **arrays, **more, num_joints=4, num_bodies=2, class_names=names, group_train=group, layout="")
-    text = say(tmp_path / "a.npz")
-    train = text[text.index("train: 23 sequences") : text.index("test: 11 sequences")]
-
-    counts = {k: list(label).count(k) for k in range(4) if k in label}
-    few, many = min(counts, key=counts.get), max(counts, key=counts.get)
-    assert f"classes: 3 of 4 occur; smallest: class {few} ({names[few]}) with {counts[few]}, largest: class {many} " in train
-    frames = [sum(bool(frame.any()) for frame in sequence) for sequence in x]
-    gaps = [max((t + 1 for t in range(9) if s[t].any()), default=0) - n for s, n in zip(x, frames, strict=True)]
-    full = 100 * frames.count(9) / 23
-    assert f"frames: {min(frames)} to {max(frames)}, median {np.median(frames):g}; {full:.1f} % fill all 9\n" in train
-    assert "without any frame: 1 sequences, the first in row 7\n" in train
-    between = f"all-zero frames in between: {sum(gaps)}, in {23 - gaps.count(0)} sequences, the first in row 5\n"
-    assert gaps[5] == 1 and between in train
-    empty = sum(not s[:, 1].any() for s in x)
-    copies = sum(s[:, 1].any() and bool((s[:, 1] == s[:, 0]).all()) for s in x)
-    assert f"second body: empty in {empty} sequences, a copy of the first in {copies}\n" in train and empty and copies
-    assert f"NaN or infinite: {np.count_nonzero(~np.isfinite(x))} coordinates" in train
-    points = np.concatenate([body for body in x.reshape(-1, 4, 3) if body.any()])
-    whole = [values[np.isfinite(values)] for values in points.T]
-    assert ", ".join(f"{axis} {v.min():.2f} to {v.max():.2f}" for axis, v in zip("xyz", whole, strict=True)) in train
-    assert "groups: 5\n" in train and "groups" not in text[text.index("test: 11") :]
 
 
 def test_the_published_file_without_extra_arrays(shared, tmp_path, command):
@@ -168,11 +119,8 @@ def test_a_skeleton_file(tmp_path, skeleton_text, walk):
     assert "40 frames with a body, 25 joints (layout kinect_v2), bodies: 3\n" in text
     for line in ("body 111: frames 0 to 39 (40)", "body 333: frames 2 to 7 (6)", "body 222: frames 10 to 34 (25)"):
         assert f"  {line}, moves " in text
-    moved = np.var(first.reshape(-1, 3), axis=0).sum()
-    assert f"body 111: frames 0 to 39 (40), moves {moved:.3g} m², too wide in 0 %" in text
+    assert f"(40), moves {np.var(first.reshape(-1, 3), axis=0).sum():.3g} m², too wide in 0 %" in text
     assert "denoised: 40 frames, actors: 2, seen in 40 and 25 frames" in text or "seen in 25 and 40 frames" in text
-    both = np.concatenate([first.reshape(-1, 3), second.reshape(-1, 3)])
-    assert ", ".join(f"{a} {low:.2f} to {up:.2f}" for a, low, up in zip("xyz", both.min(0), both.max(0), strict=True)) in text
     sequence = inspect(path)[1]
     assert sequence.label == "class 12 (A013)" and sequence.joints.shape == (40, 2, 25, 3)
 
@@ -236,23 +184,6 @@ def test_nothing_is_replaced_in_silence_or_by_half(tmp_path, monkeypatch):
     assert Path("_a_b_c_d.gif").read_bytes() == before and len(list(tmp_path.iterdir())) == 2
 
 
-def test_memory_does_not_grow_with_the_file(tmp_path):
-    """Of 216 MB of zeros, but for the last sequence, 16 MB or so are in memory at a time."""
-    (x := np.zeros((1200, 300, 150), np.float32))[-1] = 1
-    valid = np.where(x.any(axis=(1, 2)), 300, 0)
-    np.savez(tmp_path / "large.npz", x_train=x, y_train=np.arange(1200) % 60, valid_frames_train=valid)
-    code = (
-        "import resource, feeder.feeder_ntu; from data.prepare.inspect import inspect\n"
-        "peak = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024; before = peak()\n"
-        f"print(*inspect({str(tmp_path / 'large.npz')!r})[0], sep='\\n'); print(peak() - before)"
-    )
-    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=120)
-    assert done.returncode == 0, done.stderr
-    assert "without any frame: 1,199 sequences" in done.stdout and "drawn: train --index 1199" in done.stdout
-    assert "valid_frames_train" not in done.stdout  # they agree
-    assert int(done.stdout.split()[-1]) < 120, f"{done.stdout.split()[-1]} MB"
-
-
 @pytest.mark.parametrize(
     ("file", "chosen", "reason"),
     [
@@ -294,17 +225,14 @@ def test_mistakes(file, chosen, reason, arrays, tmp_path, skeleton_text, walk, m
 
 
 @pytest.mark.parametrize(
-    ("words", "reason"),
-    [
-        (["--gif", "a.npz"], "argument --gif: 'a.npz' has to end in .gif"),
-        (["--fps", "nan"], "--fps nan: frames per second, 1 to 1000"),
-    ],
+    "words, reason",
+    [(["--gif", "a.npz"], "'a.npz' has to end in .gif"), (["--fps", "nan"], "--fps nan: frames per second, 1 to")],
 )
 def test_options_that_do_not_fit(invented, words, reason, monkeypatch, capsys):
     monkeypatch.setattr(sys, "argv", ["inspect", str(invented), *words])
     with pytest.raises(SystemExit) as stop:
         main()
-    assert stop.value.code == 2 and capsys.readouterr().err.splitlines()[-1].endswith(reason)
+    assert stop.value.code == 2 and reason in capsys.readouterr().err.splitlines()[-1]
 
 
 def test_the_command_as_documented(invented, tmp_path):
@@ -313,39 +241,3 @@ def test_the_command_as_documented(invented, tmp_path):
     done = subprocess.run([*command, *pictures], cwd=ROOT, capture_output=True, text=True, timeout=60)
     assert done.returncode == 0 and done.stderr == "" and "written: " in done.stdout, done.stderr
     assert sorted(file.name for file in (tmp_path / "x").iterdir()) == ["a.gif", "a.png"]
-
-
-@pytest.mark.parametrize("scale, unit", [(100, "cm"), (1, "m"), (1000, "mm"), (1 / 0.056444, "0.056444 m")])
-def test_bvh(scale, unit, tmp_path):
-    (tmp_path / "walk.bvh").write_text(bvh_text.text(*bvh_text.person(40, scale=scale), frame_time="0.008333"))
-    lines, sequence = inspect(tmp_path / "walk.bvh")
-    out = "\n".join(lines)
-    assert "BVH recording, 40 frames, 120 a second, 18 joints and 5 End Sites" in out
-    assert f"unit: {unit}, as the size of the body suggests" in out and "--joints kinect_v1: all 20 joints are found" in out
-    assert len(sequence.joints) == 40 and len(sequence.parents) == 23 and "doubt" not in out and "along z" not in out
-
-
-def test_other_bvh_files(tmp_path):
-    (tmp_path / "other.bvh").write_text(bvh_text.text(*bvh_text.person(4, names={"Head": "Kopf"})))
-    assert "no joint that could be Kinect's 'head' among Hips" in say(tmp_path / "other.bvh")
-    (tmp_path / "cut.bvh").write_text((tmp_path / "other.bvh").read_text()[:3000])
-    with pytest.raises(ValueError, match="cut.bvh: "):
-        inspect(tmp_path / "cut.bvh")
-
-
-def test_sequences_that_occur_twice_are_told(tmp_path):
-    x = np.random.default_rng(4).normal(size=(6, 5, 12)).astype(np.float32)
-    y = np.eye(2, dtype=np.uint8)[[0, 1, 0, 1, 0]]
-    nearly = x[1].copy()
-    nearly[4, 11] = np.nextafter(nearly[4, 11], 2)
-    test = np.stack([x[4], x[2], nearly, x[5], x[0]])
-    sizes = {"num_joints": 4, "num_bodies": 1, "layout": ""}
-    train = {"x_train": x[[0, 1, 2, 1, 3]], "y_train": y}
-    np.savez(tmp_path / "a.npz", **train, x_test=test, y_test=y, name_test=np.array(list("abcde")), **sizes)
-    text = say(tmp_path / "a.npz")
-    train, test = text.split("test: 5 sequences")
-    line = "equal to an earlier sequence, number by number: 1 in this split; the first: train sample 3 = train sample 1\n"
-    assert line in train
-    assert "number by number: 2 IN ANOTHER SPLIT; the first: test sample 1 (b) = train sample 2\n" in test
-    np.savez(tmp_path / "a.npz", x_train=x[:5], y_train=y, x_test=x[5:], y_test=y[:1], **sizes)
-    assert "number by number" not in say(tmp_path / "a.npz")

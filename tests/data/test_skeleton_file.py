@@ -69,6 +69,7 @@ def test_other_joint_layouts(write, skeleton_text, walk):
     [
         (lambda t: "4" + t[1:], 85, "truncated or its frame count is wrong"),
         (lambda t: "2" + t[1:], 31, "frame count is wrong"),
+        (lambda t: "\n".join(t.split("\n")[:20]), 20, "the file ends where a joint should follow"),
         (lambda t: "x" + t, 1, "'x3' instead of a frame count"),
         (lambda t: t.replace("\n1\n", "\n2\n", 1), 30, "1 fields instead of the 10 of a body"),
         (lambda t: t.replace("\n25\n", "\n24\n", 1), 4, "24 joints instead of 25"),
