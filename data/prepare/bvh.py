@@ -18,7 +18,7 @@ from feeder.skeleton import joint_names
 
 MOST_JOINTS = 1000
 UNIT = UNITS["cm"]  # metres; what most files are in, though none says so
-FAR = np.finfo(np.float32).max  # from here on a number is none
+FAR = float(np.finfo(np.float32).max)  # from here on a number is none
 FRAME_TIMES = 1e-4, 1.0  # seconds
 _CHANNEL = re.compile(r"([xyz])(position|rotation)", re.IGNORECASE)
 

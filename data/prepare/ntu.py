@@ -16,12 +16,12 @@ import numpy as np
 from data.prepare import intermediate, parallel
 from data.prepare.denoise import denoise
 from data.prepare.ntu_release import FIELDS, NTU60, belongs, check_name, parse_names, shortfall
-from data.prepare.skeleton_file import Body, read_skeleton
+from data.prepare.skeleton_file import NUM_JOINTS, Body, read_skeleton
 from data.prepare.transforms import fill_bodies
 from feeder.npz import Split, write_dataset
 from util.files import bare_name, write_text
 
-NUM_JOINTS, NUM_BODIES, LAYOUT = 25, 2, "kinect_v2"
+NUM_BODIES, LAYOUT = 2, "kinect_v2"
 ORIGIN = 1  # joint: middle of the spine
 RAW, DENOISED = "raw_data", "denoised_data"
 SKIPPED, MISSING = "skipped.txt", "no frame has a body (missing skeleton)"
@@ -107,7 +107,7 @@ def _name(file):
 
 def _read(dataset, read, file):
     check_name(_name(file), dataset)
-    return read(file, NUM_JOINTS)
+    return read(file)
 
 
 # ---- step 2: denoise -------------------------------------------------------------------------------------------------

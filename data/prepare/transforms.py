@@ -14,7 +14,8 @@ def pose(center, body_frame, names, num_joints):
     """(origin, axes) for `row` from --center and --body_frame: joints as names of `names` (or None), or as numbers.
 
     body_frame: four joints; if it is empty, they are found by their usual names. Raises ValueError."""
-    found, origin, axes = find_joints(() if names is None else names), None, None
+    names, origin, axes = [] if names is None else [str(name) for name in names], None, None
+    found = find_joints(names) | {joint: names.index(joint) for joint in (*BODY_FRAME, SPINE) if joint in names}
     if body_frame:
         if len(body_frame) != len(BODY_FRAME):
             what = f"{len(body_frame)} joints instead of hip, neck, left and right shoulder"

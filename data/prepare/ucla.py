@@ -1,11 +1,8 @@
 """NW-UCLA Multiview Action3D: from the distributed JSON files to UCLA_XView.npz.
 
-One body of 20 joints (Kinect v1), 10 classes. Train on views 1 and 2 (1,020 sequences), test on view 3 (464), sorted by
-name. The origin is the middle of the spine in the first frame; with --align every sequence is also turned about the
-vertical so that in the first frame the shoulders lie along x, left to right; with --body_frame, instead, x, y and z are
-the directions of the mean pose; --min_max then stretches every axis to -1 .. 1, as supervised methods do on these data.
-Sequences of one frame (two in the release, a02_s09_e04_v02 and _v03) are kept as still poses: the published counts
-include them, and resizing in time turns one frame into a motionless sequence.
+One body of 20 joints (Kinect v1), 10 classes. Train on views 1 and 2 (1,020 sequences), test on view 3 (464), sorted by name. The
+origin is the middle of the spine in the first frame; what --align, --body_frame and --min_max do besides is in docs/data.md.
+Sequences of one frame (two in the release) are kept as still poses: the published counts include them.
 """
 
 import json

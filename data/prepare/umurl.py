@@ -21,13 +21,13 @@ ALONG = 1e-6  # metres; a shoulder vector that is no farther off the x axis stay
 PREFIX, SCRIPT, FOLDER = "UMURL_", "umurl_gendata.py", "umurl"
 
 
-def read_persons(path, num_joints=ntu.NUM_JOINTS, most=None):
+def read_persons(path, most=None):
     """(T, (M, T, V, 3) float32, metres) of one file: the one or two persons of the largest energy in its T raw frames.
 
     Persons are zero where they are absent. T is 0 for a recording without any body.
     Raises ValueError as `read_frames`, and if there are more than `most` frames or all bodies are zero.
     """
-    num_bodies, _, joints = read_frames(path, num_joints)
+    num_bodies, _, joints = read_frames(path)
     if not len(joints):
         return 0, None
     if most and len(num_bodies) > most:
@@ -36,7 +36,7 @@ def read_persons(path, num_joints=ntu.NUM_JOINTS, most=None):
     frame = np.repeat(np.arange(len(num_bodies)), num_bodies)
     position = np.arange(len(joints)) - np.repeat(np.cumsum(num_bodies) - num_bodies, num_bodies)
     first = position < POSITIONS
-    bodies = np.zeros((POSITIONS, len(num_bodies), num_joints, 3), np.float32)
+    bodies = np.zeros((POSITIONS, len(num_bodies), ntu.NUM_JOINTS, 3), np.float32)
     bodies[position[first], frame[first]] = joints[first]
     # (POSITIONS, T, V, 3) -> the one or two of the largest energy; -1 is nobody
     energies = np.array([energy(body) for body in bodies])

@@ -57,13 +57,6 @@ def test_no_body_anywhere(write):
     assert read_skeleton(write("3\n0\n0\n0\n")) == (0, [])
 
 
-def test_other_joint_layouts(write, skeleton_text, walk):
-    path = write(skeleton_text([[(5, walk(1)[0, :20])]]))
-    assert read_skeleton(path, num_joints=20)[1][0].joints.shape == (1, 20, 3)
-    with pytest.raises(ValueError, match="line 4: 20 joints instead of 25"):
-        read_skeleton(path)
-
-
 @pytest.mark.parametrize(
     "change, line, reason",
     [
