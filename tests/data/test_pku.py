@@ -149,11 +149,14 @@ def test_videos_without_usable_labels(raw, tmp_path):
     raw[1]("0003-R", "1,0,9,1", np.zeros((9, 150)))
     raw[1]("0004-R", "")
     raw[1]("0005-R", None)
+    raw[1]("0006-R", None)
+    (raw[0] / "label/0006-R.txt").write_bytes(b"\xff,0,9,1")
     arrays, skipped = prepared(raw[0], tmp_path / "out")
     assert [line.split(": ", 1)[1] for line in skipped] == [
         "line 1: frames 0 to 8 are all zero",
         "the file is empty",
         f"has no label file {raw[0] / 'label/0005-R.txt'}",
+        "line 1: '\ufffd,0,9,1' is not label,start,end,confidence",
     ]
     assert len(arrays["x_train"]) == 2 and len(arrays["x_test"]) == 1
 
