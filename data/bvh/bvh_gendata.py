@@ -76,6 +76,11 @@ def generate(
         if not headers:
             raise ValueError(f"{raw}: no recording can be used{skipped.first()}")
         skeleton = choose_skeleton(joints, headers.values(), end_sites)
+        center, body_frame = how.pop("center", None), how.get("body_frame")
+        if center is None and body_frame is None:
+            center = transforms.SPINE if skeleton.layout else str(skeleton.joint_names[0])
+        how["center"] = None if center == "none" else center
+        transforms.pose(how["center"], body_frame, skeleton.joint_names, skeleton.num_joints())  # complains before reading
         read = partial(bvh.load, names=skeleton.joint_names, **form)
         begin, shape = {}, {}  # of every file: where it begins in bytes, (T, V, 3)
         for file, x in parallel.each(read, [*headers], "frames", skipped):
@@ -91,12 +96,8 @@ def generate(
         for recording in recordings:
             recording.fields.setdefault("group", recording.name)  # the pieces of a file stay together
         recordings = [part for recording in recordings for part in cut(recording, length[recording.where], window)]
-        if how.get("center") is None and how.get("body_frame") is None:
-            how["center"] = transforms.SPINE if skeleton.layout else str(skeleton.joint_names[0])
-        elif how.get("center") == "none":
-            how["center"] = None
-        form = ArrayFormat(**form)
-        custom_dataset.write(path, recordings, skeleton, skipped, raw, form=form, remarks=remarks, standing=True, **how)
+        how |= {"form": ArrayFormat(**form), "remarks": remarks, "standing": True}
+        custom_dataset.write(path, recordings, skeleton, skipped, raw, **how)
     return path
 
 

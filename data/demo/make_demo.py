@@ -6,16 +6,13 @@ writes OUT/nturgb+d_skeletons/SsssCcccPpppRrrrAaaa.skeleton (default: 1152 files
 joints, metres) and OUT/demo_manifest.json with the arguments and what the files hold; a complete recording of the same
 arguments is kept.
 
-What is in it: performers with their own build, pace, habits and handedness (P001 ... by NTU-60's numbers, so its
-cross-subject list applies: of 16, ten train and six test) play short motion programs named after NTU-60 actions
-(`motions.py`; every fourth or so involves two people) on an articulated skeleton (`body.py`). Three cameras see each
-performance at once, camera 1 from 0, 2 from -45 and 3 from +45 degrees; in replication 1 people face camera 2, in
-replication 2 camera 3. The sensor adds noise, occlusion, lost and changed ids, ghosts, frames without bodies, one file
-with nobody at all, and both kinds of line ends (`recording.py`).
+Performers with their own build, pace, habits and handedness (P001 ... by NTU-60's numbers, so its cross-subject list applies: of
+16, ten train and six test) play short motion programs named after NTU-60 actions (`motions.py`) on an articulated skeleton
+(`body.py`). Three cameras see each performance at once, camera 1 from 0, 2 from -45 and 3 from +45 degrees; in replication 1
+people face camera 2, in replication 2 camera 3. The sensor adds noise and the flaws of real recordings (`recording.py`).
 
-What it is for: running every stage of the code without a licence. Nobody moved in front of a sensor for it: motions,
-noise and difficulty were chosen by hand. An accuracy on it says that the code runs and learns; it says nothing about
-any method's accuracy on NTU RGB+D and must be called invented wherever it is printed.
+Nobody moved in front of a sensor for it: motions, noise and difficulty were chosen by hand. An accuracy on it says that the code
+runs and learns, nothing about any method's accuracy on NTU RGB+D, and must be called invented wherever it is printed.
 
 Every file depends only on (seed, performer, action, replication, camera): the number of workers changes nothing, and a
 smaller recording consists of the same files as the larger one with the same seed.

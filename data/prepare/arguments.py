@@ -98,7 +98,7 @@ def add_pose(parser, joints=True):
             nargs="*",
             metavar="JOINT",
             help=f"{turned}; the origin is the first spine, unless --center says another. "
-            "Four joints, if the layout does not name them: hip, neck, left and right shoulder",
+            "Four joints, if their names do not tell: hip, neck, left and right shoulder",
         )
     else:
         parser.add_argument("--body_frame", action="store_true", help=f"{turned}: ..._body")

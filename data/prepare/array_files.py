@@ -85,10 +85,9 @@ class ArrayFormat:
         if array.ndim == 2 and array.dtype.kind in "iuf" and (self.form or self.num_joints):
             array, axes = self._split_rows(where, array), "MTVC"
         if array.ndim not in (3, 4) or array.dtype.kind not in "iuf":
-            shape = " x ".join(map(str, array.shape)) or "a single value"
             hint = "; --row says of how many bodies, joints and coordinates a row consists" if array.ndim == 2 else ""
             raise ValueError(
-                f"{where}: {shape} of type {array.dtype} instead of numbers, frames x joints x coordinates "
+                f"{where}: {transforms.described(array)} instead of numbers, frames x joints x coordinates "
                 f"(or bodies x frames x joints x coordinates){hint}"
             )
         bodies = self.transpose(array, where, axes, mat)

@@ -2,12 +2,13 @@
 
 import numpy as np
 
-from data.prepare.transforms import UNITS
+from data.prepare import checks
+from data.prepare.transforms import UNITS, described
 from feeder.metadata import body_sizes
 
 AXES = ("TVC", "CTV", "MTVC", "CTVM", "TMVC")  # M bodies, T frames, V joints, C coordinates
 WANTED = "wanted is (T, {0}, 3), frames x joints x xyz, or (M, T, {0}, 3) with bodies in front, or (3, T, {0}, M)"
-MAX_BODIES = 10  # no recording has more
+MAX_BODIES = checks.MOST_BODIES
 PERSON_SIZE = 1.7  # metres; how large a body is in the published data sets
 OTHER_UNIT = 20  # times larger or smaller is no other person but another unit
 
@@ -28,12 +29,11 @@ def arrange(array, num_joints, num_bodies, flat=None, axes=None):
 
     orders = [order for order in AXES if len(order) == array.ndim]
     orders = [order for order in orders if size(order, "V") == num_joints and size(order, "C") in (2, 3)]
-    shape = " x ".join(map(str, array.shape)) or "a single value"
     if not orders or axes and axes not in orders:
         problem = f", not in the order {axes}" if axes and orders else ""
         joints = array.shape[-2] if array.ndim in (3, 4) and array.shape[-1] in (2, 3) else num_joints
         problem += "" if joints == num_joints else f", {joints} joints, the model knows {num_joints}"
-        raise ValueError(f"{shape} of type {array.dtype}{problem}; {WANTED.format(num_joints)}")
+        raise ValueError(f"{described(array)}{problem}; {WANTED.format(num_joints)}")
     for likely in (  # each rule counts unless it leaves nothing
         lambda order: order == axes,
         lambda order: flat is None or size(order, "C") == (2 if flat else 3),
@@ -43,9 +43,8 @@ def arrange(array, num_joints, num_bodies, flat=None, axes=None):
         orders = [order for order in orders if likely(order)] or orders
     if len(orders) > 1 and array.shape[:2] != (1, 1):
         names = " or ".join(f"({', '.join(order)})" for order in orders)
-        raise ValueError(
-            f"{shape} may be {names}, M bodies, T frames, V joints, C coordinates; --axes {' or '.join(orders)} says which"
-        )
+        shape, which = " x ".join(map(str, array.shape)), " or ".join(orders)
+        raise ValueError(f"{shape} may be {names}, M bodies, T frames, V joints, C coordinates; --axes {which} says which")
     array = array.transpose([orders[0].index(axis) for axis in "MTVC" if axis in orders[0]])
     return array if array.ndim == 4 else array[None]
 

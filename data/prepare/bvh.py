@@ -12,11 +12,13 @@ from dataclasses import dataclass
 import numpy as np
 
 from data.prepare import kinect
+from data.prepare.skeleton_file import is_coordinate
 from data.prepare.transforms import UNITS, resampled, upright
 from feeder.skeleton import joint_names
 
 MOST_JOINTS = 1000
 UNIT = UNITS["cm"]  # metres; what most files are in, though none says so
+FAR = float(np.finfo(np.float32).max)  # from here on a number is none
 FRAME_TIMES = 1e-4, 1.0  # seconds
 _CHANNEL = re.compile(r"([xyz])(position|rotation)", re.IGNORECASE)
 
@@ -167,15 +169,10 @@ def _read_hierarchy(path, lines):
     open_joints = []  # those whose brace is open, the innermost last
     while True:
         words = statements.next()
-        keyword = words[0].upper()
-        if keyword in ("ROOT", "JOINT", "END"):
-            if (keyword == "ROOT") != (not open_joints):
-                raise statements.error(f"{keyword} {'inside' if open_joints else 'outside'} of a joint's braces")
-            if keyword == "ROOT" and names:
-                raise statements.error("a second ROOT; a file of one body is read")
-            if open_joints and ends[open_joints[-1]]:
-                raise statements.error("an End Site has no joints below it")
-            name = f"{names[open_joints[-1]]}_end" if keyword == "END" else " ".join(words[1:])
+        keyword, above = words[0].upper(), open_joints[-1] if open_joints else None
+        inside = bool(open_joints) and not ends[above]  # an End Site has no joints below it
+        if keyword == "ROOT" and not names or keyword in ("JOINT", "END") and inside:
+            name = f"{names[above]}_end" if keyword == "END" else " ".join(words[1:])
             while keyword == "END" and name in names:
                 name += "_"
             if not name or not name.isprintable() or name in names:
@@ -184,25 +181,24 @@ def _read_hierarchy(path, lines):
                 raise statements.error(f"no {{ after {name[:40]!r}")
             if len(names) == MOST_JOINTS:
                 raise statements.error(f"more than {MOST_JOINTS} joints")
-            parents.append(open_joints[-1] if open_joints else 0)
+            parents.append(above if inside else 0)
             open_joints.append(len(names))
             names.append(name)
             ends.append(keyword == "END")
             offsets.append(None)
             channels.append([])
         elif keyword == "}" and open_joints:
-            joint = open_joints.pop()
-            if offsets[joint] is None:
-                raise statements.error(f"{names[joint]!r} has no OFFSET")
+            if offsets[open_joints.pop()] is None:
+                raise statements.error(f"{names[above]!r} has no OFFSET")
         elif keyword == "OFFSET" and open_joints:
-            offsets[open_joints[-1]] = statements.numbers(words[1:], 3, "the three numbers of an OFFSET")
-        elif keyword == "CHANNELS" and open_joints and not ends[open_joints[-1]]:
-            channels[open_joints[-1]] = _channels(statements, words[1:])
+            offsets[above] = statements.numbers(words[1:], 3, "the three numbers of an OFFSET")
+        elif keyword == "CHANNELS" and inside:
+            channels[above] = _channels(statements, words[1:])
         elif keyword == "MOTION" and names and not open_joints:
             break
         else:
-            hint = "; a brace is missing" if keyword == "MOTION" and open_joints else ""
-            raise statements.error(f"{' '.join(words)[:40]!r} is not expected here{hint}")
+            hints = {"MOTION": "; a brace is missing", "ROOT": "; files of one body are read"} if names else {}
+            raise statements.error(f"{' '.join(words)[:40]!r} is not expected here{hints.get(keyword, '')}")
     return Hierarchy(names, np.array(parents), np.array(ends), np.array(offsets), channels, *_motion(statements))
 
 
@@ -247,16 +243,9 @@ def _read_values(path, lines, hierarchy):
     try:
         values = np.array([words for _, words in rows], np.float64)
     except ValueError:
-        values = np.array([[_number(word) for word in words] for _, words in rows])
-    wrong = np.argwhere(~(np.abs(values) <= np.finfo(np.float32).max))
-    if len(wrong):
-        number, words = rows[wrong[0][0]]
-        raise ValueError(f"{path}: line {number}: value {wrong[0][1] + 1}, {words[wrong[0][1]][:40]!r}, is not a finite number")
+        values = None
+    if values is None or not (np.abs(values) < FAR).all():
+        every = ((number, place, word) for number, words in rows for place, word in enumerate(words, 1))
+        number, place, word = next(each for each in every if not is_coordinate(each[2], FAR))
+        raise ValueError(f"{path}: line {number}: value {place}, {word[:40]!r}, is not a finite number")
     return values
-
-
-def _number(word):
-    try:
-        return float(word)
-    except ValueError:
-        return np.nan

@@ -8,7 +8,7 @@ import numpy as np
 
 from data.prepare.transforms import UNITS
 
-MOST_BODIES = 10
+MOST_BODIES = 10  # no recording has more
 USUAL = (15, 20, 25)  # joints of the Kinects and their kin
 LONG = 8  # rows from which on an order in them is no accident
 SWAPPED = 3  # frames are so many times less alike than neighbouring joints; real recordings: below 0.2, swapped ones above 8

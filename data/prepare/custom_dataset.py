@@ -1,7 +1,6 @@
 """Recordings with fields (data.prepare.custom_recordings) become one npz: train and test, classes, and what looks wrong."""
 
 import json
-import re
 from collections import Counter
 from dataclasses import dataclass
 
@@ -9,6 +8,7 @@ import numpy as np
 
 from data.prepare import checks, parallel, transforms
 from data.prepare.custom_recordings import Recording
+from feeder.labels import ordered
 from feeder.npz import Split, write_dataset
 
 SIDES = ("train", "test")
@@ -57,6 +57,8 @@ def write(
     if absent := set(test_groups) - groups:
         there = ", ".join(sorted(groups)[:20]) + (", ..." if len(groups) > 20 else "")
         raise ValueError(f"--test_groups {min(absent)}: no recording is of this group; there are {there or 'none'}")
+    if skeleton.num_joints() or body_frame == []:  # complains before minutes of reading
+        transforms.pose(center, body_frame, skeleton.joint_names, skeleton.num_joints())
     statistics = BodyStatistics(skeleton, standing)
     samples = read_samples(source, recordings, label_keys, group_key, test_groups, statistics, skipped, remarks)
     *_, num_joints, dims = samples[0].shape
@@ -133,9 +135,9 @@ def choose_side(recording, group_key, test_groups):
 
 def number_classes(labels):
     """{(text, ...)} -> {label: class from 0}: the labels in order, as numbers where all of them are numbers."""
-    numeric = [all(re.fullmatch(r"-?\d+", text) for text in column) for column in zip(*labels, strict=True)]
-    ordered = sorted(labels, key=lambda label: [int(x) if n else x for x, n in zip(label, numeric, strict=True)])
-    return {label: i for i, label in enumerate(ordered)}
+    columns = [ordered(set(column)) for column in zip(*labels, strict=True)]
+    in_order = sorted(labels, key=lambda label: [column.index(text) for column, text in zip(columns, label, strict=True)])
+    return {label: i for i, label in enumerate(in_order)}
 
 
 def read_samples(source, recordings, label_keys, group_key, test_groups, statistics, skipped, remarks):

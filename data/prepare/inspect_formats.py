@@ -4,6 +4,7 @@ Each gives (lines of text, the `Sequence` to draw or None), and raises ValueErro
 """
 
 import re
+import reprlib
 from collections import Counter
 from dataclasses import dataclass, replace
 
@@ -142,8 +143,7 @@ def inspect_array(path, layout=None, index=None, **form):
             what = f"{path}: {given}: samples x coordinates x frames x joints x bodies; drawn: --index {index or 0}, "
             return [what + lines[0], *lines[1:]], drawn
         if array.ndim not in (2, 3, 4) or array.dtype.kind not in "iuf":
-            given = given or "a single value"
-            return [f"{path}: {given} of type {array.dtype}: no recording; labels or counts, perhaps"], None
+            return [f"{path}: {transforms.described(array)}: no recording; labels or counts, perhaps"], None
     refuse_index(path, index)
     num_joints = len(skeleton.parents(layout)) if layout and not form.get("joint_order") else None
     form, doubtful = ArrayFormat(num_joints=num_joints, **form), []
@@ -209,7 +209,7 @@ def inspect_pickle(path, layout=None, index=None):
     if type(content) is dict and "annotations" in content:
         split, annotations = content.get("split"), content["annotations"]
     if type(annotations) is not list or not annotations or type(annotations[0]) is not dict:
-        return [f"{path}: {_describe(content)}; no annotations as PYSKL has them"], None
+        return [f"{path}: {' '.join(reprlib.repr(content).split())}; no annotations as PYSKL has them"], None
     lines = [f"{path}: {len(annotations):,} annotations as PYSKL has them, " + ("with splits" if split else "without splits")]
     if type(split) is dict:
         lines += [f"  split {str(name)[:80]!r}: {len(names):,}" for name, names in split.items() if type(names) in (list, tuple)]
@@ -233,15 +233,3 @@ def inspect_pickle(path, layout=None, index=None):
     name, label, bodies = usable[index]
     more, drawn = _inspect_bodies(bodies, name, f"class {label}", layout)
     return [*lines, f"drawn: --index {index}, {name}, class {label}, {more[0]}", *more[1:]], drawn
-
-
-def _describe(content):
-    """What a pickle holds, in a few words."""
-    if isinstance(content, dict):
-        return f"a dict with {', '.join(map(repr, list(content)[:8]))}"[:200]
-    if isinstance(content, list | tuple):
-        parts = (f"{type(part).__name__}" + (f" of {len(part):,}" if hasattr(part, "__len__") else "") for part in content[:4])
-        return f"a {type(content).__name__} of {len(content):,}: {', '.join(parts)}"[:200]
-    if isinstance(content, np.ndarray):
-        return f"an array, {' x '.join(map(str, content.shape))} of type {content.dtype}"
-    return f"a {type(content).__name__}"

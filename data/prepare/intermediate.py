@@ -46,32 +46,27 @@ def _write_header(file, shape):
     np.lib.format.write_array_header_1_0(file, {"descr": "<f4", "fortran_order": False, "shape": shape})
 
 
-class Skeletons:
-    """The skeletons of a folder; [a:b] reads rows a to b, (b − a, V, 3) float32, and keeps nothing (a map's pages would stay)."""
-
-    def __init__(self, path):
-        array = np.load(path, mmap_mode="r")
-        self.path, self.shape, self.begin = path, array.shape, array.offset
-
-    def __getitem__(self, rows):
-        start, stop, _ = rows.indices(self.shape[0])
-        row = int(np.prod(self.shape[1:]))
-        values = np.fromfile(self.path, "<f4", (stop - start) * row, offset=self.begin + 4 * start * row)
-        return values.reshape(-1, *self.shape[1:])
-
-
 def load(folder, script, keys=None):
-    """(`Skeletons`, index {name: array}, or only its `keys`) of a folder that `script` made.
+    """(parts, index {name: array}, or only its `keys`) of a folder that `script` made.
 
+    parts(counts): of skeletons of which `counts` (N,) belong together, one part after the other, gives a function i -> part i,
+    (counts[i], V, 3) float32. It is read and not kept: the pages of a map would stay.
     Raises FileNotFoundError naming the script if the folder is not complete.
     """
     folder = Path(folder)
     if not (folder / INDEX).is_file():
         raise FileNotFoundError(f"{folder / INDEX} is missing: run {script} first (with the same --out)")
+    mapped = np.load(folder / SKELETONS, mmap_mode="r")
+    shape, begin = mapped.shape[1:], mapped.offset
+
+    def parts(counts):
+        size, first = int(np.prod(shape)), np.cumsum(counts) - counts
+
+        def part(i):
+            values = np.fromfile(folder / SKELETONS, "<f4", counts[i] * size, offset=begin + 4 * first[i] * size)
+            return values.reshape(-1, *shape)
+
+        return part
+
     with np.load(folder / INDEX) as index:
-        return Skeletons(folder / SKELETONS), {key: index[key] for key in keys or index.files}
-
-
-def first_rows(counts):
-    """(N,) first row of each of N parts with `counts` rows, one after the other."""
-    return np.cumsum(counts) - counts
+        return parts, {key: index[key] for key in keys or index.files}

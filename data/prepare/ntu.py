@@ -15,13 +15,13 @@ import numpy as np
 
 from data.prepare import intermediate, parallel
 from data.prepare.denoise import denoise
-from data.prepare.ntu_release import FIELDS, NTU60, check_name, parse_names, shortfall
-from data.prepare.skeleton_file import Body, read_skeleton
+from data.prepare.ntu_release import FIELDS, NTU60, belongs, check_name, parse_names, shortfall
+from data.prepare.skeleton_file import NUM_JOINTS, Body, read_skeleton
 from data.prepare.transforms import fill_bodies
 from feeder.npz import Split, write_dataset
 from util.files import bare_name, write_text
 
-NUM_JOINTS, NUM_BODIES, LAYOUT = 25, 2, "kinect_v2"
+NUM_BODIES, LAYOUT = 2, "kinect_v2"
 ORIGIN = 1  # joint: middle of the spine
 RAW, DENOISED = "raw_data", "denoised_data"
 SKIPPED, MISSING = "skipped.txt", "no frame has a body (missing skeleton)"
@@ -30,11 +30,6 @@ PRINTED = 20  # lines of the final report that are printed
 
 
 # ---- step 1: read ----------------------------------------------------------------------------------------------------
-
-
-def default_folders(dataset, top):
-    """The raw folders of a data set below `top`; of each, the first name that is there (the first of all if none is)."""
-    return [next((top / name for name in names if (top / name).is_dir()), top / names[0]) for names in dataset.folders]
 
 
 def read_raw(raws, out, dataset=NTU60, workers=None, strict=False):
@@ -77,7 +72,7 @@ def reading(read, raws, folder, dataset, workers=None, strict=False):
         yield recordings(), writer
         if not used:
             raise ValueError(f"none of the {len(files)} files can be used{skipped.first()}")
-        writer.index["found"] = np.array([*_belonging(files, dataset)], "S")
+        writer.index["found"] = np.array([name for name in map(_name, files) if belongs(name, dataset)], "S")
         skipped.write(folder / SKIPPED)  # like everything else, before the index
     print(
         f"{len(files) + twice} files found, {used} used, {missing} without any skeleton, "
@@ -110,19 +105,9 @@ def _name(file):
     return os.path.basename(file).removesuffix(".skeleton")
 
 
-def _belonging(files, dataset):
-    """Names of the files that are of the data set."""
-    for file in files:
-        try:
-            check_name(name := _name(file), dataset)
-        except ValueError:
-            continue
-        yield name
-
-
 def _read(dataset, read, file):
     check_name(_name(file), dataset)
-    return read(file, NUM_JOINTS)
+    return read(file)
 
 
 # ---- step 2: denoise -------------------------------------------------------------------------------------------------
@@ -134,16 +119,14 @@ def denoise_raw(out, strict=False):
     Index: name (N,), num_frames (N,), num_actors (N,). Recordings in which nothing is left are in skipped.txt.
     """
     folder = Path(out) / DENOISED
-    joints, raw = intermediate.load(Path(out) / RAW, STEPS[0])
-    skipped, names = parallel.Skipped(strict), raw["name"]
-    first_body, first_row = map(intermediate.first_rows, (raw["num_bodies"], raw["body_frames"]))
+    parts, raw = intermediate.load(Path(out) / RAW, STEPS[0])
+    skipped, names, joints = parallel.Skipped(strict), raw["name"], parts(raw["body_frames"])
+    last_body = np.cumsum(raw["num_bodies"])
 
     def actors_of(i):
         """(T, M, V, 3) of recording i."""
-        bodies = []
-        for body in range(first_body[i], first_body[i] + raw["num_bodies"][i]):
-            rows = joints[first_row[body] : first_row[body] + raw["body_frames"][body]]
-            bodies.append(Body(str(raw["body_id"][body]), int(raw["body_start"][body]), rows))
+        of_file = range(last_body[i] - raw["num_bodies"][i], last_body[i])
+        bodies = [Body(str(raw["body_id"][body]), int(raw["body_start"][body]), joints(body)) for body in of_file]
         try:
             return denoise(int(raw["num_frames"][i]), bodies)
         except ValueError as error:
@@ -189,18 +172,17 @@ def write_npz(out, dataset=NTU60, name=None, second_body=None):
     out/<name>_report.txt; under the data set's own name it is compared with the release. Returns the paths.
     """
     out, second_body = Path(out), second_body or dataset.second_body
-    joints, index = intermediate.load(out / DENOISED, STEPS[1])
+    parts, index = intermediate.load(out / DENOISED, STEPS[1])
     _, raw = intermediate.load(out / RAW, STEPS[0], ["found"])
     if (out / RAW / intermediate.INDEX).stat().st_mtime > (out / DENOISED / intermediate.INDEX).stat().st_mtime:
         raise ValueError(f"{out / RAW} is newer than {out / DENOISED}: run {STEPS[1]} again")
     num_frames, num_actors = index["num_frames"], index["num_actors"]
-    first_row = intermediate.first_rows(num_frames * num_actors)
+    joints = parts(num_frames * num_actors)
 
     def sequence(i):
         """(T, M·75) of recording i."""
-        rows = joints[first_row[i] : first_row[i] + num_frames[i] * num_actors[i]]
-        actors = translate(rows.reshape(num_frames[i], num_actors[i], NUM_JOINTS, 3)).reshape(num_frames[i], -1)
-        return fill_bodies(actors, num_actors[i], second_body, NUM_BODIES)
+        actors = translate(joints(i).reshape(num_frames[i], num_actors[i], NUM_JOINTS, 3)).reshape(num_frames[i], -1)
+        return fill_bodies(actors, num_actors[i], NUM_BODIES, second_body)
 
     skipped = [out / folder / SKIPPED for folder in (RAW, DENOISED)]
     return write_protocols(

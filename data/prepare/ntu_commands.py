@@ -10,7 +10,8 @@ def _parser(dataset, script, what, reads=False, **how):
     here = Path(script).resolve().parent
     parser = arguments.parser(f"{dataset.title}{what}", out=here, **how)
     if reads:
-        default = ntu.default_folders(dataset, here.parent / "nturgbd_raw")
+        top = here.parent / "nturgbd_raw"  # of each folder the first name that is there, or the first of all
+        default = [next((top / name for name in names if (top / name).is_dir()), top / names[0]) for names in dataset.folders]
         arguments.add_raw(parser, "folders of the .skeleton files", default, many=True)
         arguments.add_workers(parser)
     return parser

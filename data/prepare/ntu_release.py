@@ -107,6 +107,14 @@ def check_name(name, dataset):
             raise ValueError(f"{name}: {dataset.title} has no {protocol.field} {fields[protocol.field]}")
 
 
+def belongs(name, dataset):
+    """Whether `check_name` has nothing against the name."""
+    try:
+        return check_name(name, dataset) is None
+    except ValueError:
+        return False
+
+
 def actions(setup):
     """The 60 actions that everybody did in a setup: the first half of them up to setup 17, the second half from 18 on."""
     return range(1, 61) if setup <= 17 else range(61, 121)

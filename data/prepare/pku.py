@@ -59,28 +59,19 @@ PKU2 = Phase(
 
 def read_frames(path):
     """(T, 150) float32 of a skeleton file. Raises ValueError naming file and line for anything but 150 finite numbers a line."""
-    text = read_text(path)
-    per_line = _words_per_line(np.frombuffer(text, np.uint8))
-    wrong = np.flatnonzero(per_line != NUMBERS)
-    if len(wrong):
-        raise ValueError(f"{path}: line {wrong[0] + 1}: {per_line[wrong[0]]} numbers instead of {NUMBERS}")
+    rows = [line.split() for line in read_text(path).split(b"\n")]
+    for number, row in enumerate(rows, 1):
+        if len(row) != NUMBERS:
+            raise ValueError(f"{path}: line {number}: {len(row)} numbers instead of {NUMBERS}")
     try:
-        frames = np.array(text.split(), np.float64)
+        frames = np.array(rows, np.float64)
     except ValueError:
         frames = None
     if frames is None or not (np.abs(frames) < FAR).all():
-        line, word = next((i, w) for i, line in enumerate(text.splitlines(), 1) for w in line.split() if not is_coordinate(w))
+        number, word = next((i, word) for i, row in enumerate(rows, 1) for word in row if not is_coordinate(word))
         word = word.decode("ascii", "replace")[:40]
-        raise ValueError(f"{path}: line {line}: {word!r} is not a finite number below {FAR:,.0f} m")
-    return frames.astype(np.float32).reshape(-1, NUMBERS)
-
-
-def _words_per_line(text):
-    """How many words each line has; text: (n,) uint8 without blanks at its end."""
-    blank = text <= 32
-    begins = ~blank & np.concatenate([[True], blank[:-1]])
-    lines = np.concatenate([[0], np.flatnonzero(text == 10) + 1])
-    return np.add.reduceat(begins.astype(np.int64), lines)
+        raise ValueError(f"{path}: line {number}: {word!r} is not a finite number below {FAR:,.0f} m")
+    return frames.astype(np.float32)
 
 
 def read_instances(skeletons, labels):
@@ -147,7 +138,7 @@ def generate(raw, out, dataset, workers=None, strict=False):
     if there is no split file at all.
     """
     raw, out, skipped = Path(raw), Path(out), parallel.Skipped(strict)
-    splits, absent = _split_files(raw, dataset)
+    split_files, absent = _split_files(raw, dataset)
     files, found = _find(raw / "skeleton", dataset, skipped)
     remarks = []
     with intermediate.writing(out / RAW, NUM_BODIES * NUM_JOINTS) as writer:
@@ -160,27 +151,27 @@ def generate(raw, out, dataset, workers=None, strict=False):
                 writer.add(frames.reshape(len(frames), -1, 3), video=file.stem, label=number, start=begin, length=len(frames))
         if not writer.count:
             raise ValueError(f"none of the {len(files)} videos can be used{skipped.first()}")
-    rows, index = intermediate.load(out / RAW, f"{dataset.prefix} preparation")
+    parts, index = intermediate.load(out / RAW, f"{dataset.prefix} preparation")
     video, label, start, length = (index[key] for key in ("video", "label", "start", "length"))
-    first_row = intermediate.first_rows(length)
+    frames = parts(length)
     report = [*absent, f"{found} videos of {dataset.title} found, {len(set(video))} used, with {len(video)} instances"]
     paths = []
-    for protocol, split_file in splits.items():
+    for protocol, split_file in split_files.items():
         train = training_names(split_file)
         for name in sorted(train - {file.stem for file in files}):
             skipped.add(f"{split_file}: names {name}, of which there is no skeleton file")
         is_train = np.isin(video, sorted(train))
-        parts = {}
+        splits = {}
         for key, chosen in (("train", np.flatnonzero(is_train)), ("test", np.flatnonzero(~is_train))):
-            parts[key] = Split(
+            splits[key] = Split(
                 names=[f"{video[i]}_{start[i]}_{start[i] + length[i]}" for i in chosen],
                 labels=label[chosen],
-                sequences=(rows[first_row[i] : first_row[i] + length[i]].reshape(length[i], NUMBERS) for i in chosen),
+                sequences=(frames(i).reshape(length[i], NUMBERS) for i in chosen),
                 groups=[video[i].split("-")[0] for i in chosen],
             )
         paths.append(out / f"{dataset.prefix}_{protocol}.npz")
-        counts = tuple(len(part.names) for part in parts.values())
-        write_dataset(paths[-1], parts, MAX_FRAMES, NUM_CLASSES, NUM_JOINTS, NUM_BODIES, LAYOUT)
+        counts = tuple(len(split.names) for split in splits.values())
+        write_dataset(paths[-1], splits, MAX_FRAMES, NUM_CLASSES, NUM_JOINTS, NUM_BODIES, LAYOUT)
         compared = compare_counts(counts, dataset.published.get(protocol))
         report.append(f"{paths[-1]}: {counts[0]:,} train, {counts[1]:,} test{compared}")
     report += [f"left out: {count} × {kind}" for kind, count in parallel.count_kinds(skipped.reasons).most_common()]

@@ -186,7 +186,7 @@ def generate(
     def row(sample):
         """(T, M·V·3) of the annotation of this name."""
         bodies = transforms.most_moving(check(samples[sample].content)[2], num_bodies)
-        return transforms.fill_bodies(transforms.row(bodies, unit, origin), len(bodies), second_body, num_bodies)
+        return transforms.fill_bodies(transforms.row(bodies, unit, origin), len(bodies), num_bodies, second_body)
 
     paths = []
     for protocol, sides in pairs.items():

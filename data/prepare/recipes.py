@@ -10,8 +10,6 @@ from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
-import numpy as np
-
 from data.prepare import ntu, ntu_release, transforms, ucla, umurl
 from data.prepare.denoise import denoise
 from data.prepare.skeleton_file import read_skeleton
@@ -53,18 +51,11 @@ def place_umurl(persons):
 
 
 def place_ucla(align, persons):
-    joints = ucla.center(persons[0])
-    return (ucla.face_front(joints) if align else joints).reshape(len(joints), -1).astype(np.float32)
-
-
-def place_as_is(persons):
-    return persons.swapaxes(0, 1).reshape(persons.shape[1], -1)
+    return transforms.row(ucla.face_front(persons[0])[None] if align else persons, origin=ucla.ORIGIN)
 
 
 def place_copies(place, num_bodies, persons):
-    """As `place` does it; one person alone becomes `num_bodies` equal ones."""
-    rows = place(persons)
-    return np.tile(rows, num_bodies) if len(persons) == 1 else rows
+    return transforms.fill_bodies(place(persons), len(persons), num_bodies)
 
 
 @dataclass(frozen=True)
@@ -78,7 +69,7 @@ class Recipe:
 
     title: str
     read: Callable = read_actors
-    place: Callable = place_as_is
+    place: Callable = transforms.row
     description: str = AS_IS
     published: bool = True
     second_body: str = "zeros"
@@ -115,7 +106,7 @@ def recipe(data_path, num_joints, num_classes):
         return Recipe(title, read_persons, place_umurl, UMURL)
     if data_set is class_names.UCLA:
         align = re.match(r"ucla\w*align", name) is not None
-        description = FIRST_SPINE + (", shoulders of the first frame along x" if align else "")
+        description = FIRST_SPINE + ", shoulders of the first frame along x" * align
         return Recipe(title, place=partial(place_ucla, align), description=description)
     if data_set is class_names.PKU:
         return Recipe(title)

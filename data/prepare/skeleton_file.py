@@ -11,8 +11,8 @@ from pathlib import Path
 
 import numpy as np
 
-BODY_FIELDS = 10
-JOINT_FIELDS = 12
+NUM_JOINTS = 25
+BODY_FIELDS, JOINT_FIELDS = 10, 12  # numbers of a line
 FAR = 1e6  # metres; what is farther is no measurement, and its square would overflow
 
 
@@ -36,12 +36,12 @@ class Body:
         return self.start + len(self.joints) - 1
 
 
-def read_skeleton(path, num_joints=25):
+def read_skeleton(path):
     """(number of frames that have a body, [Body in order of first appearance]) of one file; LF or CRLF.
 
     Both are empty for a recording without any body. Raises as `read_frames`.
     """
-    num_bodies, ids, joints = read_frames(path, num_joints)
+    num_bodies, ids, joints = read_frames(path)
     num_frames, row = 0, 0
     first, rows = {}, {}  # by body id: its first frame; its rows in `joints`
     for count in filter(None, num_bodies):
@@ -53,7 +53,7 @@ def read_skeleton(path, num_joints=25):
     return num_frames, [Body(body_id, start, joints[rows[body_id]]) for body_id, start in first.items()]
 
 
-def read_frames(path, num_joints=25):
+def read_frames(path):
     """What one file says, frame by frame and body by body: (bodies of each frame [T], body ids [B], joints (B, V, 3) float32,
     metres); LF or CRLF.
 
@@ -68,25 +68,24 @@ def read_frames(path, num_joints=25):
         num_bodies.append(lines.integer("body count"))
         for _ in range(num_bodies[-1]):
             ids.append(lines.body_id())
-            joint_count = lines.integer("joint count")
-            if joint_count != num_joints:
-                lines.fail(f"{joint_count} joints instead of {num_joints}")
+            if (joints := lines.integer("joint count")) != NUM_JOINTS:
+                lines.fail(f"{joints} joints instead of {NUM_JOINTS}")
             places.append(lines.position)
-            lines.coordinates(num_joints, tokens)
+            lines.coordinates(tokens)
     lines.finish()
-    return num_bodies, ids, _numbers(lines, tokens, places, num_joints)
+    return num_bodies, ids, _numbers(lines, tokens, places)
 
 
-def _numbers(lines, tokens, places, num_joints):
+def _numbers(lines, tokens, places):
     """(bodies in the file's order, V, 3) float32 of the coordinates as text."""
     try:
         values = np.array(list(map(float, tokens)), dtype=np.float64)
         if (np.abs(values) < FAR).all():
-            return values.astype(np.float32).reshape(-1, num_joints, 3)
+            return values.astype(np.float32).reshape(-1, NUM_JOINTS, 3)
     except ValueError:
         pass
     wrong = next(i for i, token in enumerate(tokens) if not is_coordinate(token))
-    body, joint = divmod(wrong // 3, num_joints)
+    body, joint = divmod(wrong // 3, NUM_JOINTS)
     lines.position = places[body] + joint + 1
     lines.fail(f"coordinate {_short(tokens[wrong])} is not a finite number below {FAR:,.0f} m")
 
@@ -101,10 +100,10 @@ def read_text(path, kind="text"):
     return text
 
 
-def is_coordinate(word):
-    """Whether the text is a finite number of metres below FAR."""
+def is_coordinate(word, far=FAR):
+    """Whether the text is a finite number of metres below `far`."""
     try:
-        return abs(float(word)) < FAR
+        return abs(float(word)) < far
     except ValueError:
         return False
 
@@ -144,16 +143,16 @@ class _SkeletonLines:
             self.fail(f"body id {_short(fields[0])} is not a whole number")
         return fields[0].decode()
 
-    def coordinates(self, num_joints, tokens):
+    def coordinates(self, tokens):
         """Append the first three fields of the next joint lines to `tokens`: the inner loop of reading."""
         begin = self.position
-        for line in self.lines[begin : begin + num_joints]:
+        for line in self.lines[begin : begin + NUM_JOINTS]:
             self.position += 1
             fields = line.split()
             if len(fields) != JOINT_FIELDS:
                 self.fail(f"{len(fields)} fields instead of the {JOINT_FIELDS} of a joint")
             tokens += fields[:3]
-        if self.position < begin + num_joints:
+        if self.position < begin + NUM_JOINTS:
             self.take("a joint")  # there is none
 
     def finish(self):

@@ -2,31 +2,40 @@
 
 import numpy as np
 
+from data.prepare.kinect import find_joints
+
 MAX_NAME = 255  # characters; an npz gives every name the room of the longest
 UNITS = {"m": 1.0, "cm": 0.01, "mm": 0.001}
-BODY_FRAME = ("spine base", "neck", "shoulder left", "shoulder right")  # the joints that --body_frame looks for
+BODY_FRAME = ("spine base", "neck", "shoulder left", "shoulder right")  # what --body_frame looks for, as Kinects call it
 SPINE = "spine mid"  # and where it puts the origin
 
 
 def pose(center, body_frame, names, num_joints):
     """(origin, axes) for `row` from --center and --body_frame: joints as names of `names` (or None), or as numbers.
 
-    Raises ValueError."""
-    origin = None if center is None else joint_index(center, names, num_joints)
-    if body_frame is None:
-        return origin, None
-    words = body_frame or BODY_FRAME
-    if len(words) != len(BODY_FRAME):
-        raise ValueError(f"--body_frame {' '.join(words)}: {len(words)} joints instead of hip, neck, left and right shoulder")
-    if not body_frame and not set(BODY_FRAME) <= set(names if names is not None else ()):
-        raise ValueError(
-            "--body_frame: name the four joints hip, neck, left and right shoulder; this skeleton has none that are "
-            f"called {', '.join(BODY_FRAME)}"
-        )
-    axes = tuple(joint_index(word, names, num_joints, "--body_frame") for word in words)
-    if origin is None:
-        origin = list(names).index(SPINE) if names is not None and SPINE in names else axes[0]
+    body_frame: four joints; if it is empty, they are found by their usual names. Raises ValueError."""
+    names, origin, axes = [] if names is None else [str(name) for name in names], None, None
+    found = find_joints(names) | {joint: names.index(joint) for joint in (*BODY_FRAME, SPINE) if joint in names}
+    if body_frame:
+        if len(body_frame) != len(BODY_FRAME):
+            what = f"{len(body_frame)} joints instead of hip, neck, left and right shoulder"
+            raise ValueError(f"--body_frame {' '.join(body_frame)}: {what}")
+        axes = tuple(joint_index(word, names, num_joints, "--body_frame") for word in body_frame)
+    elif body_frame is not None:
+        if missing := [joint for joint in BODY_FRAME if joint not in found]:
+            what = f"no joint has a name that could be Kinect's {missing[0]!r}"
+            raise ValueError(f"--body_frame: name the four joints hip, neck, left and right shoulder; {what}")
+        axes = tuple(found[joint] for joint in BODY_FRAME)
+    if center is not None:
+        origin = joint_index(center, names, num_joints)
+    elif axes:
+        origin = found.get(SPINE, axes[0])
     return origin, axes
+
+
+def described(array):
+    """Its shape and type, in words."""
+    return f"{' x '.join(map(str, array.shape)) or 'a single value'} of type {array.dtype}"
 
 
 def drop_empty(array):
@@ -37,9 +46,8 @@ def drop_empty(array):
     """
     array = np.asarray(array)
     if array.dtype.kind not in "iuf" or array.ndim not in (3, 4) or array.shape[-1] not in (2, 3):
-        shape = " x ".join(map(str, array.shape)) or "a single value"
         raise ValueError(
-            f"{shape} of type {array.dtype} instead of numbers, frames x joints x 2 or 3 (or bodies x frames x joints x 2 or 3)"
+            f"{described(array)} instead of numbers, frames x joints x 2 or 3 (or bodies x frames x joints x 2 or 3)"
         )
     if array.size == 0:
         raise ValueError("it is empty")
@@ -151,7 +159,7 @@ def joint_index(joint, names, num_joints, option="--center"):
     raise ValueError(f"{option} {joint}: use a number 0..{num_joints - 1}{known}")
 
 
-def fill_bodies(rows, persons, rule, num_bodies):
+def fill_bodies(rows, persons, num_bodies, rule="copy"):
     """Rows (T, M·V·3) of M = `persons`: by the rule 'copy' one person alone becomes `num_bodies` equal ones; else as they are,
     and the npz has zeros for the others."""
     return np.tile(rows, num_bodies) if rule == "copy" and persons == 1 else rows

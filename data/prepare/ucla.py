@@ -1,11 +1,8 @@
 """NW-UCLA Multiview Action3D: from the distributed JSON files to UCLA_XView.npz.
 
-One body of 20 joints (Kinect v1), 10 classes. Train on views 1 and 2 (1,020 sequences), test on view 3 (464), sorted by
-name. The origin is the middle of the spine in the first frame; with --align every sequence is also turned about the
-vertical so that in the first frame the shoulders lie along x, left to right; with --body_frame, instead, x, y and z are
-the directions of the mean pose; --min_max then stretches every axis to -1 .. 1, as supervised methods do on these data.
-Sequences of one frame (two in the release, a02_s09_e04_v02 and _v03) are kept as still poses: the published counts
-include them, and resizing in time turns one frame into a motionless sequence.
+One body of 20 joints (Kinect v1), 10 classes. Train on views 1 and 2 (1,020 sequences), test on view 3 (464), sorted by name. The
+origin is the middle of the spine in the first frame; what --align, --body_frame and --min_max do besides is in docs/data.md.
+Sequences of one frame (two in the release) are kept as still poses: the published counts include them.
 """
 
 import json
@@ -63,16 +60,12 @@ def read_sequence(file):
     return joints, label - 1, int(match[2])
 
 
-def center(joints):
-    """Origin at the middle of the spine of the first frame: (T, V, 3) -> the same shape."""
-    return joints - joints[0, ORIGIN]
-
-
 def face_front(joints):
-    """Turn about the vertical axis y so that the first frame's shoulders lie along +x from left to right.
+    """Origin at the first frame's spine, and turned about the vertical axis y so that its shoulders lie along x, left to right.
 
-    (T, V, 3) -> the same shape; as it is if the shoulders lie above one another.
+    (T, V, 3) -> the same shape; not turned if the shoulders lie above one another.
     """
+    joints = joints - joints[0, ORIGIN]
     across = joints[0, SHOULDER_RIGHT] - joints[0, SHOULDER_LEFT]
     angle = np.arctan2(across[2], across[0])
     cos, sin = np.cos(angle), np.sin(angle)
@@ -94,10 +87,8 @@ def generate(raw, out, align=False, strict=False, body_frame=False, min_max=Fals
     def prepare(file):
         """(row (T, V·3) float32, class, view) of a file."""
         joints, label, view = read_sequence(file)
-        if align:
-            return face_front(center(joints)).reshape(len(joints), -1).astype(np.float32), label, view
         try:
-            row = transforms.row(joints[None], origin=ORIGIN, axes=axes, min_max=min_max)
+            row = transforms.row((face_front(joints) if align else joints)[None], origin=ORIGIN, axes=axes, min_max=min_max)
         except ValueError as error:
             raise ValueError(f"{file}: {error}") from error
         sizes.append(np.median(body_sizes(joints)))

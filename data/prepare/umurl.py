@@ -21,13 +21,13 @@ ALONG = 1e-6  # metres; a shoulder vector that is no farther off the x axis stay
 PREFIX, SCRIPT, FOLDER = "UMURL_", "umurl_gendata.py", "umurl"
 
 
-def read_persons(path, num_joints=ntu.NUM_JOINTS, most=None):
+def read_persons(path, most=None):
     """(T, (M, T, V, 3) float32, metres) of one file: the one or two persons of the largest energy in its T raw frames.
 
     Persons are zero where they are absent. T is 0 for a recording without any body.
     Raises ValueError as `read_frames`, and if there are more than `most` frames or all bodies are zero.
     """
-    num_bodies, _, joints = read_frames(path, num_joints)
+    num_bodies, _, joints = read_frames(path)
     if not len(joints):
         return 0, None
     if most and len(num_bodies) > most:
@@ -36,7 +36,7 @@ def read_persons(path, num_joints=ntu.NUM_JOINTS, most=None):
     frame = np.repeat(np.arange(len(num_bodies)), num_bodies)
     position = np.arange(len(joints)) - np.repeat(np.cumsum(num_bodies) - num_bodies, num_bodies)
     first = position < POSITIONS
-    bodies = np.zeros((POSITIONS, len(num_bodies), num_joints, 3), np.float32)
+    bodies = np.zeros((POSITIONS, len(num_bodies), ntu.NUM_JOINTS, 3), np.float32)
     bodies[position[first], frame[first]] = joints[first]
     # (POSITIONS, T, V, 3) -> the one or two of the largest energy; -1 is nobody
     energies = np.array([energy(body) for body in bodies])
@@ -109,14 +109,12 @@ def generate(raws, out, dataset=NTU60, name=None, workers=None, strict=False):
     with ntu.reading(read, raws, folder, dataset, workers, strict) as (recordings, writer):
         for recording, (frames, persons) in recordings:
             writer.add(persons.reshape(-1, ntu.NUM_JOINTS, 3), name=recording, num_frames=frames, num_persons=len(persons))
-    joints, index = intermediate.load(folder, SCRIPT)
+    parts, index = intermediate.load(folder, SCRIPT)
     num_frames, num_persons = index["num_frames"], index["num_persons"]
-    rows = num_frames * num_persons
-    first_row = intermediate.first_rows(rows)
+    joints = parts(num_frames * num_persons)
 
     def sequence(i):
-        persons = joints[first_row[i] : first_row[i] + rows[i]]
-        return normalise(persons.reshape(num_persons[i], num_frames[i], ntu.NUM_JOINTS, 3))
+        return normalise(joints(i).reshape(num_persons[i], num_frames[i], ntu.NUM_JOINTS, 3))
 
     return ntu.write_protocols(
         Path(out),

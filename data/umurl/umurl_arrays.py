@@ -14,6 +14,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))  # the repository: 
 
 from data.prepare import arguments, ntu_release, parallel, pickles
 from data.prepare.splits import group
+from data.prepare.transforms import described
 from feeder.labels import ordered
 from feeder.npz import Split, write_dataset
 from feeder.skeleton import LAYOUTS
@@ -84,10 +85,8 @@ def generate(folder, out, name=None, strict=False):
 
 
 def _find_file(folder, word, kinds):
-    """The first of the files word_kind, or of those without a word if the folder has one part; None if there is none."""
-    alone = sum((folder / f"{w}_{kind}").is_file() for w in ("train", "val", "test") for kind in JOINTS) == 1
-    names = [f"{word}_{kind}" for kind in kinds] + [kind for kind in kinds if alone]
-    return next((folder / name for name in names if (folder / name).is_file()), None)
+    """The first of the files word_kind, or None."""
+    return next((file for kind in kinds if (file := folder / f"{word}_{kind}").is_file()), None)
 
 
 def _read_part(folder, words, skipped):
@@ -100,8 +99,7 @@ def _read_part(folder, words, skipped):
     except ValueError as error:
         raise ValueError(f"{path}: not an npy of numbers ({' '.join(str(error).split())[:80]})") from error
     if x.ndim != 5 or x.shape[1] != 3 or x.dtype.kind not in "iuf" or not x.size:
-        shape = " x ".join(map(str, x.shape))
-        raise ValueError(f"{path}: {shape} of type {x.dtype}, not samples x 3 x frames x joints x bodies")
+        raise ValueError(f"{path}: {described(x)}, not samples x 3 x frames x joints x bodies")
     labels_file = _find_file(folder, word, LABELS)
     if labels_file is None:
         raise FileNotFoundError(f"{folder / f'{word}_{LABELS[0]}'}: no such file; it holds names and labels of {path}")

@@ -1,6 +1,4 @@
-"""BVH files against poses that are computed another way, genuine files, and damaged ones."""
-
-import zipfile
+"""BVH files against poses that are computed another way, and damaged ones; genuine files are in test_corpus.py."""
 
 import numpy as np
 import pytest
@@ -58,39 +56,18 @@ def test_a_position_between_rotations_is_of_the_joint(read):
     np.testing.assert_allclose(found, [[1, 2, 3], end + [1, 2, 3]], atol=1e-12)
 
 
-@pytest.mark.parametrize("seed", range(8))
-def test_random_hierarchies(seed, read):
-    """Names and tree come back; bones without position channels keep their length, whatever the angles."""
-    rng = np.random.default_rng(seed)
-    count = rng.integers(2, 30)
-    parents = [None, *(int(rng.integers(max(0, i - 3), i)) for i in range(1, count))]
-    joints, seen = [], []
-
-    def depth_first(number):
-        seen.append(number)
-        for child in range(count):
-            if parents[child] == number:
-                depth_first(child)
-
-    depth_first(0)  # the order in which a file has them
-    offsets = rng.normal(size=(count, 3)) * 20
-    for number in seen:
-        order = ORDERS[rng.integers(6)][: rng.integers(0, 4)]
-        above = None if parents[number] is None else seen.index(parents[number])
-        joints.append((f"joint {number}", above, offsets[number], rotation(order)))
-    joints[0][3][:0] = ["Zposition", "Xposition", "Yposition"]
-    values = rng.uniform(-400, 400, (5, sum(len(joint[3]) for joint in joints)))
-    positions, skeleton = read(text(joints, values, newline=rng.choice(["\n", "\r\n"])))
-    real = np.flatnonzero(~skeleton.ends)
-    assert [skeleton.names[i] for i in real] == [joint[0] for joint in joints]
-    assert positions.shape == (5, len(skeleton.names), 3)
-    for number, (_, above, offset, _) in zip(real, joints, strict=True):
-        if above is None:
-            assert skeleton.parents[number] == number
-            np.testing.assert_array_equal(positions[:, number], values[:, [1, 2, 0]])
-            continue
-        assert skeleton.names[skeleton.parents[number]] == joints[above][0]
-        length = np.linalg.norm(positions[:, number] - positions[:, skeleton.parents[number]], axis=-1)
+def test_names_tree_and_lengths_of_bones_come_back(read):
+    """Of a tree with branches and End Sites; whatever the angles, bones keep their length."""
+    joints, values = person(5)
+    values[:, 3:] *= 40
+    positions, skeleton = read(text(joints, values))
+    at = {name: number for number, name in enumerate(skeleton.names)}
+    assert positions.shape == (5, len(joints) + sum(skeleton.ends), 3)
+    np.testing.assert_array_equal(positions[:, 0], values[:, :3])
+    for name, above, offset, _ in joints[1:]:
+        parent = skeleton.parents[at[name]]
+        assert skeleton.names[parent] == joints[above][0]
+        length = np.linalg.norm(positions[:, at[name]] - positions[:, parent], axis=-1)
         np.testing.assert_allclose(length, np.linalg.norm(offset), rtol=1e-9)
     assert all(skeleton.names[skeleton.parents[end]] + "_end" == skeleton.names[end] for end in np.flatnonzero(skeleton.ends))
 
@@ -138,43 +115,31 @@ def damaged():
     yield "", "ends before its MOTION"
     yield "hello\n" + good, "does not begin with HIERARCHY"
     yield b"\xff\xfe\x00\x01" * 50, "not text, so no BVH file"
-    yield b"PK\3\4" + bytes(range(256)), "not text, so no BVH file"
     yield good[: len(good) // 5], "ends before its MOTION"
-    yield "\n".join(lines[:-1]), "2 frames, Frames: says 3"
     yield good + lines[-1] + "\n", "4 frames, Frames: says 3"
-    yield good[:-40], f"line {number + 3}: "
     yield row(1, lines[number + 1] + " 1"), f"line {number + 2}: 58 values, the hierarchy has 57 channels"
     yield row(1, "nan " + lines[number + 1].split(" ", 1)[1]), f"line {number + 2}: value 1, 'nan', is not a finite number"
-    yield row(1, "-inf " + lines[number + 1].split(" ", 1)[1]), "is not a finite number"
     yield row(1, "1e300 " + lines[number + 1].split(" ", 1)[1]), "is not a finite number"
     yield row(2, "1,5 " + lines[number + 2].split(" ", 1)[1]), f"line {number + 3}: value 1, '1,5', is not a finite number"
     yield good.replace("Frames: 3", "Frames: 99999999999999"), "3 frames, Frames: says 99999999999999"
     yield good.replace("Frames: 3", "Frames: 0"), "instead of Frames: and how many there are"
-    yield good.replace("Frames: 3", "Frames: -3"), "instead of Frames:"
-    yield good.replace("Frames: 3\n", ""), "instead of Frames:"
     yield good.replace("0.0333333", "0"), "a Frame Time of 0 s"
-    yield good.replace("0.0333333", "-0.03"), "a Frame Time of -0.03 s"
-    yield good.replace("0.0333333", "1e-9"), "a Frame Time of 1e-09 s"
     yield good.replace("0.0333333", "nan"), "instead of Frame Time: and seconds"
-    yield good.replace("Frame Time: 0.0333333\n", ""), "instead of Frame Time: and seconds"
     yield good.replace("\t}\n", "", 1), "is not expected here; a brace is missing"
     yield good.replace("}\nMOTION", "}\n}\nMOTION"), "'}' is not expected here"
     yield good.replace("{\n", "", 1), "no { after 'Hips'"
     yield good.replace("CHANNELS 3", "CHANNELS 2", 1), "instead of the number of CHANNELS and as many names"
-    yield good.replace("CHANNELS 3", "CHANNELS -3", 1), "instead of the number of CHANNELS and as many names"
     yield good.replace("Yrotation", "Wrotation", 1), "unknown channel 'Wrotation'"
-    yield good.replace("Yrotation", "Xscale", 1), "unknown channel 'Xscale'"
     yield good.replace("Zrotation Xrotation", "Xrotation Xrotation", 1), "a channel stands twice"
     yield good.replace("OFFSET 0.0 20.0 0.0", "OFFSET 0.0 20.0"), "instead of the three numbers of an OFFSET"
     yield good.replace("OFFSET 0.0 20.0 0.0", "OFFSET 0.0 inf 0.0"), "instead of the three numbers of an OFFSET"
     yield good.replace("\tOFFSET 0.0 20.0 0.0\n", ""), "'Spine' has no OFFSET"
     yield good.replace("JOINT Spine", "JOINT Hips"), "'Hips' is there already"
     yield good.replace("JOINT Spine", "JOINT"), "is no text"
-    yield good.replace("JOINT Spine", "ROOT Spine"), "ROOT inside of a joint's braces"
-    yield good.replace("ROOT Hips", "JOINT Hips"), "JOINT outside of a joint's braces"
-    yield good.replace("MOTION", "ROOT other\n{\nOFFSET 0 0 0\n}\nMOTION"), "a second ROOT"
-    below_end = good.replace("\tOFFSET 0 1 0", "\tOFFSET 0 1 0\nJOINT x\n{\nOFFSET 1 1 1\n}")
-    yield below_end, "an End Site has no joints below it"
+    yield good.replace("JOINT Spine", "ROOT Spine"), "'ROOT Spine' is not expected here"
+    yield good.replace("ROOT Hips", "JOINT Hips"), "'JOINT Hips' is not expected here"
+    yield good.replace("MOTION", "ROOT other\n{\nOFFSET 0 0 0\n}\nMOTION"), "not expected here; files of one body are read"
+    yield good.replace("\tOFFSET 0 1 0", "\tOFFSET 0 1 0\nJOINT x\n{\nOFFSET 1 1 1\n}"), "'JOINT x' is not expected here"
     deep = "".join(f"JOINT j{i}\n{{\nOFFSET 0 0 0\n" for i in range(100_000))
     yield "HIERARCHY\nROOT r\n{\nOFFSET 0 0 0\n" + deep + "}" * 100_001 + "\nMOTION\n", "more than 1000 joints"
     yield "HIERARCHY\n" + "{" * 1_000_000, "'{' is not expected here"
@@ -200,26 +165,3 @@ def test_random_damage(read):
             assert "a.bvh: " in str(error) and str(error).isprintable()
         else:
             assert np.isfinite(positions).all()
-
-
-@pytest.fixture(scope="module")
-def genuine(shared):
-    """[(joints, hierarchy), ...] of every 60th of Bandai-Namco's files."""
-    root = zipfile.Path(shared("realdata/bandai_bvh.zip"))
-    names = [name for name in root.root.namelist() if name.endswith(".bvh")]
-    return [bvh.read(root / name) for name in names[::60]]
-
-
-def test_genuine_files_are_people(genuine):
-    for joints, hierarchy in genuine:
-        at = {name: joints[:, i] for i, name in enumerate(hierarchy.names)}
-        assert sum(~hierarchy.ends) == 22 and hierarchy.step(30) == 1
-        bones = ("UpperLeg_L", "LowerLeg_L", 39.1), ("LowerLeg_R", "Foot_R", 41.0), ("UpperArm_R", "LowerArm_R", 24.3)
-        for one, other, length in bones:
-            np.testing.assert_allclose(np.linalg.norm(at[one] - at[other], axis=-1), length, atol=0.5)
-        feet = np.minimum(at["Toes_L"][:, 1], at["Toes_R"][:, 1])
-        assert np.median(np.abs(feet)) < 15 and np.median(at["Head"][:, 1]) > 100  # on the ground, upright, in centimetres
-        # toes are in front of the heels, left is left of them
-        front = (at["Toes_L"] - at["Foot_L"] + at["Toes_R"] - at["Foot_R"])[:, [0, 2]].mean(0)
-        left = (at["UpperLeg_L"] - at["UpperLeg_R"])[:, [0, 2]]
-        assert np.mean(front[1] * left[:, 0] - front[0] * left[:, 1] > 0) > 0.9

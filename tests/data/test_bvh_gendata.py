@@ -1,7 +1,5 @@
 """Folders and zips of BVH files become an npz: labels, splits, windows, joints, units; and what is wrong is said in one line."""
 
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -98,10 +96,8 @@ def test_some_joints(raw, tmp_path):
     [
         (100, 0.01, ""),
         (1, 1, ""),
-        (1000, 0.001, ""),
         (1 / 0.056444, 0.0254 / 0.45, ""),
         (100, 1, "--unit cm would fit"),
-        (1, 0.01, "--unit m would fit"),
         (1 / 0.056444, 0.01, "--scale 0.05644, CMU's unit,"),
     ],
 )
@@ -157,35 +153,25 @@ def test_damaged_files_are_one_line_each(raw, tmp_path):
     "words, wrong",
     [
         (["none"], "none: no such folder or zip file"),
-        (["."], "holds no .bvh file"),
         (["raw", "--joints", "Hips,Nose"], "--joints Hips,Nose: 'Nose' is not a joint"),
-        (["raw", "--joints", "Hips,Hips"], "--joints Hips,Hips: 'Hips' is not a joint, or stands there twice"),
         (["raw", "--center", "Nose"], "--center Nose: use a number 0..17 or one of Hips"),
-        (["raw", "--body_frame"], "--body_frame: name the four joints"),
-        (["raw", "--label_pattern", "(walk|jump)"], "needs a group (?P<label>...)"),
+        (["raw", "--joints", "Hips,Neck", "--body_frame"], "--body_frame: name the four joints"),
         (["raw", "--label_pattern", "(?P<label>swim)"], "fits none of 8 files; the first is 'anna/jump_anna_1.bvh'"),
         (["raw", "--label_pattern", "(?P<label>walk|jump)"], "split is missing; it is train or test, or --test_groups"),
         (["raw", "--label_pattern", PATTERN, "--test_groups", "carl"], "--test_groups carl: no recording is of this group"),
         (["raw", "--labels", "none.csv"], "none.csv: no such file"),
-        (["raw", "--unit", "inch"], "'inch' is none of m, cm, mm"),
         (["raw", "--window", "-1"], "--window has to be at least 0"),
         (["raw", "--target_fps", "0"], "--target_fps above 0"),
     ],
 )
-def test_mistakes_are_one_line(words, wrong, raw, tmp_path, monkeypatch, capsys):
-    (tmp_path / "empty").mkdir()
-    monkeypatch.chdir(tmp_path / "empty" if words == ["."] else tmp_path)
-    monkeypatch.setattr(sys, "argv", ["bvh_gendata.py", *words, "--out", str(tmp_path / "out")])
-    with pytest.raises(SystemExit) as stop:
-        bvh_gendata.arguments.run(bvh_gendata.main)
-    error = capsys.readouterr().err
-    assert stop.value.code == 2 and wrong in error.splitlines()[-1] and "Traceback" not in error
+def test_mistakes_are_one_line(words, wrong, raw, tmp_path, command):
+    done = command([SCRIPT, *words, "--out", "out"], tmp_path)
+    assert done.returncode == 2 and wrong in done.stderr.splitlines()[-1] and "Traceback" not in done.stderr
 
 
-def test_command_line(raw, tmp_path):
+def test_command_line(raw, tmp_path, command):
     options = "--test_groups ben --joints kinect_v1 --body_frame --min_max --name mine --quiet".split()
-    words = [raw, "--label_pattern", PATTERN, *options, "--out", tmp_path / "out"]
-    done = subprocess.run([sys.executable, SCRIPT, *map(str, words)], capture_output=True, text=True)
+    done = command([SCRIPT, raw, "--label_pattern", PATTERN, *options, "--out", tmp_path / "out"])
     assert done.returncode == 0 and not done.stderr, done.stderr
     about = "4 train, 4 test, 2 classes, up to 47 frames, 1 bodies, 20 joints"
     assert done.stdout.startswith(f"{tmp_path / 'out' / 'mine.npz'}: {about}")

@@ -1,6 +1,5 @@
 """What is said of a file, and how a sequence of it is drawn by the command."""
 
-import io
 import json
 import shutil
 import subprocess
@@ -15,7 +14,6 @@ from PIL import Image
 from data.prepare.inspect import Sequence, inspect
 from feeder import skeleton
 from scripts.inspect_file import draw, main
-from tests.data import bvh_text
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -56,54 +54,6 @@ def unpacked(shared, tmp_path_factory):
 def frames_of(gif):
     with Image.open(gif) as picture:
         return picture.n_frames
-
-
-def spoilt(rng, split, count, frames=9, joints=4):
-    """Arrays of a split with empty and copied second bodies, gaps, a sequence without frames and values that are not finite."""
-    x = rng.normal(size=(count, frames, 2, joints, 3)).astype(np.float32) * (1, 2, 3) + (0, 0, 5)
-    x = x.astype(np.float32)
-    for i in range(count):
-        x[i, rng.integers(2, frames + 1) :] = 0
-        if i % 3 == 0:
-            x[i, :, 1] = 0
-        if i % 3 == 1:
-            x[i, :, 1] = x[i, :, 0]
-    x[5, 0] = 0
-    x[7, :] = 0
-    x[8, 0, 0, 0, 0], x[8, 0, 1, 2, 1], x[10, 1, 0, 1, 2] = np.nan, np.inf, -np.inf
-    label = rng.integers(0, 4, count)
-    label[label == 2] = 1
-    return {f"x_{split}": x.reshape(count, frames, -1), f"y_{split}": np.eye(4, dtype=np.uint8)[label]}, x, label
-
-
-def test_facts_agree_with_a_count_by_hand(tmp_path):
-    rng = np.random.default_rng(3)
-    arrays, x, label = spoilt(rng, "train", 23)
-    more, _, _ = spoilt(rng, "test", 11)
-    group = np.array([f"P{i % 5}" for i in range(23)])
-    names = np.array(["clap", "jump", "nap", "run"])
-    np.savez(tmp_path / "a.npz", **arrays, **more, num_joints=4, num_bodies=2, class_names=names, group_train=group, layout="")
-    text = say(tmp_path / "a.npz")
-    train = text[text.index("train: 23 sequences") : text.index("test: 11 sequences")]
-
-    counts = {k: list(label).count(k) for k in range(4) if k in label}
-    few, many = min(counts, key=counts.get), max(counts, key=counts.get)
-    assert f"classes: 3 of 4 occur; smallest: class {few} ({names[few]}) with {counts[few]}, largest: class {many} " in train
-    frames = [sum(bool(frame.any()) for frame in sequence) for sequence in x]
-    gaps = [max((t + 1 for t in range(9) if s[t].any()), default=0) - n for s, n in zip(x, frames, strict=True)]
-    full = 100 * frames.count(9) / 23
-    assert f"frames: {min(frames)} to {max(frames)}, median {np.median(frames):g}; {full:.1f} % fill all 9\n" in train
-    assert "without any frame: 1 sequences, the first in row 7\n" in train
-    between = f"all-zero frames in between: {sum(gaps)}, in {23 - gaps.count(0)} sequences, the first in row 5\n"
-    assert gaps[5] == 1 and between in train
-    empty = sum(not s[:, 1].any() for s in x)
-    copies = sum(s[:, 1].any() and bool((s[:, 1] == s[:, 0]).all()) for s in x)
-    assert f"second body: empty in {empty} sequences, a copy of the first in {copies}\n" in train and empty and copies
-    assert f"NaN or infinite: {np.count_nonzero(~np.isfinite(x))} coordinates" in train
-    points = np.concatenate([body for body in x.reshape(-1, 4, 3) if body.any()])
-    whole = [values[np.isfinite(values)] for values in points.T]
-    assert ", ".join(f"{axis} {v.min():.2f} to {v.max():.2f}" for axis, v in zip("xyz", whole, strict=True)) in train
-    assert "groups: 5\n" in train and "groups" not in text[text.index("test: 11") :]
 
 
 def test_the_published_file_without_extra_arrays(shared, tmp_path, command):
@@ -169,11 +119,8 @@ def test_a_skeleton_file(tmp_path, skeleton_text, walk):
     assert "40 frames with a body, 25 joints (layout kinect_v2), bodies: 3\n" in text
     for line in ("body 111: frames 0 to 39 (40)", "body 333: frames 2 to 7 (6)", "body 222: frames 10 to 34 (25)"):
         assert f"  {line}, moves " in text
-    moved = np.var(first.reshape(-1, 3), axis=0).sum()
-    assert f"body 111: frames 0 to 39 (40), moves {moved:.3g} m², too wide in 0 %" in text
+    assert f"(40), moves {np.var(first.reshape(-1, 3), axis=0).sum():.3g} m², too wide in 0 %" in text
     assert "denoised: 40 frames, actors: 2, seen in 40 and 25 frames" in text or "seen in 25 and 40 frames" in text
-    both = np.concatenate([first.reshape(-1, 3), second.reshape(-1, 3)])
-    assert ", ".join(f"{a} {low:.2f} to {up:.2f}" for a, low, up in zip("xyz", both.min(0), both.max(0), strict=True)) in text
     sequence = inspect(path)[1]
     assert sequence.label == "class 12 (A013)" and sequence.joints.shape == (40, 2, 25, 3)
 
@@ -237,41 +184,6 @@ def test_nothing_is_replaced_in_silence_or_by_half(tmp_path, monkeypatch):
     assert Path("_a_b_c_d.gif").read_bytes() == before and len(list(tmp_path.iterdir())) == 2
 
 
-def sparse_npz(path, count, frames=300):
-    """An npz whose x_train takes next to no room on the disk: all zero but for the last sequence."""
-    header = io.BytesIO()
-    np.lib.format.write_array_header_1_0(header, {"descr": "<f4", "fortran_order": False, "shape": (count, frames, 150)})
-    size = count * frames * 150 * 4
-    with open(path, "wb") as file, zipfile.ZipFile(file, "w") as archive:
-        member = zipfile.ZipInfo("x_train.npy")
-        member.file_size = member.compress_size = len(header.getvalue()) + size
-        member.CRC, member.header_offset = 0, 0
-        file.write(member.FileHeader() + header.getvalue())
-        file.seek(size - 150 * 4 * frames, 1)
-        file.write(np.ones((frames, 150), np.float32).tobytes())
-        archive.filelist.append(member)
-        archive.start_dir, archive._didModify = file.tell(), True
-        for key, array in (("y_train", np.arange(count) % 60), ("valid_frames_train", np.arange(count) // (count - 1) * frames)):
-            buffer = io.BytesIO()
-            np.save(buffer, array)
-            archive.writestr(f"{key}.npy", buffer.getvalue())
-
-
-def test_memory_does_not_grow_with_the_file(tmp_path):
-    sparse_npz(tmp_path / "large.npz", 8000)
-    assert (tmp_path / "large.npz").stat().st_size > 1.4e9 and (tmp_path / "large.npz").stat().st_blocks * 512 < 1e7
-    code = (
-        "import resource, feeder.feeder_ntu; from data.prepare.inspect import inspect\n"
-        "peak = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024; before = peak()\n"
-        f"print(*inspect({str(tmp_path / 'large.npz')!r})[0], sep='\\n'); print(peak() - before)"
-    )
-    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=120)
-    assert done.returncode == 0, done.stderr
-    assert "without any frame: 7,999 sequences" in done.stdout and "drawn: train --index 7999" in done.stdout
-    assert "valid_frames_train" not in done.stdout  # they agree
-    assert int(done.stdout.split()[-1]) < 120, f"{done.stdout.split()[-1]} MB"
-
-
 @pytest.mark.parametrize(
     ("file", "chosen", "reason"),
     [
@@ -279,72 +191,48 @@ def test_memory_does_not_grow_with_the_file(tmp_path):
         (".", {}, ".: is a folder; name one file in it"),
         ("notes.md", {}, "notes.md: unknown kind of file '.md'; known are .npz, .skeleton"),
         ("data.npz", {"index": 24}, "data.npz: --index 24: train has the sequences 0 to 23"),
-        ("data.npz", {"index": -1, "split": "test"}, "data.npz: --index -1: test has the sequences 0 to 12"),
         ("data.npz", {"index": 1, "name": "train001"}, "--index and --name both choose a sequence; give one"),
         ("data.npz", {"name": "train0O1"}, "no sequence 'train0O1'; near are train0"),
-        ("data.npz", {"name": "in02"}, "no sequence 'in02'; near are train020, train021, train022"),
         ("data.npz", {"name": "???"}, "no sequence '???'; the first is train000"),
-        ("nameless.npz", {"name": "a"}, "nameless.npz: the sequences have no names; choose with --split and --index"),
+        ("half.npz", {"name": "a"}, "half.npz: the sequences have no names; choose with --split and --index"),
         ("half.npz", {"split": "test"}, "half.npz: has no split 'test', only train"),
         ("other.npz", {}, "other.npz: neither x_train nor x_test in it; it has labels; data/own/own_gendata.py makes"),
-        ("cut.npz", {}, "cut.npz: not a complete npz file"),
         ("zero.npz", {}, "zero.npz: train sample 0 has no frame with a body"),
-        ("some_zero.npz", {"index": 3}, "some_zero.npz: train sample 3 (train003) has no frame with a body"),
-        ("labels.npz", {}, "labels.npz: y_train: row 2 is not one-hot"),
-        ("cut.skeleton", {}, "cut.skeleton: line 40: the file ends where"),
         ("nobody.skeleton", {}, "nobody.skeleton: no body in any frame; preparation leaves it out"),
         ("whole.skeleton", {"index": 1}, "whole.skeleton: holds one recording, --index 1 chooses nothing in it"),
         ("whole.skeleton", {"name": "a"}, "whole.skeleton: holds one recording; --split and --name choose a sequence of"),
-        ("cut.txt", {}, "cut.txt: line 2: 149 numbers instead of 150"),
-        ("empty.txt", {}, "empty.txt: the file is empty"),
         ("nobody.txt", {}, "nobody.txt: no body in any frame"),
         ("skeleton/video.txt", {"index": 1}, "video.txt has 1 usable actions, counted from 0"),
-        ("a01_s01_e00_v01.json", {}, "a01_s01_e00_v01.json: not valid JSON"),
     ],
 )
 def test_mistakes(file, chosen, reason, arrays, tmp_path, skeleton_text, walk, monkeypatch):
     monkeypatch.chdir(tmp_path)
     four = {key: arrays[key] for key in ("x_train", "y_train", "num_joints", "num_bodies")}
     np.savez("data.npz", **arrays)
-    np.savez("nameless.npz", **four)
     np.savez("half.npz", **four)
     np.savez("other.npz", labels=np.ones(3))
     np.savez("zero.npz", **four | {"x_train": 0 * four["x_train"]})
-    np.savez("labels.npz", **four | {"y_train": np.where(np.arange(24)[:, None] == 2, 0, four["y_train"])})
-    Path("cut.npz").write_bytes(Path("data.npz").read_bytes()[:-300])
-    arrays["x_train"][3] = 0
-    np.savez("some_zero.npz", **arrays)
     Path("notes.md").write_text("?")
-    whole = skeleton_text([[(1, frame)] for frame in walk(2)])
-    Path("whole.skeleton").write_text(whole)
-    Path("cut.skeleton").write_text("\n".join(whole.split("\n")[:40]))
+    Path("whole.skeleton").write_text(skeleton_text([[(1, frame)] for frame in walk(2)]))
     Path("nobody.skeleton").write_text(skeleton_text([[], []]))
-    Path("cut.txt").write_text(" ".join(["1"] * 150) + "\n" + " ".join(["1"] * 149) + "\n")
-    Path("empty.txt").write_text("")
     Path("nobody.txt").write_text(" ".join(["0"] * 150) + "\n")
     for folder, text in (("skeleton", (" ".join(["1"] * 150) + "\n") * 9), ("label", "3,0,5,1\n52,5,9,1\n")):
         Path(folder).mkdir()
         (Path(folder) / "video.txt").write_text(text)
-    Path("a01_s01_e00_v01.json").write_text('{"skeletons": [')
     with pytest.raises((ValueError, FileNotFoundError)) as error:
         inspect(file, **chosen)
     assert reason in str(error.value) and "\n" not in str(error.value)
 
 
 @pytest.mark.parametrize(
-    ("words", "reason"),
-    [
-        (["--gif", "a.npz"], "argument --gif: 'a.npz' has to end in .gif"),
-        (["--sheet", "a.jpg"], "argument --sheet: 'a.jpg' has to end in .png"),
-        (["--fps", "0"], "--fps 0: frames per second, 1 to 1000"),
-        (["--fps", "nan"], "--fps nan: frames per second, 1 to 1000"),
-    ],
+    "words, reason",
+    [(["--gif", "a.npz"], "'a.npz' has to end in .gif"), (["--fps", "nan"], "--fps nan: frames per second, 1 to")],
 )
 def test_options_that_do_not_fit(invented, words, reason, monkeypatch, capsys):
     monkeypatch.setattr(sys, "argv", ["inspect", str(invented), *words])
     with pytest.raises(SystemExit) as stop:
         main()
-    assert stop.value.code == 2 and capsys.readouterr().err.splitlines()[-1].endswith(reason)
+    assert stop.value.code == 2 and reason in capsys.readouterr().err.splitlines()[-1]
 
 
 def test_the_command_as_documented(invented, tmp_path):
@@ -353,39 +241,3 @@ def test_the_command_as_documented(invented, tmp_path):
     done = subprocess.run([*command, *pictures], cwd=ROOT, capture_output=True, text=True, timeout=60)
     assert done.returncode == 0 and done.stderr == "" and "written: " in done.stdout, done.stderr
     assert sorted(file.name for file in (tmp_path / "x").iterdir()) == ["a.gif", "a.png"]
-
-
-@pytest.mark.parametrize("scale, unit", [(100, "cm"), (1, "m"), (1000, "mm"), (1 / 0.056444, "0.056444 m")])
-def test_bvh(scale, unit, tmp_path):
-    (tmp_path / "walk.bvh").write_text(bvh_text.text(*bvh_text.person(40, scale=scale), frame_time="0.008333"))
-    lines, sequence = inspect(tmp_path / "walk.bvh")
-    out = "\n".join(lines)
-    assert "BVH recording, 40 frames, 120 a second, 18 joints and 5 End Sites" in out
-    assert f"unit: {unit}, as the size of the body suggests" in out and "--joints kinect_v1: all 20 joints are found" in out
-    assert len(sequence.joints) == 40 and len(sequence.parents) == 23 and "doubt" not in out and "along z" not in out
-
-
-def test_other_bvh_files(tmp_path):
-    (tmp_path / "other.bvh").write_text(bvh_text.text(*bvh_text.person(4, names={"Head": "Kopf"})))
-    assert "no joint that could be Kinect's 'head' among Hips" in say(tmp_path / "other.bvh")
-    (tmp_path / "cut.bvh").write_text((tmp_path / "other.bvh").read_text()[:3000])
-    with pytest.raises(ValueError, match="cut.bvh: "):
-        inspect(tmp_path / "cut.bvh")
-
-
-def test_sequences_that_occur_twice_are_told(tmp_path):
-    x = np.random.default_rng(4).normal(size=(6, 5, 12)).astype(np.float32)
-    y = np.eye(2, dtype=np.uint8)[[0, 1, 0, 1, 0]]
-    nearly = x[1].copy()
-    nearly[4, 11] = np.nextafter(nearly[4, 11], 2)
-    test = np.stack([x[4], x[2], nearly, x[5], x[0]])
-    sizes = {"num_joints": 4, "num_bodies": 1, "layout": ""}
-    train = {"x_train": x[[0, 1, 2, 1, 3]], "y_train": y}
-    np.savez(tmp_path / "a.npz", **train, x_test=test, y_test=y, name_test=np.array(list("abcde")), **sizes)
-    text = say(tmp_path / "a.npz")
-    train, test = text.split("test: 5 sequences")
-    line = "equal to an earlier sequence, number by number: 1 in this split; the first: train sample 3 = train sample 1\n"
-    assert line in train
-    assert "number by number: 2 IN ANOTHER SPLIT; the first: test sample 1 (b) = train sample 2\n" in test
-    np.savez(tmp_path / "a.npz", x_train=x[:5], y_train=y, x_test=x[5:], y_test=y[:1], **sizes)
-    assert "number by number" not in say(tmp_path / "a.npz")

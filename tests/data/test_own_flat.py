@@ -1,17 +1,10 @@
 """Flat npz files of all frames of all sequences; the real ones are read once more by plain arithmetic."""
 
-import subprocess
-import sys
-from pathlib import Path
-
 import numpy as np
 import pytest
 
 from data.own import own_gendata as own
-from feeder.feeder_ntu import Feeder
 from tests.data.helpers import load
-
-SCRIPT = Path(__file__).resolve().parents[2] / "data" / "own" / "own_gendata.py"
 
 
 def joints(seed, *shape):
@@ -57,18 +50,12 @@ def test_flat_names_stand_once(tmp_path):
         ({"joints": joints(0, 9, 12)}, "joints is 9 x 12 instead of frames x joints"),
         ({"offset": np.array([0, 2, 5, 8])}, "offset has to be whole numbers that begin with 0 and end with the 9 frames"),
         ({"offset": np.array([0, 6, 5, 9])}, "offset falls after sequence 1"),
-        ({"offset": np.array([0.0, 9.0])}, "offset has to be whole numbers"),
         ({"label": np.array([3, 3])}, r"label has shape \(2,\)"),
-        ({"label": np.array([3.0, 3.5, 1.0])}, "label has shape .* type float64"),
         ({"label": None}, "no field 'label'; there are file, split"),
-        ({"label": np.array([{}, 1, 2])}, "holds Python objects"),
         ({"split": None}, "no recording can be used; the first: .*split is missing; .* --test_groups"),
         ({"parents": np.array([0.5, 0, 0, 0])}, r"parents has shape \(4,\), type float64; it needs a whole number or string"),
-        ({"parents": np.array(0)}, r"parents has shape \(\), .* for each of the 4 joints"),
         ({"parents": np.array(["a", "b", "c", "d"])}, "parents has to be a list with the number or the name"),
         ({"joint_names": np.array(["a", "b"])}, r"joint_names has shape \(2,\), .* a string for each of the 4 joints"),
-        ({"joint_names": np.array(b"abcd")}, "joint_names has shape"),
-        ({"parents": np.array([1, 2, 0, 0])}, "around in a circle"),
         ({"offset": np.array([0, 2, 2, 9])}, "no recording that can be used is for test"),
     ],
 )
@@ -77,24 +64,6 @@ def test_flat_files_that_cannot_be_used(tmp_path, changes, reason):
     with pytest.raises(ValueError, match=reason) as error:
         own.generate([tmp_path / "flat.npz"], tmp_path)
     assert str(error.value).startswith(str(tmp_path / "flat.npz"))
-
-
-def test_damaged_npz_files_are_one_line(tmp_path):
-    """Any bytes changed: an npz, or one line that names the file."""
-    path, rng = tmp_path / "flat.npz", np.random.default_rng(0)
-    np.savez(path, **flat(subject=np.array(["anna", "ben", "eve"])))
-    content, refused = path.read_bytes(), 0
-    for _ in range(120):
-        damaged = bytearray(content)
-        for at in rng.integers(0, len(content), 3):
-            damaged[at] = rng.integers(256)
-        path.write_bytes(damaged)
-        try:
-            own.generate([path], tmp_path)
-        except (ValueError, FileNotFoundError) as error:  # the latter: without 'offset' it may be one with a table
-            assert str(error).startswith(str(tmp_path)) and len(str(error).splitlines()) == 1
-            refused += 1
-    assert 0 < refused < 120
 
 
 def source(shared, name):
@@ -131,27 +100,5 @@ def test_ui_prmd(shared, tmp_path):
                 expected = (frames - frames[0, given["joint_names"].tolist().index("spine")]).reshape(len(frames), -1) / 1e4
                 assert np.allclose(arrays[f"x_{key}"][at, : len(frames)], expected, atol=1e-6, rtol=0)
                 assert not arrays[f"x_{key}"][at, len(frames) :].any()
-    bone = Feeder(path, "train", [1.0], window_size=arrays["valid_frames_train"][0], bone=True)[0][0]
-    given = source(shared, files[0])
-    first = given["joints_tenth_mm"][0] / 1e4
-    for joint, (name, parent) in enumerate(zip(given["joint_names"], given["parents"], strict=True)):
-        assert arrays["joint_names"][joint] == name
-        expected = first[joint] - first[parent] if parent >= 0 else np.zeros(3)
-        assert np.allclose(bone[:, 0, joint, 0], expected, atol=1e-6)
-
-
-def test_irds(shared, tmp_path):
-    """25 joints in NTU's order, classes and subjects of its own."""
-    options = "--joints_key joints_tenth_mm --scale 1e-4 --test_groups 217 --layout kinect_v2".split()
-    args = ["--raw", shared("realdata/irds_kinect25_subset.npz"), *options, "--out", tmp_path]
-    done = subprocess.run([sys.executable, SCRIPT, *map(str, args)], capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    arrays, given = load(tmp_path / "own.npz"), source(shared, "irds_kinect25_subset")
-    assert arrays["layout"] == "kinect_v2" and "parents" not in arrays and arrays["y_train"].shape[1] == 9
-    for key, chosen in (("train", given["subject"] != 217), ("test", given["subject"] == 217)):
-        rows = np.flatnonzero(chosen)
-        assert (arrays[f"y_{key}"].argmax(1) == given["label"][rows]).all()
-        for at, i in enumerate(rows):
-            frames = given["joints_tenth_mm"][given["offset"][i] : given["offset"][i + 1]].astype(np.float64).reshape(-1, 75)
-            frames = frames[frames.any(axis=1)]
-            assert np.allclose(arrays[f"x_{key}"][at, : len(frames)], frames / 1e4, atol=1e-7, rtol=1e-6)
+    names = source(shared, files[0])["joint_names"].tolist()
+    assert arrays["joint_names"].tolist() == names and arrays["parents"][names.index("l_collar")] == names.index("chest")

@@ -5,7 +5,6 @@ import copyreg
 import os
 import pickle
 import struct
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -92,29 +91,20 @@ class Plain:
     [
         (Reduced(os.system, "touch HACKED"), "posix.system"),
         (Reduced(builtins.eval, "open('HACKED', 'w')"), "eval"),
-        (Reduced(builtins.exec, "open('HACKED', 'w')"), "exec"),
         (Reduced(builtins.getattr, "a", "upper"), "getattr"),
-        (Reduced(builtins.__import__, "os"), "__import__"),
         (Reduced(np.load, "HACKED.npy"), "numpy.load"),
-        (Reduced(np.fromfile, "HACKED"), "fromfile"),
         (Reduced(copyreg._reconstructor, object, object, None), "copy_?reg._reconstructor"),
         (Reduced(bytearray, 10**13), "bytearray"),
         (Reduced(bytes, 10**13), "not a pickle"),  # the name is known, but makes nothing but b""
-        (Path("x"), "pathlib"),
         (Plain(), "_reconstructor|Plain|opcodes"),
         ({1, 2}, "set|opcodes"),
         (1 + 2j, "complex"),
-        (np.random.RandomState(0), "RandomState|randomstate"),
         (np.array([{}, None], dtype=object), "unknown|type O8|objects"),
         (np.zeros(2, dtype=[("x", "f4")]), "type V4"),
-        (np.array("2020-01-01", "M8[D]"), "type M8"),
-        (np.array([1j]), "type c16"),
         (numpy_array(10**6, 10**6, data=b"1234"), "shape does not fit its 4 bytes"),
         (numpy_array(2**62, 4, data=b""), "shape does not fit its 0 bytes"),
         (numpy_array(-1, -1, data=b"1234"), "without a valid shape"),
-        (numpy_array(2.5, data=b"1234"), "without a valid shape"),
         (numpy_array(1, data=[{}]), "array of objects"),
-        (numpy_array(1, data="text"), "array of objects"),
         (Reduced(np.dtype, "f4", state=("x", "y")), "without byte order"),
         (Reduced(np.dtype, ("f4", 10**9)), "type unknown"),
         ({7: "x"}, "dict with str keys"),
@@ -131,8 +121,8 @@ def test_anything_else_is_refused_by_name(written, tmp_path, monkeypatch, protoc
     assert [file.name for file in tmp_path.iterdir()] == ["file.pkl"]
 
 
-LATIN = b"X\x06\x00\x00\x00latin1"
 ENCODE = b"c_codecs\nencode\n"
+LATIN, AGAIN = b"X\x06\x00\x00\x00latin1q\x02\x86q\x03R", b"h\x00h\x03R"  # encodes 4,096 letters, once more with 5 bytes
 
 
 @pytest.mark.parametrize(
@@ -140,48 +130,25 @@ ENCODE = b"c_codecs\nencode\n"
     [
         (b"cos\nsystem\n.", "os.system"),
         (b"cnumpy\nndarray.tofile\n.", "ndarray.tofile"),
-        (b"cnumpy\nload\n.", "numpy.load"),
         (b"c_codecs\nencode\n(X\x01\x00\x00\x00aX\x03\x00\x00\x00rot" + b"tR.", "encodes"),
         (b"cnumpy\x1b[31m\nload\n.", "numpy.*load"),
         (b"(S'ls'\nios\nsystem\n.", "opcodes"),  # INST, and texts of protocol 0
-        (b"(cos\nsystem\no.", "os.system"),
         (b"cnumpy\ndtype\n)\x81.", "opcodes"),  # NEWOBJ
         (b"cnumpy\ndtype\n}b.", "sets attributes"),  # BUILD on a function
-        (b"]}b.", "sets attributes"),
         (b"cnumpy\ndtype\n(K\x01K\x01u.", "not a dict"),
         (b"K\x01K\x02a.", "not a pickle, or a damaged one"),
         (b"K\x01)R.", "calls something"),
         (b"\x82\x01.", "opcodes"),  # EXT1
         (b"P1\n.", "opcodes"),  # PERSID
         (b"\x97.", "opcodes"),  # NEXT_BUFFER
-        (b"T\xff\xff\xff\x7f.", "opcodes"),
-        (b"B\xff\xff\xff\x7f.", "truncated"),
-        (b"\x8e" + b"\xff" * 7 + b"\x7f.", "truncated"),  # BINBYTES8
-        (b"\x8e" + struct.pack("<Q", 10**13) + b".", "truncated"),
+        (b"\x8e" + struct.pack("<Q", 10**13) + b".", "truncated"),  # BINBYTES8
         (b"\x96" + struct.pack("<Q", 10**13) + b".", "truncated"),  # BYTEARRAY8
         (b"\x8d" + struct.pack("<Q", 10**13) + b".", "truncated"),  # BINUNICODE8
         (b"\x8b\xff\xff\xff\x7f.", "truncated"),  # LONG4
         (b"\x80\x04\x95" + struct.pack("<Q", 10**13) + b".", "truncated"),  # FRAME
-        (b"\x80\x04\x95" + b"\xff" * 8 + b".", "not a pickle"),
-        (b"\x80\x63.", "not a pickle"),
         (b".", "not a pickle"),
-        (b"h\x07.", "not a pickle"),
-        (b"X\x02\x00\x00\x00\xff\xff.", "not a pickle"),
-        (b"t.", "not a pickle"),
         (b"", "truncated"),
-        (b"PK\x03\x04", "not a pickle|opcodes"),
-        (b"\x93NUMPY", "not a pickle"),
-        (
-            ENCODE
-            + b"q\x00X\x00\x10\x00\x00"
-            + b"a" * 4096
-            + b"q\x01"
-            + LATIN
-            + b"q\x02\x86q\x03R"
-            + b"h\x00h\x03R" * 5000
-            + b".",
-            "again and again",
-        ),
+        (b"".join([ENCODE, b"q\x00X\x00\x10\x00\x00", b"a" * 4096, b"q\x01", LATIN, AGAIN * 5000, b"."]), "again and again"),
     ],
 )
 def test_hand_written_pickles(written, content, named):

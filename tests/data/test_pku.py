@@ -103,21 +103,17 @@ def test_long_instances_are_cut_at_300_frames_and_ends_at_the_video(raw, tmp_pat
     "row, reason",
     [
         ("0,1,5,1", "label 0 is outside 1..51"),
-        ("52,1,5,1", "label 52 is outside 1..51"),
         ("3,9,9,1", "start 9 is not before end 9"),
-        ("3,9,2,1", "start 9 is not before end 2"),
         ("3,50,60,1", "start 50 is beyond the video's 50 frames"),
         ("3,5", "'3,5' is not label,start,end,confidence"),
         ("3,-1,5,1", "'3,-1,5,1' is not label,start,end"),
-        ("3,1.5,5,1", "'3,1.5,5,1' is not label,start,end"),
         ("walk,1,5,1", "'walk,1,5,1' is not"),
-        ("3 1 5 1", "'3 1 5 1' is not"),
         ("\u0663,1,5,1", "'\u0663,1,5,1' is not"),
         (f"{10**10},1,5,1", "'10000000000,1,5,1' is not"),
     ],
 )
 def test_spoilt_label_rows(raw, tmp_path, row, reason):
-    raw[1]("0003-R", f"1,0,9,1\n{row}\n\n2,0,9,1\n")
+    raw[1]("0003-R", f"\ufeff1,0,9,1\r\n{row}\n\n2,0,9,1\n")  # a byte order mark and other line ends spoil nothing
     arrays, skipped = prepared(raw[0], tmp_path / "out")
     assert len(skipped) == 1 and skipped[0].startswith(f"{raw[0] / 'label/0003-R.txt'}: line 2: {reason}")
     assert arrays["y_train"].argmax(1).tolist() == [0, 50, 0, 1]
@@ -135,14 +131,10 @@ def spoilt(line, text):
     "frames, reason",
     [
         (b"", "0003-R.txt: the file is empty"),
-        (b" \n\n", "0003-R.txt: the file is empty"),
         (b"1 2\0 3", "0003-R.txt: the file is binary, not text"),
         (spoilt(4, lambda row: row + " 1"), "0003-R.txt: line 5: 151 numbers instead of 150"),
-        (spoilt(8, lambda row: row[:-200]), "0003-R.txt: line 9: 1"),
         (spoilt(4, lambda row: ""), "0003-R.txt: line 5: 0 numbers instead of 150"),
         (spoilt(2, lambda row: row.replace(row.split()[7], "x1", 1)), "0003-R.txt: line 3: 'x1' is not a finite number"),
-        (spoilt(2, lambda row: row.replace(row.split()[7], "nan", 1)), "0003-R.txt: line 3: 'nan' is not a finite number"),
-        (spoilt(2, lambda row: row.replace(row.split()[7], "1e99", 1)), "0003-R.txt: line 3: '1e99' is not a finite number"),
         (spoilt(2, lambda row: row.replace(row.split()[7], "-1e30", 1)), "line 3: '-1e30' is not a finite number below"),
         (spoilt(0, lambda row: "-inf" + row[row.index(" ") :]), "0003-R.txt: line 1: '-inf' is not a finite number"),
     ],
@@ -157,11 +149,14 @@ def test_videos_without_usable_labels(raw, tmp_path):
     raw[1]("0003-R", "1,0,9,1", np.zeros((9, 150)))
     raw[1]("0004-R", "")
     raw[1]("0005-R", None)
+    raw[1]("0006-R", None)
+    (raw[0] / "label/0006-R.txt").write_bytes(b"\xff,0,9,1")
     arrays, skipped = prepared(raw[0], tmp_path / "out")
     assert [line.split(": ", 1)[1] for line in skipped] == [
         "line 1: frames 0 to 8 are all zero",
         "the file is empty",
         f"has no label file {raw[0] / 'label/0005-R.txt'}",
+        "line 1: '\ufffd,0,9,1' is not label,start,end,confidence",
     ]
     assert len(arrays["x_train"]) == 2 and len(arrays["x_test"]) == 1
 
@@ -189,15 +184,7 @@ def test_what_stops_the_preparation(raw, tmp_path, change, message):
     change(raw[0])
     with pytest.raises((ValueError, FileNotFoundError), match=message):
         prepared(raw[0], tmp_path / "out")
-    done = run(ROOT / "data/pku_v1", "--raw", raw[0], "--out", tmp_path / "out")
-    assert done.returncode == 2 and "Traceback" not in done.stderr
-    assert sum(line.startswith("error: ") for line in done.stderr.splitlines()) == 1
     assert not list((tmp_path / "out").glob("*.npz"))
-
-
-def test_a_byte_order_mark_spoils_no_label(raw, tmp_path):
-    raw[1]("0003-R", "\ufeff5,0,9,1\r\n")
-    assert prepared(raw[0], tmp_path / "out")[0]["y_train"].argmax(1).tolist() == [0, 50, 4]
 
 
 def test_names_of_no_video_get_into_no_split(raw, tmp_path):

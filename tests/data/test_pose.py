@@ -150,16 +150,29 @@ def test_own_recordings(words, layout, folder, tmp_path):
     assert data.metadata()["min_max"] == 1 and data.metadata()["body_size"] > 2 and not data.complaints
 
 
+def test_joints_are_found_by_usual_names(shared, tmp_path):
+    """UI-PRMD's waist, neck, l_upper_arm and r_upper_arm; what is not found is complained of before anything is read."""
+    with np.load(shared("realdata/ui_prmd_kinect22_correct.npz")) as file:
+        offset, names, parents = file["offset"][:5], file["joint_names"], file["parents"]
+        x = file["joints_tenth_mm"][: offset[-1]] / 1e4
+    few = {"joints": x, "offset": offset, "label": [0, 0, 1, 1], "split": ["train", "test"] * 2, "parents": parents}
+    np.savez(tmp_path / "few.npz", joint_names=names, **few)
+    with np.load(own.generate([tmp_path / "few.npz"], tmp_path, body_frame=[])) as npz:
+        axes = [names.tolist().index(name) for name in ("waist", "neck", "l_upper_arm", "r_upper_arm")]
+        assert npz["body_frame"].tolist() == axes and npz["center"] == axes[0]
+        expected = transforms.row(x[None, : offset[1]], origin=axes[0], axes=axes)
+        np.testing.assert_allclose(npz["x_train"][0, : offset[1]], expected, atol=1e-6)
+    names[0] = "middle"
+    np.savez(tmp_path / "few.npz", joint_names=names, **few | {"joints": 0 * x})  # of which nothing can be used
+    with pytest.raises(ValueError, match="^--body_frame: .* no joint has a name that could be Kinect's 'spine base'$"):
+        own.generate([tmp_path / "few.npz"], tmp_path, body_frame=[])
+
+
 @pytest.mark.parametrize(
     "words, names, line",
     [
         (["hip"], ["hip"], "--body_frame hip: 1 joints instead of hip, neck, left and right shoulder"),
-        (
-            [],
-            ["hip", "neck"],
-            "--body_frame: name the four joints hip, neck, left and right shoulder; this skeleton has none that "
-            "are called spine base, neck, shoulder left, shoulder right",
-        ),
+        ([], ["hip", "neck"], "--body_frame: name the four joints hip, neck, left and right shoulder; no joint has a name that"),
         ([], None, "--body_frame: name the four joints"),
         (["0", "1", "2", "20"], None, "--body_frame 20: use a number 0..19"),
         (["0", "1", "2", "nek"], list(joint_names("kinect_v1")), "--body_frame nek: use a number 0..19 or one of spine base"),

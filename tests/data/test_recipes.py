@@ -6,9 +6,11 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import pytest
 from scipy.io import savemat
 
 from data.prepare import inspect
+from tests.data import bvh_text
 
 ROOT = Path(__file__).resolve().parents[2]
 UTD = [3, 2, 1, 0, *range(4, 20)]  # UTD-MHAD's joints in Kinect v1's order, and the other way round
@@ -27,7 +29,7 @@ def test_inspect_says_what_a_file_is_taken_for(kinect, real, tmp_path):
     savemat(tmp_path / "utd.mat", {"d_skel": kinect[:, UTD].transpose(1, 2, 0)})
     for name, words in {
         "list.pkl": ["2 annotations as PYSKL has them, without splits", "cannot be used: 1", "drawn: --index 0, a, class 3"],
-        "labels.pkl": ["a tuple of 2: list of 2, list of 2; no annotations"],
+        "labels.pkl": ["(['a', 'b'], [0, 1]); no annotations"],
         "mm.npy": ["25 joints, 3 coordinates", "--unit mm would fit", "layout kinect_v2: bones fit"],
         "five.npy": ["samples x coordinates x frames x joints x bodies", "metres, as the size"],
         "labels.npy": ["no recording; labels or counts"],
@@ -41,6 +43,24 @@ def test_inspect_says_what_a_file_is_taken_for(kinect, real, tmp_path):
         assert (sequence is None) == ("labels" in name)
     lines, sequence = inspect.inspect(tmp_path / "turned.csv", axes="VTC")
     assert np.allclose(sequence.joints[:, 0], kinect, atol=1e-6) and "doubtful" not in "\n".join(lines)
+
+
+@pytest.mark.parametrize("scale, unit", [(100, "cm"), (1, "m"), (1000, "mm"), (1 / 0.056444, "0.056444 m")])
+def test_bvh(scale, unit, tmp_path):
+    (tmp_path / "walk.bvh").write_text(bvh_text.text(*bvh_text.person(40, scale=scale), frame_time="0.008333"))
+    lines, sequence = inspect.inspect(tmp_path / "walk.bvh")
+    out = "\n".join(lines)
+    assert "BVH recording, 40 frames, 120 a second, 18 joints and 5 End Sites" in out
+    assert f"unit: {unit}, as the size of the body suggests" in out and "--joints kinect_v1: all 20 joints are found" in out
+    assert len(sequence.joints) == 40 and len(sequence.parents) == 23 and "doubt" not in out and "along z" not in out
+
+
+def test_other_bvh_files(tmp_path):
+    (tmp_path / "other.bvh").write_text(bvh_text.text(*bvh_text.person(4, names={"Head": "Kopf"})))
+    assert "no joint that could be Kinect's 'head' among Hips" in "\n".join(inspect.inspect(tmp_path / "other.bvh")[0])
+    (tmp_path / "cut.bvh").write_text((tmp_path / "other.bvh").read_text()[:3000])
+    with pytest.raises(ValueError, match="cut.bvh: "):
+        inspect.inspect(tmp_path / "cut.bvh")
 
 
 def test_the_recipes_of_the_documentation(real, tmp_path):

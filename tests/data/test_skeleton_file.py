@@ -57,30 +57,20 @@ def test_no_body_anywhere(write):
     assert read_skeleton(write("3\n0\n0\n0\n")) == (0, [])
 
 
-def test_other_joint_layouts(write, skeleton_text, walk):
-    path = write(skeleton_text([[(5, walk(1)[0, :20])]]))
-    assert read_skeleton(path, num_joints=20)[1][0].joints.shape == (1, 20, 3)
-    with pytest.raises(ValueError, match="line 4: 20 joints instead of 25"):
-        read_skeleton(path)
-
-
 @pytest.mark.parametrize(
     "change, line, reason",
     [
         (lambda t: "4" + t[1:], 85, "truncated or its frame count is wrong"),
         (lambda t: "2" + t[1:], 31, "frame count is wrong"),
+        (lambda t: "\n".join(t.split("\n")[:20]), 20, "the file ends where a joint should follow"),
         (lambda t: "x" + t, 1, "'x3' instead of a frame count"),
-        (lambda t: "-" + t, 1, "'-3' instead of a frame count"),
         (lambda t: t.replace("\n1\n", "\n2\n", 1), 30, "1 fields instead of the 10 of a body"),
         (lambda t: t.replace("\n25\n", "\n24\n", 1), 4, "24 joints instead of 25"),
         (lambda t: t.replace(str(BIG + 1), f"{float(BIG + 1):e}", 1), 3, "is not a whole number"),
         (lambda t: swap(t, 6, 1, "nan"), 6, "coordinate 'nan' is not a finite number"),
-        (lambda t: swap(t, 29, 2, "-inf"), 29, "'-inf' is not a finite"),
         (lambda t: swap(t, 40, 0, "0,25"), 40, "'0,25' is not a finite"),
-        (lambda t: swap(t, 85, 2, "1e39"), 85, "'1e39' is not a finite"),
         (lambda t: swap(t, 85, 2, "-1e30"), 85, "'-1e30' is not a finite number below 1,000,000 m"),
         (lambda t: swap(t, 40, 5, ""), 40, "11 fields instead of the 12 of a joint"),
-        (lambda t: swap(t, 40, 5, "1 1"), 40, "13 fields instead of the 12 of a joint"),
         (lambda t: t.replace("\n25\n", "\n\n25\n", 1), 4, "'' instead of a joint count"),
     ],
 )
@@ -103,10 +93,7 @@ def swap(text, line, field, value):
     "content, reason",
     [
         (b"", "empty"),
-        (b" \r\n", "empty"),
         (b"PK\x03\x04\0\0\0\0", "binary"),
-        (np.random.default_rng(1).bytes(5000), "binary"),
-        (b"\xff\xfe\xfd", "line 1: .* instead of a frame count"),
         (b"<html>" + b"not here " * 50, "line 1: '<html>.{30,40}' instead of a frame count"),
         (b"9" * 5000, "line 1: '9{37}...' instead of a frame count"),
         (b"99999999999999999999", "line 1: the file ends where a body count should follow"),

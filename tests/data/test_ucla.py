@@ -1,6 +1,4 @@
 import json
-import subprocess
-import sys
 import zipfile
 from pathlib import Path
 
@@ -26,10 +24,6 @@ def raw(tmp_path):
         name = f"a{4 - view:02}_s01_e00_v{view:02}.json"
         (folder / name).write_text(json.dumps(record(frames, label=11 - view, seed=view)))
     return folder
-
-
-def run(*args):
-    return subprocess.run([sys.executable, SCRIPT, *map(str, args)], capture_output=True, text=True)
 
 
 def test_schema_split_and_order(raw, tmp_path):
@@ -69,31 +63,29 @@ def test_test_sequences_that_are_training_sequences(raw, tmp_path, capsys):
 
 
 def test_align_turns_about_the_vertical_only():
-    joints = ucla.center(np.random.default_rng(5).normal(size=(6, 20, 3)))
-    turned = ucla.face_front(joints)
+    joints = np.random.default_rng(5).normal(size=(6, 20, 3))
+    joints[:, 1] = 0  # the origin
+    turned = ucla.face_front(joints + (1, 2, 3))
     across = turned[0, 8] - turned[0, 4]
     assert across[0] > 0 and across[2] == pytest.approx(0, abs=1e-12)
     # one rotation about y for the whole sequence: x + iz times a fixed number of size 1
     before, after = (j[..., 0] + 1j * j[..., 2] for j in (joints, turned))
     shoulders = before[0, 8] - before[0, 4]
     np.testing.assert_allclose(after, before * abs(shoulders) / shoulders, atol=1e-12)
-    np.testing.assert_array_equal(turned[..., 1], joints[..., 1])
+    np.testing.assert_allclose(turned[..., 1], joints[..., 1], atol=1e-12)
 
 
 @pytest.mark.parametrize(
     "name, content, reason",
     [
         ("a01_s01_e01_v01", '{"label": 1, "skeletons": [[[0.1', "not valid JSON"),
-        ("a01_s01_e01_v01", "", "not valid JSON"),
-        ("a01_s01_e01_v01", b"\xff\x00\x80", "not valid JSON"),
         ("a01_s01_e01_v01", "[" * 100000, "not valid JSON"),
         ("a01_s01_e01_v01", "[1, 2]", "needs the keys 'skeletons' and 'label'"),
         ("a01_s01_e01_v01", {"skeletons": np.zeros((3, 25, 3)).tolist(), "label": 1}, "3 x 25 x 3 instead of T x"),
-        ("a01_s01_e01_v01", {"skeletons": [], "label": 1}, "instead of T x 20 x 3"),
         ("a01_s01_e01_v01", {"skeletons": [[[1, 2, 3]], [[1, 2]]], "label": 1}, "not an array of numbers"),
-        ("a01_s01_e01_v01", {"skeletons": "walk", "label": 1}, "not an array of numbers"),
-        ("a01_s01_e01_v01", record(label=0), "label 0 is not one of 1..10"),
-        ("a01_s01_e01_v01", record(label=11), "label 11 is not"),
+        ("a01_s01_e01_v01", {"skeletons": np.full((3, 20, 3), np.nan).tolist(), "label": 1}, "frame 0, joint 0 has a coordinate"),
+        ("a01_s01_e01_v01", {"skeletons": np.full((3, 20, 3), 1e300).tolist(), "label": 1}, "is not a finite number"),
+        ("a01_s01_e01_v01", record(label=11), "label 11 is not one of 1..10"),
         ("a01_s01_e01_v01", record(label="1"), "label '1' is not"),
         ("a01_s01_e01_v01", record(label=True), "label True is not"),
         ("a01_s01_e01_v04", record(), "with view 01, 02 or 03"),
@@ -110,25 +102,14 @@ def test_unusable_files_are_one_line_each(raw, tmp_path, name, content, reason):
         ucla.generate(raw, tmp_path, strict=True)
 
 
-@pytest.mark.parametrize("value", ["NaN", "Infinity", "1e300"])
-def test_values_that_are_not_finite(raw, tmp_path, value):
-    data = record()
-    data["skeletons"][2][7][1] = 123456789
-    (raw / "a01_s01_e01_v01.json").write_text(json.dumps(data).replace("123456789", value))
-    ucla.generate(raw, tmp_path)
-    report = (tmp_path / "raw_data" / "skipped.txt").read_text()
-    assert "frame 2, joint 7 has a coordinate that is not a finite number" in report
-
-
-def test_command_line(raw, tmp_path):
-    done = run("--raw", raw, "--out", tmp_path / "out", "--align")
+def test_command_line(raw, tmp_path, command):
+    done = command([SCRIPT, "--raw", raw, "--out", tmp_path / "out", "--align"])
     assert done.returncode == 0, done.stderr
     assert [path.name for path in (tmp_path / "out").glob("*.npz")] == ["UCLA_XView_align.npz"]
-    for bad, reason in ((tmp_path / "none", "no such folder or zip"), (tmp_path, "holds no .json file")):
-        done = run("--raw", bad, "--out", tmp_path)
-        assert done.returncode == 2 and len(done.stderr.splitlines()) == 1 and reason in done.stderr
     (tmp_path / "cut.zip").write_bytes(b"PK\3\4 broken")
-    assert "neither a folder nor a complete zip" in run("--raw", tmp_path / "cut.zip", "--out", tmp_path).stderr
+    for bad, reason in (("none", "no such folder or zip"), (".", "no .json file"), ("cut.zip", "nor a complete zip")):
+        done = command([SCRIPT, "--raw", tmp_path / bad, "--out", tmp_path])
+        assert done.returncode == 2 and len(done.stderr.splitlines()) == 1 and reason in done.stderr
 
 
 def test_the_release(shared, tmp_path):
