@@ -111,9 +111,14 @@ def bones(bodies, parents):
 
 
 def extents(bodies):
-    """(largest extent of the first body along any axis, (C,) those along each axis), in the median frame and the file's unit."""
+    """(largest extent of the first body along any axis, (C,) those along each axis), in the median frame and the file's unit.
+
+    Joints that never move, while others do, are no part of it: such as a root that stays at the origin of the world.
+    """
     x = np.asarray(bodies[0], np.float64)
-    boxes = np.ptp(x[x.any(axis=(1, 2))], axis=1)
+    x = x[x.any(axis=(1, 2))]
+    moving = np.ptp(x, axis=0).any(axis=1)  # (V,)
+    boxes = np.ptp(x[:, moving] if moving.any() else x, axis=1)
     return float(np.median(boxes.max(axis=-1))), np.median(boxes, axis=0)
 
 

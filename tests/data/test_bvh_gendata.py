@@ -1,5 +1,6 @@
 """Folders and zips of BVH files become an npz: labels, splits, windows, joints, units; and what is wrong is said in one line."""
 
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -127,6 +128,15 @@ def test_z_upwards(raw, tmp_path, capsys):
     left = x[names.index("LeftArm")] - x[names.index("RightArm")]
     front = x[names.index("LeftToeBase")] - x[names.index("LeftFoot")]
     assert np.cross([0, 1, 0], front) @ left > 0  # turned, not mirrored
+
+
+def test_a_root_that_stays_at_the_origin_is_no_part_of_a_body(shared, tmp_path, capsys):
+    """In Bandai-Namco's files people walk away from joint_Root, along z: they stand upright nevertheless."""
+    with zipfile.ZipFile(shared("realdata/bandai_bvh.zip")) as archive:
+        for name in [name for name in archive.namelist() if "dataset-1_run_" in name][:3]:
+            (tmp_path / Path(name).name).write_bytes(archive.read(name))
+    bvh_gendata.generate(tmp_path, tmp_path / "out")
+    assert "warning" not in capsys.readouterr().out
 
 
 def test_damaged_files_are_one_line_each(raw, tmp_path):
