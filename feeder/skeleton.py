@@ -45,12 +45,9 @@ def parents_of(arrays, num_joints):
     if "parents" in arrays:
         return tree(arrays["parents"], num_joints)
     layout = str(arrays.get("layout", "kinect_v2"))
-    above = parents(layout)
-    if len(above) != num_joints:
-        raise ValueError(
-            f"{num_joints} joints, its layout {layout!r} has {len(above)}; bones need the layout of the joints "
-            "(feeder/skeleton.py) or an array 'parents'"
-        )
+    if len(above := parents(layout)) != num_joints:
+        wanted = "bones need the layout of the joints (feeder/skeleton.py) or an array 'parents'"
+        raise ValueError(f"{num_joints} joints, its layout {layout!r} has {len(above)}; {wanted}")
     return above
 
 
