@@ -2,15 +2,13 @@
 
 import subprocess
 import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
 
 from feeder.feeder_ntu import Feeder
+from tests.processes import ROOT
 from util import checkpoint, config
-
-ROOT = Path(__file__).resolve().parents[1]
 
 WITHOUT_TORCH = """
 import runpy, sys
@@ -78,15 +76,7 @@ def test_what_is_assumed_of_an_npz_is_said(arrays, message, npz):
 
 
 @pytest.mark.parametrize(
-    "words",
-    [
-        "-m scripts.tables",
-        "-m scripts.tables nowhere",
-        "-m scripts.ensemble nowhere.npz",
-        "-m scripts.demo --smok",
-        "-m util.checkpoint",
-        "data/demo/make_demo.py --performers 1",
-    ],
+    "words", ["-m scripts.tables nowhere", "-m scripts.ensemble nowhere.npz", "-m scripts.demo --smok", "-m util.checkpoint"]
 )
 def test_mistakes_exit_with_2(words, command):
     done = command(words.split())

@@ -2,7 +2,6 @@
 
 import subprocess
 import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,9 +11,8 @@ from feeder.feeder_ntu import Feeder
 from feeder.skeleton import parents
 from model.transformer import Transformer
 from model.umurl import UmURLClassifier
+from tests.processes import ROOT
 from util import checkpoint
-
-ROOT = Path(__file__).resolve().parents[1]
 
 
 def hub(name, **arguments):

@@ -11,7 +11,7 @@ import main_finetune
 import main_linprobe
 import main_retrieval
 from model.transformer import Transformer
-from tests.runs import MAINS, read, same
+from tests.runs import MAINS, TRAINED, read, same
 from util import checkpoint, distributed, engine, signals
 
 
@@ -34,7 +34,7 @@ def as_before(monkeypatch):
     torch.use_deterministic_algorithms(False)
 
 
-@pytest.mark.parametrize("stage", MAINS)
+@pytest.mark.parametrize("stage", TRAINED)
 def test_one_seed_gives_the_same_bits_wherever_the_data_lie(stage, train, as_before):
     first = train(stage, "first")["model"]
     for name, more in (("again", ()), ("in memory", ("--data_on_device",)), ("deterministic", ("--deterministic",))):
@@ -46,7 +46,7 @@ def test_one_seed_gives_the_same_bits_wherever_the_data_lie(stage, train, as_bef
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
 @pytest.mark.parametrize("more", [(), ("--enable_amp",), ("--skip_empty_bodies",)])
-@pytest.mark.parametrize("stage", MAINS)
+@pytest.mark.parametrize("stage", TRAINED)
 def test_two_runs_on_a_gpu(stage, more, train, as_before):
     """Every operation has a deterministic form; one that has none would raise a RuntimeError that names it."""
     if stage == "linprobe" and "--skip_empty_bodies" in more:
