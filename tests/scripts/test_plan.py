@@ -162,21 +162,8 @@ def test_ablation_of_the_decoders(data, planned):
 
 def test_segments_of_the_data_sets_own_length_get_their_own_number_of_frames(planned):
     """NW-UCLA has 40 frames; 30 segments of its usual 4 frames are 120, in pre-training and probe alike."""
-    commands = [
-        c for c in planned("ablation", DATA="ucla", TABLE="9") if c.options().t_patch_size == 4 or "patch" not in c.output
-    ]
-    assert [c.options().num_frames for c in commands if "t_patch_size-4" in c.output] == [120, 120]
-
-
-@pytest.mark.parametrize(
-    "method, decoder, target",
-    [("mamp_query", "query", "motion"), ("mamp_cross", "cross", "motion"), ("skeletonmae_query", "query", "joint")],
-)
-def test_methods_with_another_decoder(method, decoder, target, planned):
-    (command,) = planned("pretrain", DATA="ucla", METHOD=method)
-    args = command.options()
-    assert (args.method, args.decoder, args.target) == ("mamp", decoder, target)
-    assert command.output == f"output/ucla/{method}/pretrain/seed0" and (args.motion_aware_tau == 0) == (target == "joint")
+    commands = [c for c in planned("ablation", DATA="ucla", TABLE="9") if "t_patch_size-4" in c.output]
+    assert [c.options().num_frames for c in commands] == [120, 120]
 
 
 def test_reproduce_runs_what_it_judges(planned, dry_run):
@@ -207,8 +194,7 @@ def test_ensemble_evaluates_three_streams(planned, dry_run):
 @pytest.mark.parametrize("epochs", [None, 1, 16])
 @pytest.mark.parametrize("data", ["ucla", "ntu60_xsub", "demo"])
 def test_every_method_gets_the_same_budget(epochs, data, planned):
-    given = {"DATA": data, "SEEDS": "0 2", **({"EPOCHS": epochs} if epochs else {})}
-    commands = planned("compare", "--num_workers", "0", **given)
+    commands = planned("compare", "--num_workers", "0", DATA=data, SEEDS="0 2", EPOCHS=epochs or "")
     own, umurl = (vars(config.parse("pretrain", ["--dataset", data, "--method", method])) for method in ("mamp", "umurl"))
     seeds = {}
     for command in (c for c in commands if c.stage == "pretrain"):
@@ -233,10 +219,11 @@ def test_every_method_gets_the_same_budget(epochs, data, planned):
 
 def test_runs_are_shared_with_the_other_scripts(planned):
     """What has its configuration's epochs is what reproduce.sh makes; other epochs have another folder."""
-    usual = {c.output: c.words for c in planned("compare", DATA="ucla", METHOD="mamp none")}
-    assert usual.keys() <= {c.output for c in planned("reproduce", DATA="ucla", METHOD="mamp none")}
-    assert {c.output: c.words for c in planned("compare", DATA="ucla", METHOD="mamp none", EPOCHS=100)} == usual
-    other = {c.output for c in planned("compare", DATA="ucla", METHOD="mamp none", EPOCHS=101, VARIANT="deep")}
+    given = {"DATA": "ucla", "METHOD": "mamp none"}
+    usual = {c.output: c.words for c in planned("compare", **given)}
+    assert usual.keys() <= {c.output for c in planned("reproduce", **given)}
+    assert {c.output: c.words for c in planned("compare", **given, EPOCHS=100)} == usual
+    other = {c.output for c in planned("compare", **given, EPOCHS=101, VARIANT="deep")}
     assert all("/mamp-deep-epochs-101/" in folder or "/none-deep/" in folder for folder in other) and len(other) == 7
 
 
@@ -302,11 +289,9 @@ def test_a_script_runs_its_plan(name, script, dry_run):
         ("linprobe", {"ENCODER": "x.pth"}, "ENCODER=x.pth: .* TAG"),
         ("linprobe", {"ENCODER": "x.pth", "TAG": "x", "METHOD": "none"}, "METHOD=none"),
         ("reproduce", {"DRY_RUN": "yes"}, "DRY_RUN=yes: use one of 0 1"),
-        ("reproduce", {"ABLATION": "11"}, "TABLE=11: .* fig5"),
         ("pretrain", {"METHOD": "umurl", "STREAM": "bone"}, "STREAM=bone: UmURL"),
         ("ensemble", {"DATA": "ntu60_xsub_umurl"}, "METHOD=umurl: "),
         ("compare", {"EPOCHS": "4e2"}, "EPOCHS=4e2: .* at least 1"),
-        ("compare", {"RATIO": "10"}, "RATIO=10: .*0.1"),
         ("compare", {"ENCODER": "x.pth", "TAG": "x", "METHOD": "mamp"}, "ENCODER=x.pth"),
     ],
 )
