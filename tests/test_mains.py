@@ -114,12 +114,6 @@ def test_results_say_where_the_encoder_comes_from(chain):
             assert kept["epoch"] == 2 and kept | {"epoch": 3} == result["encoder"]
 
 
-def test_fine_tuning_at_another_length_resizes_the_embedding(chain, invented, options, tmp_path):
-    encoder = {"finetune": chain / "pretrain/checkpoint-2.pth", "num_frames": 12}
-    main_finetune.main(options("finetune", invented, tmp_path, "--epochs", 1, **encoder))
-    assert weights(tmp_path / "checkpoint-0.pth")["temp_embed"].shape == (1, 3, 1, 8)
-
-
 def test_subset_is_written_down(chain, invented, options, tmp_path, capsys):
     rows = {}
     words = {"a": (), "b": ("--seed", 1), "c": ("--subset_seed", 1), "d": ("--subset", "released", "--seed", 1)}

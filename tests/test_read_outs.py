@@ -125,26 +125,6 @@ def test_which_is_the_headline_changes_no_bit(words, probe):
     assert read(folders["mean"], "log.jsonl")[-1].keys() >= {"test_acc1_per_joint"}
 
 
-@pytest.mark.parametrize("words", [("--augment",), ("--no-augment", "--clip_grad", 0.2)])
-def test_resuming_goes_on_with_both_heads(words, data, pretrained, probe, options, tmp_path, monkeypatch):
-    whole, train = probe("mean", *words), main_linprobe.train_one_epoch
-    line = options("linprobe", data, tmp_path, "--finetune", pretrained, "--epochs", 4, "--effective_batch_size", 8, *words)
-
-    def interrupted(*args, **kwargs):
-        if args[4] == 2:
-            raise KeyError
-        return train(*args, **kwargs)
-
-    monkeypatch.setattr("main_linprobe.train_one_epoch", interrupted)
-    with pytest.raises(KeyError):
-        main_linprobe.main(line)
-    monkeypatch.undo()
-    main_linprobe.main([*line, "--resume", "auto"])
-    assert all(same(one, two) for one, two in zip(heads(whole).values(), heads(tmp_path).values(), strict=True))
-    one, two = (read(folder)["last"] for folder in (whole, tmp_path))
-    assert one | {"samples_per_s": 0} == two | {"samples_per_s": 0} and "test_loss_per_joint" in one
-
-
 def test_a_run_of_before_goes_on_as_it_was(data, pretrained, probe, options, tmp_path):
     """Its checkpoint has one head, and an optimizer that knows no other."""
     content = checkpoint.load(probe("mean", "--augment") / "checkpoint-last.pth")

@@ -32,6 +32,7 @@ def whole(invented, options, tmp_path_factory):
 def assert_same_run(one, two):
     a, b = (checkpoint.load(folder / "checkpoint-last.pth") for folder in (one, two))
     assert a["epoch"] == b["epoch"] == 3 and same(a["model"], b["model"])
+    assert a.keys() == b.keys() and all(same(head, b["heads"][name]) for name, head in a.get("heads", {}).items())
     for s, t in zip(a["optimizer"]["state"].values(), b["optimizer"]["state"].values(), strict=True):
         assert all(torch.equal(torch.as_tensor(s[k]), torch.as_tensor(t[k])) for k in s if s[k] is not None)
     logs = [read(folder, "log.jsonl") for folder in (one, two)]

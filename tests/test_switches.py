@@ -3,13 +3,11 @@
 import os
 import shutil
 
-import numpy as np
 import pytest
 import torch
 
 import main_finetune
 import main_linprobe
-import main_retrieval
 from model.transformer import Transformer
 from tests.runs import MAINS, TRAINED, read, same
 from util import checkpoint, distributed, engine, signals
@@ -55,13 +53,6 @@ def test_two_runs_on_a_gpu(stage, more, train, as_before):
     assert same(one, two)
 
 
-def test_data_on_the_device_are_evaluated_the_same(invented, options, tmp_path):
-    for name, more in (("file", ()), ("memory", ("--data_on_device",))):
-        main_retrieval.main(options("retrieval", invented, tmp_path / name, "--save_features", tmp_path / f"{name}.npz", *more))
-    with np.load(tmp_path / "file.npz") as file, np.load(tmp_path / "memory.npz") as memory:
-        assert all(np.array_equal(file[k], memory[k]) for k in file.files)
-
-
 @pytest.mark.parametrize("stage, half", [("pretrain", torch.bfloat16), ("finetune", torch.float16)])
 def test_16_bits_learn_and_resume_bit_for_bit(stage, half, train, tmp_path, monkeypatch):
     monkeypatch.setattr(engine, "half", lambda device: half)
@@ -99,21 +90,6 @@ def test_gradients_that_overflow_in_float16_cost_an_update_and_not_the_run(train
     monkeypatch.setattr("util.training.grad_scaler", lambda device, enabled: torch.amp.GradScaler("cpu", init_scale=2.0**40))
     content = train("pretrain", "out", "--enable_amp")
     assert content["scaler"]["scale"] < 2.0**40 and all(v.isfinite().all() for v in content["model"].values())
-
-
-@pytest.mark.parametrize("stage", ["pretrain", "finetune"])
-def test_skipping_empty_bodies(stage, npz, arrays, train):
-    """Where nothing is empty or copied nothing changes; where something is, the run goes on and says so in its config."""
-    results = {}
-    for second in (-1, 0):
-        both = {f"x_{s}": np.concatenate([arrays[f"x_{s}"], second * arrays[f"x_{s}"]], -1) for s in ("train", "test")}
-        data = npz(arrays | both | {"num_bodies": 2}, f"{second}.npz")
-        for skip in ((), ("--skip_empty_bodies",)):
-            results[second, bool(skip)] = train(stage, f"{second}{skip}", *skip, data=data)
-    assert all(content["config"]["skip_empty_bodies"] == skip for (_, skip), content in results.items())
-    assert not same(results[0, False]["model"], results[0, True]["model"])
-    for key, value in results[-1, False]["model"].items():
-        assert torch.allclose(value, results[-1, True]["model"][key], atol=1e-5)
 
 
 @pytest.mark.skipif(not shutil.which("g++"), reason="torch.compile needs a C++ compiler")

@@ -142,6 +142,11 @@ TWO_LABELS[5] = 1, 1, 0
         ({"x_train": None}, "no array 'x_train'; it has .*x_test"),
         ({"y_train": None}, "no array 'y_train'"),
         ({"num_joints": 20}, r"x_train has shape \(24, 12, 15\); 1 bodies of 20 joints need \(N, T, 60\)"),
+        (
+            {"num_joints": None, "num_bodies": None},
+            ".*; num_joints is not in .*, so 25 is assumed; num_bodies is not .*, so 2 is",
+        ),
+        ({"num_bodies": None}, r".* need \(N, T, 30\); num_bodies is not in the file, so 2 is assumed"),
         ({"x_train": np.ones((24, 180))}, r"x_train has shape \(24, 180\)"),
         ({"x_train": np.ones((0, 12, 15))}, "the split 'train' has no samples"),
         ({"y_train": np.eye(3)[:2]}, "24 sequences but 2 labels"),

@@ -194,22 +194,6 @@ def test_what_is_no_other_protocol(write, table):
     assert filled(lines)["Table 1", "NTU-60 X-sub", "MAMP"] == 85 and not others(lines) and "(2 seeds, encoder epoch 400" in text
 
 
-def test_stages_and_methods_are_named(write, table):
-    write("a", "retrieval", "ntu60_xsub", 60.0, {"k": 5})
-    write("b", "finetune", "ntu60_xsub", 80.0, {"data_ratio": 0.05})
-    write("c", "finetune", "ntu60_xsub", 50.0, encoder=None)  # from scratch, but with layer decay
-    write("d", "linprobe", "pku1_xview", 40.0, encoder=pretrained("pku1_xview"))  # in no table
-    skeletonmae = pretrained(target="joint", motion_aware_tau=0, mask_ratio=0.8)
-    write("e", "linprobe", "ntu60_xsub", 70.0, encoder=skeletonmae)
-    assert others(table()[0]) == {
-        ("NTU-60 X-sub", "retrieval: MAMP, k 5"): 60,
-        ("NTU-60 X-sub", "finetune: MAMP, data_ratio 0.05"): 80,
-        ("NTU-60 X-sub", "finetune: no pre-training, layer_decay 0.8"): 50,
-        ("PKU-MMD I X-view", "linprobe: MAMP"): 40,
-        ("NTU-60 X-sub", "linprobe: SkeletonMAE*, mask_ratio 0.8"): 70,
-    }
-
-
 def test_released_weights_and_mixed_precision_are_kept_apart(write, table):
     """Released weights have a row of their own; their checkpoints name an npz instead of a data set."""
     write("ours", "linprobe", "ntu60_xsub", 84.0)
