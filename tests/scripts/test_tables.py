@@ -1,5 +1,6 @@
 """The paper's tables from invented runs, whose files are written down here."""
 
+import argparse
 import csv
 import hashlib
 import json
@@ -16,14 +17,6 @@ from util import config, results
 from util.options import UNLABELLED
 
 PAPER = yaml.safe_load((config.FOLDER / "paper.yaml").read_text())
-FILES = {"ntu60_xsub": "NTU60_XSub", "ntu60_xview": "NTU60_XView", "pku1_xsub": "PKUv1_XSub", "pku1_xview": "PKUv1_XView"}
-# config.yaml of the paper's judging stages, where they are not the options' defaults
-STAGES = {
-    "linprobe": dict(epochs=100, warmup_epochs=0, effective_batch_size=256, lr=0.1, min_lr=0.0, weight_decay=0.0),
-    "finetune": dict(epochs=100, warmup_epochs=5, effective_batch_size=48, lr=3e-4, min_lr=1e-5, drop_path_rate=0.3),
-    "retrieval": {},
-}
-STAGES["finetune"] |= dict(betas=[0.9, 0.999], layer_decay=0.8)
 
 
 def digest(*things):
@@ -31,34 +24,27 @@ def digest(*things):
 
 
 def pretrained(dataset="ntu60_xsub", seed=0, **changes):
-    """What result.json says of an encoder of the paper's pre-training."""
-    made = dict(method="mamp", dataset=dataset, target="motion", motion_aware_tau=0.8, mask_ratio=0.9, motion_stride=1)
-    made |= dict(
-        epochs=400, decoder_depth=3 if dataset.startswith("ntu60") else 5, decoder_dim_feat=256, lr=1e-3, effective_batch_size=128
-    )
-    made |= dict(data_path=f"data/{FILES[dataset]}.npz", num_frames=120, input_stream="joint", dim_feat=256, t_patch_size=4)
-    made |= dict(stage="pretrain", path="pretrained.pth", epoch=301 if dataset.startswith("pku") else 400) | changes
+    """What result.json says of an encoder of the data set's pre-training."""
+    made = vars(config.parse("pretrain", ["--dataset", dataset])) | {"path": "pretrained.pth"}
+    made |= {"epoch": 301 if dataset.startswith("pku") else 400} | changes
     return made | {"sha256": digest(made, seed)}
 
 
 @pytest.fixture
 def write(tmp_path):
-    """write(name, stage, dataset, accuracy, ...) invents a finished run below tmp_path; **more: of its result.json."""
+    """write(name, stage, dataset, accuracy, ...) invents a finished run of the data set's configuration, but for `options`, below
+    tmp_path; changes, more: of its result.json."""
 
     def invent(name, stage, dataset, accuracy, options=None, encoder="default", changes=None, **more):
         folder = tmp_path / name
         folder.mkdir(parents=True)
         encoder = pretrained(dataset, seed=more.get("seed", 0)) if encoder == "default" else encoder
-        settings = {"stage": stage, "dataset": dataset, "data_path": f"data/{FILES.get(dataset)}.npz", "method": "mamp"}
-        settings |= STAGES[stage] | {"finetune": encoder and encoder["path"], "num_frames": 120}
-        settings |= {"input_stream": "joint", "dim_feat": 256, "t_patch_size": 4}
-        settings |= {"effective_batch_size": 128} if dataset.startswith("pku1") and stage == "linprobe" else {}
-        settings |= options or {}
+        settings = vars(config.parse(stage, ["--dataset", dataset])) | {"finetune": encoder and encoder["path"]} | (options or {})
+        config.save(argparse.Namespace(**settings), folder / "config.yaml")
         content = {"stage": stage, "dataset": dataset, "seed": 0, "epochs": 100, "encoder": encoder, "readout": "mean"}
         content |= {"evaluated_on": "test", "checkpoint": {"path": "checkpoint-99.pth", "sha256": digest(name)}}
         content |= {"last": {"test_acc1": accuracy, "test_samples": 16487}, "best": {"test_acc1": accuracy + 0.5, "epoch": 91}}
         content |= {"log": "log.jsonl", "config": "config.yaml", "versions": {"torch": "9"}, "epochs_counted_from": 1}
-        (folder / "config.yaml").write_text(yaml.safe_dump(settings))
         (folder / "result.json").write_text(json.dumps(content | more | (changes or {})))
         return folder
 
@@ -294,7 +280,7 @@ def test_every_row_is_filled_by_what_the_scripts_run(write, table, planned):
         return made[folder]["epochs"] if "last" in file else int(file.removeprefix("checkpoint-").removesuffix(".pth")) + 1
 
     for number, command in enumerate(judged):
-        encoder, options = None, {k: list(v) if isinstance(v, tuple) else v for k, v in vars(command.options()).items()}
+        encoder, options = None, vars(command.options())
         if command.encoder:
             folder, _, file = command.encoder.rpartition("/")
             of_tuning = {}
