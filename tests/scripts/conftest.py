@@ -8,10 +8,9 @@ from pathlib import Path
 import pytest
 
 from scripts import plan, variables
+from tests.processes import ROOT
 from tests.report.conftest import made, opened, two_people  # noqa: F401 (fixtures)
 from util import config, distributed
-
-ROOT = Path(__file__).resolve().parents[2]
 
 
 @dataclass
@@ -35,11 +34,8 @@ class Command:
 
     def options(self):
         """Resolved by the real parser, for this number of processes; --finetune is left out, since there is no such file."""
-        words = list(self.words)
-        if "--finetune" in words:
-            at = words.index("--finetune")
-            del words[at : at + 2]
-        args = config.parse(self.stage, words)
+        at = self.words.index("--finetune") if self.encoder else len(self.words)
+        args = config.parse(self.stage, self.words[:at] + self.words[at + 2 :])
         if hasattr(args, "accum_iter"):
             with pytest.MonkeyPatch.context() as patch:
                 patch.setattr(distributed, "world_size", lambda: self.processes)
