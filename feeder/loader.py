@@ -165,24 +165,21 @@ def build_feeder(args, split, augment, labelled=None, views=1):
     )
 
 
-def training_doubts(args, data):
-    """Lines about training data from which little can be learnt."""
-    if size := unit_warning(data.metadata()):
-        yield f"{data.data_path}: {size}"
-    if args.effective_batch_size and len(data) < args.effective_batch_size:
-        yield (
-            f"{len(data)} samples are fewer than effective_batch_size {args.effective_batch_size}: an epoch is one step, in "
-            f"which they are repeated; --effective_batch_size {max(1, len(data) // 2)} or less gives more steps; "
-            "config/small.yaml (--config) is for small data"
-        )
-
-
 def training_rows(args, data):
     """Rows of the training split that are used, by any process; those of a subset are listed in subset.csv.
 
     Prints which class has which number, and warnings of data from which little can be learnt.
     """
-    for line in [*data.complaints, *training_doubts(args, data)]:
+    warnings = list(data.complaints)
+    if size := unit_warning(data.metadata()):
+        warnings.append(f"{data.data_path}: {size}")
+    if args.effective_batch_size and len(data) < args.effective_batch_size:
+        warnings.append(
+            f"{len(data)} samples are fewer than effective_batch_size {args.effective_batch_size}: an epoch is one step, in "
+            f"which they are repeated; --effective_batch_size {max(1, len(data) // 2)} or less gives more steps; "
+            "config/small.yaml (--config) is for small data"
+        )
+    for line in warnings:
         tell(f"warning: {line}")
     if data.class_names is not None and data.num_classes:
         named = [f"{number} = {name!r}" for number, name in enumerate(data.names_of_classes())]
