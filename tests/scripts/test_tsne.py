@@ -118,7 +118,7 @@ def test_a_seed_repeats_and_another_draws_other_classes_and_weights(plot, monkey
     monkeypatch.setattr(charts, "tsne", lambda features, *_: features[:, :2])  # which takes most of the time
     first, again, other = (plot("--classes", 2, "--seed", seed, *SIZES)[0] for seed in (0, 0, 1))
     assert first == again and first != other
-    assert len({tuple(sorted({r["label"] for r in plot("--classes", 1, "--seed", s, *SIZES)[0]})) for s in range(4)}) > 1
+    assert len({plot("--classes", 1, "--seed", seed, *SIZES)[0][0]["label"] for seed in range(4)}) > 1
 
 
 @pytest.mark.parametrize(
