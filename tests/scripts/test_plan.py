@@ -1,8 +1,6 @@
 """What the launch scripts start: the paper's settings on any number of GPUs, said in commands that the real parser reads."""
 
 import re
-import shlex
-import sys
 
 import pytest
 
@@ -261,17 +259,6 @@ def test_bad_values_get_one_line(name, variables, message, dry_run, capsys):
     printed = capsys.readouterr()
     assert printed.out == "" and printed.err.startswith("error: ") and printed.err.count("\n") == 1
     assert re.search(message, printed.err)
-
-
-@pytest.fixture
-def recorder(tmp_path):
-    """A stand-in for Python that plans, but only writes down how it is called for anything else."""
-    file, calls = tmp_path / "python", tmp_path / "calls"
-    plans = f'[ "$2" != scripts.plan ] || exec {shlex.quote(sys.executable)} "$@"'
-    records = f'[ "$1" != -c ] || exit 0\necho "$@" >> "{calls}"\n[ ! -e "{tmp_path}/broken" ] || exit 3'
-    file.write_text(f"#!/bin/sh\n{plans}\n{records}\n")
-    file.chmod(0o755)
-    return file, lambda: calls.read_text().splitlines() if calls.exists() else []
 
 
 def test_a_dry_run_prints_what_a_run_does_and_touches_nothing(script, recorder, tmp_path):
