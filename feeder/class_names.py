@@ -41,10 +41,8 @@ def published(data_path, num_joints, num_classes):
     """The `Published` data set of an npz called so; of weights that name no npz (None), the one with these numbers of joints and
     classes. None if there is none."""
     if not data_path:
-        of_size = (
-            each for each in (NTU60, NTU120, PKU, UCLA) if (each.num_joints, each.num_classes) == (num_joints, num_classes)
-        )
-        return next(of_size, None)
+        size = num_joints, num_classes
+        return next((each for each in (NTU60, NTU120, PKU, UCLA) if (each.num_joints, each.num_classes) == size), None)
     stem = Path(data_path).stem
     found = next((each for pattern, each in BY_FILE_NAME if re.match(pattern, stem, re.IGNORECASE)), None)
     return found if found and found.num_joints == num_joints else None

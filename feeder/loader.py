@@ -50,20 +50,12 @@ class TrainBatches:
             yield indices, draws[indices]
 
 
-class EvaluationBatches:
+def evaluation_batches(num_samples, batch_size, seed, shared):
     """This rank's share of all samples in order, each exactly once over all ranks (all of them without --dist_eval)."""
-
-    def __init__(self, num_samples, batch_size, seed, shared):
-        rank, world = (distributed.rank(), distributed.world_size()) if shared else (0, 1)
-        indices, draws = np.arange(rank, num_samples, world), uniforms(seed, 0, num_samples)
-        parts = (indices[start : start + batch_size] for start in range(0, len(indices), batch_size))
-        self.batches = [(part, draws[part]) for part in parts]
-
-    def __len__(self):
-        return len(self.batches)
-
-    def __iter__(self):
-        return iter(self.batches)
+    rank, world = (distributed.rank(), distributed.world_size()) if shared else (0, 1)
+    indices, draws = np.arange(rank, num_samples, world), uniforms(seed, 0, num_samples)
+    parts = (indices[start : start + batch_size] for start in range(0, len(indices), batch_size))
+    return [(part, draws[part]) for part in parts]
 
 
 def cores():
@@ -80,7 +72,11 @@ class Loader:
 
     def __init__(self, data, batches, args, device):
         self.source, self.batches, self.device = data, batches, device
-        self.data = data = _placed(data, args, device)
+        if args.data_on_device and not data.in_memory:
+            data = Resident(data, device)
+            frames, size = data.flat.shape[0], data.flat.nbytes / 2**30
+            say(f"{data.feeder.split}: {len(data)} sequences, {frames} frames, {size:.2f} GiB in the memory of {device}")
+        self.data = data
         workers = 0 if data.in_memory else min(args.num_workers, cores())
         self._host = DataLoader(
             _Host(data),
@@ -107,9 +103,6 @@ class _Host(Dataset):
 
     def __init__(self, data):
         self.data = data
-
-    def __len__(self):
-        return len(self.data)
 
     def __getitem__(self, batch):
         return self.data.collect(*batch)
@@ -143,18 +136,8 @@ def train_loader(data, args, device):
 
 def test_loader(data, args, device):
     """Loader of this rank's share of the samples."""
-    batches = EvaluationBatches(len(data), args.batch_size, args.seed, args.dist_eval)
+    batches = evaluation_batches(len(data), args.batch_size, args.seed, args.dist_eval)
     return Loader(data, batches, args, device)
-
-
-def _placed(data, args, device):
-    """The data, with --data_on_device moved to where they are used."""
-    if data.in_memory or not args.data_on_device:
-        return data
-    data = Resident(data, device)
-    frames, size = data.flat.shape[0], data.flat.nbytes / 2**30
-    say(f"{data.feeder.split}: {len(data)} sequences, {frames} frames, {size:.2f} GiB in the memory of {device}")
-    return data
 
 
 def build_feeder(args, split, augment, labelled=None, views=1):
@@ -163,8 +146,7 @@ def build_feeder(args, split, augment, labelled=None, views=1):
     With val_groups, 'test' is what they hold out of the training set. labelled: whether labels are wanted; default: in every
     stage but the pre-training.
     """
-    train = split == "train"
-    seed = getattr(args, "subset_seed", 0)
+    train, seed = split == "train", getattr(args, "subset_seed", 0)
     return Feeder(
         args.data_path,
         "val" if args.val_groups and not train else split,
@@ -183,24 +165,21 @@ def build_feeder(args, split, augment, labelled=None, views=1):
     )
 
 
-def training_doubts(args, data):
-    """Lines about training data from which little can be learnt."""
-    if size := unit_warning(data.metadata()):
-        yield f"{data.data_path}: {size}"
-    if args.effective_batch_size and len(data) < args.effective_batch_size:
-        yield (
-            f"{len(data)} samples are fewer than effective_batch_size {args.effective_batch_size}: an epoch is one step, in "
-            f"which they are repeated; --effective_batch_size {max(1, len(data) // 2)} or less gives more steps; "
-            "config/small.yaml (--config) is for small data"
-        )
-
-
 def training_rows(args, data):
     """Rows of the training split that are used, by any process; those of a subset are listed in subset.csv.
 
     Prints which class has which number, and warnings of data from which little can be learnt.
     """
-    for line in [*data.complaints, *training_doubts(args, data)]:
+    warnings = list(data.complaints)
+    if size := unit_warning(data.metadata()):
+        warnings.append(f"{data.data_path}: {size}")
+    if args.effective_batch_size and len(data) < args.effective_batch_size:
+        warnings.append(
+            f"{len(data)} samples are fewer than effective_batch_size {args.effective_batch_size}: an epoch is one step, in "
+            f"which they are repeated; --effective_batch_size {max(1, len(data) // 2)} or less gives more steps; "
+            "config/small.yaml (--config) is for small data"
+        )
+    for line in warnings:
         tell(f"warning: {line}")
     if data.class_names is not None and data.num_classes:
         named = [f"{number} = {name!r}" for number, name in enumerate(data.names_of_classes())]

@@ -84,10 +84,6 @@ def _body_frame(value, num_joints):
     return array.tolist()
 
 
-def _second_body(value):
-    return SECOND_BODY[SECOND_BODY.index(str(np.asarray(value)))]
-
-
 def _reading(value):
     fields = json.loads(json.dumps(value) if isinstance(value, dict) else str(np.asarray(value)))
     if not isinstance(fields, dict) or any(type(part) not in (int, float, str, list) for part in fields.values()):
@@ -103,7 +99,7 @@ CHECKS = {  # {key: (what it has to be, its check)}
     "min_max": ("0 or 1", lambda value, _: _whole_number(value, (0, 1))),
     "unit": ("a number of metres above 0", lambda value, _: _positive(value)),
     "coordinates": ("2 or 3", lambda value, _: _whole_number(value, (2, 3))),
-    "second_body": ("'zeros' or 'copy'", lambda value, _: _second_body(value)),
+    "second_body": ("'zeros' or 'copy'", lambda value, _: SECOND_BODY[SECOND_BODY.index(str(np.asarray(value)))]),
     "body_size": ("a number of metres above 0", lambda value, _: _positive(value)),
     "how": ("JSON of how the files of recordings were read", lambda value, _: _reading(value)),
 }

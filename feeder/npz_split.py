@@ -49,13 +49,9 @@ class NpzSplit:
         self.complaints = [f"{path}: {complaint}; left out" for complaint in complaints]
         numbers = 3 * self.num_joints * self.num_bodies
         if self.x.ndim != 3 or self.x.shape[2] != numbers:
-            raise ValueError(
-                f"{path}: x_{key} has shape {self.x.shape}; {self.num_bodies} bodies of {self.num_joints} joints need "
-                f"(N, T, {numbers})"
-                + "".join(
-                    f"; {n} is not in the file, so {default} is assumed" for n, default in ASSUMED.items() if n not in arrays
-                )
-            )
+            assumed = (f"; {n} is not in the file, so {default} is assumed" for n, default in ASSUMED.items() if n not in arrays)
+            needed = f"{self.num_bodies} bodies of {self.num_joints} joints need (N, T, {numbers}){''.join(assumed)}"
+            raise ValueError(f"{path}: x_{key} has shape {self.x.shape}; {needed}")
         if len(self.x) == 0:
             raise ValueError(f"{path}: the split {key!r} has no samples")
         class_names = self.file_metadata.get("class_names")
@@ -107,10 +103,8 @@ class NpzSplit:
     def _frames(self, index):
         row = self.indices[index]
         sequence = self.x[row]
-        if self.valid_frames is not None:
-            frames = np.array(sequence[: self.valid_frames[row]], dtype=np.float32)
-        else:
-            frames = np.array(sequence, dtype=np.float32)
+        frames = np.array(sequence if self.valid_frames is None else sequence[: self.valid_frames[row]], dtype=np.float32)
+        if self.valid_frames is None:
             frames = frames[: np.count_nonzero(frames.sum(1))]
         if not len(frames):
             raise ValueError(f"{self.data_path}: {self.name(row)} has no frame with a body")
@@ -133,9 +127,7 @@ class NpzSplit:
     def names_of_classes(self, count=None):
         """[name of class 0, ...], `count` or as many as there are: those of the file, else of the published data set whose npz is
         called so, else 'class 0', ..."""
-        names = self.class_names
-        if names is None:
-            names = published_names(self.data_path, self.num_joints, self.num_classes)
+        names = self.class_names or published_names(self.data_path, self.num_joints, self.num_classes)
         return padded(names, self.num_classes if count is None else count)
 
     def class_title(self, number):

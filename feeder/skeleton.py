@@ -2,28 +2,24 @@
 
 import numpy as np
 
-_KINECT_V2_JOINTS = (
+_KINECT = (
     "spine base, spine mid, neck, head, "
     "shoulder left, elbow left, wrist left, hand left, shoulder right, elbow right, wrist right, hand right, "
     "hip left, knee left, ankle left, foot left, hip right, knee right, ankle right, foot right, "
     "spine shoulder, hand tip left, thumb left, hand tip right, thumb right"
 ).split(", ")
-# parent of every joint, 0-based; the root is its own parent. As in published work, a hand tip hangs on the thumb.
-_KINECT_V2_PARENTS = (1, 20, 20, 2, 20, 4, 5, 6, 20, 8, 9, 10, 0, 12, 13, 14, 0, 16, 17, 18, 20, 22, 7, 24, 11)
-# Kinect v1 has the same joints without the last five; "neck" is the centre of the shoulders and the root
-_KINECT_V1_PARENTS = (1, 2, 2, 2, 2, 4, 5, 6, 2, 8, 9, 10, 0, 12, 13, 14, 0, 16, 17, 18)
-# the 17 keypoints of COCO, which have no joint on the spine: limbs and face hang on the nose
-_COCO_JOINTS = (
+_COCO = (
     "nose, eye left, eye right, ear left, ear right, "
     "shoulder left, shoulder right, elbow left, elbow right, wrist left, wrist right, "
     "hip left, hip right, knee left, knee right, ankle left, ankle right"
 ).split(", ")
-_COCO_PARENTS = (0, 0, 0, 1, 2, 0, 0, 5, 6, 7, 8, 5, 6, 11, 12, 13, 14)
-
-LAYOUTS = {
-    "kinect_v2": (tuple(_KINECT_V2_JOINTS), _KINECT_V2_PARENTS),
-    "kinect_v1": (tuple(_KINECT_V2_JOINTS[:20]), _KINECT_V1_PARENTS),
-    "coco17": (tuple(_COCO_JOINTS), _COCO_PARENTS),
+LAYOUTS = {  # names of the joints, and the parent of every joint, 0-based; the root is its own parent
+    # as in published work, a hand tip hangs on the thumb
+    "kinect_v2": (tuple(_KINECT), (1, 20, 20, 2, 20, 4, 5, 6, 20, 8, 9, 10, 0, 12, 13, 14, 0, 16, 17, 18, 20, 22, 7, 24, 11)),
+    # the same joints without the last five; "neck" is the centre of the shoulders and the root
+    "kinect_v1": (tuple(_KINECT[:20]), (1, 2, 2, 2, 2, 4, 5, 6, 2, 8, 9, 10, 0, 12, 13, 14, 0, 16, 17, 18)),
+    # the 17 keypoints of COCO, which have no joint on the spine: limbs and face hang on the nose
+    "coco17": (tuple(_COCO), (0, 0, 0, 1, 2, 0, 0, 5, 6, 7, 8, 5, 6, 11, 12, 13, 14)),
 }
 
 
@@ -45,12 +41,9 @@ def parents_of(arrays, num_joints):
     if "parents" in arrays:
         return tree(arrays["parents"], num_joints)
     layout = str(arrays.get("layout", "kinect_v2"))
-    above = parents(layout)
-    if len(above) != num_joints:
-        raise ValueError(
-            f"{num_joints} joints, its layout {layout!r} has {len(above)}; bones need the layout of the joints "
-            "(feeder/skeleton.py) or an array 'parents'"
-        )
+    if len(above := parents(layout)) != num_joints:
+        wanted = "bones need the layout of the joints (feeder/skeleton.py) or an array 'parents'"
+        raise ValueError(f"{num_joints} joints, its layout {layout!r} has {len(above)}; {wanted}")
     return above
 
 

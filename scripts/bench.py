@@ -51,13 +51,17 @@ def repeat(part, name, own_decoder, path, o):
     torch.set_num_threads(o.threads)
     allow_tf32(device, o.tf32)
     console.be_quiet(True)
-    if device.type == "cpu" and not MODES[name].release:
+    if device.type == "cpu" and name != "release":
         keep_freed()
     stage = Stage(part, MODES[name], feeder_of(path, o), o, device, own_decoder)
     stage.run()
     seconds = stage.run()
-    numbers = {"names": stage.names, "gib": stage.memory(), "busy": stage.busy(seconds["wall"])} | seconds
-    numbers["counted"] = stage.counted()
+    numbers = seconds | {
+        "names": stage.names,
+        "gib": stage.memory(),
+        "busy": stage.busy(seconds["wall"]),
+        "counted": stage.counted(),
+    }
     del stage
     gc.collect()  # ends the loader's workers
     return numbers
@@ -67,7 +71,7 @@ def measure(part, modes, peaks, path, o):
     """Medians over interleaved repeats: {mode, and its decoder: numbers}. peaks: {whether with --enable_amp: TFLOP/s}."""
     ways, rows = {}, {}
     for mode in modes:
-        for own in ["self"] if MODES[mode].release or part != "pretrain" else o.decoder:
+        for own in ["self"] if mode == "release" or part != "pretrain" else o.decoder:
             ways[mode if own == "self" else f"{mode}, {own}"] = mode, own
 
     def alone(name):
@@ -82,7 +86,7 @@ def measure(part, modes, peaks, path, o):
         own = [each[name] for each in turns]
         names = own[0]["names"]
         middle = {k: statistics.median(each[k] for each in own) for k in ("wall", *names)}
-        speed, peak = o.steps * o.batch_size / middle["wall"], peaks[MODES[mode].amp]
+        speed, peak = o.steps * o.batch_size / middle["wall"], peaks["amp" in MODES[mode]]
         work = flops(part, classes=CLASSES, **{k: getattr(o, k) for k in SIZES}, **decoder(own_decoder, o))
         tflops = speed * work / 1e12
         rows[name] = {
@@ -123,11 +127,8 @@ def table(part, rows):
     """Markdown; ratios to the first row."""
     first, lines = next(iter(rows.values())), []
     for name, row in rows.items():
-        line = {
-            part: name,
-            "samples/s": f"{row['samples_per_s']:.4g}",
-            "ratio": f"{row['samples_per_s'] / first['samples_per_s']:.2f}",
-        }
+        speed = row["samples_per_s"]
+        line = {part: name, "samples/s": f"{speed:.4g}", "ratio": f"{speed / first['samples_per_s']:.2f}"}
         if "share" in row:
             line |= {
                 "CPU s a step": f"{row['processor_s']:.2f}",
@@ -166,8 +167,7 @@ def options(argv=None):
     p.add_argument("--quick", action="store_true", help="tiny sizes, to see that everything runs; the numbers mean nothing")
     o = p.parse_args(argv)
     if o.quick:
-        o.query_frames = 8
-        o.dim_feat, o.depth, o.decoder_depth, o.num_frames, o.num_joints, o.repeats = 32, 2, 1, 16, 5, 1
+        o.dim_feat, o.depth, o.decoder_depth, o.num_frames, o.num_joints, o.query_frames, o.repeats = 32, 2, 1, 16, 5, 8, 1
     for key, values in {"batch_size": (8, 32), "accum_iter": (1, 4), "steps": (2, 40), "num_workers": (0, 4)}.items():
         if getattr(o, key) is None:
             setattr(o, key, values[o.device.startswith("cuda")])
@@ -183,23 +183,20 @@ def main(argv=None):
         f"(x {o.accum_iter} to an update), INVENTED data, {o.empty:.0%} of the second bodies empty\n"
     )
     allow_tf32(device, o.tf32)
-    peaks = {amp: o.peak_tflops or peak_tflops(device, amp, o.tf32) for amp in {MODES[name].amp for name in o.modes}}
+    peaks = {amp: o.peak_tflops or peak_tflops(device, amp, o.tf32) for amp in {"amp" in MODES[name] for name in o.modes}}
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "bench.npz")
         invent(path, o, samples=max(64, min(o.steps * o.batch_size, 2048)))
         for part in o.parts:
-            modes = [mode for mode in o.modes if (mode, part) != ("compile", "inference")]
-            if not modes:
-                continue
-            results[part] = measure_feeder(path, o) if part == "feeder" else measure(part, modes, peaks, path, o)
-            print(table(part, results[part]) + "\n", flush=True)
+            if modes := [mode for mode in o.modes if (mode, part) != ("compile", "inference")]:
+                results[part] = measure_feeder(path, o) if part == "feeder" else measure(part, modes, peaks, path, o)
+                print(table(part, results[part]) + "\n", flush=True)
     print("GFLOP by formula, and TFLOP/s: of both bodies, also where a mode leaves some out.")
     load = [before, os.getloadavg()[0]]
     print(f"Processes that wanted a core, mean over a minute, at the beginning and in the end: {load[0]:.1f}, {load[1]:.1f}")
     if o.json:
         content = {"date": str(date.today()), "hardware": hardware(device), "versions": versions(), "options": vars(o)}
-        content["load"] = load
-        Path(o.json).write_text(json.dumps(content | {"parts": results}, indent=2) + "\n")
+        Path(o.json).write_text(json.dumps(content | {"load": load, "parts": results}, indent=2) + "\n")
 
 
 if __name__ == "__main__":

@@ -7,6 +7,7 @@ processor is measured and not the disk. Ratios come from interleaved repeats in 
 """
 
 import argparse
+import itertools
 import os
 import statistics
 import subprocess
@@ -22,33 +23,19 @@ from data.prepare import ntu
 from data.prepare.denoise import denoise
 from data.prepare.ntu_release import actions
 from data.prepare.skeleton_file import read_skeleton
+from scripts.tables import markdown_table
 
 SCRIPTS = Path(ntu.__file__).resolve().parents[1] / "ntu120"
 
 
-def names():
-    """Names that NTU RGB+D 120 has."""
-    for performer in range(1, 107):
-        for setup in range(1, 33):
-            for camera in (1, 2, 3):
-                for action in actions(setup):
-                    yield f"S{setup:03}C{camera:03}P{performer:03}R001A{action:03}"
-
-
 def link(files, count, folder):
-    """`count` names in `folder` for the recordings `files`, in turn."""
+    """`count` of the names that NTU RGB+D 120 has, in `folder`, for the recordings `files`, in turn."""
     folder.mkdir()
-    for i, name in zip(range(count), names(), strict=False):
-        (folder / f"{name}.skeleton").symlink_to(files[i % len(files)])
+    places = itertools.product(range(1, 107), range(1, 33), (1, 2, 3))
+    names = (f"S{s:03}C{c:03}P{p:03}R001A{action:03}" for p, s, c in places for action in actions(s))
+    for name, file in zip(itertools.islice(names, count), itertools.cycle(files), strict=False):
+        (folder / f"{name}.skeleton").symlink_to(file)
     return folder
-
-
-def split_array(file):
-    return np.array(file.read_bytes().split(), np.float64)
-
-
-def split_fromstring(file):
-    return np.fromstring(file.read_text(), np.float64, sep=" ")
 
 
 def prepare(file):
@@ -59,8 +46,8 @@ def prepare(file):
 def cost(files, repeats):
     """{what: median seconds for all files}, interleaved."""
     ways = {
-        "numpy: array(text.split())": split_array,
-        "numpy: fromstring": split_fromstring,
+        "numpy: array(text.split())": lambda file: np.array(file.read_bytes().split(), np.float64),
+        "numpy: fromstring": lambda file: np.fromstring(file.read_text(), np.float64, sep=" "),
         "read": read_skeleton,
         "read, denoise, translate": prepare,
     }
@@ -74,28 +61,19 @@ def cost(files, repeats):
     return {what: statistics.median(times[1:]) for what, times in seconds.items()}
 
 
-def command(*words):
-    return [sys.executable, *map(str, words)]
-
-
-def run(folder, out, workers):
-    """Seconds of step 1 by the published command."""
-    begin = time.perf_counter()
-    words = command(SCRIPTS / ntu.STEPS[0], "--raw", folder, "--out", out, "--workers", workers)
-    subprocess.run(words, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    return time.perf_counter() - begin
-
-
-def peak(words):
-    """Largest resident memory in MB of a command (Linux): of one of its processes; of all, where shared pages count twice."""
-    process, one, together = subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL), 0, 0
+def run(script, out, *more):
+    """(seconds, largest resident memory in MB) of a published command (Linux); the memory '41.2 (100)': of one of its processes,
+    and of all together, where shared pages count twice."""
+    words = [sys.executable, *map(str, (SCRIPTS / script, "--out", out, *more))]
+    begin, one, together = time.perf_counter(), 0, 0
+    process = subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     while process.poll() is None:
         now = list(memory(process.pid))
         one, together = max([one, *(most for most, _ in now)]), max(together, sum(current for _, current in now))
         time.sleep(0.01)
     if process.returncode:
         raise ChildProcessError(f"{' '.join(words)}: exit status {process.returncode}")
-    return one, together
+    return time.perf_counter() - begin, f"{one:.1f} ({together:.0f})"
 
 
 def memory(pid):
@@ -124,27 +102,21 @@ def main():
         body_frames = sum(len(body.joints) for file in files for body in read_skeleton(file)[1])
         times = cost(files, args.repeats)
         print(f"{len(files)} INVENTED recordings, {body_frames} skeletons; {args.repeats} repeats; {os.cpu_count()} cores here\n")
-        print("| | ms per skeleton | against the faster splitting |\n|---|---|---|")
         floor = min(value for what, value in times.items() if what.startswith("numpy"))
-        for what, value in times.items():
-            print(f"| {what} | {1e3 * value / body_frames:.3f} | {value / floor:.2f} |")
-        folder = link(files, 8000, top / "many")
-        seconds = {workers: [] for workers in (1, 2)}
-        for _ in range(max(3, args.repeats // 2)):
-            for workers in seconds:
-                seconds[workers].append(run(folder, top / "out", workers))
-        one, two = (statistics.median(times) for times in seconds.values())
-        print(f"\nget_raw_skes_data.py, 8000 files: {one:.1f} s with --workers 1, {two:.1f} s with 2: {one / two:.2f}×")
-        sizes = " | ".join(f"{count} files" for count in args.files)
-        print(f"\n| peak resident MB of a process (of all together) | {sizes} |\n|---|{'---|' * len(args.files)}")
-        rows = {script: [] for script in ntu.STEPS}
+        rows = [(what, f"{1e3 * value / body_frames:.3f}", f"{value / floor:.2f}") for what, value in times.items()]
+        print(markdown_table(("", "ms per skeleton", "against the faster splitting"), rows))
+        first, *_ = ntu.STEPS
+        folder, repeats = link(files, 8000, top / "many"), range(max(3, args.repeats // 2))
+        turns = [[run(first, top / "out", "--raw", folder, "--workers", workers)[0] for workers in (1, 2)] for _ in repeats]
+        one, two = map(statistics.median, zip(*turns, strict=True))
+        print(f"\n{first}, 8000 files: {one:.1f} s with --workers 1, {two:.1f} s with 2: {one / two:.2f}×\n")
+        peaks = []
         for count in args.files:
             folder, out = link(files, count, top / f"files{count}"), top / f"out{count}"
-            for script in ntu.STEPS:
-                more = ["--raw", folder, "--workers", 2] if script == ntu.STEPS[0] else []
-                rows[script].append(peak(command(SCRIPTS / script, "--out", out, *more)))
-        for script, values in rows.items():
-            print(f"| {script} | " + " | ".join(f"{one:.1f} ({together:.0f})" for one, together in values) + " |")
+            more = {first: ["--raw", folder, "--workers", 2]}
+            peaks.append([run(script, out, *more.get(script, []))[1] for script in ntu.STEPS])
+        head = ("peak resident MB of a process (of all together)", *(f"{count} files" for count in args.files))
+        print(markdown_table(head, zip(ntu.STEPS, *peaks, strict=True)))
 
 
 if __name__ == "__main__":

@@ -3,7 +3,6 @@
 import argparse
 import resource
 import time
-from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
@@ -23,22 +22,8 @@ from util.engine import autocast
 CLASSES = 60
 
 
-@dataclass(frozen=True)
-class Mode:
-    release: bool = False
-    amp: bool = False
-    compile: bool = False
-    skip: bool = False
-    resident: bool = False
-
-
-MODES = {
-    "release": Mode(release=True),
-    "default": Mode(),
-    "amp": Mode(amp=True),
-    "compile": Mode(compile=True),
-    "all": Mode(amp=True, skip=True, resident=True),
-}
+# what is done differently than by default; skip: empty bodies; resident: the data on the device
+MODES = {"release": {"release"}, "default": set(), "amp": {"amp"}, "compile": {"compile"}, "all": {"amp", "skip", "resident"}}
 
 
 def invent(path, o, samples):
@@ -48,15 +33,11 @@ def invent(path, o, samples):
     x = rng.normal(scale=0.02, size=(samples, int(valid.max()), 2, o.num_joints, 3)).cumsum(1).astype(np.float32)
     x[: round(o.empty * samples), :, 1] = 0
     x[np.arange(x.shape[1]) >= valid[:, None]] = 0
-    y = np.eye(CLASSES, dtype=np.uint8)[rng.integers(0, CLASSES, samples)]
-    np.savez(
-        path,
-        x_train=x.reshape(*x.shape[:2], -1),
-        y_train=y,
-        num_joints=o.num_joints,
-        num_bodies=2,
-        valid_frames_train=valid.astype(np.int32),
-    )
+    arrays = {
+        "x_train": x.reshape(*x.shape[:2], -1),
+        "y_train": np.eye(CLASSES, dtype=np.uint8)[rng.integers(0, CLASSES, samples)],
+    }
+    np.savez(path, **arrays, num_joints=o.num_joints, num_bodies=2, valid_frames_train=valid.astype(np.int32))
 
 
 def feeder_of(path, o):
@@ -106,27 +87,26 @@ class Stage:
         self.part, self.mode, self.o, self.device, self.steps = part, mode, o, device, 0
         self.names = ("data", "forward") if part == "inference" else ("data", "forward", "backward", "optimizer")
         torch.manual_seed(0)
-        size = dict(
-            dim_feat=o.dim_feat, depth=o.depth, num_frames=o.num_frames, num_joints=o.num_joints, skip_empty_bodies=mode.skip
-        )
+        size = dict(dim_feat=o.dim_feat, depth=o.depth, num_frames=o.num_frames, num_joints=o.num_joints)
+        size["skip_empty_bodies"] = "skip" in mode
         if part == "pretrain":
             size |= {"decoder_dim_feat": o.dim_feat, "decoder_depth": o.decoder_depth, "norm_skes_loss": True}
             self.model = MAMP(**size, **decoder(own_decoder, o))
         else:
             self.model = Transformer(**size, num_classes=CLASSES, drop_path_rate=0.3 if part == "finetune" else 0)
-        self.model.to(device).train(part != "inference" or mode.release)  # in eval mode equal bodies are encoded once
-        if mode.release:
+        self.model.to(device).train(part != "inference" or "release" in mode)  # in eval mode equal bodies are encoded once
+        if "release" in mode:
             for block in [*self.model.blocks, *getattr(self.model, "decoder_blocks", [])]:
                 block.attn.forward = partial(materialised, block.attn)
-        how = {"foreach": False} if mode.release else {"fused": True}
+        how = {"foreach": False} if "release" in mode else {"fused": True}
         self.optimizer = torch.optim.AdamW(self.model.parameters(), lr=1e-4, weight_decay=0.05, **how)
-        self.compile = part != "inference" and (mode.compile or mode.resident and device.type == "cuda")
-        self.called = compiled(self.model, device) if self.compile else self.model
-        self.loader = loader(feeder, o, device, mode.resident, 0 if mode.release else o.num_workers)
+        to_compile = part != "inference" and ("compile" in mode or "resident" in mode and device.type == "cuda")
+        self.called = compiled(self.model, device) if to_compile else self.model
+        self.loader = loader(feeder, o, device, "resident" in mode, 0 if "release" in mode else o.num_workers)
         self.batches = self._forever()
 
     def _forever(self):
-        batches = PerSample(self.loader) if self.mode.release else self.loader
+        batches = PerSample(self.loader) if "release" in self.mode else self.loader
         while True:
             yield from batches
             self.loader.batches.epoch += 1
@@ -149,9 +129,9 @@ class Stage:
         """A batch forward and backward, the o.accum_iter-th with an update; mark() is called after each of self.names."""
         x, label, _ = next(self.batches)
         mark()
-        with autocast(self.device, self.mode.amp), torch.set_grad_enabled(self.part != "inference"):
+        with autocast(self.device, "amp" in self.mode), torch.set_grad_enabled(self.part != "inference"):
             loss = self.loss(self.called, x, label)
-        if self.mode.release:
+        if "release" in self.mode:
             loss.item()
         mark()
         if self.part != "inference":

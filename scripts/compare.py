@@ -113,24 +113,23 @@ def not_better(methods, cells):
 
 def check_comparable(results, judged, few):
     """Raises ValueError, naming two runs and what differs, for what is not comparable."""
-    for key in ("dataset", "input_stream"):
-        check_same(results, key, lambda result, key=key: result[key])
+    check_same(results, "dataset")
+    check_same(results, "input_stream")
     check_same(results, "data_path", lambda result: result.settings["data_path"])
-    check_same(judged, "evaluated_on", lambda result: result["evaluated_on"])
+    check_same(judged, "evaluated_on")
     check_same(judged, "test samples", lambda result: result["last"]["test_samples"])
     for stage in ("pretrain", *JUDGED):
         column = [result for result in results if stage in places(result, few)]
         check_same(column, "data_ratio", lambda result: result.get("data_ratio", 1))
-        check_same(column, "labels", lambda result: result["labels"])
+        check_same(column, "labels")
         if stage in ("pretrain", "finetune"):
-            check_same([result for result in column if result["stage"] == stage], "epochs", lambda result: result["epochs"])
+            check_same([result for result in column if result["stage"] == stage], "epochs")
         by_seed, by_method = defaultdict(list), defaultdict(list)
         for result in column:
             by_method[result.method()[0]].append(result)
-            if result.get("data_ratio", 1) < 1:
-                by_seed[result["seed"]].append(result)
+            by_seed[result["seed"]] += [result] if result.get("data_ratio", 1) < 1 else []
         for same_seed in by_seed.values():
-            check_same(same_seed, "subset_seed", lambda result: result.get("subset_seed"))
+            check_same(same_seed, "subset_seed")
         for runs in by_method.values():  # they differ in their seeds alone
             for key in runs[0].settings.keys() | runs[-1].settings.keys():
                 check_same(runs, key, lambda result, key=key: result.settings.get(key))
@@ -138,10 +137,10 @@ def check_comparable(results, judged, few):
     check_seeds(results, few)
 
 
-def check_same(results, what, value_of):
-    """Raises ValueError unless all results have the same value."""
+def check_same(results, what, value_of=None):
+    """Raises ValueError unless all results have the same value, by default that of the key `what`."""
     for result in results[1:]:
-        one, other = value_of(result), value_of(results[0])
+        one, other = (value_of(each) if value_of else each.get(what) for each in (result, results[0]))
         if one != other:
             raise ValueError(f"{what} {one} in {result.folder}, {other} in {results[0].folder}: not comparable")
 

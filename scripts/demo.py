@@ -16,6 +16,7 @@ from pathlib import Path
 import yaml
 
 from scripts.tables import markdown_table
+from scripts.variables import demo_data
 from util import console
 from util.seeds import spread
 
@@ -41,12 +42,12 @@ def main():
     print("\n1. Invent a recording: raw .skeleton files as a Kinect v2 would have written them", flush=True)
     actions = 6 if args.smoke else 12
     size = ["--performers", "4", "--replications", "1"] if args.smoke else []
-    run(["data/demo/make_demo.py", "--out", f"{data}/raw", "--actions", str(actions), *size])
+    invent, *prepare = demo_data(data, "--actions", str(actions), *size)
+    run(invent)
 
     print("\n2. Read, denoise, translate, split: the published commands, on the invented files", flush=True)
-    run(["data/ntu/get_raw_skes_data.py", "--raw", f"{data}/raw/nturgb+d_skeletons", "--out", str(data)])
-    run(["data/ntu/get_raw_denoised_data.py", "--out", str(data)])
-    run(["data/ntu/seq_transformation.py", "--out", str(data), "--name", "DEMO"])
+    for words in prepare:
+        run(words)
 
     def command(stage, name, seed, *more):
         line = [f"main_{stage}.py", "--dataset", "demo", "--output_dir", f"{output}/seed{seed}/{name}", "--seed", str(seed)]
@@ -131,8 +132,8 @@ def results(output, seeds, ratio, chance):
     for stage, name in names.items():
         random, mamp = (
             [
-                json.loads((output / f"seed{seed}/{stage}-{encoder}/result.json").read_text())["last"]["test_acc1"]
-                for seed in range(seeds)
+                json.loads(Path(output, f"seed{k}/{stage}-{encoder}/result.json").read_text())["last"]["test_acc1"]
+                for k in range(seeds)
             ]
             for encoder in ("random", "mamp")
         )

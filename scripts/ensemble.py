@@ -29,13 +29,14 @@ def main(argv=None):
         raise ValueError(f"weights {' '.join(f'{w:g}' for w in weights)}: {len(weights)} for {len(args.files)} files")
     streams = [load(file) for file in args.files]
     check_same_samples(args.files, streams)
-    total = weighted_sum(streams, weights, args.probabilities)
-    rows = [(file, s["input_stream"], f"{w:g}", s["scores"]) for file, s, w in zip(args.files, streams, weights, strict=True)]
-    rows.append(("**together**", "", "probabilities" if args.probabilities else "logits", total))
+    scores = [torch.from_numpy(stream["scores"].astype(np.float64)) for stream in streams]
+    ranked = [each.softmax(1) for each in scores] if args.probabilities else scores
+    rows = [(file, s["input_stream"], f"{w:g}") for file, s, w in zip(args.files, streams, weights, strict=True)]
+    rows.append(("**together**", "", "probabilities" if args.probabilities else "logits"))
+    scores.append(sum(weight * each for weight, each in zip(weights, ranked, strict=True)))
     label = torch.from_numpy(streams[0]["label"])
-    percent = [[f"{share:.2f}" for share in accuracy(torch.from_numpy(scores), label)] for *_, scores in rows]
     print(f"Accuracy in % on {len(label)} samples\n")
-    lines = [(*row[:3], *shares) for row, shares in zip(rows, percent, strict=True)]
+    lines = [(*row, *(f"{share:.2f}" for share in accuracy(each, label))) for row, each in zip(rows, scores, strict=True)]
     print(markdown_table(("file", "stream", "weight", "top-1", "top-5"), lines))
 
 
@@ -67,15 +68,6 @@ def check_same_samples(files, streams):
             if len(rows):
                 row, value, wanted = rows[0], stream[key][rows[0]], first[key][rows[0]]
                 raise ValueError(f"{file}: {key} {value} in row {row}, {wanted} in {files[0]}; not the same test set")
-
-
-def weighted_sum(streams, weights, probabilities=False):
-    """(N, K) float64, of the logits or of their softmax."""
-    total = 0
-    for stream, weight in zip(streams, weights, strict=True):
-        scores = torch.from_numpy(stream["scores"].astype(np.float64))
-        total = total + weight * (scores.softmax(1) if probabilities else scores)
-    return total.numpy()
 
 
 if __name__ == "__main__":

@@ -25,6 +25,7 @@ from scripts.variables import (
     TRAINED,
     but,
     configured,
+    demo_data,
     encoder_method,
     in_paper,
     join,
@@ -230,20 +231,10 @@ def reproduce(s, options):
     yield run(["-m", "scripts.tables", s.out, "--markdown", f"{s.out}/tables.md", "--csv", f"{s.out}/tables.csv"])
 
 
-SCRIPTS = {  # scripts/NAME.sh: what lists its runs, of its settings and the options that go on to the mains
-    "pretrain": pretrain,
-    "linprobe": lambda s, options: judge(s, "linprobe", options),
-    "finetune": lambda s, options: judge(s, "finetune", options),
-    "scratch": lambda s, options: judge(s, "finetune", options),
-    "retrieval": lambda s, options: judge(s, "retrieval", options),
-    "tune": tune,
-    "semi": semi,
-    "transfer": transfer,
-    "ablation": ablation,
-    "ensemble": ensemble,
-    "compare": compare,
-    "reproduce": reproduce,
-}
+# scripts/NAME.sh: what lists its runs, of its settings and the options that go on to the mains
+SCRIPTS = {f.__name__: f for f in (pretrain, tune, semi, transfer, ablation, ensemble, compare, reproduce)}
+SCRIPTS |= {stage: lambda s, options, stage=stage: judge(s, stage, options) for stage in ("linprobe", "finetune", "retrieval")}
+SCRIPTS["scratch"] = SCRIPTS["finetune"]  # whose METHOD is none
 
 
 def smoke_data(s):
@@ -251,13 +242,7 @@ def smoke_data(s):
     data = f"{s.out}/data"
     if s.smoke == "0" or Path(data, "DEMO_XSub.npz").exists():
         return []
-    size = ["--actions", "6", "--performers", "4", "--replications", "1"]
-    return [
-        run(["data/demo/make_demo.py", "--out", f"{data}/raw", *size]),
-        run(["data/ntu/get_raw_skes_data.py", "--raw", f"{data}/raw/nturgb+d_skeletons", "--out", data]),
-        run(["data/ntu/get_raw_denoised_data.py", "--out", data]),
-        run(["data/ntu/seq_transformation.py", "--out", data, "--name", "DEMO"]),
-    ]
+    return [run(command) for command in demo_data(data, "--actions", "6", "--performers", "4", "--replications", "1")]
 
 
 def execute(s, runs):

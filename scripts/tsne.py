@@ -62,7 +62,12 @@ def main(argv=None):
     with written_aside(out) as file:
         figure.savefig(file, format="png", dpi=100)
     names = [data.name(row) for row in data.indices] if data.names is None else data.names[data.indices]
-    write_text(out.with_suffix(".csv"), table(names, labels, panels, names_of))
+    rows = [
+        {"panel": encoder, "name": name, "label": label, "class_name": names_of[label], "x": float(x), "y": float(y)}
+        for encoder, points in panels.items()
+        for name, label, (x, y) in zip(names, labels.tolist(), points, strict=True)
+    ]
+    write_text(out.with_suffix(".csv"), csv_text(rows))
     say(f"{title}; {'; '.join(panels)}, {how}: {out} and {out.with_suffix('.csv')}")
 
 
@@ -119,17 +124,6 @@ def describe(args, encoder):
     method, path = encoder["method"] or args.method, Path(encoder["path"])
     epoch = "" if encoder["epoch"] is None else f", epoch {encoder['epoch'] + 1}"
     return f"{METHOD_NAMES.get(method, method)}, {encoder['stage']}{epoch}, {Path(*path.parts[-4:])}"
-
-
-def table(names, labels, panels, names_of):
-    """The points as CSV; panels: {where the features come from: (N, 2) points}."""
-    return csv_text(
-        [
-            {"panel": encoder, "name": name, "label": label, "class_name": names_of[label], "x": float(x), "y": float(y)}
-            for encoder, points in panels.items()
-            for name, label, (x, y) in zip(names, labels.tolist(), points, strict=True)
-        ]
-    )
 
 
 if __name__ == "__main__":

@@ -125,6 +125,16 @@ def words(options):
     return [word for key, value in options.items() for word in (f"--{key}", str(value))]
 
 
+def demo_data(data, *size):
+    """The commands that invent a recording and prepare it, in the folder `data`: its DEMO_XSub.npz."""
+    return [
+        ["data/demo/make_demo.py", "--out", f"{data}/raw", *size],
+        ["data/ntu/get_raw_skes_data.py", "--raw", f"{data}/raw/nturgb+d_skeletons", "--out", str(data)],
+        ["data/ntu/get_raw_denoised_data.py", "--out", str(data)],
+        ["data/ntu/seq_transformation.py", "--out", str(data), "--name", "DEMO"],
+    ]
+
+
 def smoke_options(s, stage):
     schedule = {} if stage == "retrieval" else {"epochs": 2, "warmup_epochs": 1}
     own = {"data_path": f"{s.out}/data/DEMO_XSub.npz", "num_frames": 16, "dim_feat": 16, "device": "cpu"} | schedule

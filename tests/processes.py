@@ -8,9 +8,11 @@ import runpy
 import signal
 import socket
 import sys
+import time
 from pathlib import Path
 
 import matplotlib.backends.backend_agg  # noqa: F401 (of the report pages)
+import pytest
 import torch
 import torch.utils.tensorboard
 
@@ -52,6 +54,24 @@ def run_python(words, folder, environment, stdout, stderr):
     else:
         sys.argv, sys.path[:0] = words, [str(Path(words[0]).resolve().parent)]
         runpy.run_path(words[0], run_name="__main__")
+
+
+def descendants(pid):
+    """Process numbers of the children, theirs, and so on."""
+    path = Path(f"/proc/{pid}/task/{pid}/children")
+    if not path.exists():
+        pytest.skip("this system does not list a process's children")
+    children = list(map(int, path.read_text().split()))
+    return children + [below for child in children for below in descendants(child)]
+
+
+def wait_for_epochs(number, folder, *processes):
+    """Until the log of a run has so many lines; its processes have to be running."""
+    log, deadline = folder / "log.jsonl", time.monotonic() + 200
+    while not log.exists() or log.read_text().count("\n") < number:
+        codes = [p.poll() if hasattr(p, "poll") else p.exitcode for p in processes]
+        assert time.monotonic() < deadline and codes == [None] * len(codes)
+        time.sleep(0.005)
 
 
 def free_port():

@@ -7,9 +7,11 @@ import torch
 import main_finetune
 import main_linprobe
 import main_pretrain
+import main_retrieval
 from util import checkpoint
 
-MAINS = {"pretrain": main_pretrain, "linprobe": main_linprobe, "finetune": main_finetune}
+TRAINED = {"pretrain": main_pretrain, "linprobe": main_linprobe, "finetune": main_finetune}
+MAINS = TRAINED | {"retrieval": main_retrieval}
 SIZE = dict(dim_feat=8, depth=2, num_heads=2, mlp_ratio=2, num_frames=8, num_joints=5)  # of conftest.py's `options`
 
 
@@ -25,3 +27,11 @@ def weights(path):
 
 def same(one, two):
     return one.keys() == two.keys() and all(torch.equal(one[key], two[key]) for key in one)
+
+
+def assert_same_end(one, two, epochs):
+    """Two runs have ended with the same bits and, but for the speed, the same log."""
+    assert same(*(weights(folder / f"checkpoint-{epochs - 1}.pth") for folder in (one, two)))
+    logs = [[line | {"samples_per_s": 0} for line in read(folder, "log.jsonl")] for folder in (one, two)]
+    assert logs[0] == logs[1] and [line["epoch"] for line in logs[1]] == list(range(epochs))
+    assert not list(two.glob("*.part"))

@@ -2,15 +2,12 @@
 
 import subprocess
 import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
 
-from feeder.feeder_ntu import Feeder
+from tests.processes import ROOT
 from util import checkpoint, config
-
-ROOT = Path(__file__).resolve().parents[1]
 
 WITHOUT_TORCH = """
 import runpy, sys
@@ -48,12 +45,6 @@ def test_the_main_that_has_an_option_is_named(stage, word, message):
         config.parse(stage, [word])
 
 
-def test_the_data_sets_are_listed():
-    names = sorted(file.stem for file in config.FOLDER.glob("dataset/*.yaml"))
-    with pytest.raises(ValueError, match=f"'ntu61_xsub' is not known; did you mean 'ntu60_xsub'.; there are {', '.join(names)}"):
-        config.parse("pretrain", ["--dataset", "ntu61_xsub"])
-
-
 def test_what_is_no_checkpoint_is_told_from_one(tmp_path):
     np.savez(tmp_path / "arrays.npz", x=1)
     with pytest.raises(ValueError, match="arrays.npz: holds arrays, no checkpoint; --data_path takes an npz"):
@@ -66,27 +57,7 @@ def test_what_is_no_checkpoint_is_told_from_one(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "arrays, message",
-    [
-        ({}, "num_joints is not in the file, so 25 is assumed; num_bodies is not in the file, so 2 is assumed"),
-        ({"num_joints": 17}, r"need \(N, T, 102\); num_bodies is not in the file, so 2 is assumed"),
-    ],
-)
-def test_what_is_assumed_of_an_npz_is_said(arrays, message, npz):
-    with pytest.raises(ValueError, match=message):
-        Feeder(npz(arrays | {"x_train": np.ones((2, 8, 51), np.float32)}), "train", labelled=False)
-
-
-@pytest.mark.parametrize(
-    "words",
-    [
-        "-m scripts.tables",
-        "-m scripts.tables nowhere",
-        "-m scripts.ensemble nowhere.npz",
-        "-m scripts.demo --smok",
-        "-m util.checkpoint",
-        "data/demo/make_demo.py --performers 1",
-    ],
+    "words", ["-m scripts.tables nowhere", "-m scripts.ensemble nowhere.npz", "-m scripts.demo --smok", "-m util.checkpoint"]
 )
 def test_mistakes_exit_with_2(words, command):
     done = command(words.split())

@@ -1,6 +1,5 @@
 """The demo command, end to end, at smoke size."""
 
-import json
 import os
 import sys
 from pathlib import Path
@@ -8,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from scripts import demo
+from tests.runs import read
 
 
 def test_demo_runs_from_raw_files_to_a_table(command, monkeypatch, tmp_path, capsys):
@@ -26,9 +26,8 @@ def test_demo_runs_from_raw_files_to_a_table(command, monkeypatch, tmp_path, cap
     assert "INVENTED" in table and table in printed
     for stage in ("linprobe", "retrieval", "finetune"):
         for encoder in ("random", "mamp"):
-            result = json.loads((tmp_path / f"output/seed0/{stage}-{encoder}/result.json").read_text())
-            assert result["last"]["test_samples"] > 0
-            assert f"{result['last']['test_acc1']:.1f}" in table
+            result = read(tmp_path / f"output/seed0/{stage}-{encoder}")
+            assert result["last"]["test_samples"] > 0 and f"{result['last']['test_acc1']:.1f}" in table
             assert (result.get("encoder") is None) == (encoder == "random")
 
 
@@ -47,18 +46,14 @@ def test_commands_side_by_side(tmp_path, capsys):
 
 @pytest.mark.parametrize("words, kept", [(["--smoke"], True), ([], False)])
 def test_a_smoke_run_leaves_the_full_demo_alone(words, kept, tmp_path, monkeypatch):
-    earlier = [Path("data/demo/raw/a.skeleton"), Path("output/demo/seed0/pretrain/checkpoint-last.pth")]
     monkeypatch.chdir(tmp_path)
-    for file in earlier:
-        file.parent.mkdir(parents=True)
-        file.write_text("the full demo's")
+    Path("output/demo/seed0").mkdir(parents=True)
     written = []
-    monkeypatch.setattr(demo, "run", lambda words: written.append(Path(words[words.index("--out") + 1])))
-    monkeypatch.setattr(demo, "side_by_side", lambda jobs: sys.exit(str(jobs[0][jobs[0].index("--output_dir") + 1])))
+    monkeypatch.setattr(demo, "run", lambda words: written.append(words[words.index("--out") + 1]))
+    monkeypatch.setattr(demo, "side_by_side", lambda jobs: sys.exit(jobs[0][jobs[0].index("--output_dir") + 1]))
     monkeypatch.setattr("sys.argv", ["demo.py", *words])
     with pytest.raises(SystemExit) as stop:
         demo.main()
-    written.append(Path(stop.value.code))
-    assert len(written) == 5 and earlier[1].exists() == kept
-    full = [path for path in written if Path("data/demo") in (path, *path.parents) or Path("output/demo") in path.parents]
-    assert full == ([] if kept else written)
+    places = [f"{path}/" for path in (*written, stop.value.code)]
+    assert len(places) == 5 and Path("output/demo/seed0").exists() == kept
+    assert {path.startswith(("data/demo/", "output/demo/")) for path in places} == {not kept}

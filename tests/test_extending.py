@@ -2,13 +2,12 @@
 
 import re
 import shlex
-from pathlib import Path
 
 import pytest
 
+from tests.processes import ROOT
 from tests.runs import read
 
-ROOT = Path(__file__).resolve().parents[1]
 BLOCK = re.compile(r"```(\w+)\n(.*?)```", re.DOTALL)
 
 
@@ -36,28 +35,21 @@ def folder(command, tmp_path_factory):
     return home
 
 
-def result(folder, name):
-    return read(folder / "output" / name)
-
-
 def test_a_new_data_set(folder):
-    metadata = result(folder, "linprobe")
-    assert metadata["last"]["test_acc1"] > 80 > 100 / 3  # a reader sees that something was learnt
-    assert metadata["dataset"] == "exercises" and metadata["encoder"]["method"] == "mamp"
+    result = read(folder / "output/linprobe")
+    assert result["last"]["test_acc1"] > 80 > 100 / 3  # a reader sees that something was learnt
+    assert result["dataset"] == "exercises" and result["encoder"]["method"] == "mamp"
 
 
 def test_a_new_joint_layout(folder):
-    metadata = result(folder, "arms")
-    assert metadata["input_stream"] == "bone" and metadata["data_path"] == "arms.npz"
+    result = read(folder / "output/arms")
+    assert result["input_stream"] == "bone" and result["data_path"] == "arms.npz"
 
 
 def test_a_new_method(folder):
     log = read(folder / "output/denoise", "log.jsonl")
     assert len(log) == 20 and log[-1]["train_loss"] < log[0]["train_loss"]
-    assert result(folder, "denoise")["method"] == "denoise"
-    evaluated = result(folder, "denoise-linprobe")
-    assert (evaluated["encoder"]["method"], evaluated["encoder"]["epoch"], evaluated["last"]["test_samples"]) == (
-        "denoise",
-        20,
-        24,
-    )
+    assert read(folder / "output/denoise")["method"] == "denoise"
+    evaluated = read(folder / "output/denoise-linprobe")
+    assert (evaluated["encoder"]["method"], evaluated["encoder"]["epoch"]) == ("denoise", 20)
+    assert evaluated["last"]["test_samples"] == 24

@@ -2,7 +2,6 @@
 
 import argparse
 import errno
-import json
 import os
 import signal
 import time
@@ -13,11 +12,11 @@ import pytest
 import torch
 
 import main_linprobe
-from tests.processes import group, run_main
+from tests.processes import descendants, group, run_main, wait_for_epochs
+from tests.runs import assert_same_end
 from util import checkpoint, errors, signals
 from util.training import Saver
 
-STAGES = ("pretrain", "linprobe", "finetune")
 EPOCHS = 16
 
 
@@ -52,19 +51,6 @@ def whole(start, line, tmp_path_factory):
     return undisturbed
 
 
-def log(folder):
-    lines = [json.loads(text) for text in (folder / "log.jsonl").read_text().splitlines()]
-    return [{key: value for key, value in line.items() if key != "samples_per_s"} for line in lines]
-
-
-def wait_for_epochs(number, folder, process):
-    """Until the log has so many lines."""
-    written, deadline = folder / "log.jsonl", time.monotonic() + 60
-    while not (written.exists() and written.read_text().count("\n") >= number):
-        assert time.monotonic() < deadline and process.exitcode is None
-        time.sleep(0.005)
-
-
 def position(folder):
     """(complete epochs, complete steps of the next one) in the last checkpoint; all steps: infinitely many.
 
@@ -77,20 +63,14 @@ def position(folder):
     return content["epoch"] + 1, progress.get("step", float("inf"))
 
 
-def assert_same_end(one, two, epochs=EPOCHS):
-    a, b = (checkpoint.load(folder / f"checkpoint-{epochs - 1}.pth") for folder in (one, two))
-    assert all(torch.equal(a["model"][key], b["model"][key]) for key in a["model"])
-    assert log(one) == log(two) and [entry["epoch"] for entry in log(two)] == list(range(epochs))
-    assert not list(two.glob("*.part"))
+USUAL = {"pretrain": signal.SIGKILL, "linprobe": signal.SIGTERM, "finetune": signal.SIGINT}  # the others are slow
 
 
 @pytest.mark.parametrize(
     "number, stage, times",
     [
-        pytest.param(number, stage, 5, id=f"{number.name}-{stage}")
-        if number.name == usual
-        else pytest.param(number, stage, 10, id=f"{number.name}-{stage}", marks=pytest.mark.slow)
-        for stage, usual in zip(STAGES, ("SIGKILL", "SIGTERM", "SIGINT"), strict=True)
+        pytest.param(number, stage, 5 if number == usual else 10, marks=() if number == usual else pytest.mark.slow)
+        for stage, usual in USUAL.items()
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGKILL)
     ],
 )
@@ -114,7 +94,7 @@ def test_ended_at_random_moments_and_resumed(number, stage, times, whole, start,
             else:  # killed, or asked before the run had begun to listen or after its end
                 assert process.exitcode in (0, -number, *((1, 130) if number == signal.SIGINT else ()))
         assert positions == sorted(positions)
-        assert_same_end(folder, ended)
+        assert_same_end(folder, ended, EPOCHS)
         amid = amid or any(step for _, step in positions)
         if ends >= times and amid:
             break
@@ -134,7 +114,7 @@ def test_stopped_while_features_are_computed(line, tmp_path, monkeypatch, capsys
     assert position(tmp_path)[0] == 2
 
 
-@pytest.mark.parametrize("stage", STAGES)
+@pytest.mark.parametrize("stage", USUAL)
 def test_two_processes_are_stopped_and_resumed(stage, start, line, tmp_path):
     """Both get SIGTERM at once, as from a scheduler; they agree on the step at which they stop."""
 
@@ -156,13 +136,6 @@ def test_two_processes_are_stopped_and_resumed(stage, start, line, tmp_path):
     assert_same_end(tmp_path / "whole", stopped, epochs=8)
 
 
-def children(process):
-    path = Path(f"/proc/{process.pid}/task/{process.pid}/children")
-    if not path.exists():
-        pytest.skip("this kernel does not list a process's children")
-    return [int(pid) for pid in path.read_text().split()]
-
-
 def lead_a_group(stage, line):
     os.setsid()
     run_main(stage, line, {})
@@ -173,7 +146,7 @@ def test_a_signal_to_the_whole_process_group_leaves_the_loader_its_workers(numbe
     """As torchrun and Ctrl-C send it: the run saves, and nobody stays behind."""
     process = fork(lead_a_group, "pretrain", line("pretrain", tmp_path, "--epochs", 4000, "--num_workers", 2))
     wait_for_epochs(1, tmp_path, process)
-    workers = children(process)
+    workers = descendants(process.pid)
     os.killpg(process.pid, number)
     process.join(60)
     assert process.exitcode == signals.REQUEUE and position(tmp_path) > (0, 0)
@@ -196,14 +169,14 @@ def test_a_damaged_checkpoint_falls_back_to_the_one_before(whole, start, line, t
     process = start("finetune", line("finetune", tmp_path))
     process.join(60)
     assert process.exitcode == 0
-    assert_same_end(folder, tmp_path)
+    assert_same_end(folder, tmp_path, EPOCHS)
 
 
 def test_a_data_loader_worker_that_dies(start, line, tmp_path):
     """The run ends with one line and its last checkpoint, from which it goes on."""
     process = start("pretrain", line("pretrain", tmp_path, "--num_workers", 1, "--epochs", 4000))
     wait_for_epochs(3, tmp_path, process)
-    os.kill(children(process)[0], signal.SIGKILL)
+    os.kill(descendants(process.pid)[0], signal.SIGKILL)
     process.join(30)
     assert process.exitcode == 2
     assert checkpoint.load(tmp_path / checkpoint.LAST)["epoch"] >= 1

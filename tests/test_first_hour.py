@@ -3,24 +3,23 @@
 import numpy as np
 import pytest
 
-import main_linprobe
-import main_pretrain
 from data.prepare import inspect
+from tests.runs import MAINS
 from util import config
 
-SMALL = str(config.FOLDER / "small.yaml")
+SMALL = config.FOLDER / "small.yaml"
 
 
-def warnings(main, line, capsys):
+def warnings(capsys, stage, line):
     capsys.readouterr()
-    main.main(line)
+    MAINS[stage].main([str(word) for word in line])
     return [text for text in capsys.readouterr().out.splitlines() if text.startswith("warning: ")]
 
 
 @pytest.mark.parametrize("effective, count, epochs, warmup", [(24, 0, 2, 1), (28, 1, 2, 1), (24, 1, 1, 1), (28, 2, 1, 2)])
 def test_a_schedule_in_which_little_is_learnt_is_named(effective, count, epochs, warmup, invented, options, tmp_path, capsys):
     line = options("pretrain", invented, tmp_path, "--epochs", epochs, warmup_epochs=warmup, effective_batch_size=effective)
-    found = warnings(main_pretrain, line, capsys)
+    found = warnings(capsys, "pretrain", line)
     assert len(found) == count and all("config/small.yaml" in text for text in found)
     assert any("24 samples are fewer than effective_batch_size 28" in text for text in found) == (effective > 24)
     assert any(f"warmup_epochs {warmup}: " in text for text in found) == (warmup >= epochs)
@@ -47,7 +46,7 @@ def test_another_unit_than_metres_is_a_warning(more, factor, message, arrays, np
         there = arrays[f"x_{split}"].any(axis=-1, keepdims=True)
         arrays[f"x_{split}"] = (there * person.ravel() * factor).astype(np.float32)
     path = npz(arrays | more)
-    found = warnings(main_pretrain, options("pretrain", path, tmp_path / "out", "--epochs", 2), capsys)
+    found = warnings(capsys, "pretrain", options("pretrain", path, tmp_path / "out", "--epochs", 2))
     assert len(found) == (message is not None) and all(f"{path}: bodies measure " in text and message in text for text in found)
     lines, _ = inspect.inspect(path)
     printed = [text for text in lines if "warning: " in text]
@@ -59,8 +58,9 @@ def test_the_small_configuration_takes_any_skeleton(joints, bodies, tmp_path, ca
     rng = np.random.default_rng(joints)
     x, y = rng.normal(size=(40, 30, joints * bodies * 3)).astype(np.float32), np.eye(2)[np.arange(40) % 2]
     np.savez(tmp_path / "mine.npz", x_train=x, y_train=y, x_test=x[:8], y_test=y[:8], num_joints=joints, num_bodies=bodies)
-    words = ["--config", SMALL, "--data_path", str(tmp_path / "mine.npz"), "--device", "cpu", "--no-report"]
-    line = [*words, "--output_dir", str(tmp_path / "pre"), "--epochs", "4"]
-    assert warnings(main_pretrain, line, capsys) == []
-    began = ["--finetune", str(tmp_path / "pre/checkpoint-3.pth"), "--epochs", "2"]
-    assert warnings(main_linprobe, [*words, *began, "--output_dir", str(tmp_path / "probe")], capsys) == []
+    words = ["--config", SMALL, "--data_path", tmp_path / "mine.npz", "--device", "cpu", "--no-report", "--output_dir"]
+    assert warnings(capsys, "pretrain", [*words, tmp_path / "pre", "--epochs", 4]) == []
+    assert (
+        warnings(capsys, "linprobe", [*words, tmp_path / "probe", "--finetune", tmp_path / "pre/checkpoint-3.pth", "--epochs", 2])
+        == []
+    )

@@ -19,25 +19,23 @@ from data.prepare import custom_recordings
 from feeder.npz import open_npz
 from model.transformer import Transformer
 from scripts import ensemble
+from tests.runs import SIZE
 from util import checkpoint, config, provenance
 
-TINY = dict(dim_feat=8, depth=2, num_heads=2, mlp_ratio=2, num_frames=8, num_joints=5)
 ROOM = 2 * 2**30  # bytes that a test may ask for on top of what the process has
 
 
 class Evil:
-    """Creates a file when it is unpickled."""
-
-    def __init__(self, path):
-        self.path = path
+    """Creates a folder when it is unpickled."""
 
     def __reduce__(self):
-        return os.mkdir, (self.path,)
+        return os.mkdir, ("owned",)
 
 
 @pytest.fixture(autouse=True)
-def little_room():
+def little_room(tmp_path, monkeypatch):
     """Whoever allocates what a file claims gets a MemoryError, which is no ValueError."""
+    monkeypatch.chdir(tmp_path)
     before, used = resource.getrlimit(resource.RLIMIT_AS), int(open("/proc/self/statm").read().split()[0])
     resource.setrlimit(resource.RLIMIT_AS, (used * resource.getpagesize() + ROOM, before[1]))
     yield
@@ -55,21 +53,20 @@ def assert_refused(read, path, message):
 # ---- checkpoints -------------------------------------------------------------------------------------------------------
 
 
-def state():
-    return Transformer(**TINY, num_classes=3, head_dim=8).state_dict()
+STATE = Transformer(**SIZE, num_classes=3, head_dim=8).state_dict()
 
 
 def write(**content):
-    return lambda path: torch.save({"model": state()} | content, path)
+    return lambda path: torch.save({"model": STATE} | content, path)
 
 
 def with_tensor(key, tensor):
-    return lambda path: torch.save({"model": state() | {key: tensor}, "config": {"num_heads": 2}}, path)
+    return write(model=STATE | {key: tensor}, config={"num_heads": 2})
 
 
 def bomb(path):
     """A part of 64 MiB of zeros in 64 KB, which torch.load would allocate."""
-    torch.save({"model": state()}, path)
+    write()(path)
     with zipfile.ZipFile(path) as archive:
         parts = {part.filename: archive.read(part) for part in archive.infolist()}
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
@@ -89,24 +86,21 @@ def old_format(path):
     path.write_bytes(content[:at] + b"\x8a\x05" + (2**38).to_bytes(5, "little") + content[at + 2 :])
 
 
+def three_quarters(path):
+    write()(path)
+    os.truncate(path, path.stat().st_size * 3 // 4)
+
+
+def pickled(path):
+    path.write_bytes(pickle.dumps({"model": {}, "args": Evil()}, protocol=2))
+
+
 CHECKPOINTS = {
-    "code in the optimizer": (lambda path: write(optimizer={"state": [{0: Evil(str(path) + ".owned")}]})(path), "never executed"),
-    "code in the settings": (
-        lambda path: write(args=argparse.Namespace(x=(Evil(str(path) + ".owned"),)))(path),
-        "never executed",
-    ),
-    "code in the weights": (
-        lambda path: torch.save({"model": {"norm.weight": Evil(str(path) + ".owned")}}, path),
-        "never executed",
-    ),
-    "code in an old file": (
-        lambda path: path.write_bytes(pickle.dumps({"model": {}, "args": Evil(str(path) + ".owned")}, protocol=2)),
-        "not a readable checkpoint",
-    ),
-    "three quarters": (
-        lambda path: (write()(path), os.truncate(path, path.stat().st_size * 3 // 4)),
-        "damaged: it ends too early",
-    ),
+    "code in the optimizer": (write(optimizer={"state": [{0: Evil()}]}), "never executed"),
+    "code in the settings": (write(args=argparse.Namespace(x=(Evil(),))), "never executed"),
+    "code in the weights": (write(model={"norm.weight": Evil()}), "never executed"),
+    "code in an old file": (pickled, "not a readable checkpoint"),
+    "three quarters": (three_quarters, "damaged: it ends too early"),
     "bomb": (bomb, "its parts claim 67.* bytes, more than the file holds"),
     "old format": (old_format, "not a readable checkpoint .*can't allocate memory"),  # by torch
     "terabytes of width": (
@@ -179,7 +173,7 @@ def npz_with(content, name="scores.npy", method=zipfile.ZIP_STORED, claim=None):
 
 
 NPZ = {
-    "objects": (npz_with(header((1,), "|O") + pickle.dumps([Evil("owned")])), "Python objects, which are never read"),
+    "objects": (npz_with(header((1,), "|O") + pickle.dumps([Evil()])), "Python objects, which are never read"),
     "objects, compressed": (npz_with(header((1,), "|O") + b"x", method=zipfile.ZIP_DEFLATED), "Python objects"),
     "bomb": (npz_with(bytes(2**20), method=zipfile.ZIP_DEFLATED, claim=2**31), r"\d+ bytes that claim to be 2147483648"),
     "terabytes": (npz_with(header((10**12,)) + bytes(99)), r"it says shape \(1000000000000,\), more than the file holds"),
@@ -212,12 +206,6 @@ def test_names_that_lead_out_of_the_folder_are_only_names(tmp_path):
     assert [path.name for path in tmp_path.rglob("*")] == ["deep", "down", "a.npz"]
 
 
-def test_scores_that_are_no_numbers(tmp_path):
-    texts, label = np.full((2, 3), "x"), np.zeros(2, int)
-    np.savez(tmp_path / "a.npz", scores=texts, label=label, name=texts[:, 0], input_stream="joint")
-    assert_refused(lambda path: ensemble.main([str(path)]), tmp_path / "a.npz", "wanted are finite scores")
-
-
 # ---- YAML --------------------------------------------------------------------------------------------------------------
 
 NAMES = list(zip("abcdefghi", "bcdefghij", strict=True))  # each nine times the one before
@@ -241,8 +229,7 @@ YAML = {
 
 
 @pytest.mark.parametrize("kind", YAML)
-def test_yaml(kind, tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
+def test_yaml(kind, tmp_path):
     text, message = YAML[kind]
     (tmp_path / "a.yaml").write_text(text)
     assert_refused(lambda path: config.read_yaml(path, "pretrain"), tmp_path / "a.yaml", message)

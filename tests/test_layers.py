@@ -1,9 +1,9 @@
 """Which room may import which, and that no module imports another in a circle; imports inside functions count."""
 
 import ast
-from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[1]
+from tests.processes import ROOT
+
 ROOMS = ("util", "model", "feeder", "data", "predict", "report", "scripts")
 MAY_USE = {
     "util": {"util"},

@@ -2,13 +2,12 @@
 
 import json
 import re
-from pathlib import Path
 
 import pytest
 
+from tests.processes import ROOT
 from tests.runs import read
 
-ROOT = Path(__file__).resolve().parents[1]
 NOTEBOOK, OUT = ROOT / "docs/first_hour.ipynb", '"output/first_hour"'
 
 

@@ -9,14 +9,10 @@ import main_finetune
 import main_linprobe
 import main_pretrain
 from model.mamp import MAMP
-from tests.runs import MAINS, read, same, weights
+from tests.runs import MAINS, TRAINED, read, same, weights
 from util import checkpoint
 from util.engine import train_one_epoch
 from util.logging import Log
-
-
-class Stop(Exception):
-    """Somebody pulls the plug."""
 
 
 @pytest.fixture(scope="module")
@@ -36,21 +32,20 @@ def whole(invented, options, tmp_path_factory):
 def assert_same_run(one, two):
     a, b = (checkpoint.load(folder / "checkpoint-last.pth") for folder in (one, two))
     assert a["epoch"] == b["epoch"] == 3 and same(a["model"], b["model"])
+    assert a.keys() == b.keys() and all(same(head, b["heads"][name]) for name, head in a.get("heads", {}).items())
     for s, t in zip(a["optimizer"]["state"].values(), b["optimizer"]["state"].values(), strict=True):
         assert all(torch.equal(torch.as_tensor(s[k]), torch.as_tensor(t[k])) for k in s if s[k] is not None)
     logs = [read(folder, "log.jsonl") for folder in (one, two)]
     assert [line["epoch"] for line in logs[1]] == [0, 1, 2, 3]
-    for x, y in zip(*logs, strict=True):
-        assert {k: v for k, v in x.items() if k != "samples_per_s"} == {k: v for k, v in y.items() if k != "samples_per_s"}
     results = [read(folder) for folder in (one, two)]
-    for result in results:
+    for log, result in zip(logs, results, strict=True):
         assert result.pop("checkpoint")["path"].endswith("checkpoint-3.pth") and result.pop("command")
-        for numbers in (result["last"], result.get("best") or {}):
+        for numbers in (*log, result["last"], result.get("best") or {}):
             numbers.pop("samples_per_s", None)
-    assert results[0] == results[1]
+    assert logs[0] == logs[1] and results[0] == results[1]
 
 
-@pytest.mark.parametrize("stage", MAINS)
+@pytest.mark.parametrize("stage", TRAINED)
 @pytest.mark.parametrize(
     "moment, workers", [("main.train_one_epoch", 1), ("util.training.checkpoint.save", 0), ("util.logging.Log.epoch", 0)]
 )
@@ -62,11 +57,11 @@ def test_resuming_continues_bit_for_bit(stage, moment, workers, whole, invented,
     def interrupted(*args, **kwargs):
         numbers = [a for a in args if isinstance(a, int)] + [a["epoch"] for a in args if isinstance(a, dict) and "model" in a]
         if 2 in numbers:
-            raise Stop
+            raise KeyError("somebody pulls the plug")
         return function(*args, **kwargs)
 
     monkeypatch.setattr(moment, interrupted)
-    with pytest.raises(Stop):
+    with pytest.raises(KeyError, match="plug"):
         MAINS[stage].main(line)
     monkeypatch.undo()
     torch.manual_seed(123)
@@ -87,8 +82,6 @@ def test_resuming_what_cannot_be_resumed(whole, invented, options, tmp_path):
     checkpoint.save(tmp_path / "bare.pth", {"model": weights(whole("pretrain") / "checkpoint-last.pth")})
     with pytest.raises(ValueError, match="bare.pth: cannot be resumed, it has no optimizer, scaler, samples, epoch"):
         main_pretrain.main(options("pretrain", invented, tmp_path, "--epochs", 4, "--resume", tmp_path / "bare.pth"))
-    with pytest.raises(FileNotFoundError, match="absent.pth: no such checkpoint"):
-        main_pretrain.main(options("pretrain", invented, tmp_path, "--epochs", 4, "--resume", tmp_path / "absent.pth"))
 
 
 def test_loss_that_is_not_finite_stops_with_the_weights_from_before(invented, options, tmp_path, monkeypatch):

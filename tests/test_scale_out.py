@@ -1,6 +1,5 @@
 """Several nodes, simulated on this machine over loopback: the same numbers as on one, and what happens when a part is lost."""
 
-import json
 import os
 import re
 import shlex
@@ -11,12 +10,10 @@ import time
 from pathlib import Path
 
 import pytest
-import torch
 
-from tests.processes import free_port, group, run_main, run_python
-from util import checkpoint
+from tests.processes import ROOT, descendants, free_port, group, run_main, run_python, wait_for_epochs
+from tests.runs import assert_same_end
 
-ROOT = Path(__file__).resolve().parents[1]
 EPOCHS = 30
 TORCHRUN = [sys.executable, "-m", "torch.distributed.run"]
 HERE = {
@@ -33,35 +30,23 @@ def launch():
     processes = []
 
     def start(command, **environment):
-        process = subprocess.Popen(
-            list(map(str, command)),
-            cwd=ROOT,
-            env=os.environ | HERE | environment,
-            start_new_session=True,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-        )
-        processes.append(process)
-        return process
+        how = dict(cwd=ROOT, env=os.environ | HERE | environment, start_new_session=True, text=True)
+        words = list(map(str, command))
+        processes.append(subprocess.Popen(words, **how, stdout=subprocess.PIPE, stderr=subprocess.STDOUT))
+        return processes[-1]
 
     yield start
-    for process in processes:
-        if process.poll() is None:
-            for pid in (*descendants(process.pid), process.pid):
-                os.kill(pid, signal.SIGKILL)
-            process.communicate()
+    kill(*processes)
 
 
-def descendants(pid):
-    """Process numbers of the children, theirs, and so on."""
-    path = Path(f"/proc/{pid}/task/{pid}/children")
-    if not path.exists():
-        pytest.skip("this system does not list a process's children")
-    found = []
-    for child in map(int, path.read_text().split()):
-        found += [child, *descendants(child)]
-    return found
+def kill(*processes):
+    """Those that still run, with all below them; returns how many these are."""
+    running = [process for process in processes if process.poll() is None]
+    for process in running:
+        for pid in (*descendants(process.pid), process.pid):
+            os.kill(pid, signal.SIGKILL)
+        process.wait()
+    return len(running)
 
 
 def ranks(process):
@@ -88,21 +73,10 @@ def wait(*processes):
     deadline = time.monotonic() + 200
     while any(process.poll() is None for process in processes) and time.monotonic() < deadline:
         time.sleep(0.1)
-    running = [process for process in processes if process.poll() is None]
-    for process in running:
-        for pid in (*descendants(process.pid), process.pid):
-            os.kill(pid, signal.SIGKILL)
+    late = kill(*processes)
     printed = "\n".join(process.communicate()[0] for process in processes)
-    assert not running, printed
+    assert not late, printed
     return [process.returncode for process in processes], printed
-
-
-def wait_for(folder, lines, *processes):
-    """Until the log has so many lines."""
-    log, deadline = folder / "log.jsonl", time.monotonic() + 200
-    while not log.exists() or log.read_text().count("\n") < lines:
-        assert time.monotonic() < deadline and all(process.poll() is None for process in processes), wait(*processes)
-        time.sleep(0.01)
 
 
 @pytest.fixture(scope="module")
@@ -134,14 +108,6 @@ def one_node(main, fork, tmp_path_factory):
     return run
 
 
-def assert_same_end(one, two, epochs=EPOCHS):
-    a, b = (checkpoint.load(folder / f"checkpoint-{epochs - 1}.pth") for folder in (one, two))
-    assert all(torch.equal(a["model"][key], b["model"][key]) for key in a["model"])
-    logs = [[json.loads(line) for line in (folder / "log.jsonl").read_text().splitlines()] for folder in (one, two)]
-    assert [line["epoch"] for line in logs[1]] == list(range(epochs))
-    assert [line["train_loss"] for line in logs[0]] == [line["train_loss"] for line in logs[1]]
-
-
 def test_two_nodes_are_two_processes(main, one_node, fork, tmp_path):
     """torchrun in two forks, the mains that it starts in processes of their own."""
     words = [*map(str, nodes(2, 1)[1:]), *main(tmp_path, "--epochs", 2)]
@@ -162,14 +128,14 @@ def test_a_rank_is_killed_and_all_start_again(lost, main, one_node, launch, tmp_
     words = [*nodes(2, 1, "--max_restarts", 2, "--monitor_interval", 0.1), *main(tmp_path, "--resume", "auto")]
     both = launch(words), launch(words)
     for after in (4, 12):
-        wait_for(tmp_path, after, *both)
+        wait_for_epochs(after, tmp_path, *both)
         os.kill((ranks(both[0]) | ranks(both[1]))[lost], signal.SIGKILL)
         while lost in (ranks(both[0]) | ranks(both[1])):
             time.sleep(0.01)
     codes, printed = wait(*both)
     assert codes == [0, 0], printed
     assert printed.count("resuming ") == 2 and re.search(r"resuming .*checkpoint-(last|previous).pth after \d+ epochs", printed)
-    assert_same_end(one_node(), tmp_path)
+    assert_same_end(one_node(), tmp_path, EPOCHS)
 
 
 @pytest.mark.slow
@@ -177,13 +143,13 @@ def test_torchrun_is_asked_to_stop(main, one_node, launch, tmp_path):
     """It passes SIGTERM on to its ranks, which save; started again, they go on."""
     words = [*nodes(1, 2), *main(tmp_path, "--resume", "auto")]
     first = launch(words)
-    wait_for(tmp_path, 5, first)
+    wait_for_epochs(5, tmp_path, first)
     first.send_signal(signal.SIGTERM)
     (code,), printed = wait(first)
     assert code == 1 and "; saved, --resume auto goes on there" in printed, printed
     codes, printed = wait(launch(words))
     assert codes == [0] and "resuming " in printed, printed
-    assert_same_end(one_node(), tmp_path)
+    assert_same_end(one_node(), tmp_path, EPOCHS)
 
 
 SRUN = """#!/usr/bin/env bash
@@ -226,7 +192,7 @@ def slurm(tmp_path):
 def test_a_slurm_job_is_warned_queues_again_and_ends(main, one_node, launch, slurm, tmp_path):
     words = ["bash", "scripts/slurm.sh", *main(tmp_path / "out")]
     first = launch(words, **slurm)
-    wait_for(tmp_path / "out", 5, first)
+    wait_for_epochs(5, tmp_path / "out", first)
     first.send_signal(signal.SIGUSR1)  # to the batch script alone, as --signal=B:USR1@120 has it
     (code,), printed = wait(first)
     assert code == 1 and "; saved, --resume auto goes on there" in printed, printed
@@ -234,7 +200,7 @@ def test_a_slurm_job_is_warned_queues_again_and_ends(main, one_node, launch, slu
     (code,), printed = wait(launch(words, **slurm))
     assert code == 0 and "resuming " in printed, printed
     assert (tmp_path / "bin/calls").read_text() == "requeue 77\n"  # not once more
-    assert_same_end(one_node(), tmp_path / "out")
+    assert_same_end(one_node(), tmp_path / "out", EPOCHS)
 
 
 def dry_run(*words, **environment):

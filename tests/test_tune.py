@@ -1,30 +1,24 @@
 """Tuning an encoder: what it starts from and leaves, stopping and resuming, several processes."""
 
-import json
 import os
 import subprocess
 import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
-import main_finetune
-import main_linprobe
-import main_pretrain
-import main_retrieval
 import main_tune
 from model.stars import TunedTransformer
+from tests.processes import ROOT
+from tests.runs import MAINS, read, same, weights
 from util import checkpoint, provenance, results
-
-ROOT = Path(__file__).resolve().parents[1]
 
 
 @pytest.fixture(scope="module")
 def pretrained(invented, options, tmp_path_factory):
     out = tmp_path_factory.mktemp("pretrained")
-    main_pretrain.main(options("pretrain", invented, out, "--epochs", 1, "--no-report"))
+    MAINS["pretrain"].main(options("pretrain", invented, out, "--epochs", 1))
     return out / "checkpoint-0.pth"
 
 
@@ -47,8 +41,8 @@ def tuned(words, tmp_path_factory):
     return out
 
 
-def weights(path):
-    return checkpoint.load(path)["model"]
+def losses(folder):
+    return [line["train_loss"] for line in read(folder, "log.jsonl")]
 
 
 def test_the_deep_half_learns_and_the_rest_stays(tuned, pretrained):
@@ -56,17 +50,16 @@ def test_the_deep_half_learns_and_the_rest_stays(tuned, pretrained):
     changed = {key for key in before.keys() & after.keys() if not torch.equal(before[key], after[key])}
     assert {key.split(".")[1] for key in changed if key.startswith("blocks.")} == {"1"}  # of two
     assert "norm.weight" in changed and not changed & {"joints_embed.proj.weight", "pos_embed", "temp_embed"}
-    result = json.loads((tuned / "result.json").read_text())
+    result = read(tuned)
     assert result["stage"] == "tune" and result["last"]["train_loss"] > 0 and result["encoder"]["path"] == str(pretrained)
 
 
 def test_later_stages_read_what_it_leaves(tuned, invented, options, tmp_path):
     """And tables tell the tuning by its options, so that another one of the same encoder is not another seed of it."""
-    encoder = ("--finetune", tuned / "checkpoint-2.pth", "--no-report")
-    for stage, main in (("linprobe", main_linprobe), ("finetune", main_finetune), ("retrieval", main_retrieval)):
+    for stage in ("linprobe", "finetune", "retrieval"):
         epochs = () if stage == "retrieval" else ("--epochs", 1)
-        main.main(options(stage, invented, tmp_path / stage, *encoder, *epochs))
-        encoder_of = json.loads((tmp_path / stage / "result.json").read_text())["encoder"]
+        MAINS[stage].main(options(stage, invented, tmp_path / stage, "--finetune", tuned / "checkpoint-2.pth", *epochs))
+        encoder_of = read(tmp_path / stage)["encoder"]
         assert encoder_of["stage"] == "tune" and encoder_of["target"] == "motion"  # the recipe of its pre-training comes along
         differing = results.read(tmp_path / stage / "result.json").method()[1]
         assert (differing["tune_epochs"], differing["tune_predictor_dim"]) == (3, 16) and "tune_temperature" not in differing
@@ -77,7 +70,7 @@ def test_later_stages_read_what_it_leaves(tuned, invented, options, tmp_path):
 def test_what_it_leaves_is_no_classifier_and_can_be_tuned_again(tuned, words, invented, options, tmp_path):
     path = tuned / "checkpoint-2.pth"
     with pytest.raises(ValueError, match="checkpoint-2.pth: holds no classifier"):
-        main_linprobe.main(options("linprobe", invented, tmp_path, "--eval", path))
+        MAINS["linprobe"].main(options("linprobe", invented, tmp_path, "--eval", path))
     main_tune.main([*words(tmp_path / "again"), "--epochs", "1", "--finetune", str(path)])
     again = tmp_path / "again/checkpoint-0.pth"
     origin = provenance.describe(checkpoint.load(again), again)
@@ -100,7 +93,7 @@ def test_resuming_continues_bit_for_bit(more, words, tmp_path, monkeypatch):
     monkeypatch.undo()
     main_tune.main(words(tmp_path / "parts", *more, "--resume", "auto"))
     one, two = (weights(tmp_path / name / "checkpoint-2.pth") for name in ("whole", "parts"))
-    assert one.keys() == two.keys() and all(torch.equal(one[key], two[key]) for key in one) and "head.queue" in one
+    assert same(one, two) and "head.queue" in one
 
 
 def test_the_head_alone_comes_first(words, pretrained, tmp_path):
@@ -117,10 +110,7 @@ def test_two_processes_are_one(more, words, tmp_path):
     line = [*torchrun, *words(tmp_path / "two", "--batch_size", 4, *more)]
     done = subprocess.run(line, cwd=ROOT, env=os.environ | {"OMP_NUM_THREADS": "1"}, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
-    one, two = (
-        [json.loads(line)["train_loss"] for line in (tmp_path / name / "log.jsonl").read_text().splitlines()]
-        for name in ("one", "two")
-    )
+    one, two = (losses(tmp_path / name) for name in ("one", "two"))
     assert two[0] == pytest.approx(one[0], rel=1e-4) and two == pytest.approx(one, rel=1e-2)
     rows = [weights(tmp_path / name / "checkpoint-2.pth")["head.rows"].tolist() for name in ("one", "two")]
     assert sorted(rows[0]) == sorted(rows[1])
@@ -133,9 +123,9 @@ def test_no_labels_are_needed(words, npz, arrays, tmp_path):
 
 
 def test_umurl_has_no_tokens_to_leave_out(invented, tmp_path):
-    line = ["--method", "umurl", "--data_path", str(invented), "--view_mask_ratio", "0.5", "--output_dir", str(tmp_path)]
+    line = f"--method umurl --data_path {invented} --view_mask_ratio 0.5 --output_dir {tmp_path} --num_frames 8 --min_frames 4"
     with pytest.raises(ValueError, match="view_mask_ratio 0.5: leaves out tokens of MAMP's encoder"):
-        main_tune.main([*line, "--num_frames", "8", "--min_frames", "4", "--batch_size", "4", "--effective_batch_size", "4"])
+        main_tune.main([*line.split(), "--batch_size", "4", "--effective_batch_size", "4"])
 
 
 def test_views_leave_out_tokens(words, tmp_path, monkeypatch):
@@ -164,8 +154,7 @@ def test_mistakes(words, tmp_path, more, message):
         main_tune.main(words(tmp_path / "out", *more))
 
 
-def test_neighbours_get_closer(words, invented, pretrained, tmp_path):
-    """More of the loss is gone after more epochs, and features of one class are nearer to each other than before."""
+def test_neighbours_get_closer(words, tmp_path):
     main_tune.main(words(tmp_path, "--epochs", 20, "--frozen_blocks", 0))
-    log = [json.loads(line)["train_loss"] for line in (tmp_path / "log.jsonl").read_text().splitlines()]
+    log = losses(tmp_path)
     assert np.mean(log[-3:]) < 0.8 * np.mean(log[:3])

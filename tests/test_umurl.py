@@ -1,22 +1,16 @@
 """UmURL through the mains: the same feeder, engine, checkpoints and stages as MAMP."""
 
-import json
-
 import numpy as np
 import pytest
 import torch
 
-import main_finetune
-import main_linprobe
-import main_pretrain
-import main_retrieval
 from feeder.skeleton import parents
 from model.umurl import UmURLClassifier
 from tests.conftest import invent
+from tests.runs import MAINS, read, weights
 from util import checkpoint, config
 
 PARENTS = np.array([0, 0, 1, 1, 3])
-MAINS = {"pretrain": main_pretrain, "linprobe": main_linprobe, "finetune": main_finetune, "retrieval": main_retrieval}
 SIZES = {"mlp_ratio": None, "dim_feat": 8, "depth": 1, "num_heads": 1}
 OF_STAGE = {
     "pretrain": {"decoder_dim_feat": None, "decoder_depth": None, "mask_ratio": None, "projector_dim": 16, "warmup_epochs": 0}
@@ -39,7 +33,7 @@ def start(data, options):
     def run(stage, folder, *more):
         method = () if {"--finetune", "--eval"} & set(more) else ("--method", "umurl")
         MAINS[stage].main(options(stage, data, folder, *method, *more, **SIZES | OF_STAGE.get(stage, {})))
-        return json.loads((folder / "result.json").read_text())
+        return read(folder)
 
     return run
 
@@ -56,21 +50,19 @@ def encoder(pretrained):
     return "--finetune", pretrained / "checkpoint-last.pth"
 
 
-def weights(path):
-    return torch.load(path, weights_only=True)["model"]
-
-
 def same(one, two):
+    """Whether two checkpoints hold the same encoder."""
+    one, two = weights(one), weights(two)
     return all(torch.equal(value, two[key]) for key, value in one.items() if key.startswith("backbone."))
 
 
 def test_pretraining(pretrained, start, tmp_path):
-    assert json.loads((pretrained / "result.json").read_text())["method"] == "umurl"
-    log = [json.loads(line) for line in (pretrained / "log.jsonl").read_text().splitlines()]
+    assert read(pretrained)["method"] == "umurl"
+    log = read(pretrained, "log.jsonl")
     assert [entry["lr"] for entry in log] == pytest.approx([1e-3, 1e-3, 1e-4])
     assert log[-1]["train_loss"] < log[0]["train_loss"]
     start("pretrain", tmp_path, "--epochs", 3, "--lr_steps", 2, "--resume", pretrained / "checkpoint-1.pth")
-    assert same(weights(pretrained / "checkpoint-2.pth"), weights(tmp_path / "checkpoint-2.pth"))
+    assert same(pretrained / "checkpoint-2.pth", tmp_path / "checkpoint-2.pth")
 
 
 @pytest.mark.parametrize("features", ["multi", "bone"])
@@ -81,7 +73,7 @@ def test_linear_probe_and_retrieval_and_evaluation(encoder, start, tmp_path, fea
         assert result["method"] == result["encoder"]["method"] == "umurl" and result["features"] == features
         assert result["last"]["test_samples"] == 13
     path = tmp_path / "lin/checkpoint-last.pth"
-    assert same(weights(path), weights(encoder[1]))
+    assert same(path, encoder[1])
     again = start("linprobe", tmp_path / "again", "--eval", path)  # which features: the file says
     assert again["last"]["test_loss"] == pytest.approx(probe["last"]["test_loss"])
     with pytest.raises(ValueError, match="checkpoint-last.pth: holds weights of umurl, not of mamp"):
@@ -91,7 +83,7 @@ def test_linear_probe_and_retrieval_and_evaluation(encoder, start, tmp_path, fea
 def test_fine_tuning_changes_the_encoder(encoder, start, tmp_path):
     start("finetune", tmp_path / "ft", *encoder, "--epochs", 1)
     path = tmp_path / "ft/checkpoint-last.pth"
-    assert not same(weights(path), weights(encoder[1]))
+    assert not same(path, encoder[1])
     with pytest.raises(ValueError, match="holds a classifier of main_finetune.py"):
         start("linprobe", tmp_path / "x", "--eval", path)
 
@@ -101,37 +93,24 @@ def test_a_random_encoder_is_asked_for_and_named(start, tmp_path):
     assert result["encoder"] is None and result["method"] == "umurl"
 
 
-class TestReleased:
-    """Files of the structure that was released: 25 joints, 64 frames, 'state_dict' with and without 'module.'."""
-
-    @pytest.fixture
-    def path(self, shared):
-        return shared("parity/released_umurl_small.pth.tar")
-
-    @pytest.mark.parametrize("prefix", ["module.", ""])
-    def test_loads(self, path, tmp_path, prefix):
-        content, model = torch.load(path, weights_only=True), UmURLClassifier(parents("kinect_v2"), hidden_size=64)
-        content["state_dict"] = {prefix + k.removeprefix("module."): v for k, v in content["state_dict"].items()}
-        torch.save(content, tmp_path / "a.pth.tar")
-        checkpoint.load_encoder(model, tmp_path / "a.pth.tar")
-        loaded = model.state_dict()
-        names = [name for name in loaded if name.startswith("backbone.")]
-        assert len(names) > 20 and all(torch.equal(loaded[name], content["state_dict"][prefix + name]) for name in names)
-
-    def test_tells_its_sizes(self, path):
-        args = config.parse("linprobe", ["--data_path", "x.npz", "--finetune", str(path)])
-        assert (args.method, args.dim_feat, args.num_frames, args.depth, args.features) == ("umurl", 64, 64, 1, "multi")
-        with pytest.raises(FileNotFoundError, match="gone.pth.tar: no such checkpoint"):
-            config.parse("linprobe", ["--data_path", "x.npz", "--finetune", f"{path.parent}/gone.pth.tar"])
-
-    def test_missing_weights_and_another_skeleton_are_refused(self, path, tmp_path):
-        content = torch.load(path, weights_only=True)
-        del content["state_dict"][next(k for k in content["state_dict"] if k.endswith("t_tr.layers.0.linear1.weight"))]
-        torch.save(content, tmp_path / "a.pth.tar")
-        with pytest.raises(ValueError, match="a.pth.tar: not a checkpoint of this model .missing keys: .*linear1.weight"):
-            checkpoint.load_encoder(UmURLClassifier(parents("kinect_v2"), hidden_size=64), tmp_path / "a.pth.tar")
-        with pytest.raises(ValueError, match="trained on 50 joints of all bodies, the data has 5; an encoder cannot change"):
-            checkpoint.load_encoder(UmURLClassifier(PARENTS, num_bodies=1, hidden_size=64), path)
+@pytest.mark.parametrize("prefix", ["module.", ""])
+def test_files_of_the_structure_that_was_released(shared, tmp_path, prefix):
+    """25 joints, 64 frames, 'state_dict' with and without 'module.'."""
+    content, path = torch.load(shared("parity/released_umurl_small.pth.tar"), weights_only=True), tmp_path / "a.pth.tar"
+    state = content["state_dict"] = {prefix + k.removeprefix("module."): v for k, v in content["state_dict"].items()}
+    torch.save(content, path)
+    args = config.parse("linprobe", ["--data_path", "x.npz", "--finetune", str(path)])
+    assert (args.method, args.dim_feat, args.num_frames, args.depth, args.features) == ("umurl", 64, 64, 1, "multi")
+    model = UmURLClassifier(parents("kinect_v2"), hidden_size=64)
+    checkpoint.load_encoder(model, path)
+    loaded = {name: value for name, value in model.state_dict().items() if name.startswith("backbone.")}
+    assert len(loaded) > 20 and all(torch.equal(value, state[prefix + name]) for name, value in loaded.items())
+    with pytest.raises(ValueError, match="trained on 50 joints of all bodies, the data has 5; an encoder cannot change"):
+        checkpoint.load_encoder(UmURLClassifier(PARENTS, num_bodies=1, hidden_size=64), path)
+    del state[next(key for key in state if key.endswith("t_tr.layers.0.linear1.weight"))]
+    torch.save(content, path)
+    with pytest.raises(ValueError, match="a.pth.tar: not a checkpoint of this model .missing keys: .*linear1.weight"):
+        checkpoint.load_encoder(model, path)
 
 
 @pytest.mark.parametrize(
@@ -158,12 +137,9 @@ def test_a_skeleton_without_known_bones_is_refused(invented, start, tmp_path):
         start("pretrain", tmp_path, "--data_path", invented)
 
 
-@pytest.mark.parametrize(
-    "method, message", [(["--method", "mamp"], "holds weights of umurl, not of mamp"), ([], "option mlp_ratio")]
-)
-def test_a_checkpoint_of_the_other_method_is_refused(encoder, data, options, tmp_path, method, message):
-    with pytest.raises(ValueError, match=message):
-        main_linprobe.main(options("linprobe", data, tmp_path, *encoder, *method))
+def test_options_of_the_other_method_are_refused(encoder, data, options, tmp_path):
+    with pytest.raises(ValueError, match="option mlp_ratio"):
+        MAINS["linprobe"].main(options("linprobe", data, tmp_path, *encoder))
 
 
 def test_a_data_set_says_its_method_and_the_published_schedule():

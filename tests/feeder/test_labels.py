@@ -1,18 +1,13 @@
 """Labels as texts, names of classes, and files without labels or without a test set."""
 
-import json
 import pickle
 
 import numpy as np
 import pytest
-import torch
 
-import main_finetune
-import main_linprobe
-import main_pretrain
-import main_retrieval
 from data.prepare.inspect import inspect_npz
 from feeder.feeder_ntu import Feeder
+from tests.runs import MAINS, read, same, weights
 from util import checkpoint
 
 WORDS = np.array(["wave", "bow", "jump high"])
@@ -72,12 +67,12 @@ def test_texts_that_are_no_labels(npz, arrays, change, message):
 
 def test_texts_reach_every_result_and_eval_finds_classes_by_them(npz, arrays, options, tmp_path, capsys):
     names, path = ["bow", "jump high", "wave"], npz(texts(arrays))
-    main_finetune.main(options("finetune", path, tmp_path / "tuned", "--epochs", 1, "--data_ratio", 0.5))
+    MAINS["finetune"].main(options("finetune", path, tmp_path / "tuned", "--epochs", 1, "--data_ratio", 0.5))
     assert "classes: 0 = 'bow', 1 = 'jump high', 2 = 'wave'" in capsys.readouterr().out
     rows = (tmp_path / "tuned/subset.csv").read_text().splitlines()
     assert rows[0] == "row,label,class_name,name" and rows[1].split(",")[2] == names[int(rows[1].split(",")[1])]
     assert checkpoint.load(tmp_path / "tuned/checkpoint-0.pth")["data"]["class_names"] == names
-    main_retrieval.main(options("retrieval", path, tmp_path / "near", "--save_features", tmp_path / "features.npz"))
+    MAINS["retrieval"].main(options("retrieval", path, tmp_path / "near", "--save_features", tmp_path / "features.npz"))
     with np.load(tmp_path / "features.npz") as file:
         assert file["class_names"].tolist() == names
     # two of three classes in another file: the numbers are those of the model, in a loader's workers and the report, too
@@ -88,14 +83,14 @@ def test_texts_reach_every_result_and_eval_finds_classes_by_them(npz, arrays, op
 
     def evaluate(data):
         words = ["--eval", tmp_path / "tuned/checkpoint-0.pth", "--data_path", data, "--output_dir", tmp_path / "eval"]
-        main_finetune.main(list(map(str, [*words, "--device", "cpu", "--num_workers", 1])))
+        MAINS["finetune"].main(list(map(str, [*words, "--device", "cpu", "--num_workers", 1])))
 
     evaluate(npz(less, "less.npz"))
     with np.load(tmp_path / "tuned/scores.npz") as whole, np.load(tmp_path / "eval/scores.npz") as part:
         np.testing.assert_allclose(part["scores"], whole["scores"][kept], atol=1e-6)
         assert part["label"].tolist() == whole["label"][kept].tolist() and 0 not in part["label"]
         assert part["class_names"].tolist() == whole["class_names"].tolist() == names
-    assert json.loads((tmp_path / "eval/result.json").read_text())["last"]["test_samples"] == kept.sum()
+    assert read(tmp_path / "eval")["last"]["test_samples"] == kept.sum()
     assert "No skeletons to show" not in (tmp_path / "eval/report.html").read_text()
     with pytest.raises(ValueError, match="other.npz: has the class 'run', which is none of the 3 of .*checkpoint-0.pth: 'bow'"):
         evaluate(npz(less | {"y_test": np.array(["run"] * kept.sum())}, "other.npz"))
@@ -111,30 +106,29 @@ def test_renumbered_classes_go_along_to_a_worker(npz, arrays):
 def test_pretraining_needs_x_train_alone(npz, arrays, options, tmp_path):
     groups, more = {"group_train": arrays["y_train"].argmax(1)}, ("--val_groups", 2, "--data_ratio", 0.5)
     path = npz({"x_train": arrays["x_train"], "num_joints": 5, "num_bodies": 1} | groups)
-    main_pretrain.main(options("pretrain", path, tmp_path / "out", "--epochs", 1, "--num_workers", 1, *more))
-    main_pretrain.main(options("pretrain", npz(arrays | groups, "all.npz"), tmp_path / "all", "--epochs", 1, *more))
-    ours, whole = (checkpoint.load(tmp_path / name / "checkpoint-0.pth")["model"] for name in ("out", "all"))
-    assert all(torch.equal(ours[key], whole[key]) for key in whole)
+    for name, data, workers in (("out", path, 1), ("all", npz(arrays | groups, "all.npz"), 0)):
+        MAINS["pretrain"].main(options("pretrain", data, tmp_path / name, "--epochs", 1, "--num_workers", workers, *more))
+    assert same(*(weights(tmp_path / name / "checkpoint-0.pth") for name in ("out", "all")))
     assert any("no labels" in line for line in inspect_npz(path)[0])
 
 
 @pytest.mark.parametrize(
-    "main, stage, absent, message",
+    "stage, absent, message",
     [
-        (main_linprobe, "linprobe", "y_train", "it has .*the labels to learn from; only main_pretrain"),
-        (main_finetune, "finetune", "y_test", "it has .*; these are the labels that answers are compared with"),
-        (main_finetune, "finetune", "x_test", ".* judged by; only main_pretrain.py, and --val_groups, do without"),
-        (main_retrieval, "retrieval", "y_train", ""),
+        ("linprobe", "y_train", "it has .*the labels to learn from; only main_pretrain"),
+        ("finetune", "y_test", "it has .*; these are the labels that answers are compared with"),
+        ("finetune", "x_test", ".* judged by; only main_pretrain.py, and --val_groups, do without"),
+        ("retrieval", "y_train", ""),
     ],
 )
-def test_other_stages_say_what_they_lack(npz, arrays, options, tmp_path, main, stage, absent, message):
+def test_other_stages_say_what_they_lack(npz, arrays, options, tmp_path, stage, absent, message):
     arrays.pop(absent)
     with pytest.raises(ValueError, match=f"data.npz: no array '{absent}'; {message}") as error:
-        main.main(options(stage, npz(arrays), tmp_path / "out"))
+        MAINS[stage].main(options(stage, npz(arrays), tmp_path / "out"))
     assert "\n" not in str(error.value)
 
 
 def test_held_out_groups_do_without_a_test_set(npz, arrays, options, tmp_path):
     arrays = {key: value for key, value in arrays.items() if not key.endswith("_test")} | {"group_train": np.arange(24) // 3}
-    main_linprobe.main(options("linprobe", npz(arrays), tmp_path / "out", "--epochs", 1, "--val_groups", 2))
-    assert json.loads((tmp_path / "out/result.json").read_text())["evaluated_on"] == "validation"
+    MAINS["linprobe"].main(options("linprobe", npz(arrays), tmp_path / "out", "--epochs", 1, "--val_groups", 2))
+    assert read(tmp_path / "out")["evaluated_on"] == "validation"

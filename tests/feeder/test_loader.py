@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from feeder.batch import Draws, uniforms
+from feeder.batch import uniforms
 from feeder.feeder_ntu import Feeder
 from feeder.loader import TrainBatches, test_loader, train_loader
 from util import distributed
@@ -75,31 +75,6 @@ def test_workers_and_data_in_memory_make_the_same_batches(data):
         for ours, *others in batches:
             assert all(torch.equal(a, b) for other in others for a, b in zip(ours, other, strict=True))
     assert torch.equal(states[0], torch.get_rng_state()) and np.array_equal(states[1], np.random.get_state()[1])
-
-
-def test_batches_are_those_of_the_feeder_sample_by_sample(data):
-    """And so depend on nothing but seed, epoch and sample: not on what was asked before, nor on numpy's generator."""
-    seen = {}
-    for seed, epoch in ((1, 0), (1, 1), (2, 0)):
-        loader = train_loader(data, loader_args(seed=seed), CPU)
-        loader.batches.epoch = epoch
-        table = uniforms(seed, epoch, len(data))
-        np.random.seed(99)
-        for x, label, rows in loader:
-            for i, row in enumerate(rows.tolist()):
-                item, its_label, its_row = data.get(row, Draws(table[row]))
-                assert torch.allclose(x[i], item, atol=1e-5) and label[i] == its_label and row == its_row
-                seen[seed, epoch, row] = item
-    for row in range(24):
-        assert not torch.allclose(seen[1, 0, row], seen[1, 1, row], atol=1e-3), "another epoch, another augmentation"
-        assert not torch.allclose(seen[1, 0, row], seen[2, 0, row], atol=1e-3)
-
-
-@pytest.mark.parametrize("way", [{}, {"num_workers": 1}, {"data_on_device": True}])
-def test_sequences_that_cannot_be_used_are_named(npz, arrays, way):
-    arrays["x_train"][7, 2, 3] = np.nan
-    with pytest.raises(ValueError, match=r"train sample 7 \(train007\) holds values that are not finite"):
-        list(train_loader(Feeder(npz(arrays), "train", window_size=8), loader_args(**way), CPU))
 
 
 @pytest.mark.parametrize("world", [1, 3, 20])

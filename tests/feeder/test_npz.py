@@ -86,18 +86,6 @@ def test_damaged_header(tmp_path, damage, message):
         open_npz(path)
 
 
-@pytest.mark.parametrize("save", [np.savez, np.savez_compressed])
-def test_python_objects_are_never_read(tmp_path, save):
-    class Evil:
-        def __reduce__(self):
-            return (open, (str(tmp_path / "owned"), "w"))
-
-    save(tmp_path / "a.npz", x_train=np.array([Evil()], dtype=object))
-    with pytest.raises(ValueError, match="a.npz.*x_train"):
-        open_npz(tmp_path / "a.npz")
-    assert not (tmp_path / "owned").exists()
-
-
 def test_other_files(tmp_path):
     with pytest.raises(FileNotFoundError, match="absent.npz: no such npz file"):
         open_npz(tmp_path / "absent.npz")

@@ -105,16 +105,6 @@ def test_random_rotation_draws_uniform_angles_within_theta():
     assert (angles[:, [0, 2]] == 0).all() and np.abs(angles).max() > 0.5
 
 
-def test_bone_and_velocity_by_loops():
-    x, parents = np.random.RandomState(0).randn(3, 6, 5, 2).astype(np.float32), np.array([0, 0, 1, 1, 3])
-    bone, velocity = tools.bone(x, parents), tools.velocity(x)
-    for v in range(5):
-        assert np.array_equal(bone[:, :, v], x[:, :, v] - x[:, :, parents[v]])
-    for t in range(6):
-        assert np.array_equal(velocity[:, t], x[:, t + 1] - x[:, t] if t < 5 else np.zeros((3, 5, 2)))
-    assert not bone[:, :, 0].any()
-
-
 @pytest.mark.parametrize("data", [np.ones((3, 10, 4, 1), np.float32), torch.ones(3, 10, 4, 1)], ids=["numpy", "torch"])
 def test_what_goes_in_comes_out(data):
     before = data.copy() if isinstance(data, np.ndarray) else data.clone()

@@ -20,6 +20,12 @@ ALWAYS = {
 }
 
 
+def pretraining(args, device=CUDA):
+    """(model, optimizer, loss_of, data) of a pre-training."""
+    data = build_feeder(args, "train", augment=True, views=build.views(args))
+    return *build.pretrainer(args, data, device), data
+
+
 def epoch(rehearsal, args, model, optimizer, loss_of, data):
     """The waits of one epoch; the data's way to the GPU before it does not count."""
     with rehearsal:
@@ -56,9 +62,7 @@ def epoch(rehearsal, args, model, optimizer, loss_of, data):
 )
 def test_pretraining(rehearsal, arguments, words, more):
     args = arguments("pretrain", *words.split())
-    data = build_feeder(args, "train", augment=True, views=build.views(args))
-    model, optimizer, loss_of = build.pretrainer(args, data, CUDA)
-    assert epoch(rehearsal, args, model, optimizer, loss_of, data) == ALWAYS | more
+    assert epoch(rehearsal, args, *pretraining(args)) == ALWAYS | more
 
 
 @pytest.mark.parametrize("words", ["", "--clip_grad 1"])
@@ -66,26 +70,24 @@ def test_float16_where_bfloat16_lacks(monkeypatch, rehearsal, arguments, words):
     """The loss is scaled, and the fused optimizer learns on the GPU whether a gradient overflowed."""
     monkeypatch.setattr("torch.cuda.is_bf16_supported", lambda including_emulation: False)
     args = arguments("pretrain", "--enable_amp", *words.split())
-    data, seen = build_feeder(args, "train", augment=True, views=build.views(args)), set()
-    model, optimizer, loss_of = build.pretrainer(args, data, CUDA)
+    (model, *rest), seen = pretraining(args), set()
     model.decoder_embed.register_forward_hook(lambda module, inputs, output: seen.add(output.dtype))
-    assert epoch(rehearsal, args, model, optimizer, loss_of, data) == ALWAYS and seen == {torch.float16}
+    assert epoch(rehearsal, args, model, *rest) == ALWAYS and seen == {torch.float16}
 
 
 def test_an_optimizer_goes_on_from_a_checkpoint_on_the_host(rehearsal, arguments):
     args = arguments("pretrain")
-    data = build_feeder(args, "train", augment=True, views=build.views(args))
-    model, optimizer, _ = build.pretrainer(args, data, torch.device("cpu"))
+    model, optimizer, *_ = pretraining(args, torch.device("cpu"))
     for weight in model.parameters():
         weight.grad = torch.ones_like(weight)
     optimizer.step()
     saved = optimizer.state_dict()
     assert all(value.device.type == "cpu" for values in saved["state"].values() for value in values.values())
-    model, optimizer, loss_of = build.pretrainer(args, data, CUDA)
+    model, optimizer, *rest = pretraining(args)
     with rehearsal:
         optimizer.load_state_dict(saved)
     assert len(optimizer.state) == len(list(model.parameters()))
-    assert epoch(rehearsal, args, model, optimizer, loss_of, data) == ALWAYS
+    assert epoch(rehearsal, args, model, optimizer, *rest) == ALWAYS
 
 
 @pytest.mark.parametrize(

@@ -108,10 +108,7 @@ def test_bodies_and_samples_do_not_mix():
     model, x = predictor(), sequences(2)
     changed = x.clone()
     changed[1, ..., 0] += 1  # sample 1, body 0 is row 2
-    preds = []
-    for inputs in (x, changed):
-        torch.manual_seed(1)
-        preds.append(model(inputs, motion_aware_tau=0)[1])
+    preds = [model(inputs, motion_aware_tau=0)[1] for inputs in (x, changed) if torch.manual_seed(1)]
     assert [(a != b).any().item() for a, b in zip(*preds, strict=True)] == [False, False, True, False]
 
 
@@ -172,7 +169,6 @@ def test_input_of_another_size(wrong):
         ({"input_stream": "bones"}, "input_stream 'bones': use one of joint, motion"),
         ({"decoder": "both"}, "decoder 'both': use one of self, query, cross"),
         ({"decoder": "query", "query_frames": 5}, "query_frames 5: has to divide num_frames, 12"),
-        ({"decoder": "query", "query_frames": 24}, "query_frames 24: has to divide num_frames, 12"),
         ({"decoder": "cross", "predict_ratio": 0}, "predict_ratio 0: a share"),
         ({"decoder": "cross", "predict_ratio": 1.1}, "predict_ratio 1.1: a share"),
         ({"decoder": "query", "loss_weight": "energy"}, "loss_weight 'energy': use one of none, motion"),

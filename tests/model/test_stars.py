@@ -6,7 +6,7 @@ import torch
 
 from model.stars import NeighbourHead, TunedTransformer, TunedUmURL, sheared
 
-SIZE = dict(dim_feat=8, depth=4, num_heads=2, mlp_ratio=2, num_frames=8, num_joints=5)
+SIZE = dict(queue_size=16, predictor_dim=8, dim_feat=8, depth=4, num_heads=2, mlp_ratio=2, num_frames=8, num_joints=5)
 
 
 def unit(x):
@@ -58,7 +58,7 @@ def test_neighbours_are_targets_without_gradient():
 
 @pytest.mark.parametrize("frozen", [0, 2, 4, None])
 def test_what_learns(frozen):
-    model = TunedTransformer(queue_size=16, predictor_dim=8, **SIZE).train_above(frozen)
+    model = TunedTransformer(**SIZE).train_above(frozen)
     model(torch.randn(6, 3, 8, 5, 1), torch.arange(6)).backward()
     learns = {name for name, parameter in model.named_parameters() if parameter.grad is not None}
     blocks = {int(name.split(".")[1]) for name in learns if name.startswith("blocks.")}
@@ -69,12 +69,10 @@ def test_what_learns(frozen):
 
 
 def test_hidden_tokens_are_not_seen_in_training():
-    model, x = TunedTransformer(queue_size=16, predictor_dim=8, **SIZE), torch.randn(6, 3, 8, 5, 2)
-    whole, num_tokens = model.pooled(x), model.embed(model.bodies(x)).shape[1]
-    model.view_mask_ratio = 1 - 1.5 / num_tokens  # one token is left
-    bodies = torch.stack(
-        [model.encode(token[:, None])[:, 0] for token in model.embed(model.bodies(x)).unbind(1)], 1
-    )  # (N·M, L, D)
+    model, x = TunedTransformer(**SIZE), torch.randn(6, 3, 8, 5, 2)
+    whole, tokens = model.pooled(x), model.embed(model.bodies(x))
+    model.view_mask_ratio = 1 - 1.5 / tokens.shape[1]  # one token is left
+    bodies = torch.stack([model.encode(token[:, None])[:, 0] for token in tokens.unbind(1)], 1)  # (N·M, L, D)
     first, second = bodies.unflatten(0, (6, 2)).unbind(1)
     possible = (first[:, :, None] + second[:, None]).flatten(1, 2) / 2  # (N, L·L, D): any token of either body
     drawn = [model.pooled(x) for _ in range(2)]

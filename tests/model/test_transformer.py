@@ -6,7 +6,6 @@ import pytest
 import torch
 from torch import nn
 
-from model.heads import Heads
 from model.mamp import MAMP
 from model.transformer import Transformer
 from tests.model.helpers import classifier, sequences
@@ -58,18 +57,6 @@ def test_linear_probe_reads_out_the_named_average(readout):
         assert torch.allclose(model.pooled(x)[n], pooled, atol=1e-5)
         expected = linear.weight @ ((pooled - norm.running_mean) / (norm.running_var + 1e-6).sqrt()) + linear.bias
         assert torch.allclose(logits[n], expected, atol=1e-5)
-
-
-def test_several_heads_give_what_each_gives_alone():
-    made = {"mean": nn.Sequential(nn.BatchNorm1d(4), nn.Linear(4, 3)).eval(), "per_joint": nn.Linear(8, 3)}
-    features = {"mean": torch.randn(5, 4), "per_joint": torch.randn(5, 8)}
-    heads = Heads(made)
-    logits, inputs = heads.logits_and_features(features)
-    for name, head in made.items():
-        assert torch.equal(logits[name], head(features[name])) and torch.equal(heads(features)[name], logits[name])
-    assert torch.equal(made["mean"][1](inputs), logits["mean"])
-    assert heads.clipped_separately == list(made.values())
-    assert heads.other_state_dicts().keys() == {"per_joint"}
 
 
 def test_a_frozen_encoder_stays_as_it_is():

@@ -5,13 +5,13 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from scripts import plan, variables
+from tests.processes import ROOT
 from tests.report.conftest import made, opened, two_people  # noqa: F401 (fixtures)
 from util import config, distributed
-
-ROOT = Path(__file__).resolve().parents[2]
 
 
 @dataclass
@@ -35,11 +35,8 @@ class Command:
 
     def options(self):
         """Resolved by the real parser, for this number of processes; --finetune is left out, since there is no such file."""
-        words = list(self.words)
-        if "--finetune" in words:
-            at = words.index("--finetune")
-            del words[at : at + 2]
-        args = config.parse(self.stage, words)
+        at = self.words.index("--finetune") if self.encoder else len(self.words)
+        args = config.parse(self.stage, self.words[:at] + self.words[at + 2 :])
         if hasattr(args, "accum_iter"):
             with pytest.MonkeyPatch.context() as patch:
                 patch.setattr(distributed, "world_size", lambda: self.processes)
@@ -95,3 +92,26 @@ def planned(dry_run):
         return found
 
     return commands
+
+
+@pytest.fixture
+def recorder(tmp_path):
+    """A stand-in for Python that plans, but only writes down how it is called for anything else."""
+    file, calls = tmp_path / "python", tmp_path / "calls"
+    plans = f'[ "$2" != scripts.plan ] || exec {shlex.quote(sys.executable)} "$@"'
+    records = f'[ "$1" != -c ] || exit 0\necho "$@" >> "{calls}"\n[ ! -e "{tmp_path}/broken" ] || exit 3'
+    file.write_text(f"#!/bin/sh\n{plans}\n{records}\n")
+    file.chmod(0o755)
+    return file, lambda: calls.read_text().splitlines() if calls.exists() else []
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    """An npz whose skeleton UmURL can make bones of: 24 training and 13 test sequences of noise, 5 joints, 1 body, 3 classes."""
+    rng, path = np.random.default_rng(0), tmp_path_factory.mktemp("data") / "data.npz"
+    arrays = {"num_joints": 5, "num_bodies": 1, "parents": np.array([0, 0, 1, 1, 3]), "group_train": np.arange(24) % 4}
+    for split, count in (("train", 24), ("test", 13)):
+        arrays[f"x_{split}"] = rng.normal(size=(count, 12, 15)).astype(np.float32)
+        arrays[f"y_{split}"] = np.eye(3, dtype=np.uint8)[np.arange(count) % 3]
+    np.savez(path, **arrays)
+    return path

@@ -30,18 +30,6 @@ COLUMNS = {
 STAGES = {"linprobe": {}, "retrieval": {}, "finetune": {"data_ratio": 0.1}}
 
 
-@pytest.fixture(scope="module")
-def data(tmp_path_factory):
-    """An npz whose skeleton UmURL can make bones of: 24 training and 13 test sequences of noise, 5 joints, 1 body, 3 classes."""
-    rng, path = np.random.default_rng(0), tmp_path_factory.mktemp("data") / "data.npz"
-    arrays = {"num_joints": 5, "num_bodies": 1, "parents": np.array([0, 0, 1, 1, 3]), "group_train": np.arange(24) % 4}
-    for split, count in (("train", 24), ("test", 13)):
-        arrays[f"x_{split}"] = rng.normal(size=(count, 12, 15)).astype(np.float32)
-        arrays[f"y_{split}"] = np.eye(3, dtype=np.uint8)[np.arange(count) % 3]
-    np.savez(path, **arrays)
-    return path
-
-
 def write(data, folder, stage, seed, options=None, encoder=None, accuracy=50.0, other=None, speeds=(1.0,), **changes):
     """Invent a finished run in folder/stage/seed<k>; of a pre-training, returns what the result.json of others says of it.
 
@@ -55,24 +43,17 @@ def write(data, folder, stage, seed, options=None, encoder=None, accuracy=50.0, 
         config.set_batches(args)
     args.finetune = encoder and encoder["path"]
     config.save(args, path / "config.yaml")
-    content = {
-        "stage": stage,
-        "method": args.method,
-        "dataset": "data",
-        "seed": seed,
-        "input_stream": "joint",
-        "config": "config.yaml",
-    }
+    ratio, readout = getattr(args, "data_ratio", 1.0), getattr(args, "readout", None)
+    content = {"stage": stage, "method": args.method, "dataset": "data", "seed": seed, "input_stream": "joint"}
     content |= {"epochs": getattr(args, "epochs", None), "hardware": "abacus", "processes": 1, "epochs_counted_from": 1}
-    content |= {"data_ratio": getattr(args, "data_ratio", 1.0), "subset_seed": getattr(args, "subset_seed", None)}
-    content["labels"] = int(24 * content["data_ratio"])
+    content |= {"data_ratio": ratio, "subset_seed": getattr(args, "subset_seed", None), "labels": int(24 * ratio)}
+    content |= {"config": "config.yaml"}
     checkpoint = {"path": f"{path}/checkpoint-last.pth", "sha256": f"{path.parent.parent.name}-{seed}".ljust(64, "0")}
     if stage == "pretrain":
         content |= {"last": {"train_loss": 1.0}, "log": "log.jsonl", "checkpoint": checkpoint}
         lines = [json.dumps({"epoch": epoch, "samples_per_s": speed}) + "\n" for epoch, speed in enumerate(speeds)]
         (path / "log.jsonl").write_text("".join(lines))
     else:
-        readout = getattr(args, "readout", None)
         beside = {f"test_acc1_{'mean' if readout == 'per_joint' else 'per_joint'}": other} if other is not None else {}
         content |= {"evaluated_on": "test", "encoder": encoder, "last": {"test_acc1": accuracy, "test_samples": 13} | beside}
         content |= {"readout": readout, "best": {"test_acc1": 99.0, "epoch": 1}}
@@ -186,8 +167,8 @@ def test_one_seed_and_fewer_stages(options, other, cells, run, table):
     run("a", "linprobe", 3, options, accuracy=40.0, other=other)
     run("a", "retrieval", 3, accuracy=30.0)
     rows, text = table()
-    assert [rows["no pre-training"][name] for name in list(COLUMNS.values())[:4]] == cells and "last epoch, seed 3." in text
-    assert rows["no pre-training"]["fine-tuning"] == ""
+    columns = [*list(COLUMNS.values())[:4], "fine-tuning"]
+    assert [rows["no pre-training"][name] for name in columns] == [*cells, ""] and "last epoch, seed 3." in text
 
 
 def test_coordinates_stand_beside_the_methods(everything, free, table):
@@ -203,9 +184,12 @@ def test_coordinates_stand_beside_the_methods(everything, free, table):
 
 
 def test_who_is_better_than_what_costs_nothing(run, free, table):
-    every = free("all")
     encoder = run("a", "pretrain", 0, {"mask_ratio": 0.6})
     run("a", "linprobe", 0, encoder=encoder, accuracy=100.0, other=100.0)
+    text = table()[1]  # what was not run is not beaten
+    assert "Not among the runs, and so not compared with: coordinates, ridge; no pre-training." in text
+    assert "Better in every column" not in text and below(text) == {}
+    every = free("all")
     run("b", "linprobe", 0, accuracy=40.0, other=100.0)
     text = table()[1]
     assert every["ridge"] < 100 and below(text) == {("MAMP", "linear probe, per joint"): (100, 100, "no pre-training")}
@@ -217,19 +201,12 @@ def test_who_is_better_than_what_costs_nothing(run, free, table):
     assert below(table()[1])["MAMP", "1-NN, mean"] == (nearest, nearest, "coordinates, 1-NN")
 
 
-def test_what_was_not_run_is_not_beaten(run, table):
-    run("a", "linprobe", 0, encoder=run("a", "pretrain", 0, {"mask_ratio": 0.6}), accuracy=61.25)
-    text = table()[1]
-    assert "Not among the runs, and so not compared with: coordinates, ridge; no pre-training." in text
-    assert "Better in every column" not in text and below(text) == {}
-
-
 def test_all_labels_stand_beside_fine_tuning_with_all(run, free, table):
     every = free("all")
     run("a", "finetune", 0, {"layer_decay": 1}, accuracy=12.0)
     rows, _ = table()
-    for method in ("ridge", "1-NN"):
-        assert rows[f"coordinates, {method}"]["fine-tuning, 100 % of the labels"] == f"{every[method]:.1f}"
+    found = {method: rows[f"coordinates, {method}"]["fine-tuning, 100 % of the labels"] for method in every}
+    assert found == {method: f"{accuracy:.1f}" for method, accuracy in every.items()}
 
 
 @pytest.mark.parametrize(
@@ -274,98 +251,32 @@ def change(file, **values):
         ("m4/retrieval/seed1", {"last": {"test_acc1": 1.0, "test_samples": 9}}, "test samples 9 in .*m4/retrieval/seed1"),
         ("m4/retrieval/seed1", {"seed": 2}, r"seeds \[0, 2\] in retrieval of UmURL's encoder without pre-training, \[0, 1\] in "),
         ("m1/pretrain/seed0", {"checkpoint": {"sha256": "0" * 64}}, "m1/.*/seed0: judges .*m1/.*/checkpoint-last.pth, not the"),
+        ("m1/pretrain/seed1", {"seed": 0}, "m1/.*/seed1: seed 1 judges the pre-training of seed 0"),
+        (
+            "m3/linprobe/seed1/config.yaml",
+            {"lr": 0.3},
+            "lr 0.3 in .*m3/linprobe/seed1, 0.1 in .*m3/linprobe/seed0: not comparable",
+        ),
+        (
+            "m4/linprobe/seed1/config.yaml",
+            {"data_path": "elsewhere/other.npz"},
+            "data_path other.npz in .*m4/linprobe/seed1, data",
+        ),
     ],
 )
 def test_what_is_not_comparable_is_refused(where, values, message, everything, table, tmp_path):
-    change(tmp_path / where / "result.json", **values)
+    change(tmp_path / where / ("" if where.endswith("yaml") else "result.json"), **values)
     with pytest.raises(ValueError, match=message) as error:
         table()
     assert "\n" not in str(error.value) and not (tmp_path / "new").exists()
-
-
-def test_runs_that_do_not_belong_together_are_refused(run, table, tmp_path):
-    encoders = [run("a", "pretrain", seed) for seed in (0, 1)]
-    for seed in (0, 1):
-        run("a", "linprobe", seed, encoder=encoders[0])
-    with pytest.raises(ValueError, match="a/linprobe/seed1: seed 1 judges the pre-training of seed 0"):
-        table()
-    shutil.rmtree(tmp_path / "a")
-    for seed, options in enumerate(({}, {"lr": 0.3})):
-        run("b", "linprobe", seed, options)
-    with pytest.raises(ValueError, match="lr 0.3 in .*b/linprobe/seed1, 0.1 in .*b/linprobe/seed0: not comparable"):
-        table()
-    shutil.rmtree(tmp_path / "b")
-    for folder, options in (("c", {}), ("d", {"method": "umurl"})):
-        run(folder, "linprobe", 0, options)
-    change(tmp_path / "d/linprobe/seed0/config.yaml", data_path="elsewhere/other.npz")
-    with pytest.raises(ValueError, match="data_path other.npz in .*d/linprobe/seed0, data.npz in .*c/linprobe/seed0"):
-        table()
 
 
 def test_nothing_to_compare(tmp_path, run, capsys):
     with pytest.raises(FileNotFoundError, match="x: no such folder"):
         compare.main([str(tmp_path / "x")])
     run("a", "pretrain", 0)
+    run("b", "linprobe", 0)
+    (tmp_path / "b/linprobe/seed0/result.json").write_text("{")
     with pytest.raises(ValueError, match="no linear probe, retrieval or fine-tuning among the runs"):
         compare.main([str(tmp_path)])
-    (tmp_path / "a/pretrain/seed0/result.json").write_text("{")
-    with pytest.raises(ValueError, match="no linear probe"):
-        compare.main([str(tmp_path)])
     assert "warning: " in capsys.readouterr().err
-
-
-def resolved(data, **options):
-    words = [str(word) for key, value in options.items() for word in (f"--{key}", value)]
-    return vars(config.set_batches(config.parse("pretrain", ["--data_path", str(data), *words])))
-
-
-def test_mamps_operations_by_formula(data):
-    """Every token through every matrix, forward once and backward twice, but no gradient of the input."""
-    frames, d, depth, wide, deep, ratio, joints, length = 24, 16, 3, 8, 2, 0.7, 5, 4
-    sizes = dict(num_frames=frames, dim_feat=d, depth=depth, num_heads=2, decoder_dim_feat=wide, decoder_depth=deep)
-    options = resolved(data, **sizes, mask_ratio=ratio, effective_batch_size=6)
-    tokens = frames // length * joints
-    seen, values = int(tokens * (1 - ratio)), 3 * length
-
-    def blocks(count, n, d):
-        products = [(n, d, 3 * d), (n, d, n), (n, n, d), (n, d, d), (n, d, 4 * d), (n, 4 * d, d)]  # of all heads together
-        return count * sum(2 * a * b * c for a, b, c in products)
-
-    embedding = 2 * seen * values * d
-    rest = blocks(depth, seen, d) + 2 * seen * d * wide + blocks(deep, tokens, wide) + 2 * tokens * wide * values
-    assert compare.pretraining_cost(options)[1] == 2 * embedding + 3 * rest
-    assert (
-        compare.pretraining_cost(options | {"effective_batch_size": 2, "skip_empty_bodies": True})[1] == 2 * embedding + 3 * rest
-    )
-
-
-@pytest.mark.parametrize("bodies", [1, 2])
-def test_umurls_operations_by_formula(bodies, npz):
-    """Four views: six embeddings (three alone, three together), four encodings, six projections, every pair in the loss."""
-    x, y = np.ones((4, 20, bodies * 15), np.float32), np.eye(4)
-    data = npz(
-        {"x_train": x, "y_train": y, "x_test": x, "y_test": y}
-        | {"num_joints": 5, "num_bodies": bodies, "parents": np.array([0, 0, 1, 1, 3])}
-    )
-    frames, h, depth, z, n, joints = 16, 8, 2, 32, 6, 5
-    sizes = dict(method="umurl", num_frames=frames, dim_feat=h, depth=depth, num_heads=2, projector_dim=z)
-    options = resolved(data, **sizes, effective_batch_size=n)
-    counts = {frames: bodies * joints * 3, bodies * joints: frames * 3}  # tokens: values of each
-    first = sum(6 * 2 * tokens * values * h for tokens, values in counts.items())  # made twice, see model/layers.py
-    rest = 6 * 2 * (2 * h * 2 * h * 2 + 2 * h * z) + 6 * 2 * n * z
-    for tokens in counts:
-        rest += 6 * 2 * tokens * h * h + 2 * tokens * h * h
-        rest += 4 * depth * (2 * tokens * h * (3 + 1 + 1 + 1) * h + 4 * tokens * tokens * h)
-    assert compare.pretraining_cost(options)[1] == 4 * first + 3 * rest
-
-
-def test_published_numbers_of_parameters(npz):
-    """At paper size, NTU's skeleton and two bodies."""
-    x, y = np.ones((4, 70, 150), np.float32), np.eye(4)
-    data = npz({"x_train": x, "y_train": y, "x_test": x, "y_test": y})
-    assert compare.pretraining_cost(resolved(data, decoder_depth=3, effective_batch_size=2))[0] == 8_789_004
-    assert compare.pretraining_cost(resolved(data, method="umurl", effective_batch_size=2))[0] == 72_448_000
-    for method, parameters in (("mamp", 6_336_000), ("umurl", 22_067_200)):
-        for stage in ("linprobe", "finetune"):
-            args = config.parse(stage, ["--data_path", str(data), "--method", method])
-            assert compare.encoder_parameters(vars(args)) == parameters

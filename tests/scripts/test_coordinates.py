@@ -6,12 +6,19 @@ import numpy as np
 import pytest
 from sklearn.neighbors import KNeighborsClassifier
 
+from data.ucla import ucla_gendata
 from scripts import coordinates, tables
 from util import results
 
 
-def read(folder, method):
-    return json.loads((folder / method / "result.json").read_text())
+def run(folder, *words):
+    """{method: result.json} of the script."""
+    coordinates.main([*map(str, words), "--output_dir", str(folder)])
+    return {method: json.loads((folder / method / "result.json").read_text()) for method in ("ridge", "1-NN")}
+
+
+def accuracies(found):
+    return [found[method]["last"]["test_acc1"] for method in ("ridge", "1-NN")]
 
 
 @pytest.fixture
@@ -57,7 +64,7 @@ def whole(arrays, split):
 def test_numbers_by_other_ways(stream, noisy, tmp_path, capsys):
     path, arrays = noisy
     words = ["--data_path", path, "--num_frames", 8, "--test_p_interval", 1.0, "--input_stream", stream]
-    coordinates.main([*map(str, words), "--output_dir", str(tmp_path / "out")])
+    found = run(tmp_path / "out", *words)
     parts = []
     for split in ("train", "test"):
         x, y = whole(arrays, split)
@@ -67,44 +74,40 @@ def test_numbers_by_other_ways(stream, noisy, tmp_path, capsys):
             x = x - x[:, :, [0, 0, 1, 2]]
         parts += [x.reshape(len(x), -1), y]
     ridge, strength, nearest = by_hand(*parts)
-    found = read(tmp_path / "out", "ridge"), read(tmp_path / "out", "1-NN")
-    assert [result["last"]["test_acc1"] for result in found] == pytest.approx([ridge, nearest])
-    assert found[0]["strength"] == pytest.approx(strength) and {result["labels"] for result in found} == {40}
+    assert accuracies(found) == pytest.approx([ridge, nearest])
+    assert found["ridge"]["strength"] == pytest.approx(strength) and {result["labels"] for result in found.values()} == {40}
     said = capsys.readouterr().out
     assert f"ridge regression {ridge:.2f} % (strength {strength:g}, chosen by leave-one-out), cosine 1-NN {nearest:.2f} %" in said
 
 
 def test_few_labels_are_those_of_fine_tuning_and_performers_are_held_out(noisy, tmp_path):
     path, arrays = noisy
-    x, y = whole(arrays, "train")
-    words = ["--data_path", str(path), "--num_frames", "8", "--test_p_interval", "1.0"]
+    (x, y), (x_test, y_test) = whole(arrays, "train"), whole(arrays, "test")
+    words = ["--data_path", path, "--num_frames", 8, "--test_p_interval", 1.0]
     rows = np.random.RandomState(7).permutation(40)[:10]
-    coordinates.main([*words, "--data_ratio", "0.25", "--subset_seed", "7", "--output_dir", str(tmp_path / "few")])
-    x_test, y_test = whole(arrays, "test")
+    few = run(tmp_path / "few", *words, "--data_ratio", 0.25, "--subset_seed", 7)
     ridge, _, nearest = by_hand(x[rows].reshape(10, -1), y[rows], x_test.reshape(30, -1), y_test)
-    results_of = {method: read(tmp_path / "few", method) for method in ("ridge", "1-NN")}
-    assert [results_of[m]["last"]["test_acc1"] for m in ("ridge", "1-NN")] == pytest.approx([ridge, nearest])
-    assert results_of["ridge"]["labels"] == 10 and results_of["ridge"]["seed"] == 7
-    coordinates.main([*words, "--val_groups", "2", "--output_dir", str(tmp_path / "val")])
+    assert accuracies(few) == pytest.approx([ridge, nearest])
+    assert few["ridge"]["labels"] == 10 and few["ridge"]["seed"] == 7
+    validated = run(tmp_path / "val", *words, "--val_groups", 2)
     held = np.isin(np.arange(40) % 5, np.random.RandomState(0).permutation(5)[:2])
     ridge, _, nearest = by_hand(x[~held].reshape(24, -1), y[~held], x[held].reshape(16, -1), y[held])
-    validated = {method: read(tmp_path / "val", method) for method in ("ridge", "1-NN")}
-    assert [validated[m]["last"]["test_acc1"] for m in ("ridge", "1-NN")] == pytest.approx([ridge, nearest])
+    assert accuracies(validated) == pytest.approx([ridge, nearest])
     assert validated["ridge"]["evaluated_on"] == "validation" and validated["ridge"]["last"]["test_samples"] == 16
 
 
 def test_one_class_alone(noisy, npz, tmp_path):
     _, arrays = noisy
     arrays["y_train"] = np.eye(4)[np.full(40, 2)]
-    coordinates.main(["--data_path", str(npz(arrays, "one.npz")), "--num_frames", "8", "--output_dir", str(tmp_path / "out")])
+    found = run(tmp_path / "out", "--data_path", npz(arrays, "one.npz"), "--num_frames", 8)
     share = 100 * (arrays["y_test"].argmax(1) == 2).mean()
-    assert [read(tmp_path / "out", method)["last"]["test_acc1"] for method in ("ridge", "1-NN")] == pytest.approx([share, share])
+    assert accuracies(found) == pytest.approx([share, share])
 
 
 def test_results_name_what_differs(noisy, tmp_path, capsys, monkeypatch):
     path, _ = noisy
-    for name, more in {"a": [], "b": ["--num_frames", "8"]}.items():
-        coordinates.main(["--data_path", str(path), *more, "--output_dir", str(tmp_path / name)])
+    for name, more in {"a": [], "b": ["--num_frames", 8]}.items():
+        run(tmp_path / name, "--data_path", path, *more)
     found, complaints = results.find([tmp_path])
     assert not complaints and {result.method()[0] for result in found} == {"coordinates, ridge", "coordinates, 1-NN"}
     assert [result.method()[1] for result in found] == [{}, {}, {"num_frames": 8}, {"num_frames": 8}]
@@ -125,13 +128,9 @@ def test_mistakes_are_those_of_the_mains(noisy):
 
 def test_on_real_recordings(shared, tmp_path, monkeypatch):
     """NW-UCLA in the view that training has not seen: chance is 10 %; known from other programs: about 69.0 and 67.7."""
-    from data.ucla import ucla_gendata
-
     raw = str(shared("realdata/nw_ucla_all_sqe.zip"))
     monkeypatch.setattr("sys.argv", ["ucla_gendata.py", "--align", "--raw", raw, "--out", str(tmp_path)])
     ucla_gendata.main()
-    path = str(tmp_path / "UCLA_XView_align.npz")
-    coordinates.main(["--dataset", "ucla", "--data_path", path, "--output_dir", str(tmp_path / "out")])
-    found = [read(tmp_path / "out", method)["last"] for method in ("ridge", "1-NN")]
-    assert [last["test_samples"] for last in found] == [464, 464]
-    assert [last["test_acc1"] for last in found] == pytest.approx([69.0, 67.7], abs=0.5)
+    found = run(tmp_path / "out", "--dataset", "ucla", "--data_path", tmp_path / "UCLA_XView_align.npz")
+    assert {result["last"]["test_samples"] for result in found.values()} == {464}
+    assert accuracies(found) == pytest.approx([69.0, 67.7], abs=0.5)

@@ -71,6 +71,7 @@ def test_probabilities_are_not_logits(how, winner, scores, capsys):
         ({"label": np.arange(40) % 7}, "bone.npz: label 0 in row 7, 7 in .*joint.npz; not the same test set"),
         ({"scores": np.zeros((40, 9))}, r"bone.npz: scores \(40, 9\), those of .*joint.npz are \(40, 8\)"),
         ({"scores": np.full((40, 8), np.nan)}, "bone.npz: .*wanted are finite scores"),
+        ({"scores": np.full((40, 8), "x")}, "bone.npz: .*wanted are finite scores"),
         ({"label": np.arange(39)}, r"bone.npz: scores \(40, 8\), label \(39,\)"),
         ({"scores": None}, "bone.npz: not the scores of an evaluation"),
         ({"name": np.array([{}] * 40, dtype=object)}, "bone.npz: not the scores of an evaluation"),

@@ -2,11 +2,11 @@
 
 import re
 import venv
-from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).resolve().parents[2]
+from tests.processes import ROOT
+
 LEAST = dict(re.findall(r"(?m)^([\w-]+)>=([\d.]+)$", (ROOT / "requirements.txt").read_text()))
 NAMES = sorted(file.stem for file in (ROOT / "scripts").glob("*.sh") if file.read_text().startswith("#!"))
 

@@ -1,9 +1,6 @@
 """What the launch scripts start: the paper's settings on any number of GPUs, said in commands that the real parser reads."""
 
-import itertools
 import re
-import shlex
-import sys
 
 import pytest
 
@@ -102,45 +99,6 @@ def test_which_epoch_is_judged(data, method, judged, planned):
     assert [c.encoder.split("/")[-1] for c in planned("linprobe", DATA=data, METHOD=method)] == [judged]
 
 
-def test_transfer_to_pku2(planned):
-    commands = planned("transfer")
-    assert [c.encoder for c in commands] == [
-        f"output/{source}/{method}/pretrain/seed0/checkpoint-{OWN[source.split('_')[0]][-1]}.pth"
-        for source in ("ntu60_xsub", "ntu120_xsub", "pku1_xsub")
-        for method in ("mamp", "skeletonmae")
-    ]
-    assert {c.options().dataset for c in commands} == {"pku2_xsub"} and len({c.output for c in commands}) == 6
-
-
-# what differs from the data set's own pre-training in each row of the paper's ablations
-ROWS = {
-    "7": [SKELETONMAE, {}, SKELETONMAE | {"input_stream": "motion"}, {"input_stream": "motion"}],
-    "8": [{"motion_aware_tau": 0.0}, {}],
-    "9": [{"t_patch_size": length, "num_frames": 30 * length} for length in (2, 4, 6, 8)],
-    "10": [{"decoder_depth": depth} for depth in (2, 3, 4, 5)] + [{"decoder_dim_feat": width} for width in (64, 128, 256, 512)],
-    "fig5": [{"mask_ratio": ratio} for ratio in (0.7, 0.8, 0.85, 0.9, 0.95)]
-    + [{"epochs": epochs} | method for epochs in (80, 160, 240, 320, 400) for method in ({}, SKELETONMAE)],
-}
-
-
-@pytest.mark.parametrize("data", ["ntu60_xsub", "ntu120_xsub"])
-@pytest.mark.parametrize("table", [*ROWS, "all"])
-def test_ablations_have_every_row_once(table, data, planned):
-    depth, tau, *_ = OWN[data.split("_")[0]]
-    base = PRETRAIN | {"decoder_depth": depth, "motion_aware_tau": tau, "input_stream": "joint"}
-    wanted = [base | row for row in (itertools.chain(*ROWS.values()) if table == "all" else ROWS[table])]
-    commands = planned("ablation", DATA=data, TABLE=table)
-    runs = {c.output: vars(c.options()) for c in commands if c.stage == "pretrain"}
-    made = [{k: list(v) if isinstance(v, tuple) else v for k, v in run.items() if k in base} for run in runs.values()]
-    assert all(row in made for row in wanted) and all(row in wanted for row in made)
-    assert all(made.count(row) == 1 for row in made)  # what several rows share is trained once
-    probes = {c.encoder: c.options() for c in commands if c.stage == "linprobe"}
-    assert len(commands) == 2 * len(probes) == 2 * len(made)
-    for folder, run in runs.items():
-        probe = probes[f"{folder}/checkpoint-{run['epochs'] - 1}.pth"]
-        check(probe, **LINPROBE | {"num_frames": run["num_frames"]}, input_stream=run["input_stream"])
-
-
 OF_BOTH = [{}, {"decoder_depth": 1}, {"decoder_depth": 3}, {"motion_aware_tau": 0}, {"target": "joint"}]
 OF_BOTH += [{"loss_weight": "motion"}]
 LENGTHS = {"ntu120_xsub": (4, 8, 12, 20, 24, 40, 60, 120), "ucla_large": (4, 8, 20, 40)}
@@ -162,21 +120,8 @@ def test_ablation_of_the_decoders(data, planned):
 
 def test_segments_of_the_data_sets_own_length_get_their_own_number_of_frames(planned):
     """NW-UCLA has 40 frames; 30 segments of its usual 4 frames are 120, in pre-training and probe alike."""
-    commands = [
-        c for c in planned("ablation", DATA="ucla", TABLE="9") if c.options().t_patch_size == 4 or "patch" not in c.output
-    ]
-    assert [c.options().num_frames for c in commands if "t_patch_size-4" in c.output] == [120, 120]
-
-
-@pytest.mark.parametrize(
-    "method, decoder, target",
-    [("mamp_query", "query", "motion"), ("mamp_cross", "cross", "motion"), ("skeletonmae_query", "query", "joint")],
-)
-def test_methods_with_another_decoder(method, decoder, target, planned):
-    (command,) = planned("pretrain", DATA="ucla", METHOD=method)
-    args = command.options()
-    assert (args.method, args.decoder, args.target) == ("mamp", decoder, target)
-    assert command.output == f"output/ucla/{method}/pretrain/seed0" and (args.motion_aware_tau == 0) == (target == "joint")
+    commands = [c for c in planned("ablation", DATA="ucla", TABLE="9") if "t_patch_size-4" in c.output]
+    assert [c.options().num_frames for c in commands] == [120, 120]
 
 
 def test_reproduce_runs_what_it_judges(planned, dry_run):
@@ -207,8 +152,7 @@ def test_ensemble_evaluates_three_streams(planned, dry_run):
 @pytest.mark.parametrize("epochs", [None, 1, 16])
 @pytest.mark.parametrize("data", ["ucla", "ntu60_xsub", "demo"])
 def test_every_method_gets_the_same_budget(epochs, data, planned):
-    given = {"DATA": data, "SEEDS": "0 2", **({"EPOCHS": epochs} if epochs else {})}
-    commands = planned("compare", "--num_workers", "0", **given)
+    commands = planned("compare", "--num_workers", "0", DATA=data, SEEDS="0 2", EPOCHS=epochs or "")
     own, umurl = (vars(config.parse("pretrain", ["--dataset", data, "--method", method])) for method in ("mamp", "umurl"))
     seeds = {}
     for command in (c for c in commands if c.stage == "pretrain"):
@@ -233,10 +177,11 @@ def test_every_method_gets_the_same_budget(epochs, data, planned):
 
 def test_runs_are_shared_with_the_other_scripts(planned):
     """What has its configuration's epochs is what reproduce.sh makes; other epochs have another folder."""
-    usual = {c.output: c.words for c in planned("compare", DATA="ucla", METHOD="mamp none")}
-    assert usual.keys() <= {c.output for c in planned("reproduce", DATA="ucla", METHOD="mamp none")}
-    assert {c.output: c.words for c in planned("compare", DATA="ucla", METHOD="mamp none", EPOCHS=100)} == usual
-    other = {c.output for c in planned("compare", DATA="ucla", METHOD="mamp none", EPOCHS=101, VARIANT="deep")}
+    given = {"DATA": "ucla", "METHOD": "mamp none"}
+    usual = {c.output: c.words for c in planned("compare", **given)}
+    assert usual.keys() <= {c.output for c in planned("reproduce", **given)}
+    assert {c.output: c.words for c in planned("compare", **given, EPOCHS=100)} == usual
+    other = {c.output for c in planned("compare", **given, EPOCHS=101, VARIANT="deep")}
     assert all("/mamp-deep-epochs-101/" in folder or "/none-deep/" in folder for folder in other) and len(other) == 7
 
 
@@ -302,11 +247,9 @@ def test_a_script_runs_its_plan(name, script, dry_run):
         ("linprobe", {"ENCODER": "x.pth"}, "ENCODER=x.pth: .* TAG"),
         ("linprobe", {"ENCODER": "x.pth", "TAG": "x", "METHOD": "none"}, "METHOD=none"),
         ("reproduce", {"DRY_RUN": "yes"}, "DRY_RUN=yes: use one of 0 1"),
-        ("reproduce", {"ABLATION": "11"}, "TABLE=11: .* fig5"),
         ("pretrain", {"METHOD": "umurl", "STREAM": "bone"}, "STREAM=bone: UmURL"),
         ("ensemble", {"DATA": "ntu60_xsub_umurl"}, "METHOD=umurl: "),
         ("compare", {"EPOCHS": "4e2"}, "EPOCHS=4e2: .* at least 1"),
-        ("compare", {"RATIO": "10"}, "RATIO=10: .*0.1"),
         ("compare", {"ENCODER": "x.pth", "TAG": "x", "METHOD": "mamp"}, "ENCODER=x.pth"),
     ],
 )
@@ -316,17 +259,6 @@ def test_bad_values_get_one_line(name, variables, message, dry_run, capsys):
     printed = capsys.readouterr()
     assert printed.out == "" and printed.err.startswith("error: ") and printed.err.count("\n") == 1
     assert re.search(message, printed.err)
-
-
-@pytest.fixture
-def recorder(tmp_path):
-    """A stand-in for Python that plans, but only writes down how it is called for anything else."""
-    file, calls = tmp_path / "python", tmp_path / "calls"
-    plans = f'[ "$2" != scripts.plan ] || exec {shlex.quote(sys.executable)} "$@"'
-    records = f'[ "$1" != -c ] || exit 0\necho "$@" >> "{calls}"\n[ ! -e "{tmp_path}/broken" ] || exit 3'
-    file.write_text(f"#!/bin/sh\n{plans}\n{records}\n")
-    file.chmod(0o755)
-    return file, lambda: calls.read_text().splitlines() if calls.exists() else []
 
 
 def test_a_dry_run_prints_what_a_run_does_and_touches_nothing(script, recorder, tmp_path):

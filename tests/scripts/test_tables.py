@@ -1,5 +1,6 @@
 """The paper's tables from invented runs, whose files are written down here."""
 
+import argparse
 import csv
 import hashlib
 import json
@@ -7,21 +8,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import yaml
 
 from scripts import tables
 from util import config, results
 from util.options import UNLABELLED
-
-PAPER = yaml.safe_load((config.FOLDER / "paper.yaml").read_text())
-FILES = {"ntu60_xsub": "NTU60_XSub", "ntu60_xview": "NTU60_XView", "pku1_xsub": "PKUv1_XSub", "pku1_xview": "PKUv1_XView"}
-# config.yaml of the paper's judging stages, where they are not the options' defaults
-STAGES = {
-    "linprobe": dict(epochs=100, warmup_epochs=0, effective_batch_size=256, lr=0.1, min_lr=0.0, weight_decay=0.0),
-    "finetune": dict(epochs=100, warmup_epochs=5, effective_batch_size=48, lr=3e-4, min_lr=1e-5, drop_path_rate=0.3),
-    "retrieval": {},
-}
-STAGES["finetune"] |= dict(betas=[0.9, 0.999], layer_decay=0.8)
 
 
 def digest(*things):
@@ -29,34 +19,27 @@ def digest(*things):
 
 
 def pretrained(dataset="ntu60_xsub", seed=0, **changes):
-    """What result.json says of an encoder of the paper's pre-training."""
-    made = dict(
-        method="mamp", dataset=dataset, target="motion", motion_aware_tau=0.8, mask_ratio=0.9, motion_stride=1, epochs=400
-    )
-    made |= dict(decoder_depth=3 if dataset.startswith("ntu60") else 5, decoder_dim_feat=256, lr=1e-3, effective_batch_size=128)
-    made |= dict(data_path=f"data/{FILES[dataset]}.npz", num_frames=120, input_stream="joint", dim_feat=256, t_patch_size=4)
-    made |= dict(stage="pretrain", path="pretrained.pth", epoch=301 if dataset.startswith("pku") else 400) | changes
+    """What result.json says of an encoder of the data set's pre-training."""
+    made = vars(config.parse("pretrain", ["--dataset", dataset])) | {"path": "pretrained.pth"}
+    made |= {"epoch": 301 if dataset.startswith("pku") else 400} | changes
     return made | {"sha256": digest(made, seed)}
 
 
 @pytest.fixture
 def write(tmp_path):
-    """write(name, stage, dataset, accuracy, ...) invents a finished run below tmp_path; **more: of its result.json."""
+    """write(name, stage, dataset, accuracy, ...) invents a finished run of the data set's configuration, but for `options`, below
+    tmp_path; changes, more: of its result.json."""
 
     def invent(name, stage, dataset, accuracy, options=None, encoder="default", changes=None, **more):
         folder = tmp_path / name
         folder.mkdir(parents=True)
         encoder = pretrained(dataset, seed=more.get("seed", 0)) if encoder == "default" else encoder
-        settings = {"stage": stage, "dataset": dataset, "data_path": f"data/{FILES.get(dataset)}.npz", "method": "mamp"}
-        settings |= STAGES[stage] | {"finetune": encoder and encoder["path"], "num_frames": 120}
-        settings |= {"input_stream": "joint", "dim_feat": 256, "t_patch_size": 4}
-        settings |= {"effective_batch_size": 128} if dataset.startswith("pku1") and stage == "linprobe" else {}
-        settings |= options or {}
+        settings = vars(config.parse(stage, ["--dataset", dataset])) | {"finetune": encoder and encoder["path"]} | (options or {})
+        config.save(argparse.Namespace(**settings), folder / "config.yaml")
         content = {"stage": stage, "dataset": dataset, "seed": 0, "epochs": 100, "encoder": encoder, "readout": "mean"}
         content |= {"evaluated_on": "test", "checkpoint": {"path": "checkpoint-99.pth", "sha256": digest(name)}}
         content |= {"last": {"test_acc1": accuracy, "test_samples": 16487}, "best": {"test_acc1": accuracy + 0.5, "epoch": 91}}
         content |= {"log": "log.jsonl", "config": "config.yaml", "versions": {"torch": "9"}, "epochs_counted_from": 1}
-        (folder / "config.yaml").write_text(yaml.safe_dump(settings))
         (folder / "result.json").write_text(json.dumps(content | more | (changes or {})))
         return folder
 
@@ -192,22 +175,6 @@ def test_what_is_no_other_protocol(write, table):
     assert filled(lines)["Table 1", "NTU-60 X-sub", "MAMP"] == 85 and not others(lines) and "(2 seeds, encoder epoch 400" in text
 
 
-def test_stages_and_methods_are_named(write, table):
-    write("a", "retrieval", "ntu60_xsub", 60.0, {"k": 5})
-    write("b", "finetune", "ntu60_xsub", 80.0, {"data_ratio": 0.05})
-    write("c", "finetune", "ntu60_xsub", 50.0, encoder=None)  # from scratch, but with layer decay
-    write("d", "linprobe", "pku1_xview", 40.0, encoder=pretrained("pku1_xview"))  # in no table
-    skeletonmae = pretrained(target="joint", motion_aware_tau=0, mask_ratio=0.8)
-    write("e", "linprobe", "ntu60_xsub", 70.0, encoder=skeletonmae)
-    assert others(table()[0]) == {
-        ("NTU-60 X-sub", "retrieval: MAMP, k 5"): 60,
-        ("NTU-60 X-sub", "finetune: MAMP, data_ratio 0.05"): 80,
-        ("NTU-60 X-sub", "finetune: no pre-training, layer_decay 0.8"): 50,
-        ("PKU-MMD I X-view", "linprobe: MAMP"): 40,
-        ("NTU-60 X-sub", "linprobe: SkeletonMAE*, mask_ratio 0.8"): 70,
-    }
-
-
 def test_released_weights_and_mixed_precision_are_kept_apart(write, table):
     """Released weights have a row of their own; their checkpoints name an npz instead of a data set."""
     write("ours", "linprobe", "ntu60_xsub", 84.0)
@@ -215,9 +182,8 @@ def test_released_weights_and_mixed_precision_are_kept_apart(write, table):
     write("a", "linprobe", "ntu60_xsub", 85.0, encoder=pretrained(format="released"))
     write("b", "linprobe", "pku1_xsub", 92.0, encoder=pretrained("pku1_xsub") | {"format": "released", "dataset": "pkuv1_xsub"})
     lines, text, _ = table()
-    cells = {
-        (x["data"], x["row"], x["precision"]): float(x["mean"]) for x in lines if x["mean"] and x["table"].startswith("Table 1:")
-    }
+    inside = [x for x in lines if x["mean"] and x["table"].startswith("Table 1:")]
+    cells = {(x["data"], x["row"], x["precision"]): float(x["mean"]) for x in inside}
     assert cells == {
         ("NTU-60 X-sub", "MAMP", "float32"): 84,
         ("NTU-60 X-sub", "MAMP", "mixed"): 80,
@@ -266,9 +232,8 @@ def test_damaged_and_foreign_results_are_named_and_the_rest_goes_on(write, table
 
 
 def test_no_value_of_a_result_stops_the_table(write, table):
-    keys = (
-        "stage dataset seed epochs encoder readout evaluated_on checkpoint last best log config versions eval subset_seed".split()
-    )
+    keys = "stage dataset seed epochs encoder readout evaluated_on checkpoint last best log config versions eval subset_seed"
+    keys = keys.split()
     values = (None, -1, 0.5, "x", [], {}, [1], {"x": []})
     for key in keys:
         for number, value in enumerate(values):
@@ -310,7 +275,7 @@ def test_every_row_is_filled_by_what_the_scripts_run(write, table, planned):
         return made[folder]["epochs"] if "last" in file else int(file.removeprefix("checkpoint-").removesuffix(".pth")) + 1
 
     for number, command in enumerate(judged):
-        encoder, options = None, {k: list(v) if isinstance(v, tuple) else v for k, v in vars(command.options()).items()}
+        encoder, options = None, vars(command.options())
         if command.encoder:
             folder, _, file = command.encoder.rpartition("/")
             of_tuning = {}
@@ -327,53 +292,3 @@ def test_every_row_is_filled_by_what_the_scripts_run(write, table, planned):
     wanted = {(c["table"], c["column"], c["row"]) for c in results.cells() if c["runs"] not in (None, {"encoder": "released"})}
     assert {(x["table"], x["data"], x["row"]) for x in lines if x["mean"]} == wanted
     assert sum(int(x["runs"]) for x in lines if x["mean"]) >= len(judged)  # some runs stand in several tables
-
-
-def test_published_numbers(shared):
-    """paper.yaml against the table the numbers were taken from."""
-    published = {}
-    for line in shared("spec/paper_tables.md").read_text().splitlines():
-        cells = [cell.strip() for cell in line.strip("|").split("|")]
-        if len(cells) == 8:
-            published[cells[0].split(" ")[0], cells[1]] = cells[2:]
-    numbers = {
-        (t["title"].split(":")[0], str(row.get("name", PAPER["methods"].get(row.get("method"), {}).get("name")))): row
-        for t in PAPER["tables"]
-        for row in t["rows"]
-    }
-
-    def listed(key, part=0):
-        cells = [c.split("/")[part].strip() if "/" in c else c for c in published[key] if c]
-        return [None if c == "-" else float(c) for c in cells]
-
-    for name in ("MAMP", "SkeletonMAE*"):
-        assert numbers["Table 1", name]["paper"] == listed(("1", name))
-        assert numbers["Tables 2 and 3", name]["paper"] == listed(("2,3", name))[:4]
-        assert numbers["Table 6", name]["paper"] == listed(("6", "MAMP from N60 / N120 / PKU I" if name == "MAMP" else name))
-        for part, table in enumerate(t for t in PAPER["tables"] if t["title"].startswith("Table 5")):
-            (row,) = [r for r in table["rows"] if PAPER["methods"].get(r.get("method"), {}).get("name") == name]
-            assert row["paper"] == listed(("5", name), part)[:2]
-    for part, name in enumerate(("CMD", "CPM", "GL-Transformer", "ISC")):
-        cells = [c.split("/")[part] for c in published["1", "CMD / CPM / GL-Transformer / ISC"]]
-        assert numbers["Table 1", name]["paper"] == [None if c == "-" else float(c) for c in cells]
-    assert numbers["Tables 2 and 3", "from scratch"]["paper"] == listed(("2,3", "from scratch"))[:4]
-    assert numbers["Table 1", "MAMP"]["release"][:4] == listed(("release", "MAMP linear"))
-    assert numbers["Tables 2 and 3", "MAMP"]["release"] == listed(("release", "MAMP fine-tune"))
-    for title, key, rows in (
-        (
-            "Table 7",
-            "7",
-            {
-                "joint→joint / joint→motion": ("joint → joint", "joint → motion"),
-                "motion→joint / motion→motion": ("motion → joint", "motion → motion"),
-            },
-        ),
-        ("Table 8", "8", {"random / motion-aware": ("random", "motion-aware")}),
-        ("Table 9", "9", {"2 / 4 / 6 / 8 (T = 60/120/180/240)": [f"{x} ({30 * x} frames)" for x in (2, 4, 6, 8)]}),
-        ("Table 10a", "10a", {"2 / 3 / 4 / 5": "2345"}),
-        ("Table 10b", "10b", {"64 / 128 / 256 / 512": ("64", "128", "256", "512")}),
-    ):
-        for line, names in rows.items():
-            cells = [published[key, line][i].replace(" ", "").split("/") for i in (0, 2)]
-            for part, name in enumerate(names):
-                assert numbers[title, name]["paper"] == [float(c[part]) for c in cells], (title, name)

@@ -55,13 +55,12 @@ def test_a_recording_alone(tmp_path, capsys, drawings):
         row = together["name_test"].tolist().index("walk_3")
         np.testing.assert_allclose(alone["x_test"][0], together["x_test"][row][:33], atol=1e-6)
     npz.unlink()
-    visualize.main(["--checkpoint", str(path), "--recording", str(tmp_path / "walk_3.bvh"), "--out", str(tmp_path / "pictures")])
+    line = ["--checkpoint", str(path), "--recording", str(tmp_path / "walk_3.bvh")]
+    visualize.main([*line, "--out", str(tmp_path / "pictures")])
     assert [(title, {*names}) for title, names in drawings] == [("walk_3 · no label", {"skeleton", "saliency"})]
     assert f"{tmp_path}/pictures/recording-walk_3" in capsys.readouterr().out
-    with pytest.raises(FileNotFoundError, match="none.bvh: no such file"):
-        visualize.main(["--checkpoint", str(path), "--recording", str(tmp_path / "none.bvh")])
     with pytest.raises(SystemExit):
-        visualize.main(["--checkpoint", str(path), "--recording", "a.bvh", "--split", "train"])
+        visualize.main([*line, "--split", "train"])
 
 
 def test_the_checkpoint_names_data_and_classes(made, two_people, tmp_path, monkeypatch, drawings):
@@ -77,16 +76,16 @@ def test_the_checkpoint_names_data_and_classes(made, two_people, tmp_path, monke
     assert [title for _, title in rows] == [f"class {label[name]} ({names[label[name]]})" for name, _ in rows]
 
 
-@pytest.mark.parametrize("count, classes, different", [(30, 10, 3), (30, 2, 2), (9, 9, 3), (2, 2, 2), (1, 1, 1)])
+@pytest.mark.parametrize("count, classes, different", [(30, 10, 3), (30, 2, 2), (2, 2, 2), (1, 1, 1)])
 def test_three_sequences_of_different_classes(count, classes, different):
     class Split(SimpleNamespace):
         __len__ = lambda self: len(self.indices)  # noqa: E731
 
     for seed in range(20):
-        label = np.sort(np.random.default_rng(seed).permutation(np.arange(count) % classes))  # sorted as files often are
-        indices = np.random.default_rng(seed).permutation(count)
-        rows = sequences.choose(Split(label=label, indices=indices))
-        assert len(rows) == min(3, count) == len(set(rows)) and len(set(label[indices][rows])) == different
+        label, indices = np.random.default_rng(seed).permutation(np.tile(np.arange(count), (2, 1)), axis=1)
+        data = Split(label=np.sort(label % classes), indices=indices)  # sorted as files often are
+        rows = sequences.choose(data)
+        assert len(rows) == min(3, count) == len(set(rows)) and len(set(data.label[indices][rows])) == different
 
 
 def test_settings_are_those_of_the_checkpoint_or_of_the_command_line(made, opened):
@@ -114,10 +113,7 @@ def test_of_umurls_pretraining_only_the_body_is_drawn(made, two_people, capsys, 
     [
         (["--samples", "13"], r"--samples 13: the split test has the rows 0 to 12"),
         (["--names", "test00"], r"no sequence 'test00' in the split test; near are test000, test001, test002"),
-        (["--split", "train", "--names", "test001"], r"no sequence 'test001' in the split train; near are"),
         (["--sampels", "3"], r"'sampels' is not known|does not belong here"),
-        (["--mask_ratio", "1.5"], r"mask_ratio 1.5: a share"),
-        (["--seed", "-1"], r"seed -1: from 0"),
         (["--dim_feat", "16"], r"built with other sizes"),
         (["--checkpoint", "nowhere.pth"], r"nowhere.pth: no such checkpoint"),
         (["--data_path", "nowhere.npz"], r"nowhere.npz"),
