@@ -86,11 +86,11 @@ def test_compiled_training_takes_the_same_steps(decoder, invented, options, tmp_
     "words, message",
     [
         ("--decoder query --query_frames 0", "query_frames 0: at least 1"),
-        ("--decoder cross --predict_ratio 0", "predict_ratio 0.0: a share of the hidden tokens, above 0 and at most 1"),
+        ("--decoder cross --predict_ratio 0", "predict_ratio 0.0: a share, above 0 and at most 1"),
         ("--predict_ratio 0.5", "option predict_ratio: belongs to --decoder cross, this is self"),
         ("--decoder cross --query_frames 4", "option query_frames: belongs to --decoder query, this is cross"),
         ("--loss_weight_k 0.1", "option loss_weight_k: belongs to --loss_weight motion, this is none"),
-        ("--loss_weight motion --loss_weight_windows 0", "loss_weight_windows 0: frames, at least 1"),
+        ("--loss_weight motion --loss_weight_windows 0", "loss_weight_windows 0: at least 1"),
         ("--loss_weight motion --loss_weight_k -1", "loss_weight_k -1.0: not below 0"),
         ("--method umurl --decoder query", "option decoder: is not one of the method umurl"),
     ],

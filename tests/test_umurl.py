@@ -123,7 +123,7 @@ def test_files_of_the_structure_that_was_released(shared, tmp_path, prefix):
         ("pretrain", ["--batch_size", 1, "--effective_batch_size", 1], "effective_batch_size 1: UmURL compares samples"),
         ("pretrain", ["--num_frames", 400], "num_frames 400: UmURL's positions end at 200"),
         ("pretrain", ["--compile"], "compile: does not work with UmURL"),
-        ("pretrain", ["--lr_steps", -1], "lr_steps -1: epochs, not below 0"),
+        ("pretrain", ["--lr_steps", -1], "lr_steps -1: not below 0"),
     ],
 )
 def test_mistakes_are_one_line(start, tmp_path, stage, more, message):

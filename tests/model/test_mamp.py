@@ -149,6 +149,7 @@ def test_defaults_are_those_of_the_options(stage, function):
     """Whoever builds a model without the mains gets what they build."""
     options = vars(config.parse(stage, ["--data_path", "x.npz"]))
     defaults = {name: parameter.default for name, parameter in inspect.signature(function).parameters.items() if name in options}
+    defaults = {name: list(value) if isinstance(value, tuple) else value for name, value in defaults.items()}
     assert defaults and defaults == {name: options[name] for name in defaults}
 
 
