@@ -101,7 +101,7 @@ def each(function, items, title, skipped, workers=1, chunk=CHUNK):
     else:
         results = _run_in_pool(function, items, title, workers, chunk)
     with closing(results):
-        bar = console.bar(results, title=title, total=len(items), unit="file")
+        bar = console.bar(results, title=title, total=len(items), unit=" recordings")
         for item, (result, error) in zip(items, bar, strict=True):
             if error is None:
                 yield item, result
