@@ -112,7 +112,8 @@ def count_joints(content, path):
     try:
         return weights.joints(content["model"])
     except (KeyError, IndexError) as error:
-        raise ValueError(f"{path}: not the weights of a skeleton transformer (looking for {error})") from error
+        sought = error if isinstance(error, KeyError) else "an embedding of joints"
+        raise ValueError(f"{path}: not the weights of a skeleton transformer (looking for {sought})") from error
 
 
 def training_data(content, path, settings, data_path=None):

@@ -204,8 +204,10 @@ def _npz(file, preparation):
     arrays = open_npz(file)
     if not arrays:
         raise ValueError(f"{file}: holds no array")
-    frames = [key for key, array in arrays.items() if array.ndim in (3, 4)]
-    if "x_test" not in arrays and "offset" in arrays and len(frames) == 1:
+    frames, offset = [key for key, array in arrays.items() if array.ndim in (3, 4)], arrays.get("offset")
+    frames = ["joints"] if "joints" in frames else frames
+    is_flat = offset is not None and offset.ndim == 1 and offset.dtype.kind in "iu" and len(frames) == 1
+    if is_flat and "x_test" not in arrays:
         recordings, _ = custom_recordings.from_flat(file, frames[0], form=preparation.reading)
 
         def cut(recording, preparation):

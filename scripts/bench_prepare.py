@@ -61,12 +61,14 @@ def cost(files, repeats):
     return {what: statistics.median(times[1:]) for what, times in seconds.items()}
 
 
-def run(script, out, *more):
-    """(seconds, largest resident memory in MB) of a published command (Linux); the memory '41.2 (100)': of one of its processes,
-    and of all together, where shared pages count twice."""
+def run(script, out, *more, watch=False):
+    """(seconds, largest resident memory in MB) of a published command (Linux). watch: look at its memory, which takes time;
+    '41.2 (100)': of one of its processes, and of all together, where shared pages count twice."""
     words = [sys.executable, *map(str, (SCRIPTS / script, "--out", out, *more))]
     begin, one, together = time.perf_counter(), 0, 0
     process = subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    if not watch:
+        process.wait()
     while process.poll() is None:
         now = list(memory(process.pid))
         one, together = max([one, *(most for most, _ in now)]), max(together, sum(current for _, current in now))
@@ -114,7 +116,7 @@ def main():
         for count in args.files:
             folder, out = link(files, count, top / f"files{count}"), top / f"out{count}"
             more = {first: ["--raw", folder, "--workers", 2]}
-            peaks.append([run(script, out, *more.get(script, []))[1] for script in ntu.STEPS])
+            peaks.append([run(script, out, *more.get(script, []), watch=True)[1] for script in ntu.STEPS])
         head = ("peak resident MB of a process (of all together)", *(f"{count} files" for count in args.files))
         print(markdown_table(head, zip(ntu.STEPS, *peaks, strict=True)))
 

@@ -127,7 +127,8 @@ def check_comparable(results, judged, few):
         by_seed, by_method = defaultdict(list), defaultdict(list)
         for result in column:
             by_method[result.method()[0]].append(result)
-            by_seed[result["seed"]] += [result] if result.get("data_ratio", 1) < 1 else []
+            if result.get("data_ratio", 1) < 1:
+                by_seed[result["seed"]].append(result)
         for same_seed in by_seed.values():
             check_same(same_seed, "subset_seed")
         for runs in by_method.values():  # they differ in their seeds alone

@@ -40,7 +40,7 @@ def main(argv=None):
     # all sequences of a split as an encoder gets them, (N, C·T·V·M), and labels (N,)
     (x, y), (x_test, y_test) = (outputs(lambda x: x.flatten(1), test_loader(d, args, device), device) for d in (train, test))
     scores, strength = ridge(x, y, x_test, train.num_classes)
-    neighbour = y[nearest(x, x_test, k=1)[:, 0]]
+    neighbour = y[nearest(x, x_test, 1, device)[:, 0]]
     top1 = {"ridge": accuracy(scores, y_test)[0], "1-NN": 100.0 * (neighbour == y_test).double().mean().item()}
     evaluated_on = "validation" if args.val_groups else "test"
     tell(

@@ -55,7 +55,7 @@ def settings(script, **fixed):
     one_of("DRY_RUN", s.dry_run, "01")
     one_of("SMOKE", s.smoke, "01")
     if s.data not in DATASETS:
-        own = "for data of your own a copy of config/dataset/ucla.yaml there, with their data_path, is one more"
+        own = "for data of your own, config/dataset/NAME.yaml: a copy of ucla.yaml with your npz as data_path"
         raise ValueError(f"DATA={s.data}: use one of {' '.join(DATASETS)}; {own}")
     s.source = s.data  # of the pre-training
     s.out = s.out or "output"

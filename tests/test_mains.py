@@ -198,7 +198,7 @@ def test_the_next_command_takes_along_what_the_probe_needs(invented, tmp_path, m
     monkeypatch.chdir(tmp_path)
     Path("mine.yaml").write_text(f"data_path: {invented}\n")
     Path("own.yaml").write_text("epochs: 3\nnum_frames: 8\n")
-    Path("umurl.yaml").write_text("methods: {umurl: {stages: {linprobe: {batch_size: 8}}}}\n")
+    Path("umurl.yaml").write_text("methods: {mamp: , umurl: {stages: {linprobe: {batch_size: 8}}}}\n")
     args = config.parse("pretrain", ["--data_path", str(invented), "--epochs", "4", "--output_dir", "out"])
     end = "--finetune out/checkpoint-3.pth"
 
@@ -213,6 +213,9 @@ def test_the_next_command_takes_along_what_the_probe_needs(invented, tmp_path, m
     assert following("--dataset", "mine.yaml") == f"python main_linprobe.py --dataset mine.yaml {end}"
     args.data_path = "elsewhere.npz"
     assert following("--dataset", "mine.yaml") == f"python main_linprobe.py --dataset mine.yaml --data_path elsewhere.npz {end}"
+    Path("mine.yaml").write_text("data_path: [")  # edited while the run was going, which this must not end
+    for words in (["--dataset", "mine.yaml"], ["--config"], ["--dataset", "gone.yaml"]):
+        assert following(*words) == f"python main_linprobe.py --data_path elsewhere.npz {end}"
 
 
 def test_who_makes_the_motion_stream(invented, options, tmp_path, monkeypatch):

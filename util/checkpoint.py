@@ -21,7 +21,10 @@ LAST, PREVIOUS, BEST = "checkpoint-last.pth", "checkpoint-previous.pth", "checkp
 
 
 def save(path, content, previous=None):
-    """Write `content` to `path`; whenever this stops, the file is the old one, whose name becomes `previous`, or the new one."""
+    """Write `content` to `path`; whenever this stops, the file is the old one or the whole new one.
+
+    previous: name that the old file gets.
+    """
     with written_aside(path, previous) as file:
         torch.save(content, file)
 

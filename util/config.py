@@ -225,7 +225,7 @@ def speaks_of(path, stage):
     try:
         content = yaml.safe_load(Path(path).read_text())
         methods = (content.get("methods") or {}).values()
-        return any(stage in (part.get("stages") or {}) for part in (content, *methods))
+        return any(stage in ((part or {}).get("stages") or {}) for part in (content, *methods))
     except (OSError, ValueError, AttributeError, TypeError, yaml.YAMLError):
         return False
 
@@ -237,7 +237,9 @@ def set_batches(args):
 
     world, wanted = distributed.world_size(), args.effective_batch_size
     if args.accum_iter is None and wanted is not None:
-        args.batch_size = max(1, min(args.batch_size, wanted // world))
+        if wanted % world:
+            raise ValueError(f"effective_batch_size {wanted} is not a multiple of {world} processes")
+        args.batch_size = min(args.batch_size, wanted // world)
         args.accum_iter, rest = divmod(wanted, args.batch_size * world)
         if rest:
             raise ValueError(

@@ -21,7 +21,7 @@ def classification(logits, labels):
 def nearest(gallery, queries, k, device="cpu", chunk=1024):
     """Rows of the k gallery features of largest cosine similarity, nearest first: (G, D), (Q, D) -> (Q, k), on the CPU.
 
-    device: where they are compared; per joint, NTU-60 takes 8 TFLOP. There has to be room for the gallery.
+    device: where they are compared; per joint, NTU-60 takes 8 TFLOP. There has to be room for twice the gallery.
     """
     gallery = F.normalize(gallery.to(device).float(), dim=1)
     parts = (F.normalize(part.to(device).float(), dim=1) for part in queries.split(chunk))

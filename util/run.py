@@ -105,16 +105,19 @@ def judge_command(args, argv=None):
     """The command line of a linear probe on the encoder that a pre-training leaves.
 
     argv: the words of that run's command line, by default those of this process. A data set that they name by its file, and a
-    file of --config that says something of the linear probe, too, such as config/small.yaml, go with the probe.
+    file of --config that has exceptions for the linear probe, such as config/small.yaml, go with the probe.
     """
     parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
     for name in ("--config", "--dataset"):
-        parser.add_argument(name)
+        parser.add_argument(name, nargs="?")
     given = parser.parse_known_args(argv)[0]
     dataset = given.dataset or args.dataset
     known = Path(dataset) if Path(dataset).is_file() else config.FOLDER / "dataset" / f"{dataset}.yaml"
-    data = ["--dataset", dataset] if known.is_file() else []
-    if not data or config.located(config.read_yaml(known, "pretrain").get("data_path") or "") != args.data_path:
+    try:
+        data, data_path = ["--dataset", dataset], config.read_yaml(known, args.stage).get("data_path")
+    except (OSError, ValueError):  # there is none, or it was edited while the run was going
+        data, data_path = [], None
+    if not data_path or config.located(data_path) != args.data_path:
         data += ["--data_path", args.data_path]
     if given.config and config.speaks_of(given.config, "linprobe"):
         data = ["--config", given.config, *data]

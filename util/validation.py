@@ -63,7 +63,7 @@ def check(values):
     """ValueError for options, of {name: value}, outside their range, or that exclude each other."""
     for name, value in ((name, value) for name, value in values.items() if name in OPTIONS):
         option, numbers = OPTIONS[name], value if isinstance(value, list) else [] if value is None else [value]
-        text = " ".join(map(str, numbers))
+        text = " ".join(map(str, numbers))[:200]  # of a damaged checkpoint they may be many
         if any(isinstance(v, int) and option.range is not SEED and abs(v) >= 2**31 for v in numbers):
             raise ValueError(f"{name} {text}: at most {2**31 - 1}")
         if not all(option.range[1](v) for v in numbers):

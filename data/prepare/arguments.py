@@ -97,7 +97,7 @@ def add_pose(parser, joints=True):
             "--body_frame",
             nargs="*",
             metavar="JOINT",
-            help=f"{turned}; the origin is the first spine, unless --center says another. "
+            help=f"{turned}; the origin is the first spine (else hip), unless --center says another. "
             "Four joints, if their names do not tell: hip, neck, left and right shoulder",
         )
     else:

@@ -197,8 +197,12 @@ def _read_hierarchy(path, lines):
         elif keyword == "MOTION" and names and not open_joints:
             break
         else:
-            hints = {"MOTION": "; a brace is missing", "ROOT": "; files of one body are read"} if names else {}
-            raise statements.error(f"{' '.join(words)[:40]!r} is not expected here{hints.get(keyword, '')}")
+            hint = ""
+            if keyword in ("MOTION", "ROOT") and names:
+                hint = "; a brace is missing" if open_joints else "; files of one body are read"
+            elif keyword in ("JOINT", "END") and open_joints:
+                hint = "; an End Site has no joints below it"
+            raise statements.error(f"{' '.join(words)[:40]!r} is not expected here{hint}")
     return Hierarchy(names, np.array(parents), np.array(ends), np.array(offsets), channels, *_motion(statements))
 
 

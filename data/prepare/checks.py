@@ -113,13 +113,14 @@ def bones(bodies, parents):
 def extents(bodies):
     """(largest extent of the first body along any axis, (C,) those along each axis), in the median frame and the file's unit.
 
-    Joints that never move, while others do, are no part of it: such as a root that stays at the origin of the world.
+    Joints that never move, while most others do, do not count along the axes: such as a root at the origin of the world.
     """
     x = np.asarray(bodies[0], np.float64)
     x = x[x.any(axis=(1, 2))]
-    moving = np.ptp(x, axis=0).any(axis=1)  # (V,)
-    boxes = np.ptp(x[:, moving] if moving.any() else x, axis=1)
-    return float(np.median(boxes.max(axis=-1))), np.median(boxes, axis=0)
+    boxes = np.ptp(x, axis=1)  # (T, C)
+    moving = (x != x[:1]).any(axis=(0, 2))  # (V,)
+    of_moving = np.ptp(x[:, moving], axis=1) if 2 * moving.sum() > len(moving) else boxes
+    return float(np.median(boxes.max(axis=-1))), np.median(of_moving, axis=0)
 
 
 def unit(size, metres, between=(SMALL, LARGE)):

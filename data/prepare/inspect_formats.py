@@ -202,6 +202,14 @@ def inspect_bvh(path):
     return lines, Sequence(path.stem, "", drawn, hierarchy.parents, tuple(hierarchy.names))
 
 
+def _described(content):
+    """What a pickle holds, in words."""
+    if isinstance(content, np.ndarray):
+        return f"an array, {transforms.described(content)}"
+    size = f" of {len(content):,}" if isinstance(content, (list, tuple, dict)) else ""
+    return f"a {type(content).__name__}{size}: {' '.join(reprlib.repr(content).split())}"
+
+
 def inspect_pickle(path, layout=None, index=None):
     """A pickle, of which nothing is executed: PYSKL's annotations, with or without splits, or anything. index: which of them."""
     content = pickles.load(path)
@@ -209,7 +217,7 @@ def inspect_pickle(path, layout=None, index=None):
     if type(content) is dict and "annotations" in content:
         split, annotations = content.get("split"), content["annotations"]
     if type(annotations) is not list or not annotations or type(annotations[0]) is not dict:
-        return [f"{path}: {' '.join(reprlib.repr(content).split())}; no annotations as PYSKL has them"], None
+        return [f"{path}: {_described(content)}; no annotations as PYSKL has them"], None
     lines = [f"{path}: {len(annotations):,} annotations as PYSKL has them, " + ("with splits" if split else "without splits")]
     if type(split) is dict:
         lines += [f"  split {str(name)[:80]!r}: {len(names):,}" for name, names in split.items() if type(names) in (list, tuple)]

@@ -1,5 +1,6 @@
 """Folders and zips of BVH files become an npz: labels, splits, windows, joints, units; and what is wrong is said in one line."""
 
+import warnings
 import zipfile
 from pathlib import Path
 
@@ -7,7 +8,7 @@ import numpy as np
 import pytest
 
 from data.bvh import bvh_gendata
-from data.prepare import bvh, kinect
+from data.prepare import bvh, checks, kinect
 from feeder.feeder_ntu import Feeder
 from feeder.skeleton import joint_names
 from tests.data.bvh_text import person, text
@@ -137,6 +138,15 @@ def test_a_root_that_stays_at_the_origin_is_no_part_of_a_body(shared, tmp_path, 
             (tmp_path / Path(name).name).write_bytes(archive.read(name))
     bvh_gendata.generate(tmp_path, tmp_path / "out")
     assert "warning" not in capsys.readouterr().out
+
+
+def test_what_hardly_moves_has_an_extent():
+    standing = np.zeros((1, 9, 20, 3)) + np.linspace(0, 1.6, 20)[:, None]
+    standing[0, :, 7] += np.arange(9)[:, None] * 1e-3  # one joint moves
+    assert checks.extents(standing)[0] == pytest.approx(1.6) and checks.extents(standing)[1].min() > 1.5
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # the mean of nothing
+        assert np.isnan(checks.extents(np.zeros((1, 9, 20, 3)))[0])  # nobody is there
 
 
 def test_damaged_files_are_one_line_each(raw, tmp_path):

@@ -122,7 +122,8 @@ def test_effective_batch_is_had_on_any_number_of_processes(monkeypatch, batch, w
     monkeypatch.setattr(distributed, "world_size", lambda: world)
     args = argparse.Namespace(batch_size=batch, effective_batch_size=wanted, accum_iter=accum)
     if not expected:
-        with pytest.raises(ValueError, match=f"effective_batch_size {wanted}( is not a multiple of|; give one)"):
+        names = f"{world} processes" if wanted % world else f"batch_size {batch} × {world}"  # what can be changed
+        with pytest.raises(ValueError, match=f"effective_batch_size {wanted}( is not a multiple of {names}|; give one)"):
             config.set_batches(args)
         return
     config.set_batches(args)
