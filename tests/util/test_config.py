@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from util import config, distributed
+from util import config, distributed, validation
 from util.options import GROUPS, METHODS, OPTIONS, STAGES
 
 
@@ -274,3 +274,10 @@ def test_small_data_have_small_updates_in_every_stage():
     small = ["--config", str(config.FOLDER / "small.yaml"), "--data_path", "mine.npz"]
     for stage in ("pretrain", "tune", "linprobe", "finetune"):
         assert config.parse(stage, small).effective_batch_size <= 32, stage
+
+
+def test_a_complaint_about_many_numbers_is_short():
+    """Those of a damaged checkpoint may be thousands."""
+    with pytest.raises(ValueError, match="^test_p_interval 0.1 0.1") as complaint:
+        validation.check({"test_p_interval": [0.1] * 50_000})
+    assert len(str(complaint.value)) < 400
