@@ -26,7 +26,7 @@ from util.logging import tell, write_result
 from util.metrics import accuracy, nearest
 from util.results import COORDINATES, COORDINATES_KEYS
 
-STRENGTHS = 10.0 ** np.arange(-3, 7.5, 0.5)  # of the ridge, on standardised coordinates
+STRENGTHS = 10.0 ** np.arange(-3, 7.5, 0.5)  # of the ridge
 
 
 def main(argv=None):
@@ -39,12 +39,13 @@ def main(argv=None):
     train, test = (build_feeder(args, split, augment=False) for split in ("train", "test"))
     # all sequences of a split as an encoder gets them, (N, C·T·V·M), and labels (N,)
     (x, y), (x_test, y_test) = (outputs(lambda x: x.flatten(1), test_loader(d, args, device), device) for d in (train, test))
-    scores, strength = ridge(x, y, x_test, train.num_classes)
+    scores, chosen = ridge(x, y, x_test, train.num_classes)
     neighbour = y[nearest(x, x_test, 1, device)[:, 0]]
     top1 = {"ridge": accuracy(scores, y_test)[0], "1-NN": 100.0 * (neighbour == y_test).double().mean().item()}
     evaluated_on = "validation" if args.val_groups else "test"
+    how = f"{'standardised' if chosen['standardised'] else 'centred'}, strength {chosen['strength']:g}"
     tell(
-        f"coordinates: ridge regression {top1['ridge']:.2f} % (strength {strength:g}, chosen by leave-one-out), "
+        f"coordinates: ridge regression {top1['ridge']:.2f} % ({how}, chosen by leave-one-out), "
         f"cosine 1-NN {top1['1-NN']:.2f} %, {len(y):,} training sequences, {len(y_test):,} {evaluated_on} samples, "
         f"{args.num_frames} frames, {args.input_stream} stream"
     )
@@ -57,7 +58,7 @@ def main(argv=None):
             path,
             **used,
             **{"method": method, "seed": args.subset_seed, "evaluated_on": evaluated_on, "labels": len(y)},
-            **({"strength": strength} if method == "ridge" else {}),
+            **(chosen if method == "ridge" else {}),
             last={"test_acc1": top1[method], "test_samples": len(y_test)},
             config="config.yaml",
             hardware=hardware(device),
@@ -65,13 +66,18 @@ def main(argv=None):
 
 
 def ridge(x, y, x_test, num_classes):
-    """Scores (Q, K) of x_test (Q, D) by ridge regression from standardised x (N, D) on one-hot labels y (N,); and the strength.
+    """Scores (Q, K) of x_test (Q, D) by ridge regression from x (N, D) on one-hot labels y (N,); and what was chosen for it.
 
-    That is the one of STRENGTHS whose leave-one-out squared error on the training set, in closed form, is the smallest.
+    Chosen are one of STRENGTHS, and whether x is standardised or only centred, by the leave-one-out squared error on the training
+    set, in closed form. Standardised, coordinates that hardly differ between a few people can outweigh all others.
     """
-    model = make_pipeline(StandardScaler(), RidgeCV(STRENGTHS))
-    model.fit(x.double().numpy(), torch.eye(num_classes, dtype=torch.float64)[y].numpy())
-    return torch.from_numpy(model.predict(x_test.double().numpy()).reshape(len(x_test), -1)), float(model[-1].alpha_)
+    x, x_test, target = x.double().numpy(), x_test.double().numpy(), torch.eye(num_classes, dtype=torch.float64)[y].numpy()
+    models = [
+        make_pipeline(StandardScaler(with_std=standardised), RidgeCV(STRENGTHS)).fit(x, target) for standardised in (True, False)
+    ]
+    best = max(models, key=lambda model: model[-1].best_score_)
+    chosen = {"strength": float(best[-1].alpha_), "standardised": best is models[0]}
+    return torch.from_numpy(best.predict(x_test).reshape(len(x_test), -1)), chosen
 
 
 if __name__ == "__main__":

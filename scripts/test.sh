@@ -6,6 +6,7 @@ cd "$(dirname "$0")/.."
 source scripts/environment.sh requirements-test.txt
 export OMP_NUM_THREADS="${OMP_NUM_THREADS:-1}"  # the tests' tensors are tiny: threads only get in each other's way
 echo "ruff: style"
-"$PYTHON" -m ruff check . && "$PYTHON" -m ruff format --check --quiet .
+"$PYTHON" -m ruff check --quiet .
+"$PYTHON" -m ruff format --check .
 echo "pytest: all tests that are not marked slow, a process for each core, about 4 minutes on two"
 exec "$PYTHON" -m pytest -q -n auto --dist worksteal -m "not slow" "$@"

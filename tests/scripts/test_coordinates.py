@@ -1,6 +1,7 @@
 """What coordinates tell: numbers by other ways, on invented and on real recordings."""
 
 import json
+from itertools import product
 
 import numpy as np
 import pytest
@@ -36,10 +37,13 @@ def noisy(npz):
 
 
 def by_hand(x, y, x_test, y_test):
-    """Accuracies of ridge regression, its strength by fitting without each sample in turn, and of the nearest by cosine."""
+    """Accuracies of ridge regression, scaled and as strong as is best without each sample in turn, and of the nearest by cosine;
+    between them the strength, and whether coordinates are standardised."""
     mean, spread = x.mean(0), x.std(0)
     moving = spread > 0
-    a, b = ((part[:, moving] - mean[moving]) / spread[moving] for part in (x, x_test))
+    scaled = {
+        std: [(part[:, moving] - mean[moving]) / (spread[moving] if std else 1) for part in (x, x_test)] for std in (True, False)
+    }
     targets = np.eye(4)[y]
 
     def predict(a, targets, b, strength):
@@ -47,13 +51,15 @@ def by_hand(x, y, x_test, y_test):
         weights = np.linalg.solve((a - center).T @ (a - center) + strength * np.eye(a.shape[1]), (a - center).T @ targets)
         return (b - center) @ weights + targets.mean(0)
 
-    def left_out(strength):
+    def left_out(standardised, strength):
+        a, _ = scaled[standardised]
         rest = [np.arange(len(a)) != i for i in range(len(a))]
         return sum(((predict(a[r], targets[r], a[~r], strength) - targets[~r]) ** 2).sum() for r in rest)
 
-    best = min(10.0 ** np.arange(-3, 7.5, 0.5), key=left_out)
+    standardised, best = min(product((True, False), 10.0 ** np.arange(-3, 7.5, 0.5)), key=lambda both: left_out(*both))
+    a, b = scaled[standardised]
     accuracy = 100 * (predict(a, targets, b, best).argmax(1) == y_test).mean()
-    return accuracy, best, 100 * KNeighborsClassifier(1, metric="cosine").fit(x, y).score(x_test, y_test)
+    return accuracy, best, standardised, 100 * KNeighborsClassifier(1, metric="cosine").fit(x, y).score(x_test, y_test)
 
 
 def whole(arrays, split):
@@ -73,11 +79,12 @@ def test_numbers_by_other_ways(stream, noisy, tmp_path, capsys):
         if stream == "bone":
             x = x - x[:, :, [0, 0, 1, 2]]
         parts += [x.reshape(len(x), -1), y]
-    ridge, strength, nearest = by_hand(*parts)
+    ridge, strength, standardised, nearest = by_hand(*parts)
     assert accuracies(found) == pytest.approx([ridge, nearest])
     assert found["ridge"]["strength"] == pytest.approx(strength) and {result["labels"] for result in found.values()} == {40}
     said = capsys.readouterr().out
-    assert f"ridge regression {ridge:.2f} % (strength {strength:g}, chosen by leave-one-out), cosine 1-NN {nearest:.2f} %" in said
+    how = f"{'standardised' if standardised else 'centred'}, strength {strength:g}, chosen by leave-one-out"
+    assert f"ridge regression {ridge:.2f} % ({how}), cosine 1-NN {nearest:.2f} %" in said and standardised
 
 
 def test_few_labels_are_those_of_fine_tuning_and_performers_are_held_out(noisy, tmp_path):
@@ -86,14 +93,29 @@ def test_few_labels_are_those_of_fine_tuning_and_performers_are_held_out(noisy, 
     words = ["--data_path", path, "--num_frames", 8, "--test_p_interval", 1.0]
     rows = np.random.RandomState(7).permutation(40)[:10]
     few = run(tmp_path / "few", *words, "--data_ratio", 0.25, "--subset_seed", 7)
-    ridge, _, nearest = by_hand(x[rows].reshape(10, -1), y[rows], x_test.reshape(30, -1), y_test)
+    ridge, *_, nearest = by_hand(x[rows].reshape(10, -1), y[rows], x_test.reshape(30, -1), y_test)
     assert accuracies(few) == pytest.approx([ridge, nearest])
     assert few["ridge"]["labels"] == 10 and few["ridge"]["seed"] == 7
     validated = run(tmp_path / "val", *words, "--val_groups", 2)
     held = np.isin(np.arange(40) % 5, np.random.RandomState(0).permutation(5)[:2])
-    ridge, _, nearest = by_hand(x[~held].reshape(24, -1), y[~held], x[held].reshape(16, -1), y[held])
+    ridge, *_, nearest = by_hand(x[~held].reshape(24, -1), y[~held], x[held].reshape(16, -1), y[held])
     assert accuracies(validated) == pytest.approx([ridge, nearest])
     assert validated["ridge"]["evaluated_on"] == "validation" and validated["ridge"]["last"]["test_samples"] == 16
+
+
+def test_coordinates_that_hardly_differ_do_not_outweigh_the_others(noisy, npz, tmp_path):
+    _, arrays = noisy
+    rng = np.random.default_rng(1)
+    for split in ("train", "test"):
+        x = 1e-3 * rng.normal(size=arrays[f"x_{split}"].shape)
+        x[..., :3] += arrays[f"y_{split}"][:, None, :3] + 300 * x[..., :3]
+        arrays[f"x_{split}"] = x.astype(np.float32)
+    words = ["--num_frames", 8, "--test_p_interval", 1.0]
+    found = run(tmp_path / "out", "--data_path", npz(arrays, "small.npz"), *words)
+    (x, y), (x_test, y_test) = whole(arrays, "train"), whole(arrays, "test")
+    ridge, strength, standardised, _ = by_hand(x.reshape(40, -1), y, x_test.reshape(30, -1), y_test)
+    assert not standardised and not found["ridge"]["standardised"]
+    assert found["ridge"]["strength"] == pytest.approx(strength) and accuracies(found)[0] == pytest.approx(ridge)
 
 
 def test_one_class_alone(noisy, npz, tmp_path):

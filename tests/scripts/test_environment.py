@@ -60,6 +60,16 @@ def test_what_is_given_counts_more_than_what_is_active(active, script):
         assert done.stdout.startswith(f"{python} main_pretrain.py")
 
 
+@pytest.mark.parametrize("fails, steps", [("check", 1), ("format", 2), ("pytest", 3), ("nothing", 3)])
+def test_the_test_command_fails_where_any_of_its_steps_does(script, tmp_path, fails, steps):
+    python = tmp_path / "python"
+    python.write_text(f'#!/bin/sh\n[ "$1" = -m ] && echo "step $2"\ncase "$*" in "-m"*{fails}*) exit 1;; esac\n')
+    python.chmod(0o755)
+    done = script("test", PYTHON=python)
+    assert (done.returncode != 0) == (fails != "nothing")
+    assert done.stdout.count("step ") == steps
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_help_needs_no_environment(script, name):
     done = script(name, "--help", PYTHON="/nowhere", timeout=5)
