@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from feeder.loader import Features, build_feeder, test_loader, train_loader, training_rows
 from model import build
 from report.for_mains import leave_report
-from util import checkpoint, config, distributed, errors, provenance, results, run
+from util import checkpoint, config, distributed, errors, provenance, results, ridge, run
 from util.distributed import parallel
 from util.engine import outputs, train_one_epoch
 from util.logging import Log, say
@@ -60,7 +60,8 @@ def main(argv=None):
 
     # data: sequences (N, C, T, V, M) with random crops and rotations or, with --no-augment, features of the central crops;
     # read_outs makes {name: (N, D')} of either, without gradient
-    evaluation = Evaluation(heads, test_loader(features(model.eval(), test), args, device), device, args.enable_amp, test.source)
+    test_features = features(model.eval(), test)
+    evaluation = Evaluation(heads, test_loader(test_features, args, device), device, args.enable_amp, test.source)
     read_outs = torch.no_grad()(model.read_outs) if args.augment else lambda features: features
     samples = data if args.augment else features(model, test_loader(data, args, device))
     loader = train_loader(samples, args, device)
@@ -88,6 +89,8 @@ def main(argv=None):
     log.close()
 
     result = training.result(evaluation)
+    if not args.augment and distributed.is_main():  # the same features, judged as scripts/coordinates.py judges coordinates
+        result["ridge"] = ridge.accuracies(samples, test_features, data.num_classes)
     run.print_result(args, "linear probe", result)
     run.write(args, device, eval=False, labels=num_labels, **result)
     evaluation.save(args)

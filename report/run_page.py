@@ -94,6 +94,7 @@ def numbers(run):
         if key.startswith("test_acc1_"):
             readout = key.removeprefix("test_acc1_")
             found += [(f"{value:.2f} %", f"top-1 of the read-out {readout}, beside {result.get('readout')}")]
+    found += [(f"{value:.2f} %", f"ridge regression, {name}") for name, value in result.get("ridge", {}).items()]
     if run.predicted:
         mean = 100 * np.diag(confusion.shares(run.counts))[run.counts.any(1)].mean()
         found += [(f"{mean:.2f} %", f"mean over {np.count_nonzero(run.counts.any(1))} classes")]

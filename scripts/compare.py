@@ -25,16 +25,18 @@ from scripts.tables import markdown_table
 from util import console, errors
 from util.files import write_text
 from util.options import DEFAULT_METHOD, METHODS, OPTIONS, UNLABELLED
-from util.results import COORDINATES, PAPER, find, name_of, settings_text
+from util.results import COORDINATES, PAPER, Result, find, name_of, settings_text
 from util.seeds import spread
 
 JUDGED = ("linprobe", "retrieval", "finetune")
-COLUMNS = {  # name: stage and read-out; the last one's name says which share of the labels
-    "linear probe, mean": ("linprobe", "mean"),
-    "linear probe, per joint": ("linprobe", "per_joint"),
-    "1-NN, mean": ("retrieval", "mean"),
-    "1-NN, per joint": ("retrieval", "per_joint"),
-    "fine-tuning": ("finetune", "mean"),
+COLUMNS = {  # name: stage, accuracy of a result, read-out; the last one's name says which share of the labels
+    "linear probe, mean": ("linprobe", Result.accuracy_of, "mean"),
+    "linear probe, per joint": ("linprobe", Result.accuracy_of, "per_joint"),
+    "ridge, mean": ("linprobe", Result.ridge_accuracy_of, "mean"),
+    "ridge, per joint": ("linprobe", Result.ridge_accuracy_of, "per_joint"),
+    "1-NN, mean": ("retrieval", Result.accuracy_of, "mean"),
+    "1-NN, per joint": ("retrieval", Result.accuracy_of, "per_joint"),
+    "fine-tuning": ("finetune", Result.accuracy_of, "mean"),
 }
 RIDGE, NEAREST = f"{COORDINATES}, ridge", f"{COORDINATES}, 1-NN"
 FREE = {"linprobe": (RIDGE,), "retrieval": (NEAREST,), "finetune": (RIDGE, NEAREST)}  # what costs nothing, by stage
@@ -69,7 +71,7 @@ def report(results):
     order = (*(method["name"] for method in PAPER["methods"].values()), RIDGE, NEAREST)
     methods = {name: stages_of[name] for name in order if stages_of[name].keys() - {"pretrain"}}
     cells = {
-        name: {column: accuracies(stages[stage], readout) for column, (stage, readout) in COLUMNS.items()}
+        name: {column: accuracies(stages[stage], of, readout) for column, (stage, of, readout) in COLUMNS.items()}
         for name, stages in methods.items()
     }
     tuned = "fine-tuning" + (f", {100 * few:.3g} % of the labels" if few else "")
@@ -170,9 +172,9 @@ def check_seeds(results, few):
             raise ValueError(f"seeds {found} in {where}, {wanted} in {first}: every method needs the same ones, each once")
 
 
-def accuracies(results, readout):
+def accuracies(results, accuracy_of, readout):
     """Of a read-out, by seed; none if some of the runs did not make it."""
-    values = [result.accuracy_of(readout) for result in results]
+    values = [accuracy_of(result, readout) for result in results]
     return values if None not in values else []
 
 

@@ -12,12 +12,6 @@ times coordinates are held in memory several times; the time grows as samples ti
 import argparse
 from pathlib import Path
 
-import numpy as np
-import torch
-from sklearn.linear_model import RidgeCV
-from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import StandardScaler
-
 from feeder.loader import build_feeder, test_loader
 from util import config, console, distributed, errors
 from util.engine import outputs
@@ -25,8 +19,7 @@ from util.hardware import hardware
 from util.logging import tell, write_result
 from util.metrics import accuracy, nearest
 from util.results import COORDINATES, COORDINATES_KEYS
-
-STRENGTHS = 10.0 ** np.arange(-3, 7.5, 0.5)  # of the ridge
+from util.ridge import ridge
 
 
 def main(argv=None):
@@ -63,21 +56,6 @@ def main(argv=None):
             config="config.yaml",
             hardware=hardware(device),
         )
-
-
-def ridge(x, y, x_test, num_classes):
-    """Scores (Q, K) of x_test (Q, D) by ridge regression from x (N, D) on one-hot labels y (N,); and what was chosen for it.
-
-    Chosen are one of STRENGTHS, and whether x is standardised or only centred, by the leave-one-out squared error on the training
-    set, in closed form. Standardised, coordinates that hardly differ between a few people can outweigh all others.
-    """
-    x, x_test, target = x.double().numpy(), x_test.double().numpy(), torch.eye(num_classes, dtype=torch.float64)[y].numpy()
-    models = [
-        make_pipeline(StandardScaler(with_std=standardised), RidgeCV(STRENGTHS)).fit(x, target) for standardised in (True, False)
-    ]
-    best = max(models, key=lambda model: model[-1].best_score_)
-    chosen = {"strength": float(best[-1].alpha_), "standardised": best is models[0]}
-    return torch.from_numpy(best.predict(x_test).reshape(len(x_test), -1)), chosen
 
 
 if __name__ == "__main__":

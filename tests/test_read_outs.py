@@ -14,6 +14,7 @@ from feeder.feeder_ntu import Feeder
 from model.transformer import Transformer
 from tests.runs import SIZE, read
 from util import checkpoint
+from util.ridge import ridge
 
 OTHER = {"mean": "per_joint", "per_joint": "mean"}
 
@@ -108,6 +109,21 @@ def test_every_head_learns_as_it_would_alone(headline, augment, clip, data, pret
         for key, value in wanted.items():
             torch.testing.assert_close(weights[key], value, rtol=1e-4, atol=1e-5)
         assert last["test_acc1" if readout == headline else f"test_acc1_{readout}"] == pytest.approx(accuracy)
+
+
+def test_ridge_regression_judges_the_same_features(data, pretrained, probe, options, tmp_path):
+    model = Transformer(**SIZE, protocol="linprobe").eval()
+    checkpoint.load_encoder(model, pretrained)
+    few = options("linprobe", data, tmp_path, "--finetune", pretrained, "--epochs", 1, "--no-augment", "--data_ratio", 0.5)
+    main_linprobe.main([*few, "--effective_batch_size", "4"])
+    assert "ridge" not in read(probe("mean", "--augment"))  # whose features differ from epoch to epoch
+    for folder, ratio in ((probe("per_joint", "--no-augment", "--clip_grad", 0.2), 1.0), (tmp_path, 0.5)):
+        train, test = Feeder(data, "train", [0.95], window_size=8, data_ratio=ratio), Feeder(data, "test", [0.95], window_size=8)
+        (x, y), (x_test, y_test) = (zip(*((d[i][0], d[i][1]) for i in range(len(d))), strict=True) for d in (train, test))
+        known, asked = (pooled(model, torch.stack(part)) for part in (x, x_test))
+        scores = {name: ridge(known[name], torch.tensor(y), asked[name], 3)[0] for name in OTHER}
+        wanted = {name: 100 * (of.argmax(1) == torch.tensor(y_test)).double().mean().item() for name, of in scores.items()}
+        assert read(folder)["ridge"] == pytest.approx(wanted)
 
 
 def test_a_run_of_before_goes_on_as_it_was(data, pretrained, probe, options, tmp_path):

@@ -65,6 +65,13 @@ class Result:
             return self.accuracy
         return self["last"].get(f"test_acc1_{readout}")
 
+    def ridge_accuracy_of(self, readout):
+        """The same of ridge regression, which a linear probe without augmentation leaves, too."""
+        if self["stage"] == COORDINATES:
+            return self.accuracy
+        found = self.get("ridge") or {}
+        return found.get(readout) if self.get("readout") or readout != "mean" else next(iter(found.values()), None)
+
     def fits(self, runs):
         """Whether this is a run of the data set's configuration but for the settings in `runs`."""
         return self.settings == self.expected | runs

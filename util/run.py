@@ -129,10 +129,12 @@ def print_result(args, what, result):
     """Print a classifier's result: the last epoch is the headline, the best on the test set stands beside it."""
     last, best, where = result["last"], result["best"], results.protocol(args)["evaluated_on"]
     best = f"best on {where} {best['test_acc1']:.2f} % (epoch {best['epoch'] + 1})"
+    ridge = "; ridge regression on the same features, " if result.get("ridge") else ""
+    ridge += ", ".join(f"{name}: {value:.2f} %" for name, value in result.get("ridge", {}).items())
     tell(
         f"{what}: top-1 {last['test_acc1']:.2f} % after the last epoch ({args.epochs}), {best}, {last['test_samples']} {where} "
         f"samples{results.readout_text(args, last)}, {args.input_stream} stream, "
-        f"encoder from {args.finetune or 'random weights'}, seed {args.seed}"
+        f"encoder from {args.finetune or 'random weights'}, seed {args.seed}{ridge}"
     )
 
 

@@ -171,6 +171,15 @@ def test_one_seed_and_fewer_stages(options, other, cells, run, table):
     assert [rows["no pre-training"][name] for name in columns] == [*cells, ""] and "last epoch, seed 3." in text
 
 
+def test_ridge_regression_on_features_has_columns(run, free, table):
+    run("a", "linprobe", 3, ridge={"mean": 70.0, "per_joint": 80.0})
+    run("b", "linprobe", 3, {"method": "umurl"}, ridge={"multi": 75.0})
+    found, (rows, _) = free("all")["ridge"], table()
+    names = ["no pre-training", "UmURL's encoder without pre-training", "coordinates, ridge", "coordinates, 1-NN"]
+    cells = [[rows[name][column] for column in ("ridge, mean", "ridge, per joint")] for name in names]
+    assert cells == [["70.0", "80.0"], ["75.0", ""], [f"{found:.1f}"] * 2, ["", ""]]
+
+
 def test_coordinates_stand_beside_the_methods(everything, free, table):
     every = free("all")
     few = [free(f"few{seed}", "--data_ratio", 0.1, "--subset_seed", seed) for seed in (0, 1)]
