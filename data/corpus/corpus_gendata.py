@@ -18,9 +18,9 @@ import numpy as np
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))  # the repository: the script runs from any folder
 
 from data.prepare import arguments, bvh, custom_recordings, kinect, parallel, transforms, ucla
-from feeder import metadata as npz_metadata
 from feeder.npz import Split, write_dataset
 from feeder.skeleton import joint_names
+from feeder.units import body_size
 from util.files import write_text
 
 HERE = Path(__file__).resolve().parent
@@ -131,7 +131,7 @@ def generate(out, paths, name="corpus", window=WINDOW, body_frame=False, min_max
                 names.append(name_of)
                 groups.append(f"{key}/{group}")
                 rows.append(row)
-                sizes.append(np.median(npz_metadata.body_sizes(joints[begin:end])))
+                sizes.append(body_size(joints[begin:end]))
         used[key] = SOURCES[key]
     counts = Counter(name.split("/")[0] for name in names)
     if absent := [key for key in used if not counts[key]]:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from data.prepare.transforms import UNITS
+from feeder.units import UNITS
 from util import console
 
 

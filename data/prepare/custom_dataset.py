@@ -8,6 +8,7 @@ import numpy as np
 
 from data.prepare import checks, parallel, transforms
 from data.prepare.custom_recordings import Recording
+from feeder import units
 from feeder.labels import ordered
 from feeder.npz import Split, write_dataset
 
@@ -193,10 +194,12 @@ class BodyStatistics:
     """
 
     def __init__(self, skeleton, standing=False):
-        self.skeleton, self.standing, self.extents, self.trees, self.changing = skeleton, standing, [], [], []
+        self.skeleton, self.standing = skeleton, standing
+        self.sizes, self.extents, self.trees, self.changing = [], [], [], []
 
     def add(self, where, bodies):
         """bodies: (M, T, V, C) of one recording."""
+        self.sizes.append(units.body_size(bodies[0]))
         self.extents.append(checks.extents(bodies))
         if self.skeleton.parents is not None and bodies.shape[3] == 3:
             tree, change = checks.bones(bodies, self.skeleton.parents)
@@ -204,14 +207,14 @@ class BodyStatistics:
             self.changing += [where] * bool(change > checks.CHANGE)
 
     def size(self):
-        """The largest extent of a body along an axis, the median of all recordings, in the unit of the files."""
-        return float(np.median([extent for extent, _ in self.extents]))
+        """How large a body is, the median of all recordings, in the unit of the files."""
+        return float(np.median(self.sizes))
 
     def warnings(self, unit, dims):
         """Lines of text. Raises ValueError if the bones are not those of the layout."""
-        lines = [checks.unit(self.size(), unit)] if dims == 3 and not self.standing else []
+        lines = [units.doubt_unit(self.size(), unit)] if dims == 3 and not self.standing else []
         if self.standing:
-            lines = checks.standing(np.median([along for _, along in self.extents], axis=0), unit)
+            lines = checks.standing(np.median(self.extents, axis=0), unit)
         if self.trees and (tree := np.median(self.trees)) > checks.WRONG_TREE:
             layout = self.skeleton.layout
             line = f"bones are {tree:.1f} times as long as the shortest that join these joints, so the joints have another order"

@@ -15,6 +15,7 @@ import numpy as np
 import yaml
 
 from data.prepare.array_files import SUFFIXES, ArrayFormat, read_npz
+from data.prepare.axes import to_mtvc
 from data.prepare.transforms import MAX_NAME
 from feeder.skeleton import joint_names, parents, tree
 
@@ -222,7 +223,7 @@ def from_flat(path, joints_key="joints", offset_key="offset", form=None):
     if offset.ndim != 1 or offset.dtype.kind not in "iu" or len(offset) < 2:
         raise ValueError(f"{path}: {offset_key} has to be whole numbers: where sequences begin, and where the last one ends")
     frames_first = joints.ndim == 4 and not form.axes and len(joints) == offset[-1] != joints.shape[1]
-    joints = form.transpose(joints, f"{path}: {joints_key}", "TMVC" if frames_first else None)
+    joints = to_mtvc(joints, "TMVC" if frames_first else form.order(joints.shape, f"{path}: {joints_key}"))
     frames, num_joints = joints.shape[1:3]
     if offset[0] != 0 or offset[-1] != frames:
         raise ValueError(f"{path}: {offset_key} has to be whole numbers that begin with 0 and end with the {frames} frames")

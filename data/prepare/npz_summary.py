@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from feeder.metadata import unit_warning
+from feeder.units import unit_warning
 from util import console
 
 PIECE = 2**23  # bytes of an array in memory at a time

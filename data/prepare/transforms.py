@@ -5,7 +5,6 @@ import numpy as np
 from data.prepare.kinect import find_joints
 
 MAX_NAME = 255  # characters; an npz gives every name the room of the longest
-UNITS = {"m": 1.0, "cm": 0.01, "mm": 0.001}
 BODY_FRAME = ("spine base", "neck", "shoulder left", "shoulder right")  # what --body_frame looks for, as Kinects call it
 SPINE = "spine mid"  # and where it puts the origin
 

@@ -13,9 +13,9 @@ from pathlib import Path
 import numpy as np
 
 from data.prepare import parallel, transforms
-from feeder.metadata import body_sizes
 from feeder.npz import Split, write_dataset
 from feeder.skeleton import joint_names
+from feeder.units import body_size
 
 NUM_JOINTS, NUM_BODIES, NUM_CLASSES, LAYOUT = 20, 1, 10, "kinect_v1"
 ORIGIN, SHOULDER_LEFT, SHOULDER_RIGHT = 1, 4, 8  # joints
@@ -91,7 +91,7 @@ def generate(raw, out, align=False, strict=False, body_frame=False, min_max=Fals
             row = transforms.row((face_front(joints) if align else joints)[None], origin=ORIGIN, axes=axes, min_max=min_max)
         except ValueError as error:
             raise ValueError(f"{file}: {error}") from error
-        sizes.append(np.median(body_sizes(joints)))
+        sizes.append(body_size(joints))
         return row, label, view
 
     samples = {key: [] for key in VIEWS}
