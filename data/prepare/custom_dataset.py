@@ -66,10 +66,8 @@ def write(
     origin, axes = transforms.pose(center, body_frame, skeleton.joint_names, num_joints)
 
     def row(sample):
-        try:
+        with parallel.naming(sample.recording.where):
             return transforms.row(load(sample.recording), unit, origin, axes, min_max)
-        except ValueError as error:
-            raise ValueError(f"{sample.recording.where}: {error}") from error
 
     if axes is not None:  # not every body has them
         samples = [sample for sample, _ in parallel.each(row, samples, "turning", skipped)]
@@ -231,10 +229,5 @@ class BodyStatistics:
 
 def load(recording):
     """(M, T, V, C) of a recording, what is empty left out. Raises ValueError naming it."""
-    try:
+    with parallel.naming(recording.where):
         return transforms.drop_empty(recording.load())
-    except checks.Misread:
-        raise
-    except ValueError as error:
-        named = str(error).startswith(recording.where)
-        raise ValueError(str(error) if named else f"{recording.where}: {error}") from error

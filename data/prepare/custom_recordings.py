@@ -16,6 +16,7 @@ import yaml
 
 from data.prepare.array_files import SUFFIXES, ArrayFormat, read_npz
 from data.prepare.axes import to_mtvc
+from data.prepare.parallel import naming
 from data.prepare.transforms import MAX_NAME
 from feeder.skeleton import joint_names, parents, tree
 
@@ -66,10 +67,8 @@ def custom_skeleton(names, above, where):
         above = [listed.index(a) if a in listed else a for a in above]
         if not above or not all(type(a) is int for a in above):
             raise ValueError(f"{where}: parents has to be a list with the number or the name of the joint above each joint")
-        try:
+        with naming(where):
             above = tree([i if a == -1 else a for i, a in enumerate(above)], len(above))
-        except ValueError as error:
-            raise ValueError(f"{where}: {error}") from error
         if names is not None and len(names) != len(above):
             raise ValueError(f"{where}: {len(names)} joint_names but {len(above)} parents")
     return CustomSkeleton("", names, above)

@@ -13,7 +13,8 @@ import numpy as np
 
 from data.prepare import inspect_formats as formats
 from data.prepare.inspect_formats import Sequence
-from data.prepare.npz_summary import describe_split, rows
+from data.prepare.intermediate import read_rows
+from data.prepare.npz_summary import describe_split
 from feeder import skeleton
 from feeder.npz import open_npz
 
@@ -67,7 +68,7 @@ def inspect_npz(path, split=None, index=None, name=None):
         raise ValueError(f"{path}: has no split {split!r}, only {' and '.join(splits)}")
     feeders = {key: Feeder(path, key, labelled=False) for key in splits}
     feeder, row = _choose(path, {split: feeders[split]} if split else feeders, index, name)
-    joints = rows(feeder.x, row, row + 1)[0].reshape(-1, feeder.num_bodies, feeder.num_joints, 3)
+    joints = read_rows(feeder.x, row, row + 1)[0].reshape(-1, feeder.num_bodies, feeder.num_joints, 3)
     there = np.flatnonzero(joints.any(axis=(1, 2, 3)))
     if not len(there):
         raise ValueError(f"{path}: {feeder.name(row)} has no frame with a body; --index or --name chooses another")
@@ -97,7 +98,7 @@ def _choose(path, feeders, index, name):
     if name is not None:
         return _find_name(path, feeders, name)
     if index is None:
-        return first, next((row for row in range(len(first)) if rows(first.x, row, row + 1).any()), 0)
+        return first, next((row for row in range(len(first)) if read_rows(first.x, row, row + 1).any()), 0)
     if not 0 <= index < len(first):
         raise ValueError(f"{path}: --index {index}: {first.key} has the sequences 0 to {len(first) - 1}")
     return first, index

@@ -19,7 +19,6 @@ from data.prepare.skeleton_file import read_skeleton
 from feeder import skeleton, units
 
 MOST_FRAMES = 300  # that are drawn of an untrimmed video
-LAYOUT_OF = {25: "kinect_v2", 20: "kinect_v1"}  # V -> the layout that so many joints often have
 
 
 @dataclass
@@ -166,7 +165,7 @@ def _inspect_bodies(bodies, name, label, layout):
     if dims == 3:
         doubt = units.doubt_unit(units.body_size(bodies[0]), 1.0)
         lines += [f"  unit: {doubt or 'metres, as the size of the body suggests'}"]
-    likely = layout or LAYOUT_OF.get(num_joints)
+    likely = layout or skeleton.layout_of(num_joints, skeleton.KINECTS)
     if likely and dims == 3:
         if len(above := skeleton.parents(likely)) != num_joints:
             raise ValueError(f"--layout {layout} has {len(above)} joints, this recording {num_joints}")

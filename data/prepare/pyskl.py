@@ -15,10 +15,9 @@ import numpy as np
 from data.prepare import parallel, pickles, splits, transforms
 from feeder.labels import ordered
 from feeder.npz import Split, write_dataset
-from feeder.skeleton import joint_names
+from feeder.skeleton import LAYOUTS, joint_names, layout_of
 from util.files import bare_name
 
-LAYOUT_OF = {(25, 3): "kinect_v2", (20, 3): "kinect_v1", (17, 2): "coco17", (17, 3): "coco17"}  # (V, C)
 MAX_CLASSES = 10_000
 _TRAIN = re.compile(r"\w*train\w*", re.ASCII)
 
@@ -85,10 +84,8 @@ def check(annotation):
     frames = annotation.get("total_frames", keypoint.shape[1])
     if not isinstance(frames, int | np.integer) or frames != keypoint.shape[1]:
         raise ValueError(f"{name!r}: total_frames is not the {keypoint.shape[1]} frames of keypoint")
-    try:
+    with parallel.naming(repr(name)):
         return name, label if isinstance(label, str) else int(label), transforms.drop_empty(keypoint)
-    except ValueError as error:
-        raise ValueError(f"{name!r}: {error}") from error
 
 
 @dataclass
@@ -172,7 +169,7 @@ def generate(
     num_joints, dims = next(iter(samples.values())).shape[2:]
     num_frames = max(sample.shape[1] for sample in samples.values())
     if layout is None:
-        layout = LAYOUT_OF.get((num_joints, dims), "")
+        layout = layout_of(num_joints, LAYOUTS if dims == 3 else ["coco17"])
     names = joint_names(layout) if layout else None
     if names and len(names) != num_joints:
         raise ValueError(f"--layout {layout} has {len(names)} joints, {path} has {num_joints}")

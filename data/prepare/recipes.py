@@ -12,6 +12,7 @@ from pathlib import Path
 
 from data.prepare import ntu, ntu_release, transforms, ucla, umurl
 from data.prepare.denoise import denoise
+from data.prepare.parallel import naming
 from data.prepare.skeleton_file import read_skeleton
 from feeder import class_names
 
@@ -25,10 +26,8 @@ def read_actors(path):
     num_frames, bodies = read_skeleton(path)
     if not bodies:
         raise ValueError(f"{path}: {ntu.MISSING}")
-    try:
+    with naming(path):
         return denoise(num_frames, bodies).swapaxes(0, 1)
-    except ValueError as error:
-        raise ValueError(f"{path}: {error}") from error
 
 
 def read_persons(path):

@@ -87,10 +87,8 @@ def generate(raw, out, align=False, strict=False, body_frame=False, min_max=Fals
     def prepare(file):
         """(row (T, V·3) float32, class, view) of a file."""
         joints, label, view = read_sequence(file)
-        try:
+        with parallel.naming(file):
             row = transforms.row((face_front(joints) if align else joints)[None], origin=ORIGIN, axes=axes, min_max=min_max)
-        except ValueError as error:
-            raise ValueError(f"{file}: {error}") from error
         sizes.append(body_size(joints))
         return row, label, view
 

@@ -17,7 +17,7 @@ from data.prepare.splits import group
 from data.prepare.transforms import described
 from feeder.labels import ordered
 from feeder.npz import Split, write_dataset
-from feeder.skeleton import LAYOUTS
+from feeder.skeleton import layout_of
 from util import console
 from util.files import bare_name
 
@@ -71,8 +71,7 @@ def generate(folder, out, name=None, strict=False):
         name = f"UMURL_{release.prefix}_{PROTOCOLS.get(protocol.lower().replace('-', '').replace('_', ''), protocol)}"
     path = Path(out) / f"{bare_name(name or folder.resolve())}.npz"
     splits = {key: part.split(number) for key, part in parts.items()}
-    layout = next((name for name, (names, _) in LAYOUTS.items() if len(names) == joints), "")
-    write_dataset(path, splits, frames, count, joints, bodies, layout, class_names=classes and np.array(classes))
+    write_dataset(path, splits, frames, count, joints, bodies, layout_of(joints), class_names=classes and np.array(classes))
     counts = ", ".join(f"{len(split.names):,} {key}" for key, split in splits.items())
     print(f"{path}: {counts}, {count} classes, {frames} frames, {bodies} bodies of {joints} joints")
     for key, words in WORDS.items():
