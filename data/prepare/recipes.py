@@ -49,10 +49,6 @@ def place_umurl(persons):
     return umurl.normalise(persons)[:frames]
 
 
-def place_ucla(align, persons):
-    return transforms.row(ucla.face_front(persons[0])[None] if align else persons, origin=ucla.ORIGIN)
-
-
 def place_copies(place, num_bodies, persons):
     return transforms.fill_bodies(place(persons), len(persons), num_bodies)
 
@@ -106,7 +102,7 @@ def recipe(data_path, num_joints, num_classes):
     if data_set is class_names.UCLA:
         align = re.match(r"ucla\w*align", name) is not None
         description = FIRST_SPINE + ", shoulders of the first frame along x" * align
-        return Recipe(title, place=partial(place_ucla, align), description=description)
+        return Recipe(title, place=partial(ucla.place, align=align), description=description)
     if data_set is class_names.PKU:
         return Recipe(title)
     release = ntu_release.NTU120 if data_set is class_names.NTU120 else ntu_release.NTU60

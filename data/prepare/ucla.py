@@ -72,6 +72,12 @@ def face_front(joints):
     return joints @ np.array([[cos, 0, -sin], [0, 1, 0], [sin, 0, cos]])
 
 
+def place(persons, align=False, axes=None, min_max=False):
+    """(M, T, V, 3) -> rows (T, M·V·3) of an npz. align: `face_front` of the first; axes, min_max: see transforms.row."""
+    persons = face_front(persons[0])[None] if align else persons
+    return transforms.row(persons, origin=ORIGIN, axes=axes, min_max=min_max)
+
+
 def generate(raw, out, align=False, strict=False, body_frame=False, min_max=False, unique=False):
     """Write out/UCLA_XView.npz, with what was done to the coordinates in its name; returns its path.
 
@@ -88,7 +94,7 @@ def generate(raw, out, align=False, strict=False, body_frame=False, min_max=Fals
         """(row (T, V·3) float32, class, view) of a file."""
         joints, label, view = read_sequence(file)
         with parallel.naming(file):
-            row = transforms.row((face_front(joints) if align else joints)[None], origin=ORIGIN, axes=axes, min_max=min_max)
+            row = place(joints[None], align, axes, min_max)
         sizes.append(body_size(joints))
         return row, label, view
 
