@@ -117,7 +117,7 @@ class ArrayFormat:
         if mat and "VCT" in orders:
             return "VCT"
         if rule not in orders:
-            hint = " or ".join(f"--axes {order}" for order in orders[:2]) or "--axes (such as VCT)"
+            hint = " or ".join(f"--axes {order}" for order in [*orders][:2]) or "--axes (such as VCT)"
             hint += " says which axes these are"
             if shape[-1] == 4:
                 hint = "--columns xyz_ takes three of four numbers a joint"

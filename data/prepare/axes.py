@@ -17,15 +17,11 @@ def to_mtvc(array, order):
     return array.transpose([order.index(axis) for axis in "MTVC"])
 
 
-def size(shape, order, axis):
-    """How long an axis is in an array of this shape; one body has no axis of its own."""
-    return shape[order.index(axis)] if axis in order else 1
-
-
 def possible(shape, orders=ORDERS, coordinates=(2, 3), num_joints=None):
-    """Those of the orders in which an array of this shape has so many coordinates and, if that is known, joints."""
-    orders = [order for order in orders if len(order) == len(shape) and size(shape, order, "C") in coordinates]
-    return [order for order in orders if num_joints in (None, size(shape, order, "V"))]
+    """Those of the orders in which an array of this shape has so many coordinates and, if that is known, joints, as {order:
+    {axis: how long it is}}; one body has no axis of its own."""
+    sizes = {order: {"M": 1} | dict(zip(order, shape, strict=True)) for order in orders if len(order) == len(shape)}
+    return {order: size for order, size in sizes.items() if size["C"] in coordinates and num_joints in (None, size["V"])}
 
 
 def guess(array, num_joints, num_bodies, flat=None, order=None):
@@ -45,13 +41,13 @@ def guess(array, num_joints, num_bodies, flat=None, order=None):
         problem += "" if joints == num_joints else f", {joints} joints, the model knows {num_joints}"
         raise ValueError(f"{described(array)}{problem}; {WANTED.format(num_joints)}")
     for likely in (  # each rule counts unless it leaves nothing
-        lambda order: flat is None or size(shape, order, "C") == (2 if flat else 3),
-        lambda order: size(shape, order, "M") <= num_bodies,
-        lambda order: size(shape, order, "M") <= MOST_BODIES,
+        lambda size: flat is None or size["C"] == (2 if flat else 3),
+        lambda size: size["M"] <= num_bodies,
+        lambda size: size["M"] <= MOST_BODIES,
     ):
-        orders = [order for order in orders if likely(order)] or orders
+        orders = {order: size for order, size in orders.items() if likely(size)} or orders
     if len(orders) > 1 and shape[:2] != (1, 1):
         names, which = " or ".join(f"({', '.join(order)})" for order in orders), " or ".join(orders)
         given = " x ".join(map(str, shape))
         raise ValueError(f"{given} may be {names}, M bodies, T frames, V joints, C coordinates; --axes {which} says which")
-    return to_mtvc(array, orders[0])
+    return to_mtvc(array, next(iter(orders)))

@@ -94,7 +94,7 @@ def inspect_pku(path, index=None):
         f"bodies: {pku.NUM_BODIES}, seen in {present} frames",
         *Values().add(frames.reshape(-1, *shape)).lines(),
     ]
-    labels = path.parent.parent / "label" / path.name
+    labels = pku.label_file(path)
     if not labels.is_file():
         if index is not None:
             raise ValueError(f"{path}: --index {index} chooses an action, but there is no label file {labels}")
@@ -102,7 +102,7 @@ def inspect_pku(path, index=None):
         action = frames[start : start + MOST_FRAMES]
         lines += [f"  no label file {labels}", f"drawn: frames {start} to {start + len(action) - 1}"]
         return lines, with_layout(path.stem, "", action.reshape(-1, *shape), pku.LAYOUT, start)
-    actions, *remarks = pku.read_instances(path, labels)
+    actions, *remarks = pku.read_instances(path)
     lines += [f"  actions: {len(actions)} of {len({number for number, *_ in actions})} classes"]
     lines += [f"  {line}" for line in sum(remarks, [])]
     if not 0 <= (index or 0) < len(actions):

@@ -180,8 +180,8 @@ def test_damaged_files_are_one_line_each(raw, tmp_path):
         (["raw", "--label_pattern", "(?P<label>walk|jump)"], "split is missing; it is train or test, or --test_groups"),
         (["raw", "--label_pattern", PATTERN, "--test_groups", "carl"], "--test_groups carl: no recording is of this group"),
         (["raw", "--labels", "none.csv"], "none.csv: no such file"),
-        (["raw", "--window", "-1"], "--window has to be at least 0"),
-        (["raw", "--target_fps", "0"], "--target_fps above 0"),
+        (["raw", "--window", "-1"], "argument --window: '-1' is no number of frames, or 0"),
+        (["raw", "--target_fps", "0"], "argument --target_fps: '0' is no number above 0"),
     ],
 )
 def test_mistakes_are_one_line(words, wrong, raw, tmp_path, command):

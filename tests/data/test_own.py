@@ -234,7 +234,7 @@ def test_skeletons_that_cannot_be_used(raw, tmp_path, content, reason):
         (["raw", "--center", "4"], "--center 4: use a number 0..3"),
         (["raw", "--layout", "coco17"], "4 joints, the skeleton has 17"),
         (["raw", "--unit", "inch"], "'inch' is none of m, cm, mm"),
-        (["raw", "--scale", "0"], "'0' is no number of metres above 0"),
+        (["raw", "--scale", "0"], "'0' is no number above 0"),
         (["raw", "--scale", "2", "--unit", "mm"], "not allowed with argument"),
         (["raw", "--raw", "raw"], "name all at once, behind one --raw or without it"),
         (["raw", "--label_pattern", "("], "--label_pattern (: no regular expression"),
