@@ -143,9 +143,9 @@ def generate(out, paths, name="corpus", window=WINDOW, body_frame=False, min_max
         "unit": 1.0,
         "coordinates": 3,
         "body_size": float(np.median(sizes)) if min_max else None,
-        "sources": np.array([f"{each.title}: {each.paper}" for each in used.values()]),
-        "licences": np.array([each.licence for each in used.values()]),
-        "counts": np.array([counts[key] for key in used]),
+        "sources": [f"{each.title}: {each.paper}" for each in used.values()],
+        "licences": [each.licence for each in used.values()],
+        "counts": [counts[key] for key in used],
     }
     write_dataset(path, {"train": Split(names, None, rows, groups)}, num_frames, 0, NUM_JOINTS, 1, kinect.LAYOUT, **about)
     lines = [

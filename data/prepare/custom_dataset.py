@@ -93,7 +93,7 @@ def write(
         num_joints,
         num_bodies,
         skeleton.layout,
-        class_names=np.array([" ".join(label) for label in number]) if label_keys else None,
+        class_names=[" ".join(label) for label in number] if label_keys else None,
         joint_names=None if skeleton.layout else skeleton.joint_names,
         parents=None if skeleton.layout else skeleton.parents,
         center=-1 if origin is None else origin,

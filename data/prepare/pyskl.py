@@ -194,8 +194,7 @@ def generate(
             parts[key] = Split(rows, labels, map(row, rows), groups)
         paths.append(out / f"{'_'.join(filter(None, (bare_name(name or path), protocol)))}.npz")
         how = {"center": -1 if origin is None else origin, "unit": unit, "coordinates": dims, "second_body": second_body}
-        how["class_names"] = class_names and np.array(class_names)
-        write_dataset(paths[-1], parts, num_frames, num_classes, num_joints, num_bodies, layout, **how)
+        write_dataset(paths[-1], parts, num_frames, num_classes, num_joints, num_bodies, layout, class_names=class_names, **how)
         counts = ", ".join(f"{len(rows):,} {key}" for key, rows in chosen.items())
         flat = ", z is 0" * (dims == 2)
         print(f"{paths[-1]}: {counts}, {num_classes} classes, {num_frames} frames, {num_joints} joints{flat}")

@@ -71,7 +71,7 @@ def generate(folder, out, name=None, strict=False):
         name = f"UMURL_{release.prefix}_{PROTOCOLS.get(protocol.lower().replace('-', '').replace('_', ''), protocol)}"
     path = Path(out) / f"{bare_name(name or folder.resolve())}.npz"
     splits = {key: part.split(number) for key, part in parts.items()}
-    write_dataset(path, splits, frames, count, joints, bodies, layout_of(joints), class_names=classes and np.array(classes))
+    write_dataset(path, splits, frames, count, joints, bodies, layout_of(joints), class_names=classes)
     counts = ", ".join(f"{len(split.names):,} {key}" for key, split in splits.items())
     print(f"{path}: {counts}, {count} classes, {frames} frames, {bodies} bodies of {joints} joints")
     for key, words in WORDS.items():
