@@ -3,6 +3,7 @@
 import numpy as np
 
 UNITS = {"m": 1.0, "cm": 0.01, "mm": 0.001}
+NAMED = tuple(UNITS.values())
 CMU = 0.0254 / 0.45  # of the BVH files of CMU's motions
 PERSON = 1.7  # metres; how large a body is in the published data sets
 STANDING = 0.5, 3.0  # metres; people who stand, perhaps with raised hands
@@ -22,10 +23,9 @@ def body_size(joints):
     return float(np.median(sizes)) if len(sizes) else 0.0
 
 
-def likely_unit(size, wanted=PERSON, units=None):
-    """Which of the `units`, by default of UNITS, brings a body of this size, in the unit of its file, closest to `wanted` metres;
-    if one of the two sizes is not known (0 or None), the first."""
-    units = units or (*UNITS.values(),)
+def likely_unit(size, wanted=PERSON, units=NAMED):
+    """Which of the `units` brings a body of this size, in the unit of its file, closest to `wanted` metres; if one of the two
+    sizes is not known (0 or None), the first."""
     return min(units, key=lambda unit: abs(np.log(unit * size / wanted))) if size and wanted else units[0]
 
 
@@ -51,7 +51,7 @@ def doubt_unit(size, unit, limits=PLAUSIBLE):
     """size: of the bodies in files of this unit, in that unit; limits: metres that are not doubted."""
     if not size or _within(size * unit, limits):
         return ""
-    fitting = [unit_option(other) for other in (*UNITS.values(), CMU) if _within(size * other, STANDING)]
+    fitting = [unit_option(other) for other in (*NAMED, CMU) if _within(size * other, STANDING)]
     remedy = fitting[0] if fitting else "--unit or --scale (metres per unit)"
     return f"a body extends over {size * unit:.3g} m; {remedy} would fit"
 

@@ -183,7 +183,7 @@ def _inspect_bodies(bodies, name, label, layout):
 def inspect_bvh(path):
     """A BVH file, drawn with its End Sites, in the unit in which it is most like a person."""
     joints, hierarchy = bvh.read(path)
-    unit = units.likely_unit(units.body_size(joints), units=(bvh.UNIT, *units.UNITS.values(), units.CMU))
+    unit = units.likely_unit(units.body_size(joints), units=(bvh.UNIT, *units.NAMED, units.CMU))
     names = [name for name, end in zip(hierarchy.names, hierarchy.ends, strict=True) if not end]
     lines = [
         f"{path}: BVH recording, {len(joints)} frames, {1 / hierarchy.frame_time:.5g} a second, "
