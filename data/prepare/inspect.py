@@ -12,13 +12,14 @@ from pathlib import Path
 import numpy as np
 
 from data.prepare import inspect_formats as formats
+from data.prepare.array_files import SUFFIXES
 from data.prepare.inspect_formats import Sequence
 from data.prepare.intermediate import read_rows
 from data.prepare.npz_summary import describe_split
 from feeder import skeleton
 from feeder.npz import open_npz
 
-ARRAYS, PICKLES = (".npy", ".mat", ".csv", ".txt"), (".pkl", ".pickle")
+PICKLES = (".pkl", ".pickle")
 RECORDINGS = {".skeleton": formats.inspect_skeleton, ".json": formats.inspect_ucla, ".bvh": formats.inspect_bvh}
 
 
@@ -34,7 +35,7 @@ def inspect(path, split=None, index=None, name=None, layout=None, **form):
         raise ValueError(f"{path}: is a folder; name one file in it")
     if not path.is_file():
         raise FileNotFoundError(f"{path}: no such file")
-    if path.suffix not in (".npz", *ARRAYS, *PICKLES, *RECORDINGS):
+    if path.suffix not in (*SUFFIXES, *PICKLES, *RECORDINGS):
         raise ValueError(
             f"{path}: unknown kind of file {path.suffix!r}; known are .npz, .skeleton (NTU), .txt (PKU-MMD "
             "skeletons or your own), .json (NW-UCLA), .bvh, .npy, .mat, .csv and .pkl"
@@ -45,7 +46,7 @@ def inspect(path, split=None, index=None, name=None, layout=None, **form):
         raise ValueError(f"{path}: holds one recording; --split and --name choose a sequence of an npz")
     if path.suffix == ".txt" and not any(form.values()) and formats.is_pku(path):
         return formats.inspect_pku(path, index)
-    if path.suffix in ARRAYS:
+    if path.suffix in SUFFIXES:
         return formats.inspect_array(path, layout, index, **form)
     if path.suffix in PICKLES:
         return formats.inspect_pickle(path, layout, index)
