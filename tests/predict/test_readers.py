@@ -114,6 +114,7 @@ def test_the_order_by_what_the_model_knows(shape, flat, bodies, expected):
     else:
         found = axes.guess(array, 25, bodies, flat)
         assert (found == np.einsum(f"{expected.lower()}->mtvc", array)).all()
+        assert (axes.guess(found.transpose(2, 1, 0, 3), 25, bodies, flat, "VTMC") == found).all()  # as --axes says
 
 
 def test_two_and_three_coordinates_are_not_mixed(mamp, person, predict, tmp_path, arrays):
