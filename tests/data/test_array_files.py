@@ -14,10 +14,9 @@ from feeder import units
 from feeder.feeder_ntu import Feeder
 from feeder.skeleton import parents
 from predict import load_model, readers
+from tests.data.helpers import UTD
 
 SCRIPT = Path(__file__).resolve().parents[2] / "data" / "own" / "own_gendata.py"
-# where the joints of UTD-MHAD are in Kinect v1's order, and the other way round: its first four are the torso, from the head down
-UTD = [3, 2, 1, 0, *range(4, 20)]
 
 
 def rows(path, array, **options):

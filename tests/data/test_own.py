@@ -9,7 +9,7 @@ import pytest
 from data.own import own_gendata as own
 from data.prepare import custom_recordings
 from feeder.feeder_ntu import Feeder
-from tests.data.helpers import load, skipped
+from tests.data.helpers import joints, load, skipped
 
 SCRIPT = Path(__file__).resolve().parents[2] / "data" / "own" / "own_gendata.py"
 TABLE = """name,label,split,group
@@ -19,10 +19,6 @@ jump_1,jump,train,anna
 jump_2,jump,test,ben
 """
 NAMES = ("walk_1", "walk_2", "jump_1", "jump_2")
-
-
-def joints(seed, *shape):
-    return np.random.default_rng(seed).normal(size=shape)
 
 
 @pytest.fixture
