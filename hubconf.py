@@ -89,7 +89,7 @@ def _options(num_frames, share):
 
 def _taking_recordings(model, options, data):
     """The encoder, which now also takes one recording, and says which shape it wants where neither fits."""
-    from data.prepare import axes_and_units, transforms
+    from data.prepare import axes, transforms
     from predict import load_model
 
     joints, bodies = data.num_joints, data.num_bodies
@@ -103,8 +103,8 @@ def _taking_recordings(model, options, data):
                 raise ValueError(f"x has shape {tuple(x.shape)}; {wanted}")
             return (x,)
         try:
-            most = bodies or axes_and_units.MAX_BODIES
-            persons = axes_and_units.arrange(x.detach().cpu().numpy(), joints, most, flat=False)
+            most = bodies or axes.MOST_BODIES
+            persons = axes.guess(x.detach().cpu().numpy(), joints, most, flat=False)
         except ValueError as error:
             raise ValueError(f"x has shape {tuple(x.shape)} ({error}); {wanted}") from error
         chosen = transforms.most_moving(transforms.drop_empty(persons), bodies or len(persons))  # (m, T, V, 3)

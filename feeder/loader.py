@@ -11,7 +11,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from feeder.batch import Resident, uniforms
 from feeder.feeder_ntu import Feeder
-from feeder.metadata import unit_warning
+from feeder.units import unit_warning
 from util import distributed, signals
 from util.files import write_text
 from util.logging import say, tell

@@ -23,27 +23,6 @@ def read_metadata(values, num_joints):
     return metadata, complaints
 
 
-def body_sizes(joints):
-    """(n,) of joints (..., V, 3): the longest side of the box around each body that is not all zero, in their unit."""
-    bodies = joints[joints.any(axis=(-1, -2))]
-    return np.ptp(bodies, axis=-2).max(axis=-1)
-
-
-def unit_warning(metadata):
-    """A warning if bodies are too small or too large for persons in metres, else ''. metadata: of Feeder.metadata.
-
-    Pixels of a picture, and axes that min_max stretched, have no metres.
-    """
-    size = metadata.get("body_size")
-    if not size or metadata.get("coordinates") == 2 or metadata.get("min_max") or 0.1 <= size <= 10:
-        return ""
-    unit, factor = min((("millimetres", 1000), ("centimetres", 100)), key=lambda unit: abs(np.log(size / unit[1] / 1.7)))
-    fits = 0.5 <= size / factor <= 5
-    return f"bodies measure {size:.4g} m, persons about 1.7 m" + (
-        f"; these are {unit}: divide x by {factor}" if fits else "; x has to be in metres"
-    )
-
-
 # ---- checks: each gives the plain value, or raises one of the errors that read_metadata turns into a complaint --------------
 
 

@@ -6,9 +6,10 @@ import numpy as np
 
 from feeder.class_names import padded, published_names
 from feeder.labels import read_labels
-from feeder.metadata import body_sizes, read_metadata
+from feeder.metadata import read_metadata
 from feeder.npz import identity, open_npz
 from feeder.skeleton import joint_names_of, parents_of
+from feeder.units import body_sizes
 
 ASSUMED = {"num_joints": 25, "num_bodies": 2}  # of an npz that says neither, as published ones do not
 NEEDED = {  # what an array is for, where it is missing
@@ -162,7 +163,7 @@ class NpzSplit:
         return self.file_metadata.get("joint_names") or joint_names_of(self.skeleton, self.num_joints)
 
     def body_size(self):
-        """Median size of a body (feeder.metadata.body_sizes) in 32 samples, metres; None if all of these are damaged. Of bodies
+        """Median size of a body (feeder.units.body_sizes) in 32 samples, metres; None if all of these are damaged. Of bodies
         that min_max has stretched, the size before, which the npz tells."""
         if self.file_metadata.get("min_max"):
             return self.file_metadata.get("body_size")

@@ -21,6 +21,12 @@ LAYOUTS = {  # names of the joints, and the parent of every joint, 0-based; the 
     # the 17 keypoints of COCO, which have no joint on the spine: limbs and face hang on the nose
     "coco17": (tuple(_COCO), (0, 0, 0, 1, 2, 0, 0, 5, 6, 7, 8, 5, 6, 11, 12, 13, 14)),
 }
+KINECTS = ("kinect_v2", "kinect_v1")
+
+
+def layout_of(num_joints, layouts=LAYOUTS):
+    """The first of the layouts that has so many joints, or ''."""
+    return next((layout for layout in layouts if len(LAYOUTS[layout][0]) == num_joints), "")
 
 
 def joint_names(layout):
@@ -50,12 +56,9 @@ def parents_of(arrays, num_joints):
 def joint_names_of(arrays, num_joints):
     """V names, or None if they are not known: of the layout that the arrays of an npz name or, where they say nothing of their
     skeleton, of the Kinect that has so many joints."""
-    if "layout" in arrays:
-        layouts = [str(arrays["layout"])]
-    else:
-        layouts = [] if "parents" in arrays else ["kinect_v2", "kinect_v1"]
-    names = (list(LAYOUTS[layout][0]) for layout in layouts if layout in LAYOUTS)
-    return next((each for each in names if len(each) == num_joints), None)
+    layouts = [str(arrays["layout"])] if "layout" in arrays else [] if "parents" in arrays else KINECTS
+    layout = layout_of(num_joints, [layout for layout in layouts if layout in LAYOUTS])
+    return list(joint_names(layout)) if layout else None
 
 
 def up_axis(layout, joints):

@@ -13,7 +13,7 @@ from feeder import class_names, tools
 from feeder.metadata import read_metadata
 from feeder.npz import open_npz
 from feeder.npz_split import NpzSplit
-from feeder.skeleton import LAYOUTS, joint_names, tree
+from feeder.skeleton import joint_names, layout_of, tree
 from feeder.skeleton import parents as parents_in
 from model import build
 from util import checkpoint, config, provenance, weights
@@ -140,7 +140,7 @@ def training_data(content, path, settings, data_path=None):
         )
     for data_set in (class_names.NTU60, class_names.UCLA):  # the skeletons of all published data sets
         if count == data_set.num_joints * (data_set.num_bodies if umurl else 1):
-            layout = next(name for name, (names, _) in LAYOUTS.items() if len(names) == data_set.num_joints)
+            layout = layout_of(data_set.num_joints)
             return TrainingData(data_set.num_joints, data_set.num_bodies, parents_in(layout), list(joint_names(layout)))
     where = f", {npz}," if npz else ""
     raise ValueError(

@@ -7,9 +7,10 @@ from pathlib import Path
 
 import numpy as np
 
-from data.prepare import array_files, axes_and_units, bvh, custom_recordings, pku, pyskl, transforms, ucla
+from data.prepare import array_files, axes, bvh, custom_recordings, pku, pyskl, transforms, ucla
 from data.prepare.array_files import ArrayFormat
 from data.prepare.recipes import Recipe
+from feeder import units
 from feeder.npz import open_npz
 from feeder.npz_split import NpzSplit
 
@@ -26,8 +27,9 @@ class Clip:
 class Preparation:
     """How a recording is made into what the model was trained on.
 
-    recipe: of the training data. data: predict.load_model.TrainingData. unit: metres per unit of arrays and rows. flat, size,
-    axes: see data.prepare.axes_and_units. how: the form of files, fields of data.prepare.array_files.ArrayFormat.
+    recipe: of the training data. data: predict.load_model.TrainingData. unit: metres per unit of arrays and rows. flat: whether
+    the model knows two coordinates; size: of its bodies in metres; None: not known. axes: their order, if the user says it. how:
+    the form of files, fields of data.prepare.array_files.ArrayFormat.
     """
 
     recipe: Recipe
@@ -61,7 +63,7 @@ class Preparation:
         can be told. where: what to call it in messages; mat: out of a MATLAB file."""
         if self.how or mat or array.ndim == 2:
             return self.reading.to_bodies(array, where, mat)
-        return axes_and_units.arrange(array, self.data.num_joints, self.data.num_bodies, self.flat, self.axes)
+        return axes.guess(array, self.data.num_joints, self.data.num_bodies, self.flat, self.axes)
 
     def metres(self, array, unit=None):
         """(M, T, V, C) of any unit -> (M, T, V, 3) float32 metres. Raises ValueError, without a file name, if nobody is in it."""
@@ -73,7 +75,11 @@ class Preparation:
         """The persons (M, T, V, 3). Raises ValueError if the model cannot have been trained on their like."""
         if persons.shape[2] != self.data.num_joints:
             raise ValueError(f"{persons.shape[2]} joints, the model knows {self.data.num_joints}")
-        axes_and_units.check_like_training(persons, self.flat, self.size, self.unit)
+        if persons.any() and self.flat not in (None, not persons[..., 2].any()):
+            here, there = ("three coordinates", "two") if self.flat else ("two coordinates (z is 0)", "three")
+            raise ValueError(f"{here}, the model was trained on {there}")
+        if doubt := units.doubt_likeness(units.body_size(persons), self.size, self.unit):
+            raise ValueError(doubt)
         return persons
 
     def rows(self, persons):
@@ -114,7 +120,7 @@ def prepare_like_training(data, recipe, center=None, unit=None, axes=None, how=N
     if joint is not None or data.body_frame is not None or data.min_max:  # the npz, or the user, says more than its name
         recipe = recipe.with_pose(None if joint in (None, -1) else joint, data.body_frame, data.min_max, data.joint_names)
     flat = (False if recipe.published else None) if data.coordinates is None else data.coordinates == 2
-    size = data.body_size or (axes_and_units.PERSON_SIZE if recipe.published else None)
+    size = data.body_size or (units.PERSON if recipe.published else None)
     size = None if unit else size  # who gives a unit knows it, and nothing is compared
     recipe = recipe.with_second_body(data.num_bodies, data.second_body)
     return Preparation(recipe, data, unit or data.unit or 1.0, flat, size, axes, (data.how or {}) | (how or {}))
@@ -170,7 +176,8 @@ def _read_bvh(file, preparation):
         raise ValueError(f"{file}: the model's joints have no names, by which those of a BVH file could be found")
     how = preparation.reading
     joints = bvh.load(file, names, how.target_fps, how.up)[None]
-    return preparation.metres(joints, axes_and_units.likely_unit(joints, preparation.size, preparation.unit, bvh.UNIT))
+    unit = units.likely_unit(units.body_size(joints), preparation.size, (preparation.unit, bvh.UNIT))
+    return preparation.metres(joints, unit)
 
 
 def _read_array(file, preparation):

@@ -47,10 +47,8 @@ def collect(raw, files, load, pattern, table, skipped):
 
 def cut(recording, num_frames, window):
     """The recordings that a `window` makes of one: pieces of it, one after the other; all of it if it is not longer."""
-    parts = transforms.pieces(num_frames, window)
-    for begin, end in parts:
-        name = f"{recording.name}_{begin}_{end}" if len(parts) > 1 else recording.name
-        yield Recording(recording.where, name, recording.fields, lambda part=slice(begin, end): recording.load()[part])
+    for suffix, part in transforms.pieces(num_frames, window):
+        yield Recording(recording.where, recording.name + suffix, recording.fields, lambda part=part: recording.load()[part])
 
 
 def generate(
@@ -139,8 +137,6 @@ def main():
     args = vars(parser.parse_args())
     if not args["raw"]:
         parser.error("no RAW given")
-    if args["window"] < 0 or not args["target_fps"] > 0:
-        parser.error("--window has to be at least 0, and --target_fps above 0")
     generate(args.pop("raw"), **args)
 
 

@@ -18,9 +18,9 @@ import numpy as np
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))  # the repository: the script runs from any folder
 
 from data.prepare import arguments, bvh, custom_recordings, kinect, parallel, transforms, ucla
-from feeder import metadata as npz_metadata
 from feeder.npz import Split, write_dataset
 from feeder.skeleton import joint_names
+from feeder.units import body_size
 from util.files import write_text
 
 HERE = Path(__file__).resolve().parent
@@ -120,18 +120,17 @@ def generate(out, paths, name="corpus", window=WINDOW, body_frame=False, min_max
     axes = transforms.pose(None, [], joint_names(kinect.LAYOUT), NUM_JOINTS)[1] if body_frame else None
     for key, given in paths.items():
         for title, group, joints in SOURCES[key].read(given, skipped):
-            parts = transforms.pieces(len(joints), window)
-            for begin, end in parts:
-                name_of = f"{key}/{title}" + f"_{begin}_{end}" * (len(parts) > 1)
+            for suffix, part in transforms.pieces(len(joints), window):
+                name_of = f"{key}/{title}{suffix}"
                 try:
-                    row = transforms.row(joints[None, begin:end], origin=ORIGIN, axes=axes, min_max=min_max)
+                    row = transforms.row(joints[None, part], origin=ORIGIN, axes=axes, min_max=min_max)
                 except ValueError as error:
                     skipped.add(f"{name_of}: {error}")
                     continue
                 names.append(name_of)
                 groups.append(f"{key}/{group}")
                 rows.append(row)
-                sizes.append(np.median(npz_metadata.body_sizes(joints[begin:end])))
+                sizes.append(body_size(joints[part]))
         used[key] = SOURCES[key]
     counts = Counter(name.split("/")[0] for name in names)
     if absent := [key for key in used if not counts[key]]:
@@ -144,9 +143,9 @@ def generate(out, paths, name="corpus", window=WINDOW, body_frame=False, min_max
         "unit": 1.0,
         "coordinates": 3,
         "body_size": float(np.median(sizes)) if min_max else None,
-        "sources": np.array([f"{each.title}: {each.paper}" for each in used.values()]),
-        "licences": np.array([each.licence for each in used.values()]),
-        "counts": np.array([counts[key] for key in used]),
+        "sources": [f"{each.title}: {each.paper}" for each in used.values()],
+        "licences": [each.licence for each in used.values()],
+        "counts": [counts[key] for key in used],
     }
     write_dataset(path, {"train": Split(names, None, rows, groups)}, num_frames, 0, NUM_JOINTS, 1, kinect.LAYOUT, **about)
     lines = [
@@ -172,8 +171,6 @@ def main():
     paths = {key: paths for key in SOURCES if (paths := args.pop(key))}
     if not paths:
         parser.error(f"nothing to build it of; give at least one of --{', --'.join(SOURCES)}")
-    if args["window"] < 0:
-        parser.error(f"--window {args['window']}: frames, or 0")
     generate(args.pop("out"), paths, **args)
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from data.prepare.transforms import UNITS
+from feeder.units import UNITS
 from util import console
 
 
@@ -70,7 +70,7 @@ def add_unit(parser, default=1.0, what="of the coordinates"):
     """Options --unit and --scale; either gives `unit`, metres per unit."""
     unit = parser.add_mutually_exclusive_group()
     unit.add_argument("--unit", type=_named_unit, default=default, metavar="{m,cm,mm}", help=what)
-    unit.add_argument("--scale", type=_scale, dest="unit", default=argparse.SUPPRESS, help="metres per unit, such as 1e-4")
+    unit.add_argument("--scale", type=_above_zero, dest="unit", default=argparse.SUPPRESS, help="metres per unit, such as 1e-4")
 
 
 def _named_unit(text):
@@ -79,14 +79,20 @@ def _named_unit(text):
     return UNITS[text]
 
 
-def _scale(text):
+def _above_zero(text):
     try:
         value = float(text)
     except ValueError:
         value = 0
     if not 0 < value < np.inf:
-        raise argparse.ArgumentTypeError(f"{text!r} is no number of metres above 0")
+        raise argparse.ArgumentTypeError(f"{text!r} is no number above 0")
     return value
+
+
+def _frames(text):
+    if not text.isdecimal():
+        raise argparse.ArgumentTypeError(f"{text!r} is no number of frames, or 0")
+    return int(text)
 
 
 def add_pose(parser, joints=True):
@@ -111,7 +117,7 @@ def add_pose(parser, joints=True):
 
 def add_window(parser, default):
     what = "cut longer files into equal pieces of at most so many frames; 0: do not"
-    parser.add_argument("--window", type=int, default=default, metavar="FRAMES", help=what)
+    parser.add_argument("--window", type=_frames, default=default, metavar="FRAMES", help=what)
 
 
 def add_format(parser, whole=True):
@@ -130,7 +136,7 @@ def add_format(parser, whole=True):
 
 def add_time_and_up(parser):
     """Options --target_fps and --up."""
-    parser.add_argument("--target_fps", type=float, default=30.0, help="frames per second they are brought to")
+    parser.add_argument("--target_fps", type=_above_zero, default=30.0, help="frames per second they are brought to")
     parser.add_argument("--up", choices=("y", "z"), default="y", help="axis of the recordings that points upwards; it becomes y")
 
 

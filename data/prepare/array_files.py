@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from data.prepare import checks, transforms
+from data.prepare.axes import possible, to_mtvc
 from feeder.npz import open_npz
 
 SUFFIXES = (".npy", ".npz", ".mat", ".csv", ".txt")
@@ -80,7 +81,7 @@ class ArrayFormat:
         return self.to_bodies(array, path, mat=path.suffix == ".mat", axes="MTVC" if text else None)
 
     def to_bodies(self, array, where, mat=False, axes=None):
-        """(M, T, V, C) of an array of any form; axes: letters of its axes, if known. Raises ValueError beginning with `where`."""
+        """(M, T, V, C) of an array of any form; axes: their order, if known. Raises ValueError beginning with `where`."""
         array = np.asarray(array)
         if array.ndim == 2 and array.dtype.kind in "iuf" and (self.form or self.num_joints):
             array, axes = self._split_rows(where, array), "MTVC"
@@ -90,7 +91,7 @@ class ArrayFormat:
                 f"{where}: {transforms.described(array)} instead of numbers, frames x joints x coordinates "
                 f"(or bodies x frames x joints x coordinates){hint}"
             )
-        bodies = self.transpose(array, where, axes, mat)
+        bodies = to_mtvc(array, axes or self.order(array.shape, where, mat))
         if self.columns:
             if bodies.shape[3] != len(self.columns):
                 raise ValueError(f"{where}: {bodies.shape[3]} numbers a joint, --columns has {len(self.columns)}")
@@ -104,35 +105,27 @@ class ArrayFormat:
         bodies = transforms.upright(bodies, self.up)
         return bodies if self.fps is None else transforms.resampled(bodies, self.fps / self.target_fps)
 
-    def _axes(self, shape, where, mat):
-        """Letters of the axes of an array. Raises ValueError if they are not what the rule says."""
-        letters, given = self.axes, " x ".join(map(str, shape))
-        if letters and len(letters) == len(shape) + 1:
-            letters = letters.replace("M", "")  # one body has no axis of its own
-        if letters:
-            if len(letters) != len(shape):
-                raise ValueError(f"{where}: {given} are {len(shape)} axes, --axes {self.axes} names {len(letters)}")
-            return letters
-        sizes = (2, 3, self.numbers)
-        if mat and len(shape) == 3 and shape[1] in sizes:
+    def order(self, shape, where, mat=False):
+        """The order of the axes of an array, as --axes or the rule says. Raises ValueError if that is not possible."""
+        given, rule = " x ".join(map(str, shape)), "MTVC"[-len(shape) :]
+        if self.axes:
+            order = self.axes.replace("M", "") if len(self.axes) == len(shape) + 1 else self.axes  # one body has no M
+            if len(order) != len(shape):
+                raise ValueError(f"{where}: {given} are {len(shape)} axes, --axes {self.axes} names {len(order)}")
+            return order
+        orders = possible(shape, coordinates=(2, 3, self.numbers))
+        if mat and "VCT" in orders:
             return "VCT"
-        if shape[-1] not in sizes:
-            orders = " or ".join(f"--axes {order}" for order in checks.axes_that_fit(shape, sizes)) or "--axes (such as VCT)"
-            hint = f"{orders} says which axes these are"
+        if rule not in orders:
+            hint = " or ".join(f"--axes {order}" for order in [*orders][:2]) or "--axes (such as VCT)"
+            hint += " says which axes these are"
             if shape[-1] == 4:
                 hint = "--columns xyz_ takes three of four numbers a joint"
             what = "bodies x " * (len(shape) == 4) + "frames x joints x 2 or 3 coordinates"
             raise ValueError(f"{where}: {given} instead of {what}; {hint}")
         if shape[0] == 3 and shape[-1] == 2 and len(shape) == 4 and not self.form:  # ST-GCN's arrays: coordinates come first
             raise ValueError(f"{where}: {given} is 3 bodies in 2 dimensions or 2 in 3; --axes MTVC or --axes CTVM says which")
-        return "MTVC"[-len(shape) :]
-
-    def transpose(self, array, where, letters=None, mat=False):
-        """An array of 3 or 4 axes as (M, T, V, numbers), a view. Raises ValueError if its axes are not what the rule says."""
-        letters = letters or self._axes(array.shape, where, mat)
-        if "M" not in letters:
-            array, letters = array[None], "M" + letters
-        return array.transpose([letters.index(letter) for letter in "MTVC"])
+        return rule
 
     def _split_rows(self, where, rows):
         """(M, T, V, numbers) of rows of numbers (R, K): a row per frame or, where a row is one joint, V rows per frame."""
@@ -165,8 +158,7 @@ class ArrayFormat:
                 sizes[unknown[0]] = count // known
             if math.prod(sizes[letter] or 0 for letter in part) != count:
                 raise ValueError(self._misfit(where, rows.shape, sizes, of_joint))
-        array = rows.reshape([sizes[letter] for letter in letters])
-        return array.transpose([letters.index(letter) for letter in "MTVC"])
+        return to_mtvc(rows.reshape([sizes[letter] for letter in letters]), letters)
 
     def _misfit(self, where, shape, sizes, of_joint):
         """What to say of rows that are no whole number of joints or frames."""

@@ -13,8 +13,9 @@ import numpy as np
 
 from data.prepare import kinect
 from data.prepare.skeleton_file import is_coordinate
-from data.prepare.transforms import UNITS, resampled, upright
+from data.prepare.transforms import resampled, upright
 from feeder.skeleton import joint_names
+from feeder.units import UNITS
 
 MOST_JOINTS = 1000
 UNIT = UNITS["cm"]  # metres; what most files are in, though none says so

@@ -6,17 +6,14 @@ Recordings here are (M, T, V, C) in whatever unit; a `Misread` begins with `wher
 
 import numpy as np
 
-from data.prepare.transforms import UNITS
+from data.prepare.axes import MOST_BODIES
+from feeder import units
 
-MOST_BODIES = 10  # no recording has more
 USUAL = (15, 20, 25)  # joints of the Kinects and their kin
 LONG = 8  # rows from which on an order in them is no accident
 SWAPPED = 3  # frames are so many times less alike than neighbouring joints; real recordings: below 0.2, swapped ones above 8
 WRONG_TREE = 1.35  # all bones by the shortest tree; real data sets: 1.03 to 1.15; joints in another order: from 1.5
 CHANGE = 1.75  # longest by shortest of the middle one of the bones; real recordings: up to 1.4
-SMALL, LARGE = 0.1, 10.0  # metres that a body extends over
-STANDING = 0.8, 3.0  # metres that a person extends over who stands, perhaps with raised hands
-CMU = 0.0254 / 0.45  # metres per unit of the BVH files of CMU's motions
 
 
 class Misread(ValueError):
@@ -88,12 +85,6 @@ def columns_that_fit(width, joints, columns):
     return ""
 
 
-def axes_that_fit(shape, sizes):
-    """Orders of axes, letters, by which an array has 2 or 3 coordinates: known conventions first."""
-    known = ("VCT", "CTV", "TCV") if len(shape) == 3 else ("CTVM", "TVCM", "VCTM", "MTCV")
-    return [letters for letters in known if shape[letters.index("C")] in sizes][:2]
-
-
 def bones(bodies, parents):
     """(tree, change) of (M, T, V, C): the length of all bones by that of the shortest tree that joins the joints, and the
     median, over the bones, of how much longer a bone is at its longest than at its shortest (95th by 5th percentile)."""
@@ -111,35 +102,20 @@ def bones(bodies, parents):
 
 
 def extents(bodies):
-    """(largest extent of the first body along any axis, (C,) those along each axis), in the median frame and the file's unit.
+    """(C,) extents of the first body along each axis, in the median frame and the file's unit.
 
-    Joints that never move, while most others do, do not count along the axes: such as a root at the origin of the world.
+    Joints that never move, while most others do, do not count: such as a root at the origin of the world.
     """
     x = np.asarray(bodies[0], np.float64)
     x = x[x.any(axis=(1, 2))]
-    boxes = np.ptp(x, axis=1)  # (T, C)
     moving = (x != x[:1]).any(axis=(0, 2))  # (V,)
-    of_moving = np.ptp(x[:, moving], axis=1) if 2 * moving.sum() > len(moving) else boxes
-    return float(np.median(boxes.max(axis=-1))), np.median(of_moving, axis=0)
+    return np.median(np.ptp(x[:, moving] if 2 * moving.sum() > len(moving) else x, axis=1), axis=0)
 
 
-def unit(size, metres, between=(SMALL, LARGE)):
-    """What to say of bodies that extend over `size` in units of `metres`, or ''; between: metres that are not doubted."""
-    if not size or between[0] <= size * metres <= between[1]:
-        return ""
-    units = {name: factor for name, factor in UNITS.items() if 0.5 <= size * factor <= 3}
-    if metres in units.values():
-        return ""
-    fits = [f"--unit {name}" for name in units]
-    if STANDING[0] <= size * CMU <= STANDING[1]:
-        fits.append(f"--scale {CMU:.5f}, CMU's unit,")
-    return f"a body extends over {size * metres:.3g} m; {fits[0] if fits else '--unit or --scale (metres per unit)'} would fit"
-
-
-def standing(sizes, metres):
+def standing(extents, unit):
     """Lines about people with the extents (3,) along x, y and z, most of whom stand: which way is up, and their unit."""
     lines = []
-    if sizes[2] > 1.5 * sizes[1]:
-        _, y, z = sizes * metres
+    if extents[2] > 1.5 * extents[1]:
+        _, y, z = extents * unit
         lines = [f"bodies extend over {z:.2g} m along z and {y:.2g} m along y: which axis points up, --up says"]
-    return [*lines, unit(sizes.max(), metres, STANDING)]
+    return [*lines, units.doubt_unit(extents.max(), unit, units.STANDING)]

@@ -8,6 +8,7 @@ import numpy as np
 
 from data.prepare import checks, parallel, transforms
 from data.prepare.custom_recordings import Recording
+from feeder import units
 from feeder.labels import ordered
 from feeder.npz import Split, write_dataset
 
@@ -65,10 +66,8 @@ def write(
     origin, axes = transforms.pose(center, body_frame, skeleton.joint_names, num_joints)
 
     def row(sample):
-        try:
+        with parallel.naming(sample.recording.where):
             return transforms.row(load(sample.recording), unit, origin, axes, min_max)
-        except ValueError as error:
-            raise ValueError(f"{sample.recording.where}: {error}") from error
 
     if axes is not None:  # not every body has them
         samples = [sample for sample, _ in parallel.each(row, samples, "turning", skipped)]
@@ -94,7 +93,7 @@ def write(
         num_joints,
         num_bodies,
         skeleton.layout,
-        class_names=np.array([" ".join(label) for label in number]) if label_keys else None,
+        class_names=[" ".join(label) for label in number] if label_keys else None,
         joint_names=None if skeleton.layout else skeleton.joint_names,
         parents=None if skeleton.layout else skeleton.parents,
         center=-1 if origin is None else origin,
@@ -193,10 +192,12 @@ class BodyStatistics:
     """
 
     def __init__(self, skeleton, standing=False):
-        self.skeleton, self.standing, self.extents, self.trees, self.changing = skeleton, standing, [], [], []
+        self.skeleton, self.standing = skeleton, standing
+        self.sizes, self.extents, self.trees, self.changing = [], [], [], []
 
     def add(self, where, bodies):
         """bodies: (M, T, V, C) of one recording."""
+        self.sizes.append(units.body_size(bodies[0]))
         self.extents.append(checks.extents(bodies))
         if self.skeleton.parents is not None and bodies.shape[3] == 3:
             tree, change = checks.bones(bodies, self.skeleton.parents)
@@ -204,14 +205,14 @@ class BodyStatistics:
             self.changing += [where] * bool(change > checks.CHANGE)
 
     def size(self):
-        """The largest extent of a body along an axis, the median of all recordings, in the unit of the files."""
-        return float(np.median([extent for extent, _ in self.extents]))
+        """How large a body is, the median of all recordings, in the unit of the files."""
+        return float(np.median(self.sizes))
 
     def warnings(self, unit, dims):
         """Lines of text. Raises ValueError if the bones are not those of the layout."""
-        lines = [checks.unit(self.size(), unit)] if dims == 3 and not self.standing else []
+        lines = [units.doubt_unit(self.size(), unit)] if dims == 3 and not self.standing else []
         if self.standing:
-            lines = checks.standing(np.median([along for _, along in self.extents], axis=0), unit)
+            lines = checks.standing(np.median(self.extents, axis=0), unit)
         if self.trees and (tree := np.median(self.trees)) > checks.WRONG_TREE:
             layout = self.skeleton.layout
             line = f"bones are {tree:.1f} times as long as the shortest that join these joints, so the joints have another order"
@@ -228,10 +229,5 @@ class BodyStatistics:
 
 def load(recording):
     """(M, T, V, C) of a recording, what is empty left out. Raises ValueError naming it."""
-    try:
+    with parallel.naming(recording.where):
         return transforms.drop_empty(recording.load())
-    except checks.Misread:
-        raise
-    except ValueError as error:
-        named = str(error).startswith(recording.where)
-        raise ValueError(str(error) if named else f"{recording.where}: {error}") from error

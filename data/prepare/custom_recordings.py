@@ -15,6 +15,8 @@ import numpy as np
 import yaml
 
 from data.prepare.array_files import SUFFIXES, ArrayFormat, read_npz
+from data.prepare.axes import to_mtvc
+from data.prepare.parallel import naming
 from data.prepare.transforms import MAX_NAME
 from feeder.skeleton import joint_names, parents, tree
 
@@ -65,10 +67,8 @@ def custom_skeleton(names, above, where):
         above = [listed.index(a) if a in listed else a for a in above]
         if not above or not all(type(a) is int for a in above):
             raise ValueError(f"{where}: parents has to be a list with the number or the name of the joint above each joint")
-        try:
+        with naming(where):
             above = tree([i if a == -1 else a for i, a in enumerate(above)], len(above))
-        except ValueError as error:
-            raise ValueError(f"{where}: {error}") from error
         if names is not None and len(names) != len(above):
             raise ValueError(f"{where}: {len(names)} joint_names but {len(above)} parents")
     return CustomSkeleton("", names, above)
@@ -222,7 +222,7 @@ def from_flat(path, joints_key="joints", offset_key="offset", form=None):
     if offset.ndim != 1 or offset.dtype.kind not in "iu" or len(offset) < 2:
         raise ValueError(f"{path}: {offset_key} has to be whole numbers: where sequences begin, and where the last one ends")
     frames_first = joints.ndim == 4 and not form.axes and len(joints) == offset[-1] != joints.shape[1]
-    joints = form.transpose(joints, f"{path}: {joints_key}", "TMVC" if frames_first else None)
+    joints = to_mtvc(joints, "TMVC" if frames_first else form.order(joints.shape, f"{path}: {joints_key}"))
     frames, num_joints = joints.shape[1:3]
     if offset[0] != 0 or offset[-1] != frames:
         raise ValueError(f"{path}: {offset_key} has to be whole numbers that begin with 0 and end with the {frames} frames")

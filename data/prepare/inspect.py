@@ -12,12 +12,14 @@ from pathlib import Path
 import numpy as np
 
 from data.prepare import inspect_formats as formats
+from data.prepare.array_files import SUFFIXES
 from data.prepare.inspect_formats import Sequence
-from data.prepare.npz_summary import describe_split, rows
+from data.prepare.intermediate import read_rows
+from data.prepare.npz_summary import describe_split
 from feeder import skeleton
 from feeder.npz import open_npz
 
-ARRAYS, PICKLES = (".npy", ".mat", ".csv", ".txt"), (".pkl", ".pickle")
+PICKLES = (".pkl", ".pickle")
 RECORDINGS = {".skeleton": formats.inspect_skeleton, ".json": formats.inspect_ucla, ".bvh": formats.inspect_bvh}
 
 
@@ -33,7 +35,7 @@ def inspect(path, split=None, index=None, name=None, layout=None, **form):
         raise ValueError(f"{path}: is a folder; name one file in it")
     if not path.is_file():
         raise FileNotFoundError(f"{path}: no such file")
-    if path.suffix not in (".npz", *ARRAYS, *PICKLES, *RECORDINGS):
+    if path.suffix not in (*SUFFIXES, *PICKLES, *RECORDINGS):
         raise ValueError(
             f"{path}: unknown kind of file {path.suffix!r}; known are .npz, .skeleton (NTU), .txt (PKU-MMD "
             "skeletons or your own), .json (NW-UCLA), .bvh, .npy, .mat, .csv and .pkl"
@@ -44,7 +46,7 @@ def inspect(path, split=None, index=None, name=None, layout=None, **form):
         raise ValueError(f"{path}: holds one recording; --split and --name choose a sequence of an npz")
     if path.suffix == ".txt" and not any(form.values()) and formats.is_pku(path):
         return formats.inspect_pku(path, index)
-    if path.suffix in ARRAYS:
+    if path.suffix in SUFFIXES:
         return formats.inspect_array(path, layout, index, **form)
     if path.suffix in PICKLES:
         return formats.inspect_pickle(path, layout, index)
@@ -67,7 +69,7 @@ def inspect_npz(path, split=None, index=None, name=None):
         raise ValueError(f"{path}: has no split {split!r}, only {' and '.join(splits)}")
     feeders = {key: Feeder(path, key, labelled=False) for key in splits}
     feeder, row = _choose(path, {split: feeders[split]} if split else feeders, index, name)
-    joints = rows(feeder.x, row, row + 1)[0].reshape(-1, feeder.num_bodies, feeder.num_joints, 3)
+    joints = read_rows(feeder.x, row, row + 1)[0].reshape(-1, feeder.num_bodies, feeder.num_joints, 3)
     there = np.flatnonzero(joints.any(axis=(1, 2, 3)))
     if not len(there):
         raise ValueError(f"{path}: {feeder.name(row)} has no frame with a body; --index or --name chooses another")
@@ -97,7 +99,7 @@ def _choose(path, feeders, index, name):
     if name is not None:
         return _find_name(path, feeders, name)
     if index is None:
-        return first, next((row for row in range(len(first)) if rows(first.x, row, row + 1).any()), 0)
+        return first, next((row for row in range(len(first)) if read_rows(first.x, row, row + 1).any()), 0)
     if not 0 <= index < len(first):
         raise ValueError(f"{path}: --index {index}: {first.key} has the sequences 0 to {len(first) - 1}")
     return first, index

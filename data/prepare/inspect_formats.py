@@ -10,15 +10,15 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from data.prepare import axes_and_units, bvh, checks, kinect, pickles, pku, pyskl, transforms, ucla
+from data.prepare import bvh, checks, kinect, pickles, pku, pyskl, transforms, ucla
 from data.prepare.array_files import ArrayFormat, read_array
+from data.prepare.axes import to_mtvc
 from data.prepare.denoise import denoise, motion, noisy_frames
 from data.prepare.npz_summary import Values
 from data.prepare.skeleton_file import read_skeleton
-from feeder import skeleton
+from feeder import skeleton, units
 
 MOST_FRAMES = 300  # that are drawn of an untrimmed video
-LAYOUT_OF = {25: "kinect_v2", 20: "kinect_v1"}  # V -> the layout that so many joints often have
 
 
 @dataclass
@@ -94,7 +94,7 @@ def inspect_pku(path, index=None):
         f"bodies: {pku.NUM_BODIES}, seen in {present} frames",
         *Values().add(frames.reshape(-1, *shape)).lines(),
     ]
-    labels = path.parent.parent / "label" / path.name
+    labels = pku.label_file(path)
     if not labels.is_file():
         if index is not None:
             raise ValueError(f"{path}: --index {index} chooses an action, but there is no label file {labels}")
@@ -102,7 +102,7 @@ def inspect_pku(path, index=None):
         action = frames[start : start + MOST_FRAMES]
         lines += [f"  no label file {labels}", f"drawn: frames {start} to {start + len(action) - 1}"]
         return lines, with_layout(path.stem, "", action.reshape(-1, *shape), pku.LAYOUT, start)
-    actions, *remarks = pku.read_instances(path, labels)
+    actions, *remarks = pku.read_instances(path)
     lines += [f"  actions: {len(actions)} of {len({number for number, *_ in actions})} classes"]
     lines += [f"  {line}" for line in sum(remarks, [])]
     if not 0 <= (index or 0) < len(actions):
@@ -139,7 +139,7 @@ def inspect_array(path, layout=None, index=None, **form):
         if array.ndim == 5 and array.shape[1] in (2, 3):
             if not 0 <= (index or 0) < len(array):
                 raise ValueError(f"{path}: --index {index}: it has the samples 0 to {len(array) - 1}")
-            lines, drawn = _inspect_bodies(array[index or 0].transpose(3, 1, 2, 0), path.stem, "", layout)
+            lines, drawn = _inspect_bodies(to_mtvc(array[index or 0], "CTVM"), path.stem, "", layout)
             what = f"{path}: {given}: samples x coordinates x frames x joints x bodies; drawn: --index {index or 0}, "
             return [what + lines[0], *lines[1:]], drawn
         if array.ndim not in (2, 3, 4) or array.dtype.kind not in "iuf":
@@ -163,8 +163,9 @@ def _inspect_bodies(bodies, name, label, layout):
     joints = transforms.row(bodies).reshape(bodies.shape[1], len(bodies), num_joints, 3)
     lines += Values().add(joints).lines()
     if dims == 3:
-        lines += [f"  unit: {checks.unit(checks.extents(bodies)[0], 1.0) or 'metres, as the size of the body suggests'}"]
-    likely = layout or LAYOUT_OF.get(num_joints)
+        doubt = units.doubt_unit(units.body_size(bodies[0]), 1.0)
+        lines += [f"  unit: {doubt or 'metres, as the size of the body suggests'}"]
+    likely = layout or skeleton.layout_of(num_joints, skeleton.KINECTS)
     if likely and dims == 3:
         if len(above := skeleton.parents(likely)) != num_joints:
             raise ValueError(f"--layout {layout} has {len(above)} joints, this recording {num_joints}")
@@ -182,16 +183,15 @@ def _inspect_bodies(bodies, name, label, layout):
 def inspect_bvh(path):
     """A BVH file, drawn with its End Sites, in the unit in which it is most like a person."""
     joints, hierarchy = bvh.read(path)
-    unit = axes_and_units.likely_unit(joints[None], axes_and_units.PERSON_SIZE, bvh.UNIT, *transforms.UNITS.values(), checks.CMU)
-    word = next((name for name, metres in transforms.UNITS.items() if metres == unit), f"{unit:.5g} m")
+    unit = units.likely_unit(units.body_size(joints), units=(bvh.UNIT, *units.NAMED, units.CMU))
     names = [name for name, end in zip(hierarchy.names, hierarchy.ends, strict=True) if not end]
     lines = [
         f"{path}: BVH recording, {len(joints)} frames, {1 / hierarchy.frame_time:.5g} a second, "
         f"{len(names)} joints and {np.count_nonzero(hierarchy.ends)} End Sites",
         f"  joints: {', '.join(names)}",
         *Values().add(joints * unit).lines(),
-        f"  unit: {word}, as the size of the body suggests",
-        *(f"  {line}" for line in filter(None, checks.standing(checks.extents(joints[None])[1], unit))),
+        f"  unit: {units.unit_name(unit) or f'{unit:.5g} m'}, as the size of the body suggests",
+        *(f"  {line}" for line in filter(None, checks.standing(checks.extents(joints[None]), unit))),
     ]
     try:
         kinect.kinect_v1(joints[:1], hierarchy.names, hierarchy.parents, path)

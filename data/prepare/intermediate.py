@@ -50,23 +50,26 @@ def load(folder, script, keys=None):
     """(parts, index {name: array}, or only its `keys`) of a folder that `script` made.
 
     parts(counts): of skeletons of which `counts` (N,) belong together, one part after the other, gives a function i -> part i,
-    (counts[i], V, 3) float32. It is read and not kept: the pages of a map would stay.
+    (counts[i], V, 3) float32.
     Raises FileNotFoundError naming the script if the folder is not complete.
     """
     folder = Path(folder)
     if not (folder / INDEX).is_file():
         raise FileNotFoundError(f"{folder / INDEX} is missing: run {script} first (with the same --out)")
-    mapped = np.load(folder / SKELETONS, mmap_mode="r")
-    shape, begin = mapped.shape[1:], mapped.offset
+    skeletons = np.load(folder / SKELETONS, mmap_mode="r")
 
     def parts(counts):
-        size, first = int(np.prod(shape)), np.cumsum(counts) - counts
-
-        def part(i):
-            values = np.fromfile(folder / SKELETONS, "<f4", counts[i] * size, offset=begin + 4 * first[i] * size)
-            return values.reshape(-1, *shape)
-
-        return part
+        end = np.cumsum(counts)
+        return lambda i: read_rows(skeletons, end[i] - counts[i], end[i])
 
     with np.load(folder / INDEX) as index:
         return parts, {key: index[key] for key in keys or index.files}
+
+
+def read_rows(x, begin, end):
+    """x[begin:end] in memory. Read, not mapped: pages of a map that were touched stay resident."""
+    if not isinstance(x, np.memmap) or not x.flags.c_contiguous:
+        return np.array(x[begin:end])
+    size = x.nbytes // len(x)
+    flat = np.fromfile(x.filename, x.dtype, (end - begin) * size // x.itemsize, offset=x.offset + begin * size)
+    return flat.reshape(-1, *x.shape[1:])

@@ -5,7 +5,8 @@ from pathlib import Path
 
 import numpy as np
 
-from feeder.metadata import unit_warning
+from data.prepare.intermediate import read_rows
+from feeder.units import unit_warning
 from util import console
 
 PIECE = 2**23  # bytes of an array in memory at a time
@@ -46,7 +47,7 @@ def describe_split(feeder, seen):
     title = f"{Path(feeder.data_path).name} {feeder.key}"
     with console.bar(title=title, total=len(x), unit="seq", disable=x.nbytes < LARGE) as bar:
         for begin in range(0, len(x), step):
-            piece = rows(x, begin, min(begin + step, len(x)))
+            piece = read_rows(x, begin, min(begin + step, len(x)))
             with np.errstate(invalid="ignore", over="ignore"):
                 present = piece.sum(axis=2) != 0  # (n, T): frames with somebody
             valid.append(present.sum(axis=1))
@@ -78,15 +79,6 @@ def describe_split(feeder, seen):
     if feeder.groups is not None:
         lines.append(f"  groups: {len(np.unique(feeder.groups)):,}")
     return lines
-
-
-def rows(x, begin, end):
-    """x[begin:end] in memory. Read, not mapped: pages of a map that were touched stay resident."""
-    if not isinstance(x, np.memmap) or not x.flags.c_contiguous:
-        return np.array(x[begin:end])
-    size = x.nbytes // len(x)
-    flat = np.fromfile(x.filename, x.dtype, (end - begin) * size // x.itemsize, offset=x.offset + begin * size)
-    return flat.reshape(-1, *x.shape[1:])
 
 
 def _classes(feeder):

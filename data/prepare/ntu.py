@@ -17,6 +17,7 @@ from data.prepare import intermediate, parallel
 from data.prepare.denoise import denoise
 from data.prepare.ntu_release import FIELDS, NTU60, belongs, check_name, parse_names, shortfall
 from data.prepare.skeleton_file import NUM_JOINTS, Body, read_skeleton
+from data.prepare.splits import group
 from data.prepare.transforms import fill_bodies
 from feeder.npz import Split, write_dataset
 from util.files import bare_name, write_text
@@ -127,10 +128,8 @@ def denoise_raw(out, strict=False):
         """(T, M, V, 3) of recording i."""
         of_file = range(last_body[i] - raw["num_bodies"][i], last_body[i])
         bodies = [Body(str(raw["body_id"][body]), int(raw["body_start"][body]), joints(body)) for body in of_file]
-        try:
+        with parallel.naming(names[i]):
             return denoise(int(raw["num_frames"][i]), bodies)
-        except ValueError as error:
-            raise ValueError(f"{names[i]}: {error}") from error
 
     with intermediate.writing(folder, NUM_JOINTS) as writer:
         for i, actors in parallel.each(actors_of, range(len(names)), "denoising", skipped):
@@ -211,14 +210,8 @@ def write_protocols(
     fields, name = parse_names(map(str, names)), bare_name(name)
 
     def split(rows):
-        labels, performers = (fields[rows, FIELDS.index(field)] for field in ("action", "performer"))
-        return Split(
-            names[rows],
-            labels - 1,
-            map(sequence, rows),
-            [f"P{performer:03}" for performer in performers],
-            None if valid_frames is None else valid_frames[rows],
-        )
+        labels, frames = fields[rows, FIELDS.index("action")] - 1, None if valid_frames is None else valid_frames[rows]
+        return Split(names[rows], labels, map(sequence, rows), list(map(group, names[rows])), frames)
 
     paths, report = [], [f"{len(found)} files of {dataset.title} found, {len(names)} used"]
     for protocol in dataset.protocols:

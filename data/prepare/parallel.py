@@ -9,7 +9,7 @@ import zipfile
 from collections import Counter, deque
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import closing
+from contextlib import closing, contextmanager
 from itertools import islice
 from pathlib import Path
 
@@ -78,6 +78,17 @@ class Skipped:
     def first(self):
         """'; the first: ...' for an error about files of which none can be used."""
         return f"; the first: {self.reasons[0]}" if self.reasons else ""
+
+
+@contextmanager
+def naming(where):
+    """A ValueError in this block begins with `where`, the file or whatever else it is about."""
+    try:
+        yield
+    except ValueError as error:
+        if str(error).startswith(str(where)):
+            raise
+        raise ValueError(f"{where}: {error}") from error
 
 
 def count_kinds(reasons):

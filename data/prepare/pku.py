@@ -7,7 +7,6 @@ label − 1. An end beyond the video is cut there, as published. Nothing is cent
 
 import re
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -74,15 +73,21 @@ def read_frames(path):
     return frames.astype(np.float32)
 
 
-def read_instances(skeletons, labels):
+def label_file(video):
+    """Of raw/skeleton/NAME.txt raw/label/NAME.txt."""
+    return video.parent.parent / "label" / video.name
+
+
+def read_instances(video):
     """Instances of one video: ([(class, start, frames (T, 150)), ...], reasons for the rows left out, remarks on those cut).
 
-    Raises ValueError naming the file if one of the two files cannot be read.
+    Raises ValueError naming the file if it or its label file cannot be read.
     """
-    if not Path(labels).is_file():
-        raise ValueError(f"{skeletons}: has no label file {labels}")
-    frames, instances, reasons, remarks = read_frames(skeletons), [], [], []
-    text = Path(labels).read_text("utf-8-sig", errors="replace")
+    labels = label_file(video)
+    if not labels.is_file():
+        raise ValueError(f"{video}: has no label file {labels}")
+    frames, instances, reasons, remarks = read_frames(video), [], [], []
+    text = labels.read_text("utf-8-sig", errors="replace")
     rows = [(line, row) for line, row in enumerate(text.splitlines(), 1) if row.strip()]
     if not rows:
         reasons.append(f"{labels}: the file is empty")
@@ -142,8 +147,7 @@ def generate(raw, out, dataset, workers=None, strict=False):
     files, found = _find(raw / "skeleton", dataset, skipped)
     remarks = []
     with intermediate.writing(out / RAW, NUM_BODIES * NUM_JOINTS) as writer:
-        read = partial(_read_video, raw / "label")
-        for file, (instances, reasons, more) in parallel.each(read, files, "reading", skipped, workers, chunk=1):
+        for file, (instances, reasons, more) in parallel.each(read_instances, files, "reading", skipped, workers, chunk=1):
             remarks += more
             for reason in reasons:
                 skipped.add(reason)
@@ -217,10 +221,6 @@ def _split_files(raw, dataset):
         if not files
     ]
     return {protocol: files[0] for protocol, files in there.items() if files}, lines
-
-
-def _read_video(labels, file):
-    return read_instances(file, labels / file.name)
 
 
 def command(dataset, script):

@@ -15,10 +15,9 @@ import numpy as np
 from data.prepare import parallel, pickles, splits, transforms
 from feeder.labels import ordered
 from feeder.npz import Split, write_dataset
-from feeder.skeleton import joint_names
+from feeder.skeleton import LAYOUTS, joint_names, layout_of
 from util.files import bare_name
 
-LAYOUT_OF = {(25, 3): "kinect_v2", (20, 3): "kinect_v1", (17, 2): "coco17", (17, 3): "coco17"}  # (V, C)
 MAX_CLASSES = 10_000
 _TRAIN = re.compile(r"\w*train\w*", re.ASCII)
 
@@ -85,10 +84,8 @@ def check(annotation):
     frames = annotation.get("total_frames", keypoint.shape[1])
     if not isinstance(frames, int | np.integer) or frames != keypoint.shape[1]:
         raise ValueError(f"{name!r}: total_frames is not the {keypoint.shape[1]} frames of keypoint")
-    try:
+    with parallel.naming(repr(name)):
         return name, label if isinstance(label, str) else int(label), transforms.drop_empty(keypoint)
-    except ValueError as error:
-        raise ValueError(f"{name!r}: {error}") from error
 
 
 @dataclass
@@ -172,7 +169,7 @@ def generate(
     num_joints, dims = next(iter(samples.values())).shape[2:]
     num_frames = max(sample.shape[1] for sample in samples.values())
     if layout is None:
-        layout = LAYOUT_OF.get((num_joints, dims), "")
+        layout = layout_of(num_joints, LAYOUTS if dims == 3 else ["coco17"])
     names = joint_names(layout) if layout else None
     if names and len(names) != num_joints:
         raise ValueError(f"--layout {layout} has {len(names)} joints, {path} has {num_joints}")
@@ -197,8 +194,7 @@ def generate(
             parts[key] = Split(rows, labels, map(row, rows), groups)
         paths.append(out / f"{'_'.join(filter(None, (bare_name(name or path), protocol)))}.npz")
         how = {"center": -1 if origin is None else origin, "unit": unit, "coordinates": dims, "second_body": second_body}
-        how["class_names"] = class_names and np.array(class_names)
-        write_dataset(paths[-1], parts, num_frames, num_classes, num_joints, num_bodies, layout, **how)
+        write_dataset(paths[-1], parts, num_frames, num_classes, num_joints, num_bodies, layout, class_names=class_names, **how)
         counts = ", ".join(f"{len(rows):,} {key}" for key, rows in chosen.items())
         flat = ", z is 0" * (dims == 2)
         print(f"{paths[-1]}: {counts}, {num_classes} classes, {num_frames} frames, {num_joints} joints{flat}")

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from data.prepare import ntu, ntu_release, transforms, ucla, umurl
 from data.prepare.denoise import denoise
+from data.prepare.parallel import naming
 from data.prepare.skeleton_file import read_skeleton
 from feeder import class_names
 
@@ -25,10 +26,8 @@ def read_actors(path):
     num_frames, bodies = read_skeleton(path)
     if not bodies:
         raise ValueError(f"{path}: {ntu.MISSING}")
-    try:
+    with naming(path):
         return denoise(num_frames, bodies).swapaxes(0, 1)
-    except ValueError as error:
-        raise ValueError(f"{path}: {error}") from error
 
 
 def read_persons(path):
@@ -48,10 +47,6 @@ def place_umurl(persons):
     if frames > umurl.NUM_FRAMES:
         raise ValueError(f"{frames} frames; UmURL's arrays hold {umurl.NUM_FRAMES}: --window looks at parts as long")
     return umurl.normalise(persons)[:frames]
-
-
-def place_ucla(align, persons):
-    return transforms.row(ucla.face_front(persons[0])[None] if align else persons, origin=ucla.ORIGIN)
 
 
 def place_copies(place, num_bodies, persons):
@@ -107,7 +102,7 @@ def recipe(data_path, num_joints, num_classes):
     if data_set is class_names.UCLA:
         align = re.match(r"ucla\w*align", name) is not None
         description = FIRST_SPINE + ", shoulders of the first frame along x" * align
-        return Recipe(title, place=partial(place_ucla, align), description=description)
+        return Recipe(title, place=partial(ucla.place, align=align), description=description)
     if data_set is class_names.PKU:
         return Recipe(title)
     release = ntu_release.NTU120 if data_set is class_names.NTU120 else ntu_release.NTU60

@@ -1,11 +1,12 @@
 """Recordings as arrays (M, T, V, C), bodies x frames x joints x coordinates: checks, and how they become rows of an npz."""
 
+from itertools import pairwise
+
 import numpy as np
 
 from data.prepare.kinect import find_joints
 
 MAX_NAME = 255  # characters; an npz gives every name the room of the longest
-UNITS = {"m": 1.0, "cm": 0.01, "mm": 0.001}
 BODY_FRAME = ("spine base", "neck", "shoulder left", "shoulder right")  # what --body_frame looks for, as Kinects call it
 SPINE = "spine mid"  # and where it puts the origin
 
@@ -127,9 +128,11 @@ def resampled(bodies, factor):
 
 
 def pieces(num_frames, most):
-    """[(start, end), ...]: the fewest pieces of at most `most` frames, equally long; one of all frames if `most` is 0."""
+    """[(end of its name, its frames), ...]: the fewest pieces of at most `most` frames, equally long. One of all frames, if
+    these are no more or `most` is 0, has no other name."""
     count = -(-num_frames // most) if most else 1
-    return [(i * num_frames // count, (i + 1) * num_frames // count) for i in range(count)]
+    edges = [i * num_frames // count for i in range(count + 1)]
+    return [(f"_{start}_{end}" * (count > 1), slice(start, end)) for start, end in pairwise(edges)]
 
 
 def body_axes(joints, axes):

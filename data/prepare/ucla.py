@@ -13,9 +13,9 @@ from pathlib import Path
 import numpy as np
 
 from data.prepare import parallel, transforms
-from feeder.metadata import body_sizes
 from feeder.npz import Split, write_dataset
 from feeder.skeleton import joint_names
+from feeder.units import body_size
 
 NUM_JOINTS, NUM_BODIES, NUM_CLASSES, LAYOUT = 20, 1, 10, "kinect_v1"
 ORIGIN, SHOULDER_LEFT, SHOULDER_RIGHT = 1, 4, 8  # joints
@@ -72,6 +72,12 @@ def face_front(joints):
     return joints @ np.array([[cos, 0, -sin], [0, 1, 0], [sin, 0, cos]])
 
 
+def place(persons, align=False, axes=None, min_max=False):
+    """(M, T, V, 3) -> rows (T, M·V·3) of an npz. align: `face_front` of the first; axes, min_max: see transforms.row."""
+    persons = face_front(persons[0])[None] if align else persons
+    return transforms.row(persons, origin=ORIGIN, axes=axes, min_max=min_max)
+
+
 def generate(raw, out, align=False, strict=False, body_frame=False, min_max=False, unique=False):
     """Write out/UCLA_XView.npz, with what was done to the coordinates in its name; returns its path.
 
@@ -87,11 +93,9 @@ def generate(raw, out, align=False, strict=False, body_frame=False, min_max=Fals
     def prepare(file):
         """(row (T, V·3) float32, class, view) of a file."""
         joints, label, view = read_sequence(file)
-        try:
-            row = transforms.row((face_front(joints) if align else joints)[None], origin=ORIGIN, axes=axes, min_max=min_max)
-        except ValueError as error:
-            raise ValueError(f"{file}: {error}") from error
-        sizes.append(np.median(body_sizes(joints)))
+        with parallel.naming(file):
+            row = place(joints[None], align, axes, min_max)
+        sizes.append(body_size(joints))
         return row, label, view
 
     samples = {key: [] for key in VIEWS}

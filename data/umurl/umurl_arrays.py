@@ -14,10 +14,10 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))  # the repository: 
 
 from data.prepare import arguments, ntu_release, parallel, pickles
 from data.prepare.splits import group
-from data.prepare.transforms import described
+from data.prepare.transforms import MAX_NAME, described
 from feeder.labels import ordered
 from feeder.npz import Split, write_dataset
-from feeder.skeleton import LAYOUTS
+from feeder.skeleton import layout_of
 from util import console
 from util.files import bare_name
 
@@ -71,8 +71,7 @@ def generate(folder, out, name=None, strict=False):
         name = f"UMURL_{release.prefix}_{PROTOCOLS.get(protocol.lower().replace('-', '').replace('_', ''), protocol)}"
     path = Path(out) / f"{bare_name(name or folder.resolve())}.npz"
     splits = {key: part.split(number) for key, part in parts.items()}
-    layout = next((name for name, (names, _) in LAYOUTS.items() if len(names) == joints), "")
-    write_dataset(path, splits, frames, count, joints, bodies, layout, class_names=classes and np.array(classes))
+    write_dataset(path, splits, frames, count, joints, bodies, layout_of(joints), class_names=classes)
     counts = ", ".join(f"{len(split.names):,} {key}" for key, split in splits.items())
     print(f"{path}: {counts}, {count} classes, {frames} frames, {bodies} bodies of {joints} joints")
     for key, words in WORDS.items():
@@ -126,7 +125,7 @@ def _read_labels(path, count):
     if len(names) != count or len(labels) != count:
         raise ValueError(f"{path}: {len(names)} names and {len(labels)} labels for {count} sequences")
     for row, (name, label) in enumerate(zip(names, labels, strict=True)):
-        if not isinstance(name, str) or not name.isprintable() or not 0 < len(name) < 256:
+        if not isinstance(name, str) or not name.isprintable() or not 0 < len(name) <= MAX_NAME:
             raise ValueError(f"{path}: row {row} has no name")
         if type(label) not in (int, str) or type(label) is int and not 0 <= label < 10_000:
             raise ValueError(f"{path}: row {row} has the label {label!r}; whole numbers from 0, or texts")

@@ -1,6 +1,12 @@
-"""What the tests of preparations share: the arrays of an npz, and the list of what was left out."""
+"""What the tests of preparations share: random joints, the arrays of an npz, and the list of what was left out."""
 
 import numpy as np
+
+UTD = [3, 2, 1, 0, *range(4, 20)]  # where the joints of UTD-MHAD are in Kinect v1's order, and the other way round
+
+
+def joints(seed, *shape):
+    return np.random.default_rng(seed).normal(size=shape)
 
 
 def load(path):

@@ -10,13 +10,13 @@ from data.own import own_gendata as own
 from data.prepare import checks, recipes
 from data.prepare.array_files import ArrayFormat
 from data.prepare.transforms import resampled
+from feeder import units
 from feeder.feeder_ntu import Feeder
 from feeder.skeleton import parents
 from predict import load_model, readers
+from tests.data.helpers import UTD
 
 SCRIPT = Path(__file__).resolve().parents[2] / "data" / "own" / "own_gendata.py"
-# where the joints of UTD-MHAD are in Kinect v1's order, and the other way round: its first four are the torso, from the head down
-UTD = [3, 2, 1, 0, *range(4, 20)]
 
 
 def rows(path, array, **options):
@@ -106,8 +106,8 @@ def test_real_recordings_are_not_doubted(real, tmp_path):
             for array in (x, x * 1000, x[:, :15]):
                 checks.refuse(array[None], array.shape, name)
                 checks.refuse_columns(array.reshape(len(x), -1), 3, name)
-        assert checks.unit(np.median([checks.extents(x[None])[0] for x in sequences]), 1.0) == ""
-        assert "--unit mm" in checks.unit(np.median([checks.extents(x[None])[0] * 1000 for x in sequences]), 1.0)
+        size = np.median([units.body_size(x) for x in sequences])
+        assert units.doubt_unit(size, 1.0) == "" and "--unit mm" in units.doubt_unit(size * 1000, 1.0)
         if name in above:
             tree, change = np.median([checks.bones(x[None], above[name]) for x in sequences], axis=0)
             assert tree < 1.25 and change < checks.CHANGE

@@ -143,10 +143,10 @@ def test_a_root_that_stays_at_the_origin_is_no_part_of_a_body(shared, tmp_path, 
 def test_what_hardly_moves_has_an_extent():
     standing = np.zeros((1, 9, 20, 3)) + np.linspace(0, 1.6, 20)[:, None]
     standing[0, :, 7] += np.arange(9)[:, None] * 1e-3  # one joint moves
-    assert checks.extents(standing)[0] == pytest.approx(1.6) and checks.extents(standing)[1].min() > 1.5
+    assert checks.extents(standing).min() > 1.5
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the mean of nothing
-        assert np.isnan(checks.extents(np.zeros((1, 9, 20, 3)))[0])  # nobody is there
+        assert np.isnan(checks.extents(np.zeros((1, 9, 20, 3)))).all()  # nobody is there
 
 
 def test_damaged_files_are_one_line_each(raw, tmp_path):
@@ -180,8 +180,8 @@ def test_damaged_files_are_one_line_each(raw, tmp_path):
         (["raw", "--label_pattern", "(?P<label>walk|jump)"], "split is missing; it is train or test, or --test_groups"),
         (["raw", "--label_pattern", PATTERN, "--test_groups", "carl"], "--test_groups carl: no recording is of this group"),
         (["raw", "--labels", "none.csv"], "none.csv: no such file"),
-        (["raw", "--window", "-1"], "--window has to be at least 0"),
-        (["raw", "--target_fps", "0"], "--target_fps above 0"),
+        (["raw", "--window", "-1"], "argument --window: '-1' is no number of frames, or 0"),
+        (["raw", "--target_fps", "0"], "argument --target_fps: '0' is no number above 0"),
     ],
 )
 def test_mistakes_are_one_line(words, wrong, raw, tmp_path, command):

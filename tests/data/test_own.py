@@ -9,7 +9,7 @@ import pytest
 from data.own import own_gendata as own
 from data.prepare import custom_recordings
 from feeder.feeder_ntu import Feeder
-from tests.data.helpers import load, skipped
+from tests.data.helpers import joints, load, skipped
 
 SCRIPT = Path(__file__).resolve().parents[2] / "data" / "own" / "own_gendata.py"
 TABLE = """name,label,split,group
@@ -19,10 +19,6 @@ jump_1,jump,train,anna
 jump_2,jump,test,ben
 """
 NAMES = ("walk_1", "walk_2", "jump_1", "jump_2")
-
-
-def joints(seed, *shape):
-    return np.random.default_rng(seed).normal(size=shape)
 
 
 @pytest.fixture
@@ -234,7 +230,7 @@ def test_skeletons_that_cannot_be_used(raw, tmp_path, content, reason):
         (["raw", "--center", "4"], "--center 4: use a number 0..3"),
         (["raw", "--layout", "coco17"], "4 joints, the skeleton has 17"),
         (["raw", "--unit", "inch"], "'inch' is none of m, cm, mm"),
-        (["raw", "--scale", "0"], "'0' is no number of metres above 0"),
+        (["raw", "--scale", "0"], "'0' is no number above 0"),
         (["raw", "--scale", "2", "--unit", "mm"], "not allowed with argument"),
         (["raw", "--raw", "raw"], "name all at once, behind one --raw or without it"),
         (["raw", "--label_pattern", "("], "--label_pattern (: no regular expression"),

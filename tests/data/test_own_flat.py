@@ -4,11 +4,7 @@ import numpy as np
 import pytest
 
 from data.own import own_gendata as own
-from tests.data.helpers import load
-
-
-def joints(seed, *shape):
-    return np.random.default_rng(seed).normal(size=shape)
+from tests.data.helpers import joints, load, skipped
 
 
 def flat(**changes):
@@ -39,7 +35,7 @@ def test_flat_names_stand_once(tmp_path):
     np.savez(tmp_path / "flat.npz", **flat(name=np.array(["a", "b", "a"])))
     arrays = load(own.generate([tmp_path / "flat.npz"], tmp_path))
     assert arrays["name_train"].tolist() == ["a"] and arrays["name_test"].tolist() == ["b"]
-    (line,) = (tmp_path / "raw_data" / "skipped.txt").read_text().splitlines()
+    (line,) = skipped(tmp_path)
     assert line == f"{tmp_path / 'flat.npz'}: sequence 2: 'a' is the name of {tmp_path / 'flat.npz'}: sequence 0, too"
 
 

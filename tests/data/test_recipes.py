@@ -11,9 +11,9 @@ from scipy.io import savemat
 
 from data.prepare import inspect
 from tests.data import bvh_text
+from tests.data.helpers import UTD
 
 ROOT = Path(__file__).resolve().parents[2]
-UTD = [3, 2, 1, 0, *range(4, 20)]  # UTD-MHAD's joints in Kinect v1's order, and the other way round
 
 
 def test_inspect_says_what_a_file_is_taken_for(kinect, real, tmp_path):

@@ -7,7 +7,7 @@ import pytest
 
 import main_pretrain
 import main_retrieval
-from data.prepare import axes_and_units
+from data.prepare import axes
 from tests.predict.helpers import MAMP, changed, probabilities, trained_on
 from util import checkpoint
 
@@ -110,10 +110,11 @@ def test_the_order_by_what_the_model_knows(shape, flat, bodies, expected):
     array = np.arange(np.prod(shape), dtype=float).reshape(shape)
     if expected is None:
         with pytest.raises(ValueError, match="says which"):
-            axes_and_units.arrange(array, 25, bodies, flat)
+            axes.guess(array, 25, bodies, flat)
     else:
-        found = axes_and_units.arrange(array, 25, bodies, flat)
+        found = axes.guess(array, 25, bodies, flat)
         assert (found == np.einsum(f"{expected.lower()}->mtvc", array)).all()
+        assert (axes.guess(found.transpose(2, 1, 0, 3), 25, bodies, flat, "VTMC") == found).all()  # as --axes says
 
 
 def test_two_and_three_coordinates_are_not_mixed(mamp, person, predict, tmp_path, arrays):
