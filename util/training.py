@@ -168,12 +168,6 @@ class Saver:
 
 def _check(args, content, path, loader):
     """Refuse to go on with other settings than the run began with: the result would be neither of the two."""
-    needed = ("optimizer", "scaler", "samples", "epoch", "progress", "random", "best", "config")
-    missing = [key for key in needed if key not in content]
-    if missing:
-        raise ValueError(
-            f"{path}: cannot be resumed, it has no {', '.join(missing)}; a judging stage starts from its weights with --finetune"
-        )
     made_with = content["config"]
     for key, value in vars(args).items():
         before = made_with.get(key, OPTIONS[key].default if key in OPTIONS else None)  # older runs lack newer options
