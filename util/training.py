@@ -10,6 +10,7 @@ import numpy as np
 from util import checkpoint, config, console, distributed, signals
 from util.engine import Progress, grad_scaler
 from util.logging import say, tell, versions
+from util.metrics import plain
 from util.options import MAY_CHANGE_ON_RESUME, OPTIONS
 
 
@@ -86,6 +87,7 @@ class Training:
     def save(self, epoch, metrics):
         """Checkpoints of an epoch that is complete: the best on the test set, every save_freq-th, the last. Returns whether it
         is one that stays."""
+        metrics = plain(metrics)
         args, self.metrics, self.progress = self.args, metrics, Progress()
         if "test_acc1" in metrics and (self.best is None or metrics["test_acc1"] > self.best["test_acc1"]):
             self.best = metrics | {"epoch": epoch}
