@@ -14,6 +14,8 @@ def words(stage, argv=None):
         replaced = published.instead(unknown[0])
         if replaced:
             raise ValueError(f"option {unknown[0]!r} is one of the published code; here: {replaced}")
+        if not unknown[0].startswith("-"):  # --enable_amp False
+            raise ValueError(f"{unknown[0]!r} belongs to no option; those of yes or no are --NAME and --no-NAME")
         name = unknown[0].split("=")[0].lstrip("-")
         elsewhere = OPTIONS.get(name.removeprefix("no-"))
         if elsewhere and stage not in elsewhere.stages:
