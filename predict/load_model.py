@@ -62,7 +62,7 @@ def classifier_options(content, path):
     if stage not in CLASSIFIERS or provenance.num_classes(content) is None:
         raise ValueError(
             f"{path}: holds no classifier, only a pre-trained encoder; main_linprobe.py or main_finetune.py, with "
-            f"--finetune {path}, trains one on it"
+            f"--finetune {path}, trains one on it; the encoder alone: main_predict.py --features, predict.export --encoder"
         )
     return _options(stage, content, path)
 

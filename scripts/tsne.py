@@ -36,7 +36,7 @@ def main(argv=None):
     encoders = "whose encoders, a panel for each (default: a random one)"
     parser.add_argument("--finetune", nargs="+", metavar="CHECKPOINT", default=[None], help=encoders)
     which = parser.add_mutually_exclusive_group()
-    which.add_argument("--classes", type=int, default=10, help="how many classes to draw at random [10]")
+    which.add_argument("--classes", type=int, help="how many classes to draw at random [10, or all if there are fewer]")
     which.add_argument("--class_ids", type=int, nargs="+", metavar="CLASS", help="these classes instead")
     parser.add_argument("--perplexity", type=float, default=30, help="about how many neighbours a point has [30]")
     parser.add_argument("--out", type=Path, default=Path("tsne.png"), help="picture to write [tsne.png]")
@@ -102,7 +102,7 @@ def embed(args, data, perplexity):
 
 
 def choose_classes(data, count, ids, seed):
-    """Sorted classes: `ids`, or else `count` of those that have sequences. Raises ValueError for classes without sequences."""
+    """Sorted classes: `ids`, or else `count` (None: 10, or all) of those that have sequences. Raises ValueError for others."""
     there = np.unique(data.label[data.indices]).tolist()
     if ids is not None:
         absent = sorted(set(ids) - set(there))
@@ -112,6 +112,7 @@ def choose_classes(data, count, ids, seed):
                 f"{data.num_classes - 1}"
             )
         return sorted(set(ids))
+    count = min(10, len(there)) if count is None else count
     if not 1 <= count <= len(there):
         raise ValueError(f"classes {count}: {data.data_path} has {data.key} sequences of {len(there)}; ask for 1 to {len(there)}")
     return sorted(np.random.default_rng(seed).choice(there, count, replace=False).tolist())

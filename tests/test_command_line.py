@@ -37,6 +37,9 @@ def test_no_main_imports_torch_before_it_has_read_its_options():
         ("linprobe", "--mask_ratio", "--mask_ratio: is one of main_pretrain.py, not of main_linprobe.py"),
         ("pretrain", "--no-augment", "--no-augment: is one of main_linprobe.py, not of main_pretrain.py"),
         ("retrieval", "--lr=3", "--lr: is one of main_pretrain.py and main_tune.py and main_linprobe.py and main"),
+        ("pretrain", "False", "'False' belongs to no option; those of yes or no are --NAME and --no-NAME"),
+        ("pretrain", "--epochs=many", "^argument --epochs: invalid int value: 'many'$"),
+        ("linprobe", "--finetune=", "option --finetune: is empty; leave it out for a random encoder"),
         ("pretrain", "--extra", "option 'extra' is not known$"),  # no option is like it
     ],
 )

@@ -3,10 +3,14 @@
 import re
 import shlex
 
+import numpy as np
 import pytest
+import torch
 
+import main_pretrain
 from tests.processes import ROOT
 from tests.runs import read
+from util import checkpoint
 
 BLOCK = re.compile(r"```(\w+)\n(.*?)```", re.DOTALL)
 
@@ -53,3 +57,12 @@ def test_a_new_method(folder):
     evaluated = read(folder / "output/denoise-linprobe")
     assert (evaluated["encoder"]["method"], evaluated["encoder"]["epoch"]) == ("denoise", 20)
     assert evaluated["last"]["test_samples"] == 24
+
+
+def test_another_metric(invented, options, tmp_path, monkeypatch):
+    """Numbers of numpy and of torch, too: neither the log nor the checkpoint would be read again with them."""
+    train, own = main_pretrain.train_one_epoch, {"gap": np.float64(0.5), "hits": np.int64(3), "norm": torch.tensor(2.0)}
+    monkeypatch.setattr(main_pretrain, "train_one_epoch", lambda *words: train(*words) | own)
+    main_pretrain.main(options("pretrain", invented, tmp_path, "--epochs", 1))
+    written = checkpoint.load(tmp_path / "checkpoint-0.pth")["metrics"], *read(tmp_path, "log.jsonl"), read(tmp_path)["last"]
+    assert [{name: metrics[name] for name in own} for metrics in written] == 3 * [{"gap": 0.5, "hits": 3, "norm": 2.0}]

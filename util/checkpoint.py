@@ -46,7 +46,8 @@ _kept = {}  # {(path, size, time of change): content} of the last file that was 
 
 
 def load(path, keep=False):
-    """Read a checkpoint of ours or of a release, on the CPU: a dict with 'model' (UmURL's release says 'state_dict').
+    """Read a checkpoint of ours or of a release, on the CPU: a dict with 'model' (UmURL's release says 'state_dict'; a state
+    dict alone becomes one).
 
     keep: the configuration reads the file before the model does. The content stays in memory until the next call without keep,
     which gets the same dict if the file has not changed.
@@ -78,6 +79,8 @@ def load(path, keep=False):
         if "weights_only" in reason.lower() or "weights only" in reason.lower():
             reason = "it holds Python objects that are not plain data, and these are never executed"
         raise ValueError(f"{path}: not a readable checkpoint ({reason})") from error
+    if isinstance(content, dict) and content and "model" not in content and all(map(_is_weight, content.values())):
+        content = {"model": content}  # it was the state dict alone
     if isinstance(content, dict) and content.get("state_dict"):
         content.setdefault("model", content.pop("state_dict"))
     state = content.get("model") if isinstance(content, dict) else None
@@ -104,15 +107,16 @@ def load(path, keep=False):
 def to_resume(args):
     """(path, content) of the checkpoint that --resume means, or None to start anew.
 
-    'auto' takes checkpoint-last.pth or, if that is damaged or gone, checkpoint-previous.pth with a warning.
+    'auto' takes checkpoint-last.pth or, if that is damaged or gone, checkpoint-previous.pth with a warning. Raises ValueError for
+    one that was not written to be resumed: a published one, or weights alone.
     """
     if args.resume != "auto":
-        return (args.resume, load(args.resume)) if args.resume else None
+        return (args.resume, _complete(args.resume)) if args.resume else None
     damaged = None
     for path in (Path(args.output_dir, LAST), Path(args.output_dir, PREVIOUS)):
         if path.is_file():
             try:
-                content = load(path)
+                content = _complete(path)
             except ValueError as error:
                 damaged = error
                 continue
@@ -122,6 +126,17 @@ def to_resume(args):
     if damaged:
         raise damaged
     return None
+
+
+def _complete(path):
+    """The content of a checkpoint that has all that resuming needs."""
+    content = load(path)
+    needed = ("optimizer", "scaler", "samples", "epoch", "progress", "random", "best", "config")
+    if missing := [key for key in needed if key not in content]:
+        raise ValueError(
+            f"{path}: cannot be resumed, it has no {', '.join(missing)}; a judging stage starts from its weights with --finetune"
+        )
+    return content
 
 
 def _is_weight(value):

@@ -14,6 +14,8 @@ def words(stage, argv=None):
         replaced = published.instead(unknown[0])
         if replaced:
             raise ValueError(f"option {unknown[0]!r} is one of the published code; here: {replaced}")
+        if not unknown[0].startswith("-"):  # --enable_amp False
+            raise ValueError(f"{unknown[0]!r} belongs to no option; those of yes or no are --NAME and --no-NAME")
         name = unknown[0].split("=")[0].lstrip("-")
         elsewhere = OPTIONS.get(name.removeprefix("no-"))
         if elsewhere and stage not in elsewhere.stages:
@@ -23,7 +25,16 @@ def words(stage, argv=None):
         raise ValueError(f"option {unknown[0]!r} does not belong here")
     if getattr(given, "eval", None) == "":
         raise ValueError("option --eval: name the classifier's checkpoint: --eval FILE")
+    if getattr(given, "finetune", None) == "":  # --finetune "$UNSET"
+        raise ValueError("option --finetune: is empty; leave it out for a random encoder")
     return {k: v for k, v in vars(given).items() if v is not None and k != "local_rank"}
+
+
+class _Parser(argparse.ArgumentParser):
+    """Whose complaints are one line like all others, without a usage in front."""
+
+    def error(self, message):
+        raise ValueError(message)
 
 
 def build_parser(stage, values=None):
@@ -32,7 +43,7 @@ def build_parser(stage, values=None):
     values: {name: value}; for --help, of only these options, each with its value.
     """
     others = [name for name in METHODS if values and name != values["method"]]
-    parser = argparse.ArgumentParser(
+    parser = _Parser(
         usage="%(prog)s [--config YAML] [--dataset NAME] [options]",
         allow_abbrev=False,
         add_help=False,

@@ -16,6 +16,7 @@ from torch.utils.tensorboard.summary import hparams
 
 from util import config, console, distributed, tracking
 from util.files import write_text
+from util.metrics import plain
 from util.validation import one_line
 
 
@@ -65,6 +66,7 @@ class Log:
         """
         if self.board is None:
             return
+        metrics = plain(metrics)
         with open(self.path, "a") as file:
             file.write(json.dumps({"epoch": epoch, **metrics}) + "\n")
         stage, epochs, tagged = self.args.stage, self.args.epochs, tracking.tagged(self.args.stage, metrics)

@@ -1,7 +1,12 @@
-"""Accuracy, and cosine k-nearest-neighbour retrieval."""
+"""Accuracy, cosine k-nearest-neighbour retrieval, and what numbers are written down as."""
 
 import torch
 import torch.nn.functional as F
+
+
+def plain(metrics):
+    """{name: number}, those of numpy and of tensors as Python's own: checkpoints with others are not read (checkpoint.load)."""
+    return {name: value.item() if hasattr(value, "item") else value for name, value in metrics.items()}
 
 
 def accuracy(logits, labels, topk=(1, 5)):

@@ -10,6 +10,7 @@ import numpy as np
 from util import checkpoint, config, console, distributed, signals
 from util.engine import Progress, grad_scaler
 from util.logging import say, tell, versions
+from util.metrics import plain
 from util.options import MAY_CHANGE_ON_RESUME, OPTIONS
 
 
@@ -86,6 +87,7 @@ class Training:
     def save(self, epoch, metrics):
         """Checkpoints of an epoch that is complete: the best on the test set, every save_freq-th, the last. Returns whether it
         is one that stays."""
+        metrics = plain(metrics)
         args, self.metrics, self.progress = self.args, metrics, Progress()
         if "test_acc1" in metrics and (self.best is None or metrics["test_acc1"] > self.best["test_acc1"]):
             self.best = metrics | {"epoch": epoch}
@@ -168,12 +170,6 @@ class Saver:
 
 def _check(args, content, path, loader):
     """Refuse to go on with other settings than the run began with: the result would be neither of the two."""
-    needed = ("optimizer", "scaler", "samples", "epoch", "progress", "random", "best", "config")
-    missing = [key for key in needed if key not in content]
-    if missing:
-        raise ValueError(
-            f"{path}: cannot be resumed, it has no {', '.join(missing)}; a judging stage starts from its weights with --finetune"
-        )
     made_with = content["config"]
     for key, value in vars(args).items():
         before = made_with.get(key, OPTIONS[key].default if key in OPTIONS else None)  # older runs lack newer options

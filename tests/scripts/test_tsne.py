@@ -118,13 +118,14 @@ def test_a_seed_repeats_and_another_draws_other_classes_and_weights(plot, monkey
     monkeypatch.setattr(charts, "tsne", lambda features, *_: features[:, :2])  # which takes most of the time
     first, again, other = (plot("--classes", 2, "--seed", seed, *SIZES)[0] for seed in (0, 0, 1))
     assert first == again and first != other
+    assert {row["label"] for row in plot(*SIZES)[0]} == {"0", "1", "2"}  # of fewer than ten, all
     assert len({plot("--classes", 1, "--seed", seed, *SIZES)[0][0]["label"] for seed in range(4)}) > 1
 
 
 @pytest.mark.parametrize(
     "words, message",
     [
-        ([], "classes 10: .*data.npz has test sequences of 3; ask for 1 to 3"),
+        (["--classes", "4"], "classes 4: .*data.npz has test sequences of 3; ask for 1 to 3"),
         (["--class_ids", "0", "3"], "class_ids 3: .*data.npz has no test sequences of it; its classes are 0 to 2"),
         (["--class_ids", "1", "--perplexity", "8"], "perplexity 8: from 1 to below 8, the number of sequences of these classes"),
         (["--out", "plot.jpg"], "out plot.jpg: give a file that ends in .png"),

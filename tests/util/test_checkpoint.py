@@ -98,6 +98,17 @@ def test_files_that_are_no_checkpoints(tmp_path):
             checkpoint.load(tmp_path / "a.pth")
 
 
+@pytest.mark.parametrize("prefix", ["", "module."])
+def test_a_state_dict_alone(prefix, pretrained, tmp_path):
+    """What docs/errors.md says to save where a file holds more than is read here."""
+    path, state = pretrained
+    torch.save({prefix + key: value for key, value in state.items()}, tmp_path / "alone.pth")
+    alone, whole = checkpoint.load(tmp_path / "alone.pth"), checkpoint.load(path)
+    assert alone.keys() == {"model"} and alone["model"].keys() == whole["model"].keys()
+    assert provenance.describe(alone, tmp_path / "alone.pth")["stage"] == "pretrain"
+    checkpoint.load_encoder(classifier(), tmp_path / "alone.pth")
+
+
 def test_temporal_embedding_is_resized_bicubically(pretrained):
     path, state = pretrained
     model = classifier(num_frames=28)  # 7 segments instead of 3

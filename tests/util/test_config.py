@@ -234,7 +234,7 @@ def test_a_registered_method_has_the_settings_of_its_encoder(monkeypatch):
 def test_steps_of_the_rate_can_be_taken_away():
     assert parse("pretrain", "--method", "umurl", "--lr_steps").lr_steps == []
     assert parse("pretrain", "--lr_steps", "3", "5").lr_steps == [3, 5]
-    with pytest.raises(SystemExit):
+    with pytest.raises(ValueError, match="--betas: expected at least one argument"):
         parse("pretrain", "--betas")
 
 
