@@ -1,38 +1,37 @@
-"""Metadata of an npz, and after it of every checkpoint: names, and how raw recordings became its arrays (docs/data.md)."""
+"""Metadata of an npz, which checkpoints keep, too: names, and how its arrays were made from raw recordings (docs/data.md)."""
 
 import json
 from reprlib import repr as shortened
 
 import numpy as np
 
-SECOND_BODY = ("zeros", "copy")  # what can stand in place of a second person where there is only one
+SECOND_BODY = ("zeros", "copy")  # what a missing second person is replaced by
 
 
 def read_metadata(values, num_joints):
-    """({key: plain value}, [complaint, ...]) of the keys of CHECKS in `values`, {name: array or value}.
-
-    A value that fails its check is left out, and a complaint says so.
+    """({key: plain value}, [complaint, ...]) for the keys of CHECKS in `values`, {name: array or value}. Invalid values are left
+    out, with a complaint for each.
     """
     metadata, complaints = {}, []
     for key, (wanted, check) in CHECKS.items():
         if values.get(key) is not None:
             try:
                 metadata[key] = check(values[key], num_joints)
-            except (ValueError, OverflowError, TypeError, RuntimeError):  # numpy's and torch's, too, of what is no array
+            except (ValueError, OverflowError, TypeError, RuntimeError):  # of numpy and torch, too
                 complaints.append(f"{key} is {' '.join(shortened(values[key]).split())[:100]}, not {wanted}")
     return metadata, complaints
 
 
 def body_sizes(joints):
-    """(n,) of joints (..., V, 3): the longest side of the box around each body that is not all zero, in their unit."""
+    """joints (..., V, 3) -> (n,): for each body that is not all zero the longest side of its bounding box, in the same unit."""
     bodies = joints[joints.any(axis=(-1, -2))]
     return np.ptp(bodies, axis=-2).max(axis=-1)
 
 
 def unit_warning(metadata):
-    """A warning if bodies are too small or too large for persons in metres, else ''. metadata: of Feeder.metadata.
+    """A warning if bodies are too small or too large for persons in metres, else ''. metadata: from Feeder.metadata.
 
-    Pixels of a picture, and axes that min_max stretched, have no metres.
+    2D keypoints and data scaled by min_max are not in metres and not checked.
     """
     size = metadata.get("body_size")
     if not size or metadata.get("coordinates") == 2 or metadata.get("min_max") or 0.1 <= size <= 10:
@@ -44,11 +43,11 @@ def unit_warning(metadata):
     )
 
 
-# ---- checks: each gives the plain value, or raises one of the errors that read_metadata turns into a complaint --------------
+# ---- checks: each returns the plain value, or raises an error that read_metadata turns into a complaint ---------------------
 
 
 def _names(value, count=None):
-    """A list of texts, `count` of them; characters that would move a terminal's cursor become '?'."""
+    """A list of strings (of length `count`); unprintable characters become '?'."""
     array = np.asarray(value)
     if array.ndim != 1 or array.dtype.kind not in "USiu" or count not in (None, len(array)):
         raise ValueError
@@ -91,7 +90,7 @@ def _reading(value):
     return fields
 
 
-CHECKS = {  # {key: (what it has to be, its check)}
+CHECKS = {  # {key: (what the value has to be, its check)}
     "joint_names": ("a name for every joint", _names),
     "class_names": ("a list of names", lambda value, _: _names(value)),
     "center": ("the number of a joint, or -1", lambda value, num_joints: _whole_number(value, range(-1, num_joints))),

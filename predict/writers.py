@@ -1,4 +1,4 @@
-"""What a model says of recordings, written: likeliest classes or a timeline as text, JSON or CSV; features as an npz."""
+"""Write predictions (most likely classes, or a timeline) as text, JSON or CSV, and features as an npz."""
 
 import json
 from dataclasses import dataclass, field
@@ -13,9 +13,9 @@ FORMATS = ("text", "json", "csv")
 
 @dataclass
 class Answer:
-    """Of one recording: its name, its number of frames and, of each window in order, (start, end, classes, probabilities).
+    """The predictions for a recording: its name, number of frames and windows [(start, end, classes, probabilities)] in order.
 
-    Windows are frames start to end - 1, from 0. classes: the most likely first, with their probabilities.
+    A window has frames start to end - 1, from 0. classes: most likely first.
     """
 
     name: str
@@ -23,9 +23,8 @@ class Answer:
     windows: list = field(default_factory=list)
 
     def timeline(self):
-        """[(start, end, class, probability)]: the recording, cut half-way between the middles of neighbouring windows.
-
-        Neighbours of one class are put together, with the mean of their probabilities. Where no window is, nobody was there.
+        """[(start, end, class, probability)]: overlapping windows are cut in the middle of their overlap; neighbours of the same
+        class are merged, with the mean of their probabilities. Frames without a window had no body.
         """
         spans = [[start, end, classes[0], probabilities[0]] for start, end, classes, probabilities in self.windows]
         for before, after in pairwise(spans):
@@ -41,17 +40,15 @@ class Answer:
 
 
 class Writer:
-    """Answers as text.
-
-    names: of all classes; windowed: timelines instead of the likeliest classes; fps: frames per second; source: what else JSON
-    says, of the model and what could not be used.
+    """Formats answers. names: of all classes. windowed: write timelines instead of the most likely classes. fps: frames per
+    second. source: a dict that JSON output holds, too.
     """
 
     def __init__(self, names, windowed, fps, source):
         self.names, self.windowed, self.fps, self.source = names, windowed, fps, source
 
     def rows(self, answer):
-        """[{column: value}] of an answer: its likeliest classes, or its timeline."""
+        """[{column: value}] of an answer: its most likely classes, or its timeline."""
 
         def row(number, probability, **when):
             return when | {"class": number, "class_name": self.names[number], "probability": round(probability, 6)}
@@ -82,7 +79,7 @@ class Writer:
         return json.dumps(self.source | {"recordings": recordings}, indent=1, ensure_ascii=False) + "\n"
 
     def csv(self, answers):
-        """A line of titles, then a line per recording and class, or per recording and part of its timeline."""
+        """A header, then a line per recording and class, or per recording and part of its timeline."""
         lines = [
             {"name": answer.name, "frames": answer.frames} | ({} if self.windowed else {"rank": rank}) | row
             for answer in answers

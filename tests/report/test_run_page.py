@@ -24,7 +24,7 @@ from tests.runs import read
 from util import config, predictions
 
 ROOT = Path(__file__).resolve().parents[2]
-JUDGED = ("linprobe", "finetune", "retrieval", "eval")
+DOWNSTREAM = ("linprobe", "finetune", "retrieval", "eval")
 NAMES = [EVIL, 'drink "water" & tea', "walk"]
 
 
@@ -39,7 +39,7 @@ def table_of_classes(seen):
     return seen.rows[start + 1 : start + 4]
 
 
-@pytest.mark.parametrize("stage", ["pretrain", *JUDGED])
+@pytest.mark.parametrize("stage", ["pretrain", *DOWNSTREAM])
 def test_every_finished_run_leaves_a_page_that_needs_nothing_else(stage, finished, page):
     text, seen = (finished / stage / "report.html").read_text(), page(finished / stage)
     result = read(finished / stage)
@@ -75,7 +75,7 @@ def test_curves_are_those_of_the_log(stage, finished, page):
         assert drawn == [f"{name}, epoch {line['epoch'] + 1}: {line[key]:.5g}" for line in log if key in line]
 
 
-@pytest.mark.parametrize("stage", JUDGED)
+@pytest.mark.parametrize("stage", DOWNSTREAM)
 def test_numbers_are_those_of_the_predictions_and_names_are_text(stage, finished, page):
     with np.load(finished / stage / "scores.npz") as file:
         label, predicted = file["label"], file["scores"].argmax(1)
@@ -97,7 +97,7 @@ def test_numbers_are_those_of_the_predictions_and_names_are_text(stage, finished
     assert (probable is None) == (stage == "retrieval")
 
 
-@pytest.mark.parametrize("stage", JUDGED)
+@pytest.mark.parametrize("stage", DOWNSTREAM)
 def test_the_table_of_classes_is_a_download(stage, finished, page):
     seen = page(finished / stage)
     link = next(attributes for tag, attributes in seen.tags if tag == "a" and "download" in attributes)

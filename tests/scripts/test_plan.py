@@ -234,7 +234,11 @@ def test_a_script_runs_its_plan(name, script, dry_run):
 @pytest.mark.parametrize(
     "name, variables, message",
     [
-        ("pretrain", {"DATA": "ntu60_xsbu"}, "DATA=ntu60_xsbu: use one of .* ntu60_xsub .*; for data of your own, config.dataset.NAME.yaml: a copy of"),
+        (
+            "pretrain",
+            {"DATA": "ntu60_xsbu"},
+            "DATA=ntu60_xsbu: use one of .* ntu60_xsub .*; for data of your own, config.dataset.NAME.yaml: a copy of",
+        ),
         ("pretrain", {"GPUS": "3"}, "GPUS=3: use one of 1 2 4 8 16"),
         ("linprobe", {"METHOD": "mamp mae"}, "METHOD=mae: .* skeletonmae"),
         ("finetune", {"STREAM": "bones"}, "STREAM=bones: .* bone"),
