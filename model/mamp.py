@@ -241,8 +241,9 @@ class MAMP(Encoder):
     def forward(self, x, mask_ratio=0.90, motion_stride=1, motion_aware_tau=0.75):
         """x: (N, C, T, V, M) metres -> loss (scalar), pred (N·M, Q, F·C), mask (N·M, L), 0 is keep, 1 is remove.
 
-        With 'cross', pred is 0 for tokens that were not predicted. `unpatchify` turns pred into frames. The default of
-        motion_aware_tau is the release's; the mains always pass --motion_aware_tau.
+        With 'cross', pred is 0 for tokens that were not predicted. With skip_empty_bodies in training, pred and mask have no rows
+        for redundant bodies. `unpatchify` turns pred into frames. The default of motion_aware_tau is the release's; the mains
+        always pass --motion_aware_tau.
         """
         # one row per body; with skip_empty_bodies, without empty and copied bodies
         num_bodies, x = x.shape[-1], self.bodies(x).float()  # (N·M, T, V, C)

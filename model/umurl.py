@@ -210,7 +210,7 @@ def variance_loss(z):
 def covariance_loss(z):
     """Sum of squared off-diagonal entries of the covariance matrix, divided by Z: (N, Z) -> scalar.
 
-    With z centred, zᵀ·z and z·zᵀ have the same sum of squares, so the smaller of the two products is computed.
+    zᵀ·z and z·zᵀ have the same sum of squared entries, so the smaller of the two products is computed.
     """
     count, width = z.shape
     with torch.autocast(z.device.type, enabled=False):

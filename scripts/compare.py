@@ -103,7 +103,7 @@ def not_better(methods, cells):
                 worse.append(f"- {name}: {column}, {accuracy:.1f} against {best:.1f} ({other})")
         better += [name] if means and len(worse) == before else []
     if worse:
-        yield "Not better than what costs nothing, coordinates or the own encoder without pre-training:\n\n" + "\n".join(worse)
+        yield "Not better than a baseline (coordinates, or the own encoder without pre-training):\n\n" + "\n".join(worse)
     if better and not missing:
         yield f"Better in every column than coordinates and the own encoder without pre-training: {', '.join(better)}."
     if missing:
