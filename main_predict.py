@@ -48,18 +48,18 @@ def main(argv=None):
         print(*load_model.summary(source, data, made_with, bool(names)), sep="\n", file=sys.stderr)
 
     # batches of whole recordings, or of windows of them
-    answers, failed, features = [], [], []
-    pieces = cut(args, preparation, answers, failed)
+    predictions, failed, features = [], [], []
+    pieces = cut(args, preparation, predictions, failed)
     with console.bar(title="recognised", unit="piece", delay=2, leave=False) as bar:
         while batch := list(islice(pieces, args.batch_size)):
             x = load_model.make_batch([rows for *_, rows in batch], made_with, data, device, 1.0 if args.window else None)
             if classifies:
-                for (answer, start, end, _), found in zip(batch, likeliest(model, x, args), strict=True):
-                    answer.windows.append((start, end, *found))
+                for (prediction, start, end, _), found in zip(batch, most_likely(model, x, args), strict=True):
+                    prediction.windows.append((start, end, *found))
             if encoder:
                 with torch.inference_mode():
                     of_batch = encoder(x).float().cpu().numpy()
-                features += [(answer.name, start, end, f) for (answer, start, end, _), f in zip(batch, of_batch, strict=True)]
+                features += [(p.name, start, end, f) for (p, start, end, _), f in zip(batch, of_batch, strict=True)]
             bar.update(len(batch))
 
     # write the results; recordings that could not be used make exit code 2
@@ -70,19 +70,19 @@ def main(argv=None):
         if not args.quiet:
             shape = f"{len(features)} x {len(features[0][-1])}"
             print(f"{args.features}: features {shape}, read-out {readout}", file=sys.stderr)
-    if answers and classifies:
+    if predictions and classifies:
         writer = writers.Writer(padded(names, classes), bool(args.window), args.fps, source | {"failed": failed})
-        text = getattr(writer, args.format)(answers)
+        text = getattr(writer, args.format)(predictions)
         if args.output:
             write_text(args.output, text)
         else:
             print(text, end="", flush=True)
-    for answer in answers:
-        if answer.frames > LONG and not args.window:
-            note = f"{answer.frames:,} frames for one action; --window 64 says what happens when"
-            print(f"note: {answer.name}: {note}", file=sys.stderr)
+    for prediction in predictions:
+        if prediction.frames > LONG and not args.window:
+            note = f"{prediction.frames:,} frames for one action; --window 64 says what happens when"
+            print(f"note: {prediction.name}: {note}", file=sys.stderr)
     if failed:
-        print(f"error: {len(failed)} of {len(failed) + len(answers)} could not be used", file=sys.stderr)
+        print(f"error: {len(failed)} of {len(failed) + len(predictions)} could not be used", file=sys.stderr)
         sys.exit(2)
 
 
@@ -96,8 +96,8 @@ def class_names(path, npz, data, classes):
     return names
 
 
-def cut(args, preparation, answers, failed):
-    """Yield (answer, start, end, rows) of every recording, or of every window. Adds to the lists `answers` and `failed`."""
+def cut(args, preparation, predictions, failed):
+    """Yield (prediction, start, end, rows) of every recording or window; fills the lists `predictions` and `failed`."""
 
     def attempt(function, *values, name=""):
         """The function's value; after an error, which is printed in one line, [], so that the other recordings go on."""
@@ -122,12 +122,12 @@ def cut(args, preparation, answers, failed):
             for name, load in attempt(readers.list_recordings, file, preparation):
                 frames, parts = attempt(pieces, load, name=name) or (0, [])
                 if parts:
-                    answers.append(writers.Answer(name, frames))
-                    yield from ((answers[-1], *part) for part in parts)
+                    predictions.append(writers.Prediction(name, frames))
+                    yield from ((predictions[-1], *part) for part in parts)
 
 
 @torch.inference_mode()
-def likeliest(model, x, args):
+def most_likely(model, x, args):
     """x (N, C, T, V, M) -> N pairs ([top_k classes, most likely first], [their probabilities])."""
     probabilities, order = model(x).float().softmax(1).sort(dim=1, descending=True, stable=True)
     if not probabilities.isfinite().all():

@@ -121,9 +121,7 @@ class MAMP(Encoder):
         """Mean absolute difference of a token's l·C values from the previous segment's: (N·M, T, V, C) -> (N·M, L)."""
         segments = self.patchify(x).unflatten(1, (self.num_segments, self.num_joints))  # (N·M, T', V, l·C)
         intensity = (segments[:, 1:] - segments[:, :-1]).abs().mean(-1)  # (N·M, T'−1, V)
-        return torch.cat([intensity[:, :1], intensity], dim=1).flatten(
-            1
-        )  # the first segment has none before it: copy the second's
+        return torch.cat([intensity[:, :1], intensity], dim=1).flatten(1)  # the first segment gets the second's value
 
     def masking_scores(self, x, motion_aware_tau):
         """Random scores (N·M, L); tokens with the smallest scores stay visible. Raises ValueError if there is only one

@@ -147,9 +147,8 @@ def scatter(panels, labels, names, wrong=None, centres=False):
                 ax.scatter(*chosen.T, s=size, marker=marker, facecolors=fill, edgecolors=colour, linewidths=1, label=text)
             if centres:
                 own = points[labels == label]
-                middle = own[
-                    np.linalg.norm(own - np.median(own, axis=0), axis=1).argmin()
-                ]  # one of the points, since the centre of two clouds is in neither
+                # the most central point: the centre itself may be between two clouds
+                middle = own[np.linalg.norm(own - np.median(own, axis=0), axis=1).argmin()]
                 halo = [withStroke(linewidth=3, foreground="white")]
                 ax.annotate(name, middle, fontsize=10, ha="center", path_effects=halo, parse_math=False)
     look = {"loc": "outside right upper", "ncols": columns, "frameon": False, "markerscale": max(1, (40 / size) ** 0.5)}

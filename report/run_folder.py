@@ -33,7 +33,7 @@ class Run:
         return self.result["stage"]
 
     @property
-    def judged(self):
+    def has_accuracy(self):
         """Whether there is an accuracy, as of all downstream stages."""
         return "test_acc1" in self.result["last"]
 
@@ -66,7 +66,7 @@ def read(folder, data_path=None):
     except (ValueError, KeyError, TypeError, AttributeError, yaml.YAMLError) as error:
         raise ValueError(f"{folder}: not the folder of a finished run of ours ({one_line(error)})") from error
     run = Run(folder, result, options | ({"data_path": data_path} if data_path else {}), log)
-    if run.judged:
+    if run.has_accuracy:
         try:
             run.predicted, run.names = predictions.load(folder)
             run.data = evaluated_data(run)

@@ -74,7 +74,7 @@ def encoder(result):
 def headline(run):
     """(number, caption): the loss of a pre-training, else the accuracy."""
     result, last = run.result, run.result["last"]
-    if not run.judged:
+    if not run.has_accuracy:
         options = [f"{key} {run.options[key]}" for key in ("target", "mask_ratio", "motion_aware_tau") if key in run.options]
         return f"{last['train_loss']:.4f}", " · ".join([f"training loss after {result.get('epochs')} epochs", *options])
     trained = "epochs" in result and not result.get("eval")
@@ -105,7 +105,7 @@ def numbers(run):
         update = run.options["effective_batch_size"]
         of_epoch = max(1, result["labels"] // update) * update
         found += [(console.duration(sum(of_epoch / speed for speed in speeds)), "of training, evaluations aside")]
-    if not run.judged and result.get("method") == "mamp":
+    if not run.has_accuracy and result.get("method") == "mamp":
         found += [(f"{run.options['depth']} × {run.options['dim_feat']}", "blocks of the encoder, and their width")]
     labels = {"pretrain": "training sequences", "retrieval": "gallery sequences"}.get(run.stage, "labelled sequences")
     counted = {"labels": labels, "epochs": "epochs", "seed": "seed"}
@@ -114,7 +114,7 @@ def numbers(run):
 
 def published(run):
     """{rows: the paper's cells with exactly this run's protocol; other: description of the run, for when there are none}."""
-    if not run.judged:
+    if not run.has_accuracy:
         return None
     result, rows = results.read(run.folder / "result.json"), {}
     for cell in results.cells():

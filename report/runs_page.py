@@ -96,20 +96,20 @@ def chance(runs):
 
 def section(stage, dataset, groups, looks, logs, chances, home):
     """Template values for a stage on a data set. home: the page's folder."""
-    if judged := stage not in UNLABELLED:
+    if has_accuracy := stage not in UNLABELLED:
         groups = sorted(groups, key=lambda group: -statistics.mean(run.accuracy for run in group.runs))
     runs = [run for group in groups for run in group.runs]
-    columns = {"top-1 %": "mean"} if judged else {"training loss": None}
-    if judged and stage != results.COORDINATES and any(run.accuracy_of("per_joint") is not None for run in runs):
+    columns = {"top-1 %": "mean"} if has_accuracy else {"training loss": None}
+    if has_accuracy and stage != results.COORDINATES and any(run.accuracy_of("per_joint") is not None for run in runs):
         columns = {f"top-1 %, {readout}": readout for readout in ("mean", "per_joint")}
     keys = {key for group in groups for key in group.values if len({other.values.get(key) for other in groups}) > 1}
     shared = set.intersection(*(set(group.differing.items()) for group in groups))
-    where = {f"{run['last'].get('test_samples')} {run['evaluated_on']}" for run in runs if judged}
+    where = {f"{run['last'].get('test_samples')} {run['evaluated_on']}" for run in runs if has_accuracy}
     return {
         "title": f"{STAGE_NAMES[stage]} on {results.name_of(dataset)}",
-        "judged": judged,
+        "has_accuracy": has_accuracy,
         "where": " or ".join(sorted(where)),
-        "chance": chances[dataset] if judged else None,
+        "chance": chances[dataset] if has_accuracy else None,
         "shared": results.settings_text(dict(sorted(shared))),
         "columns": columns,
         "rows": [row(group, columns, looks[group.label], home) for group in groups],

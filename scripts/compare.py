@@ -57,11 +57,11 @@ def main(argv=None):
 
 def report(results):
     """The comparison as Markdown. Raises ValueError, naming the run, for results that are not comparable."""
-    judged = [result for result in results if result["stage"] not in UNLABELLED]
-    if not any(result["stage"] in DOWNSTREAM for result in judged):
+    downstream = [result for result in results if result["stage"] not in UNLABELLED]
+    if not any(result["stage"] in DOWNSTREAM for result in downstream):
         raise ValueError("no linear probe, retrieval or fine-tuning among the runs")
-    few = next((result["data_ratio"] for result in judged if result["stage"] == "finetune"), None)  # share of the labels
-    check_comparable(results, judged, few)
+    few = next((result["data_ratio"] for result in downstream if result["stage"] == "finetune"), None)  # share of the labels
+    check_comparable(results, downstream, few)
     stages_of = defaultdict(lambda: defaultdict(list))  # method -> stage -> results, by seed
     for result in sorted(results, key=lambda result: result["seed"]):
         for stage in places(result, few):
@@ -75,8 +75,8 @@ def report(results):
     tuned = "fine-tuning" + (f", {100 * few:.3g} % of the labels" if few else "")
     head = ("", *list(COLUMNS)[:-1], tuned, "parameters, encoder", "in pre-training", "GFLOP per sample", "samples/s")
     rows = [(name, *map(spread, cells[name].values()), *cost(stages)) for name, stages in methods.items()]
-    title = f"# {name_of(judged[0]['dataset'])}: methods with the same budget"
-    return "\n\n".join([title, markdown_table(head, rows), *not_better(methods, cells), *notes(methods, judged)])
+    title = f"# {name_of(downstream[0]['dataset'])}: methods with the same budget"
+    return "\n\n".join([title, markdown_table(head, rows), *not_better(methods, cells), *notes(methods, downstream)])
 
 
 def places(result, few):
@@ -110,13 +110,13 @@ def not_better(methods, cells):
         yield f"Not among the runs, and so not compared with: {'; '.join(sorted(missing))}."
 
 
-def check_comparable(results, judged, few):
+def check_comparable(results, downstream, few):
     """Raises ValueError naming two runs that are not comparable, and what differs."""
     check_same(results, "dataset")
     check_same(results, "input_stream")
     check_same(results, "data_path", lambda result: result.settings["data_path"])
-    check_same(judged, "evaluated_on")
-    check_same(judged, "test samples", lambda result: result["last"]["test_samples"])
+    check_same(downstream, "evaluated_on")
+    check_same(downstream, "test samples", lambda result: result["last"]["test_samples"])
     for stage in ("pretrain", *DOWNSTREAM):
         column = [result for result in results if stage in places(result, few)]
         check_same(column, "data_ratio", lambda result: result.get("data_ratio", 1))
@@ -133,7 +133,7 @@ def check_comparable(results, judged, few):
         for runs in by_method.values():  # may differ only in their seeds
             for key in runs[0].settings.keys() | runs[-1].settings.keys():
                 check_same(runs, key, lambda result, key=key: result.settings.get(key))
-    check_encoders(results, judged)
+    check_encoders(results, downstream)
     check_seeds(results, few)
 
 
@@ -145,10 +145,10 @@ def check_same(results, what, value_of=None):
             raise ValueError(f"{what} {one} in {result.folder}, {other} in {results[0].folder}: not comparable")
 
 
-def check_encoders(results, judged):
+def check_encoders(results, downstream):
     """Raises ValueError unless every encoder is the last one of a pre-training of the same seed."""
     pretrained = {(result.get("checkpoint") or {}).get("sha256"): result for result in results if result["stage"] == "pretrain"}
-    for result in (result for result in judged if result.encoder):
+    for result in (result for result in downstream if result.encoder):
         source = pretrained.get(result.encoder.get("sha256"))
         if source is None:
             path = result.encoder["path"]
@@ -226,17 +226,17 @@ def pretraining_cost(options):
 # --- how the numbers were made ---
 
 
-def notes(methods, judged):
+def notes(methods, downstream):
     """Paragraphs on how the numbers in the table were made."""
     pretrained = [result for stages in methods.values() for result in stages["pretrain"]]
-    seeds = ", ".join(str(seed) for seed in sorted({result["seed"] for result in judged if result["stage"] != COORDINATES}))
-    sequences = f"{judged[0]['last']['test_samples']:,} {judged[0]['evaluated_on']} sequences after the last epoch"
+    seeds = ", ".join(str(seed) for seed in sorted({result["seed"] for result in downstream if result["stage"] != COORDINATES}))
+    sequences = f"{downstream[0]['last']['test_samples']:,} {downstream[0]['evaluated_on']} sequences after the last epoch"
     averaged = f": mean ± standard deviation over the seeds {seeds}, and each" if "," in seeds else f", seed {seeds}"
     yield f"Top-1 accuracy in % on {sequences}{averaged}."
     yield "Mean and per joint: two read-outs of the same features. UmURL's stand in the first column, coordinates in both."
     if pretrained:
         budget = f"{pretrained[0]['epochs']} epochs of pre-training over the same {pretrained[0]['labels']:,} sequences"
-        yield f"Budget: {budget}; a seed is judged on its own pre-training."
+        yield f"Budget: {budget}; each seed uses its own pre-training."
         yield (
             "GFLOP: matrix products and convolutions, forward and backward, of one sequence with all its bodies (UmURL: its "
             "four views), counted by torch's FlopCounterMode."

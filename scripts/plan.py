@@ -169,12 +169,12 @@ def ensemble(s, options):
         yield from evaluate(replace(s, stream=stream), s.stage, options)
     for method in s.methods:
         for seed in s.seeds:
-            judged = [folder_of(replace(s, stream=stream), method, join(s.stage, s.tag), seed) for stream in STREAMS]
-            for folder in judged:
+            folders = [folder_of(replace(s, stream=stream), method, join(s.stage, s.tag), seed) for stream in STREAMS]
+            for folder in folders:
                 line = words({"config": f"{folder}/config.yaml", "eval": f"{folder}/checkpoint-last.pth"})
                 line += ["--output_dir", f"{folder}/scores", *options]
                 yield run([f"main_{s.stage}.py", *line], f"{folder}/scores", done="scores.npz")
-            files = [f"{folder}/scores/scores.npz" for folder in judged]
+            files = [f"{folder}/scores/scores.npz" for folder in folders]
             yield run(["-m", "scripts.ensemble", *files, "--weights", *s.weights.split()])
 
 
@@ -252,9 +252,7 @@ def execute(s, runs):
     Raises ValueError if the checkpoint that a run needs does not exist, or is the last one of an unfinished pre-training.
     """
     if s.dry_run == "0":
-        signal.signal(
-            signal.SIGINT, lambda *_: None
-        )  # leave Ctrl-C to the run, which saves and ends; this process then ends, too
+        signal.signal(signal.SIGINT, lambda *_: None)  # leave Ctrl-C to the run, which saves and ends, and this process with it
     folders = set()
     for each in runs:
         if each.folder in folders:  # listed twice, by two tables

@@ -57,7 +57,7 @@ def write_pages(folders, data_path):
         except (ValueError, FileNotFoundError) as error:
             skipped.append(str(error))
             continue
-        if run.judged and run.predicted is None:
+        if run.has_accuracy and run.predicted is None:
             evaluate(run)
         print(run_page.write(folder, data_path), flush=True)
     return skipped

@@ -23,7 +23,7 @@ from util.seeds import description, mean_and_deviation, mixed_precision, number,
 INTRODUCTION = """Top-1 accuracy in %. Ours: mean ± standard deviation over seeds, after the last epoch. Encoder epochs count from
 0, as in the names of checkpoints. Other read-out: of the same features; the number before it alone is to be compared with the
 paper."""
-RUNS = "Last: after the last epoch, the headline. Best: the best one on the samples it was judged by, picked by looking at them."
+RUNS = "Last: after the last epoch, the headline. Best: the best epoch, chosen on the samples it is evaluated on."
 OTHERS = "Not the protocol of a table above: what differs from the data set's configuration is named."
 
 
@@ -58,15 +58,15 @@ def main(argv=None):
 def collect(results):
     """({title: lines}, lines of other results, [(repetition, result that it repeats)]); a line is a dict, one per row and
     column."""
-    judged, doubles = without_doubles([r for r in results if r["stage"] not in UNLABELLED and not r.get("eval")])
+    evaluated, doubles = without_doubles([r for r in results if r["stage"] not in UNLABELLED and not r.get("eval")])
     tables, placed = defaultdict(list), set()
     for cell in cells():
-        ours = [result for result in judged if belongs(result, cell)]
+        ours = [result for result in evaluated if belongs(result, cell)]
         placed |= {result.path for result in ours}
         if cell["runs"] is not None or cell["paper"] is not None:
             tables[cell["table"]] += lines_of(cell["table"], cell["column"], cell["row"], ours, cell["paper"], cell["release"])
     groups = defaultdict(list)
-    for result in judged:
+    for result in evaluated:
         if result.path not in placed:
             stage = "" if result["stage"] == COORDINATES else f"{result['stage']}: "
             groups[result["dataset"], result["stage"], stage + description(result)].append(result)

@@ -141,7 +141,7 @@ def train_one_epoch(model, loader, optimizer, loss_of, epoch, args, device, scal
                 scaler.scale(loss / args.accum_iter).backward()
             losses.append((step, index, loss.detach()))
             bar.update()
-        if shares:  # divide gradients and losses by the mean share of all parts and processes
+        if shares:  # gradients and losses are sums: divide them by the mean share of all parts and processes
             factor = 1 / distributed.average_(torch.stack(shares).mean()).clamp(min=1e-12)
             torch._foreach_mul_([p.grad for part in parts for p in part if p.grad is not None], factor)
             losses[-args.accum_iter :] = [(*where, loss * factor) for *where, loss in losses[-args.accum_iter :]]
@@ -231,9 +231,8 @@ def outputs(function, loader, device, enable_amp=False):
         indices.append(index)
     share = {name: torch.cat([result[name] for result in results]).cpu() for name in results[0]} if indices else None
     shares = [s for s in distributed.gather((share, torch.cat(labels).cpu(), torch.cat(indices)) if indices else None) if s]
-    order = np.unique(torch.cat([index for *_, index in shares]), return_index=True)[
-        1
-    ]  # without --dist_eval every rank has all samples
+    # each sample once: without --dist_eval every rank has all of them
+    order = np.unique(torch.cat([index for *_, index in shares]), return_index=True)[1]
     label = torch.cat([label for _, label, _ in shares])[order]
     result = {name: torch.cat([share[name] for share, *_ in shares])[order] for name in shares[0][0]}
     return result.get("", result), label

@@ -73,9 +73,7 @@ class Evaluation:
         def keep_features(x):
             logits, seen = model.logits_and_features(x)
             rows, chosen = next(batches)
-            place = torch.from_numpy(chosen).to(
-                seen.device, non_blocking=True
-            )  # an index, since a mask would wait for the device
+            place = torch.from_numpy(chosen).to(seen.device, non_blocking=True)  # indices: a mask would wait for the device
             kept.append((torch.from_numpy(rows[chosen]), seen[place].float()))
             return logits
 

@@ -95,9 +95,7 @@ def describe(content, path):
     identity = {"path": str(path), "sha256": sha256(path), "format": "ours" if "config" in content else "released"}
     identity |= {"stage": stage(content), "epoch": content.get("epoch")}
     if stage(content) == "tune":  # here "epoch" is that of the tuning
-        identity["pretrain_epoch"] = known.get(
-            "pretrain_epoch", known.get("epoch")
-        )  # of an encoder that was tuned before, or not
+        identity["pretrain_epoch"] = known.get("pretrain_epoch", known.get("epoch"))  # tuned before, or pre-trained
         tuning = {k: v for k, v in pretraining_settings(made_with).items() if k in OPTIONS and OPTIONS[k].role in (WHAT, EXTENDS)}
         identity |= {f"tune_{k}": v for k, v in tuning.items() if k not in ("method", "data_path", "finetune")}
     return dict.fromkeys(("dataset", "method", "target", "epochs")) | known | identity

@@ -214,17 +214,15 @@ def encoder_settings(content, options):
         return {"encoder": "tuned, of unknown origin" if tuned else "of unknown origin"}, {}
     dataset = config.npz_names().get(encoder["dataset"], encoder["dataset"])
     usual = defaults("pretrain", dataset, dataset + ".npz", method)
-    judged = encoder["epochs"]
-    if judged == usual["epochs"]:
-        judged = (
-            PAPER["data"].get(dataset, {}).get("encoder_epoch", judged - 1) + 1
-        )  # paper.yaml has the number of a checkpoint, from 0
+    usual_epoch = encoder["epochs"]
+    if usual_epoch == usual["epochs"]:  # the paper's schedule: the checkpoint that it evaluates, whose number counts from 0
+        usual_epoch = PAPER["data"].get(dataset, {}).get("encoder_epoch", usual_epoch - 1) + 1
     if tuned:
         of_tuning = defaults("tune", content["dataset"], options["data_path"], method)
         as_usual = {f"tune_{key}": value for key, value in of_tuning.items() if f"tune_{key}" in encoder}
         tuned |= {key: encoder[key] for key in as_usual}
     settings = {"pretrain_dataset": dataset, "pretrain_epoch": encoder["epoch"]} | tuned
-    expected = {"pretrain_dataset": content["dataset"], "pretrain_epoch": judged} | as_usual
+    expected = {"pretrain_dataset": content["dataset"], "pretrain_epoch": usual_epoch} | as_usual
     if encoder.get("format") == "released":
         settings["encoder"] = "released"
     for key in encoder.keys() & usual.keys() - FREE - {"method"}:

@@ -15,7 +15,7 @@ test_loader.__test__ = False  # pytest takes its name for a test's
 STEPS = 3
 # what may wait, how often in an epoch of 3 steps, and why
 ALWAYS = {
-    "util/engine.py look": 2,  # are the losses finite? every --print_freq (here 2) steps and at the end
+    "util/engine.py read_losses": 2,  # are the losses finite? every --print_freq (here 2) steps and at the end
     "util/engine.py _check_weights": 1,  # are the weights? at the end
 }
 
