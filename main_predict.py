@@ -100,7 +100,7 @@ def cut(args, preparation, predictions, failed):
     """Yield (prediction, start, end, rows) of every recording or window; fills the lists `predictions` and `failed`."""
 
     def attempt(function, *values, name=""):
-        """The function's value; after an error, which is printed in one line, [], so that the other recordings go on."""
+        """The function's value; after an error, which is printed in one line, [], so that the others are still processed."""
         try:
             return function(*values)
         except (ValueError, OSError) as error:

@@ -1,4 +1,4 @@
-"""Builds the model of every stage from options and data. What differs between the methods stands here, not in the mains."""
+"""Builds the model of every stage from options and data. What differs between the methods is here, not in the mains."""
 
 import inspect
 from argparse import Namespace
@@ -93,7 +93,7 @@ def tuning_model(args, data):
         raise ValueError(f"queue_size {args.queue_size}: neighbours are other samples, so at least {args.views + 1} projections")
     kind = TunedUmURL if METHODS[args.method] == "umurl" else TunedTransformer
     if args.view_mask_ratio and kind is TunedUmURL:
-        raise ValueError(f"view_mask_ratio {args.view_mask_ratio}: leaves out tokens of MAMP's encoder, which UmURL's has not")
+        raise ValueError(f"view_mask_ratio {args.view_mask_ratio}: is for MAMP's encoder only, which has the tokens to leave out")
     head = {"predictor_dim": args.predictor_dim, "temperature": args.temperature}
     model = kind(queue_size(args, data), **head, **encoder_options(args, data))
     model.shear = args.shear

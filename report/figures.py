@@ -84,7 +84,7 @@ def prediction(sample, source, found, note=""):
     if found.mean is not None:
         notes += [
             f"Predictions are UN-NORMALISED WITH THE TRUE mean and deviation of every {one} (norm_skes_loss), which the model "
-            f"does not know: only what differs from the dotted mean (over a {one}'s frames and axes) is its own."
+            f"does not know: only the difference from the dotted mean (over a {one}'s frames and axes) is predicted."
         ]
     notes += [
         f"Loss on {'all queries' if found.queries else 'the hidden tokens'} {found.loss:.3f}; predicting each {one}'s mean would "

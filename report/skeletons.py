@@ -120,7 +120,7 @@ def contact_sheet(sequence, parents=None, side=None, title="", fps=30, count=10,
     chosen = np.unique(np.linspace(0, len(sequence) - 1, count).round().astype(int))
     across, up = limits(sequence)
     shape = np.ptp(across) / np.ptp(up)
-    columns = len(chosen) if shape < 0.9 else -(-len(chosen) // 2)  # wide bodies stand in two rows
+    columns = len(chosen) if shape < 0.9 else -(-len(chosen) // 2)  # two rows for wide bodies
     rows = -(-len(chosen) // columns)
     height = min(3.2, 15 / columns / shape)
     size = max(4.0, columns * height * shape + 1.0), rows * (height + 0.4) + 0.9

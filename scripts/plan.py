@@ -268,7 +268,7 @@ def execute(s, runs):
         if each.encoder and not encoder.exists():
             raise ValueError(f"{encoder} is not there; {each.made_by} makes it")
         if encoder.name == "checkpoint-last.pth" and not s.encoder and not encoder.with_name("result.json").exists():
-            raise ValueError(f"{encoder}: the pre-training is not finished; scripts/pretrain.sh goes on where it was")
+            raise ValueError(f"{encoder}: the pre-training is not finished; scripts/pretrain.sh resumes it")
         print("$", shlex.join(each.command), flush=True)
         code = subprocess.call(each.command)
         if code:

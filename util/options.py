@@ -82,7 +82,7 @@ GROUPS = {
             "deterministic operations: runs with one seed give the same bits on a GPU, too (on a CPU they always do)"
         ),
         Option("resume", None, str, stages=TRAINED, role=HOW).means(
-            "checkpoint of this stage to go on from; 'auto' takes checkpoint-last.pth if it is there"
+            "checkpoint of this stage to resume; 'auto' takes checkpoint-last.pth if there is one"
         ),
         Option("print_freq", 20, int, range=AT_LEAST_ONE, stages=TRAINED, role=HOW).means(
             "steps between progress updates (and, on a GPU, checks that the loss is finite)"

@@ -42,7 +42,7 @@ REPLACED = {
     **_all("cutmix_minmax mixup_prob mixup_switch_prob mixup_mode", _MIXED),
     **_all(
         "train_feeder_args val_feeder_args test_feeder_args model_args",
-        "its keys are options of their own (--help), or stand in the file of --config",
+        "its keys are separate options (--help), or go into the file of --config",
     ),
     "feeder": "--data_path or --dataset; --data_ratio for a share of it",
     "model": "--method and --target",
@@ -85,7 +85,7 @@ def translate(content, where, stage=None, complaints=None):
             continue
         try:
             read = _read(section, key, value)
-            _of_stage(key, value, stage)
+            _check_stage(key, value, stage)
             for name, translated in read:
                 if ours.setdefault(name, translated) != translated:
                     raise ValueError(f"{name} is {short_repr(ours[name])} in one place and {short_repr(translated)} in another")
@@ -130,7 +130,7 @@ def _entries(content):
             yield key, "input_stream", " and ".join(on) or "joint"
 
 
-def _of_stage(key, value, stage):
+def _check_stage(key, value, stage):
     """Raise ValueError if an entry shows that this is the configuration of another stage."""
     another = key == "model" and stage in GPUS and bool(MODELS[value]) != (stage == "pretrain")
     if another or (key == "protocol" and stage in GPUS and value != stage):

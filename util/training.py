@@ -188,7 +188,7 @@ def _check_same_run(args, content, path, loader):
 
 
 def _random_state():
-    """State of Python's and numpy's generators, in plain types. Training uses only torch's, whose state is in Progress."""
+    """State of Python's and numpy's generators, as plain values. Training uses only torch's, whose state is in Progress."""
     version, state, gauss = random.getstate()
     name, keys, position, has_gauss, cached = np.random.get_state()
     return {"python": [version, list(state), gauss], "numpy": [name, keys.tolist(), position, has_gauss, cached]}

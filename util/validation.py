@@ -19,9 +19,9 @@ def check_known(name, names, what):
     """Raise ValueError if `name` is not in `names`, suggesting the nearest one. what: what the message calls it."""
     if name not in names:
         near = difflib.get_close_matches(str(name), names, n=1, cutoff=0.7)  # below that, similar letters are chance
-        told = [f"did you mean {near[0]!r}?"] if near else []
-        told += [f"there are {', '.join(names)}"] if len(names) <= 20 else []
-        raise ValueError("; ".join([f"{what} {name!r} is not known", *told]))
+        hints = [f"did you mean {near[0]!r}?"] if near else []
+        hints += [f"there are {', '.join(names)}"] if len(names) <= 20 else []
+        raise ValueError("; ".join([f"{what} {name!r} is not known", *hints]))
 
 
 _KINDS = {int: "a whole number", float: "a number", bool: "true or false", str: "text"}
