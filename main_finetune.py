@@ -15,7 +15,7 @@ from feeder.loader import build_feeder, report_training_set, test_loader, train_
 from model import build
 from report.for_mains import write_report
 from util import checkpoint, config, errors, run
-from util.distributed import parallel
+from util.distributed import compile_and_wrap
 from util.engine import train_one_epoch
 from util.logging import Log, print_info
 from util.lr_decay import param_groups_lrd
@@ -54,7 +54,7 @@ def main(argv=None):
 
     # with --resume: weights, optimizer, random state and position of the interrupted run
     training = Training(args, device, model, optimizer, loader, data, encoder, resumed=resumed)
-    ddp_model = parallel(model, device, args)
+    ddp_model = compile_and_wrap(model, device, args)
     log = Log(args, training.first_epoch)
 
     for epoch in range(training.first_epoch, args.epochs):

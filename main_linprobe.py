@@ -18,7 +18,7 @@ from feeder.loader import Features, build_feeder, report_training_set, test_load
 from model import build
 from report.for_mains import write_report
 from util import checkpoint, config, distributed, errors, provenance, results, run
-from util.distributed import parallel
+from util.distributed import compile_and_wrap
 from util.engine import outputs, train_one_epoch
 from util.logging import Log, print_info
 from util.predictions import Evaluation
@@ -30,7 +30,7 @@ def main(argv=None):
     args = config.parse("linprobe", argv)
     device = run.start(args)
 
-    def features(model, loader):
+    def compute_features(model, loader):
         """Features of a whole split, {read-out: (N, D')}, computed once, since the encoder is frozen."""
         return Features(*outputs(model.readout_features, loader, device, args.enable_amp), device)
 
@@ -39,7 +39,7 @@ def main(argv=None):
     if args.eval:
         model, content = build.trained_classifier(args, test.source)
         heads = build.heads(args, test.source, provenance.num_classes(content), model.to(device), args.eval, content)
-        test_features = test_loader(features(model.eval(), test), args, device)
+        test_features = test_loader(compute_features(model.eval(), test), args, device)
         run.evaluate(args, device, Evaluation(heads, test_features, device, args.enable_amp, test.source), content)
         return write_report(args)
 
@@ -62,9 +62,10 @@ def main(argv=None):
 
     # data: a batch has augmented sequences (N, C, T, V, M) or, with --no-augment, the features of their central crops; either
     # way readout_features(batch) gives {read-out: (N, D')}
-    evaluation = Evaluation(heads, test_loader(features(model.eval(), test), args, device), device, args.enable_amp, test.source)
+    test_features = test_loader(compute_features(model.eval(), test), args, device)
+    evaluation = Evaluation(heads, test_features, device, args.enable_amp, test.source)
     readout_features = torch.no_grad()(model.readout_features) if args.augment else lambda features: features
-    samples = data if args.augment else features(model, test_loader(data, args, device))
+    samples = data if args.augment else compute_features(model, test_loader(data, args, device))
     loader = train_loader(samples, args, device)
     optimizer = torch.optim.SGD(heads.parameters(), lr=args.lr, momentum=args.momentum, weight_decay=args.weight_decay)
 
@@ -75,7 +76,7 @@ def main(argv=None):
 
     # with --resume: weights, optimizer, random state and position of the interrupted run
     training = Training(args, device, model, optimizer, loader, data, encoder, heads, resumed)
-    ddp_heads = parallel(heads, device, args)
+    ddp_heads = compile_and_wrap(heads, device, args)
     log = Log(args, training.first_epoch)
 
     for epoch in range(training.first_epoch, args.epochs):

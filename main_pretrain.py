@@ -15,7 +15,7 @@ from feeder.loader import build_feeder, report_training_set, train_loader
 from model import build
 from report.for_mains import preview, write_report
 from util import checkpoint, config, console, errors, provenance, run
-from util.distributed import parallel
+from util.distributed import compile_and_wrap
 from util.engine import train_one_epoch
 from util.logging import Log, print_always, print_info
 from util.training import Training
@@ -42,7 +42,7 @@ def main(argv=None):
 
     # with --resume: weights, optimizer, random state and position of the interrupted run
     training = Training(args, device, model, optimizer, loader, data, resumed=checkpoint.to_resume(args))
-    ddp_model = parallel(model, device, args)
+    ddp_model = compile_and_wrap(model, device, args)
     log, draw = Log(args, training.first_epoch), preview(model, args)
 
     for epoch in range(training.first_epoch, args.epochs):

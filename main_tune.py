@@ -18,7 +18,7 @@ from feeder.loader import build_feeder, report_training_set, train_loader
 from model import build
 from report.for_mains import write_report
 from util import checkpoint, config, console, errors, run
-from util.distributed import parallel
+from util.distributed import compile_and_wrap
 from util.engine import train_one_epoch
 from util.logging import Log, print_always, print_info
 from util.lr_decay import param_groups_lrd
@@ -60,7 +60,7 @@ def main(argv=None):
         # the first head_epochs train the head alone; DDP reads requires_grad only when it is made, so it is made again
         if epoch in (training.first_epoch, args.head_epochs):
             model.train_above(None if epoch < args.head_epochs else build.frozen_blocks(args))
-            ddp_model = parallel(model, device, args)
+            ddp_model = compile_and_wrap(model, device, args)
         with training.save_if_stopped(epoch):
             metrics = train_one_epoch(
                 ddp_model, loader, optimizer, loss_of, epoch, args, device, training.scaler, training.progress

@@ -11,8 +11,9 @@ the papers' descriptions, without looking at their code.
              arXiv 2606.11450)
     'cross'  one mask token is the query for each of a random share of the hidden tokens (CrossMAE, arXiv 2401.14391)
 
-Letters: N samples, M bodies, T frames, V joints, C coordinates, l segment length, T' = T/l segments, L = T'·V tokens, D width;
-F frames that one prediction covers (l, or query_frames for 'query'), Q = T/F·V predictions (L, except for 'query').
+Letters: N samples, M bodies, T frames, V joints, C coordinates, l segment length, T' = T/l segments, L = T'·V tokens; D and D_dec
+width of encoder and decoder; F frames that a prediction covers (l, or query_frames for 'query'), Q = T/F·V predictions (L, except
+for 'query'), P of which are computed.
 """
 
 import torch
@@ -224,16 +225,16 @@ class MAMP(Encoder):
         return (sum(weights) / len(weights) * not_empty[:, None, None])[..., None]
 
     def forward_loss(self, target, pred, mask, weight=None):
-        """Mean squared error over the hidden tokens of the batch. target, pred: (N·M, L, l·C), mask: (N·M, L) -> scalar.
+        """Mean squared error over the predictions with mask 1. target, pred: (N·M, Q, F·C), mask: (N·M, Q) -> scalar.
 
-        weight: (N·M, L, l·C), multiplies the squared errors; the mean is not divided by the sum of the weights.
+        weight: (N·M, Q, F·C), multiplies the squared errors; the mean is not divided by the sum of the weights.
         """
         if self.norm_skes_loss:
-            # normalise the target values within each token; the variance is the unbiased one
+            # normalise the target values of each prediction; the variance is the unbiased one
             mean, var = target.mean(-1, keepdim=True), target.var(-1, keepdim=True)
             target = (target - mean) / (var + 1e-6) ** 0.5
         loss = (pred.float() - target).square()
-        loss = (loss if weight is None else weight * loss).mean(-1)  # (N·M, L)
+        loss = (loss if weight is None else weight * loss).mean(-1)  # (N·M, Q)
         return (loss * mask).sum() / mask.sum()
 
     def forward(self, x, mask_ratio=0.90, motion_stride=1, motion_aware_tau=0.75):

@@ -76,7 +76,7 @@ def average_(tensor):
     return tensor
 
 
-def parallel(model, device, args):
+def compile_and_wrap(model, device, args):
     """The model to call in training: compiled with --compile, and wrapped in DistributedDataParallel for several processes. It
     trains the weights of `model` itself."""
     if getattr(args, "compile", False):
