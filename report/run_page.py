@@ -93,20 +93,20 @@ def numbers(run):
     for key, value in last.items():
         if key.startswith("test_acc1_"):
             readout = key.removeprefix("test_acc1_")
-            found += [(f"{value:.2f} %", f"top-1 of the read-out {readout}, beside {result.get('readout')}")]
+            found += [(f"{value:.2f} %", f"top-1 of the other read-out, {readout}")]
     if run.predicted:
         mean = 100 * np.diag(confusion.shares(run.counts))[run.counts.any(1)].mean()
         found += [(f"{mean:.2f} %", f"mean over {np.count_nonzero(run.counts.any(1))} classes")]
     if best := result.get("best"):
         where = result.get("evaluated_on", "test")
-        found += [(f"{best['test_acc1']:.2f} %", f"best epoch ({best['epoch']}), picked by looking at the {where} set")]
+        found += [(f"{best['test_acc1']:.2f} %", f"best epoch ({best['epoch']}), chosen on the {where} set")]
     if speeds := [line["samples_per_s"] for line in run.log if "samples_per_s" in line]:
         found += [(f"{np.median(speeds):,.0f}", "samples per second, median")]
         update = run.options["effective_batch_size"]
         of_epoch = max(1, result["labels"] // update) * update
-        found += [(console.duration(sum(of_epoch / speed for speed in speeds)), "of training, evaluations aside")]
+        found += [(console.duration(sum(of_epoch / speed for speed in speeds)), "of training, without evaluations")]
     if not run.has_accuracy and result.get("method") == "mamp":
-        found += [(f"{run.options['depth']} × {run.options['dim_feat']}", "blocks of the encoder, and their width")]
+        found += [(f"{run.options['depth']} × {run.options['dim_feat']}", "encoder blocks × width")]
     labels = {"pretrain": "training sequences", "retrieval": "gallery sequences"}.get(run.stage, "labelled sequences")
     counted = {"labels": labels, "epochs": "epochs", "seed": "seed"}
     return found + [(f"{result[key]:,}", name) for key, name in counted.items() if isinstance(result.get(key), int)]

@@ -91,7 +91,7 @@ def test_numbers_are_those_of_the_predictions_and_names_are_text(stage, finished
     cells = {f"{NAMES[t]} → {NAMES[p]}: {n} of {every} ({n / every:.1%})" for t, p, n, every in cells}
     assert {title for title in seen.titles if " → " in title} == cells
     assert f"{100 * recall.mean():.2f} %" in seen.words and "<img src=x onerror=alert(1)>" in seen.words
-    readout = f"{last.get('test_acc1_per_joint', 0):.2f} %top-1 of the read-out per_joint, beside mean"
+    readout = f"{last.get('test_acc1_per_joint', 0):.2f} %top-1 of the other read-out, per_joint"
     assert (readout in seen.words) == ("test_acc1_per_joint" in last)
     probable = re.search(r"predicted .*?, (\d+)%", seen.words)
     assert (probable is None) == (stage == "retrieval")
