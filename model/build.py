@@ -17,8 +17,8 @@ from util.options import METHODS, UNLABELLED
 
 
 def views(args):
-    """How many crops of each sample pre-training needs."""
-    return VIEWS if args.method == "umurl" else 1
+    """How many crops of each sample a stage needs."""
+    return VIEWS if args.method == "umurl" and args.stage == "pretrain" else 1
 
 
 def pretrainer(args, data, device):

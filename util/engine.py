@@ -6,7 +6,6 @@ import time
 import warnings
 from dataclasses import dataclass
 
-import numpy as np
 import torch
 
 from util import console, distributed, signals
@@ -231,8 +230,15 @@ def outputs(function, loader, device, enable_amp=False):
         indices.append(index)
     share = {name: torch.cat([result[name] for result in results]).cpu() for name in results[0]} if indices else None
     shares = [s for s in distributed.gather((share, torch.cat(labels).cpu(), torch.cat(indices)) if indices else None) if s]
-    # each sample once: without --dist_eval every rank has all of them
-    order = np.unique(torch.cat([index for *_, index in shares]), return_index=True)[1]
+    order = first_occurrences(torch.cat([index for *_, index in shares]))  # without --dist_eval every rank has all samples
     label = torch.cat([label for _, label, _ in shares])[order]
     result = {name: torch.cat([share[name] for share, *_ in shares])[order] for name in shares[0][0]}
     return result.get("", result), label
+
+
+def first_occurrences(index):
+    """Positions of the first occurrence of every value of `index` (N,), in rising order of value."""
+    order = index.argsort(stable=True)
+    fresh = torch.ones_like(order, dtype=torch.bool)
+    fresh[1:] = index[order][1:] != index[order][:-1]
+    return order[fresh]

@@ -7,7 +7,7 @@ import numpy as np
 import torch
 
 from util import confusion, distributed
-from util.engine import outputs
+from util.engine import first_occurrences, outputs
 from util.files import written_aside
 from util.metrics import classification
 from util.validation import one_line
@@ -81,7 +81,7 @@ class Evaluation:
         (_, scores), *others = scores.items() if isinstance(scores, dict) else [(None, scores)]
         share = [torch.cat(part).cpu() for part in zip(*kept, strict=True)]
         rows, features = (torch.cat(parts) for parts in zip(*(s for s in distributed.gather(share) if s), strict=True))
-        order = np.unique(rows, return_index=True)[1]
+        order = first_occurrences(rows)
         self.predictions = Predictions(scores.numpy(), labels.numpy(), features[order].numpy(), rows[order].numpy())
         return classification(scores, labels) | suffixed({name: classification(other, labels) for name, other in others})
 
