@@ -38,7 +38,7 @@ def build_parser(stage, values=None):
         add_help=False,
         epilog="".join(f"--method {name} --help lists the options of {name}. " for name in others),
     )
-    values_too = "with the values that the rest of the command line results in: add a data set, a method, a checkpoint"
+    values_too = "with the values that result from the rest of the command line, such as a data set, a method, a checkpoint"
     parser.add_argument("-h", "--help", action="store_true", help=f"show all options {values_too}")
     parser.add_argument("--print_config", action="store_true", help="print all values as YAML, which --config takes, and exit")
     parser.add_argument(

@@ -216,7 +216,7 @@ GROUPS = {
             "temperature of the contrastive loss"
         ),
         Option("frozen_blocks", None, int, range=NOT_NEGATIVE, stages=("tune",)).means(
-            "number of lowest blocks not to train, nor the embedding (default: half of all)"
+            "number of lowest blocks that are not trained, like the embedding (default: half of all)"
         ),
         Option("head_epochs", 0, int, range=NOT_NEGATIVE, stages=("tune",)).means(
             "number of epochs, at the beginning, in which only the head is trained"
