@@ -2,11 +2,11 @@
 
     encoder = torch.hub.load("path/to/this/folder", "mamp", source="local", checkpoint="output/pretrain/checkpoint-399.pth")
     features = encoder(x)   # x (N, C, T, V, M) float32 metres, as the Feeder makes it; features (N, D)
-    features = encoder(x)   # one recording (T, V, 3), or (M, T, V, 3) with bodies, of any number of frames; features (1, D)
+    features = encoder(x)   # or one recording (T, V, 3) or (M, T, V, 3) of any length; features (1, D)
 
-A recording is cropped and resized as in an evaluation; its origin stays where it is (`main_predict.py --features` moves it).
+A recording is cropped and resized as in evaluation. Its origin stays where it is; `main_predict.py --features` moves it, too.
 
-No weights are hosted anywhere: `checkpoint` is a file that you have, ours or a released one. It is read as data, never executed.
+No weights are hosted: `checkpoint` is a file of yours, ours or released. It is read as data, never executed.
 """
 
 from argparse import Namespace
@@ -22,9 +22,9 @@ dependencies = ["torch", "torchvision", "timm", "numpy", "yaml"]
 def mamp(checkpoint=None, readout="mean", **sizes):
     """MAMP's (and SkeletonMAE*'s) encoder, in evaluation mode: x (N, C, T, V, M) -> features (N, D).
 
-    checkpoint: of any stage; its sizes count, and none may be given. readout: 'mean' over bodies, time and joints, or
-    'per_joint': joints side by side, (N, V·D). sizes, without a checkpoint: dim_feat, depth, num_heads, num_frames, num_joints,
-    ... as in model.transformer.Encoder; the weights are random. Raises FileNotFoundError or ValueError for what does not fit.
+    checkpoint: of any stage; None gives random weights. readout: 'mean' over bodies, time and joints, or 'per_joint', which
+    concatenates the joints: (N, V·D). sizes, only without a checkpoint: dim_feat, depth, num_heads, num_frames, num_joints, ...
+    as in model.transformer.Encoder. Raises FileNotFoundError or ValueError for what does not fit.
     """
     from model.transformer import Transformer
     from predict import load_model
@@ -37,7 +37,7 @@ def mamp(checkpoint=None, readout="mean", **sizes):
     options = load_model.encoder_options(content, checkpoint)
     try:
         data = load_model.training_data(content, checkpoint, vars(options))
-    except ValueError:  # nothing says how many bodies there are, which this encoder need not know
+    except ValueError:  # the number of bodies is not known, and not needed for this encoder
         data = load_model.TrainingData(load_model.count_joints(content, checkpoint), num_bodies=None)
     return _taking_recordings(load_model.encoder(content, checkpoint, data, readout=readout), options, data)
 
@@ -45,10 +45,10 @@ def mamp(checkpoint=None, readout="mean", **sizes):
 def umurl(checkpoint=None, features="multi", layout="kinect_v2", data_path=None, **sizes):
     """UmURL's encoder, in evaluation mode: joints x (N, C, T, V, M) -> features (N, 2H).
 
-    checkpoint: of any stage; its sizes count, and none may be given. features: 'multi' (joints, bones and motions together), or
-    one of 'joint', 'bone', 'motion'. data_path: the npz of the training, if these are your own data and the checkpoint is older
-    than what it keeps of them today. Without a checkpoint: layout, of feeder.skeleton, and sizes, as in model.umurl.Backbone:
-    num_bodies, num_frames, ...; the weights are random. Raises FileNotFoundError or ValueError for what does not fit.
+    checkpoint: of any stage; None gives random weights. features: 'multi' (joints, bones and motions together), 'joint', 'bone'
+    or 'motion'. data_path: the training npz, needed only for an old checkpoint of your own data, which holds no metadata. layout
+    (of feeder.skeleton) and sizes (num_bodies, num_frames, ... as in model.umurl.Backbone) are for use without a checkpoint.
+    Raises FileNotFoundError or ValueError for what does not fit.
     """
     from feeder.skeleton import parents
     from model.umurl import UmURLClassifier
@@ -66,8 +66,8 @@ def umurl(checkpoint=None, features="multi", layout="kinect_v2", data_path=None,
 
 
 def _read(path, method, sizes):
-    """A checkpoint of the method; None without a path. Raises ValueError naming the file for one of the other method, and for
-    sizes beside it."""
+    """The content of a checkpoint; None without a path. Raises ValueError if it is one of the other method, or if sizes are given
+    as well."""
     from util import checkpoint, provenance
 
     if sizes.pop("pretrained", False):
@@ -83,12 +83,12 @@ def _read(path, method, sizes):
 
 
 def _options(num_frames, share):
-    """What predict.load_model.make_batch has to know of a model without a checkpoint."""
+    """The options that predict.load_model.make_batch reads, for a model without a checkpoint."""
     return Namespace(num_frames=num_frames, input_stream="joint", test_p_interval=(share,))
 
 
 def _taking_recordings(model, options, data):
-    """The encoder, which now also takes one recording, and says which shape it wants where neither fits."""
+    """Make the encoder take a single recording, too; a ValueError names the expected shapes where neither fits."""
     from data.prepare import axes, transforms
     from predict import load_model
 

@@ -1,23 +1,23 @@
-"""Fine-tuning: the whole encoder and a two-layer head (UmURL: a linear one) on labels; without --finetune, training from scratch.
+"""Fine-tuning: train the whole encoder and a two-layer head (UmURL: a linear one) with labels. Without --finetune: from scratch.
 
 torchrun --nproc_per_node 2 main_finetune.py --dataset ntu60_xsub --finetune output/pretrain/checkpoint-399.pth
 """
 
-if __name__ == "__main__":  # --help and mistyped options are answered before torch is imported, which takes seconds
+if __name__ == "__main__":  # answer --help and wrong options before importing torch, which takes seconds
     from util import config
 
-    config.answer("finetune")
+    config.check_command_line("finetune")
 
 import torch
 from torch import nn
 
-from feeder.loader import build_feeder, test_loader, train_loader, training_rows
+from feeder.loader import build_feeder, report_training_set, test_loader, train_loader
 from model import build
-from report.for_mains import leave_report
+from report.for_mains import write_report
 from util import checkpoint, config, errors, run
-from util.distributed import parallel
+from util.distributed import compile_and_wrap
 from util.engine import train_one_epoch
-from util.logging import Log, say
+from util.logging import Log, print_info
 from util.lr_decay import param_groups_lrd
 from util.predictions import Evaluation
 from util.training import Training
@@ -28,37 +28,37 @@ def main(argv=None):
     args = config.parse("finetune", argv)
     device = run.start(args)
 
-    # data: random crops and rotations in training, the central crop in the test; a batch: x (N, C, T, V, M) metres, label (N,)
+    # data: the central crop in testing, random crops and rotations in training; a batch: x (N, C, T, V, M) metres, label (N,)
     test = test_loader(build_feeder(args, "test", augment=False), args, device)
     if args.eval:
         model, content = build.trained_classifier(args, test.source)
         run.evaluate(args, device, Evaluation(model.to(device), test, device, args.enable_amp), content)
-        return leave_report(args)
+        return write_report(args)
     data = build_feeder(args, "train", augment=True)
     loader = train_loader(data, args, device)
-    num_labels = len(training_rows(args, data))
+    num_labels = report_training_set(args, data)
 
-    # model: the encoder of --finetune, and a new head; a layer's learning rate is layer_decay times that of the one above it
+    # model: the encoder of --finetune and a new head; each layer's learning rate is layer_decay times that of the layer above
     model = build.classifier(args, data, data.num_classes)
-    encoder = checkpoint.start_from(model, args.finetune)
+    encoder = checkpoint.initialize_encoder(model, args.finetune)
     model.to(device)
     groups = param_groups_lrd(model, args.weight_decay, layer_decay=args.layer_decay)
     optimizer = torch.optim.AdamW(groups, lr=args.lr, betas=tuple(args.betas), fused=True)
     criterion = nn.CrossEntropyLoss(label_smoothing=args.smoothing)
     evaluation = Evaluation(model, test, device, args.enable_amp)
     resumed = checkpoint.to_resume(args)
-    say(f"{num_labels} labelled sequences, encoder from {args.finetune or (resumed and resumed[0]) or 'scratch'}")
+    print_info(f"{num_labels} labelled sequences, encoder from {args.finetune or (resumed and resumed[0]) or 'scratch'}")
 
     def loss_of(model, x, label):
         return criterion(model(x), label)
 
-    # --resume: weights, optimizer, random state and position of the run so far
+    # with --resume: weights, optimizer, random state and position of the interrupted run
     training = Training(args, device, model, optimizer, loader, data, encoder, resumed=resumed)
-    ddp_model = parallel(model, device, args)
+    ddp_model = compile_and_wrap(model, device, args)
     log = Log(args, training.first_epoch)
 
     for epoch in range(training.first_epoch, args.epochs):
-        with training.stoppable(epoch):
+        with training.save_if_stopped(epoch):
             metrics = train_one_epoch(
                 ddp_model, loader, optimizer, loss_of, epoch, args, device, training.scaler, training.progress
             )
@@ -72,7 +72,7 @@ def main(argv=None):
     run.print_result(args, "fine-tuning", result)
     run.write(args, device, eval=False, labels=num_labels, **result)
     evaluation.save(args)
-    leave_report(args)
+    write_report(args)
 
 
 if __name__ == "__main__":

@@ -1,24 +1,26 @@
-"""Linear probe: a linear classifier on the frozen encoder; without --finetune, on a random encoder. Every way of pooling the
-encoder's output, a read-out, gets a classifier of its own, all trained in one run: --readout says which is the headline.
+"""Linear probe: train a linear classifier on a frozen encoder, that of --finetune or a randomly initialised one.
+
+MAMP has two read-outs (ways of pooling the encoder's output). One run trains a classifier for each; --readout names the one
+whose accuracy is the headline.
 
 torchrun --nproc_per_node 2 main_linprobe.py --dataset ntu60_xsub --finetune output/pretrain/checkpoint-399.pth
 """
 
-if __name__ == "__main__":  # --help and mistyped options are answered before torch is imported, which takes seconds
+if __name__ == "__main__":  # answer --help and wrong options before importing torch, which takes seconds
     from util import config
 
-    config.answer("linprobe")
+    config.check_command_line("linprobe")
 
 import torch
 import torch.nn.functional as F
 
-from feeder.loader import Features, build_feeder, test_loader, train_loader, training_rows
+from feeder.loader import Features, build_feeder, report_training_set, test_loader, train_loader
 from model import build
-from report.for_mains import leave_report
+from report.for_mains import write_report
 from util import checkpoint, config, distributed, errors, provenance, results, ridge, run
-from util.distributed import parallel
+from util.distributed import compile_and_wrap
 from util.engine import outputs, train_one_epoch
-from util.logging import Log, say
+from util.logging import Log, print_info
 from util.predictions import Evaluation
 from util.training import Training
 
@@ -28,57 +30,57 @@ def main(argv=None):
     args = config.parse("linprobe", argv)
     device = run.start(args)
 
-    def features(model, loader):
-        """Read-outs {name: (N, D')} of a whole split, computed once: the encoder is frozen."""
-        return Features(*outputs(model.read_outs, loader, device, args.enable_amp), device)
+    def compute_features(model, loader):
+        """Features of a whole split, {read-out: (N, D')}, computed once, since the encoder is frozen."""
+        return Features(*outputs(model.readout_features, loader, device, args.enable_amp), device)
 
-    # the test set: the central crop, the same in every epoch; --eval: what a checkpoint's classifier says of it, and no training
+    # test set: the central crop of every sequence; --eval only evaluates a trained classifier on it
     test = test_loader(build_feeder(args, "test", augment=False), args, device)
     if args.eval:
         model, content = build.trained_classifier(args, test.source)
         heads = build.heads(args, test.source, provenance.num_classes(content), model.to(device), args.eval, content)
-        test_features = test_loader(features(model.eval(), test), args, device)
+        test_features = test_loader(compute_features(model.eval(), test), args, device)
         run.evaluate(args, device, Evaluation(heads, test_features, device, args.enable_amp, test.source), content)
-        return leave_report(args)
+        return write_report(args)
 
-    # model: a frozen encoder, of --finetune or of the run to be resumed, and a linear head for every read-out
+    # model: a frozen encoder, from --finetune or from the run to be resumed, and a linear head for each read-out
     if args.subset == "released" and args.data_ratio < 1 and not args.augment and distributed.world_size() > 1:
         raise ValueError(
             "subset released: every process has its own samples, but features that are computed once are shared "
             "out; use --augment or --subset shared"
         )
     data = build_feeder(args, "train", augment=args.augment)
-    num_labels, resumed = len(training_rows(args, data)), checkpoint.to_resume(args)
+    num_labels, resumed = report_training_set(args, data), checkpoint.to_resume(args)
     model = build.classifier(args, data, data.num_classes)
-    encoder = checkpoint.start_from(model, args.finetune)
-    if resumed:  # here already: without augmentation, its encoder's features are computed next
+    encoder = checkpoint.initialize_encoder(model, args.finetune)
+    if resumed:  # now, not in Training below: the encoder is used before that
         checkpoint.load_model(model, *resumed)
     model.freeze_encoder().to(device)
     heads = build.heads(args, data, data.num_classes, model, *resumed or ())
     source = args.finetune or (resumed and resumed[0]) or "random weights"
-    say(f"{num_labels} labelled sequences, frozen encoder from {source}{results.readout_text(args)}")
+    print_info(f"{num_labels} labelled sequences, frozen encoder from {source}{results.readout_text(args)}")
 
-    # data: sequences (N, C, T, V, M) with random crops and rotations or, with --no-augment, features of the central crops;
-    # read_outs makes {name: (N, D')} of either, without gradient
-    test_features = features(model.eval(), test)
+    # data: a batch has augmented sequences (N, C, T, V, M) or, with --no-augment, the features of their central crops; either
+    # way readout_features(batch) gives {read-out: (N, D')}
+    test_features = compute_features(model.eval(), test)
     evaluation = Evaluation(heads, test_loader(test_features, args, device), device, args.enable_amp, test.source)
-    read_outs = torch.no_grad()(model.read_outs) if args.augment else lambda features: features
-    samples = data if args.augment else features(model, test_loader(data, args, device))
+    readout_features = torch.no_grad()(model.readout_features) if args.augment else lambda features: features
+    samples = data if args.augment else compute_features(model, test_loader(data, args, device))
     loader = train_loader(samples, args, device)
     optimizer = torch.optim.SGD(heads.parameters(), lr=args.lr, momentum=args.momentum, weight_decay=args.weight_decay)
 
     def loss_of(heads, x, label):
-        """x: a batch of `samples`, label: (N,) -> a scalar: the headline's loss, with the gradients of all heads' losses."""
-        headline, *others = (F.cross_entropy(logits, label) for logits in heads(read_outs(x)).values())
-        return headline + sum(loss - loss.detach() for loss in others)  # a difference is 0, its gradient is the loss's
+        """The value is the loss of the headline's head; the gradients are those of all heads' losses."""
+        headline, *others = (F.cross_entropy(logits, label) for logits in heads(readout_features(x)).values())
+        return headline + sum(loss - loss.detach() for loss in others)  # adds 0, and the gradient of `loss`
 
-    # --resume: weights, optimizer, random state and position of the run so far
+    # with --resume: weights, optimizer, random state and position of the interrupted run
     training = Training(args, device, model, optimizer, loader, data, encoder, heads, resumed)
-    ddp_heads = parallel(heads, device, args)
+    ddp_heads = compile_and_wrap(heads, device, args)
     log = Log(args, training.first_epoch)
 
     for epoch in range(training.first_epoch, args.epochs):
-        with training.stoppable(epoch):
+        with training.save_if_stopped(epoch):
             metrics = train_one_epoch(
                 ddp_heads, loader, optimizer, loss_of, epoch, args, device, training.scaler, training.progress
             )
@@ -94,7 +96,7 @@ def main(argv=None):
     run.print_result(args, "linear probe", result)
     run.write(args, device, eval=False, labels=num_labels, **result)
     evaluation.save(args)
-    leave_report(args)
+    write_report(args)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Which action it is: class names and probabilities for recordings, by a trained classifier alone; or their features.
+"""Recognise the actions in recordings with a trained classifier (class names and probabilities), or compute their features.
 
 python main_predict.py --checkpoint output/linprobe/checkpoint-99.pth S001C001P001R001A001.skeleton
 python main_predict.py --checkpoint output/pretrain/checkpoint-399.pth a_folder --features features.npz
@@ -6,7 +6,7 @@ python main_predict.py --checkpoint output/pretrain/checkpoint-399.pth a_folder 
 
 from predict import options
 
-if __name__ == "__main__":  # --help and mistyped options are answered before torch is imported, which takes seconds
+if __name__ == "__main__":  # answer --help and wrong options before importing torch, which takes seconds
     options.build_parser().parse_args()
 
 import sys
@@ -20,7 +20,7 @@ from predict import load_model, readers, writers
 from util import checkpoint, console, distributed, errors, provenance
 from util.files import write_text
 
-LONG = 300  # frames; no action of the project's data sets is longer
+LONG = 300  # frames; no action of the supported data sets is longer
 
 
 def main(argv=None):
@@ -28,7 +28,7 @@ def main(argv=None):
     console.be_quiet(args.quiet)
     device = distributed.setup(args.device)
 
-    # the model, and all that its checkpoint says of its training
+    # the model, and what its checkpoint holds about its training data
     content = checkpoint.load(args.checkpoint)
     classifies = not args.features or provenance.stage(content) in load_model.CLASSIFIERS
     options_of = load_model.classifier_options if classifies else load_model.encoder_options
@@ -48,21 +48,21 @@ def main(argv=None):
         print(*load_model.summary(source, data, made_with, bool(names)), sep="\n", file=sys.stderr)
 
     # batches of whole recordings, or of windows of them
-    answers, failed, features = [], [], []
-    pieces = cut(args, preparation, answers, failed)
+    predictions, failed, features = [], [], []
+    pieces = cut(args, preparation, predictions, failed)
     with console.bar(title="recognised", unit="piece", delay=2, leave=False) as bar:
         while batch := list(islice(pieces, args.batch_size)):
             x = load_model.make_batch([rows for *_, rows in batch], made_with, data, device, 1.0 if args.window else None)
             if classifies:
-                for (answer, start, end, _), found in zip(batch, likeliest(model, x, args), strict=True):
-                    answer.windows.append((start, end, *found))
+                for (prediction, start, end, _), found in zip(batch, most_likely(model, x, args), strict=True):
+                    prediction.windows.append((start, end, *found))
             if encoder:
                 with torch.inference_mode():
                     of_batch = encoder(x).float().cpu().numpy()
-                features += [(answer.name, start, end, f) for (answer, start, end, _), f in zip(batch, of_batch, strict=True)]
+                features += [(p.name, start, end, f) for (p, start, end, _), f in zip(batch, of_batch, strict=True)]
             bar.update(len(batch))
 
-    # what was found is written; what could not be used ends in exit code 2
+    # write the results; recordings that could not be used make exit code 2
     if features:
         encoder_options = load_model.encoder_options(content, args.checkpoint)
         readout = encoder_options.features if encoder_options.method == "umurl" else encoder_options.readout
@@ -70,24 +70,24 @@ def main(argv=None):
         if not args.quiet:
             shape = f"{len(features)} x {len(features[0][-1])}"
             print(f"{args.features}: features {shape}, read-out {readout}", file=sys.stderr)
-    if answers and classifies:
+    if predictions and classifies:
         writer = writers.Writer(padded(names, classes), bool(args.window), args.fps, source | {"failed": failed})
-        text = getattr(writer, args.format)(answers)
+        text = getattr(writer, args.format)(predictions)
         if args.output:
             write_text(args.output, text)
         else:
             print(text, end="", flush=True)
-    for answer in answers:
-        if answer.frames > LONG and not args.window:
-            note = f"{answer.frames:,} frames for one action; --window 64 says what happens when"
-            print(f"note: {answer.name}: {note}", file=sys.stderr)
+    for prediction in predictions:
+        if prediction.frames > LONG and not args.window:
+            note = f"{prediction.frames:,} frames for one action; --window 64 says what happens when"
+            print(f"note: {prediction.name}: {note}", file=sys.stderr)
     if failed:
-        print(f"error: {len(failed)} of {len(failed) + len(answers)} could not be used", file=sys.stderr)
+        print(f"error: {len(failed)} of {len(failed) + len(predictions)} could not be used", file=sys.stderr)
         sys.exit(2)
 
 
 def class_names(path, npz, data, classes):
-    """[name of class 0, ...], None if not known: of --names, else of the training data, else the published ones."""
+    """[name of class 0, ...] from --names, else from the training data, else the published ones; None if not known."""
     if path is None:
         return published_names(npz, data.num_joints, classes) if data.class_names is None else data.class_names
     names = read_names(path)
@@ -96,11 +96,11 @@ def class_names(path, npz, data, classes):
     return names
 
 
-def cut(args, preparation, answers, failed):
-    """Yield (answer, start, end, rows) of all pieces to look at; new answers are added to `answers`, errors to `failed`."""
+def cut(args, preparation, predictions, failed):
+    """Yield (prediction, start, end, rows) of every recording or window; fills the lists `predictions` and `failed`."""
 
     def attempt(function, *values, name=""):
-        """The function's value; [] after an error, which is one line and does not keep the other recordings."""
+        """The function's value; after an error, which is printed in one line, [], so that the others are still processed."""
         try:
             return function(*values)
         except (ValueError, OSError) as error:
@@ -122,13 +122,13 @@ def cut(args, preparation, answers, failed):
             for name, load in attempt(readers.list_recordings, file, preparation):
                 frames, parts = attempt(pieces, load, name=name) or (0, [])
                 if parts:
-                    answers.append(writers.Answer(name, frames))
-                    yield from ((answers[-1], *part) for part in parts)
+                    predictions.append(writers.Prediction(name, frames))
+                    yield from ((predictions[-1], *part) for part in parts)
 
 
 @torch.inference_mode()
-def likeliest(model, x, args):
-    """Of x (N, C, T, V, M): N pairs, the top_k classes, the likeliest first, and their probabilities."""
+def most_likely(model, x, args):
+    """x (N, C, T, V, M) -> N pairs ([top_k classes, most likely first], [their probabilities])."""
     probabilities, order = model(x).float().softmax(1).sort(dim=1, descending=True, stable=True)
     if not probabilities.isfinite().all():
         raise ValueError(f"{args.checkpoint}: answers with values that are not finite")

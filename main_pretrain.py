@@ -4,20 +4,20 @@ torchrun --nproc_per_node 4 main_pretrain.py --dataset ntu60_xsub
 torchrun --nproc_per_node 4 main_pretrain.py --dataset ntu60_xsub_umurl --method umurl
 """
 
-if __name__ == "__main__":  # --help and mistyped options are answered before torch is imported, which takes seconds
+if __name__ == "__main__":  # answer --help and wrong options before importing torch, which takes seconds
     from util import config
 
-    config.answer("pretrain")
+    config.check_command_line("pretrain")
 
 import time
 
-from feeder.loader import build_feeder, train_loader, training_rows
+from feeder.loader import build_feeder, report_training_set, train_loader
 from model import build
-from report.for_mains import leave_report, preview
+from report.for_mains import preview, write_report
 from util import checkpoint, config, console, errors, provenance, run
-from util.distributed import parallel
+from util.distributed import compile_and_wrap
 from util.engine import train_one_epoch
-from util.logging import Log, say, tell
+from util.logging import Log, print_always, print_info
 from util.training import Training
 
 
@@ -28,25 +28,25 @@ def main(argv=None):
     args = config.parse("pretrain", argv)
     device = run.start(args)
 
-    # data: sequences are cropped, resized and rotated at random; a batch is x (N, C, T, V, M) in metres
+    # data: random crops, resized to num_frames, and random rotations; a batch is x (N, C, T, V, M) in metres
     data = build_feeder(args, "train", augment=True, views=build.views(args))
     loader = train_loader(data, args, device)
-    sequences = len(training_rows(args, data))
+    num_sequences = report_training_set(args, data)
 
     # model and optimizer; loss_of(model, x, label) -> scalar
     model, optimizer, loss_of = build.pretrainer(args, data, device)
-    say(
-        f"{sequences} sequences, {sum(p.numel() for p in model.parameters()):,} parameters, "
+    print_info(
+        f"{num_sequences} sequences, {sum(p.numel() for p in model.parameters()):,} parameters, "
         f"{args.batch_size} × {args.accum_iter} accumulated = {args.effective_batch_size} samples per update"
     )
 
-    # --resume: weights, optimizer, random state and position of the run so far
+    # with --resume: weights, optimizer, random state and position of the interrupted run
     training = Training(args, device, model, optimizer, loader, data, resumed=checkpoint.to_resume(args))
-    ddp_model = parallel(model, device, args)
+    ddp_model = compile_and_wrap(model, device, args)
     log, draw = Log(args, training.first_epoch), preview(model, args)
 
     for epoch in range(training.first_epoch, args.epochs):
-        with training.stoppable(epoch):
+        with training.save_if_stopped(epoch):
             metrics = train_one_epoch(
                 ddp_model, loader, optimizer, loss_of, epoch, args, device, training.scaler, training.progress
             )
@@ -56,13 +56,13 @@ def main(argv=None):
     log.close()
 
     result = training.result()
-    run.write(args, device, labels=sequences, last=result["last"], **provenance.recipe(vars(args)))
-    tell(
+    run.write(args, device, labels=num_sequences, last=result["last"], **provenance.pretraining_settings(vars(args)))
+    print_always(
         f"pre-training: loss {result['last']['train_loss']:.4f} after {args.epochs} epochs, "
         f"{console.duration(time.time() - begin)}; {args.output_dir}/checkpoint-{args.epochs - 1}.pth\n"
-        f"next: {run.judge_command(args, argv)}"
+        f"next: {run.linprobe_command(args, argv)}"
     )
-    leave_report(args)
+    write_report(args)
 
 
 if __name__ == "__main__":

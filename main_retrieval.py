@@ -3,20 +3,20 @@
 python main_retrieval.py --dataset ntu60_xsub --finetune output/pretrain/checkpoint-399.pth [--save_features features.npz]
 """
 
-if __name__ == "__main__":  # --help and mistyped options are answered before torch is imported, which takes seconds
+if __name__ == "__main__":  # answer --help and wrong options before importing torch, which takes seconds
     from util import config
 
-    config.answer("retrieval")
+    config.check_command_line("retrieval")
 
 import numpy as np
 
 from feeder.loader import build_feeder, test_loader
 from model import build
-from report.for_mains import leave_report
+from report.for_mains import write_report
 from util import checkpoint, config, distributed, errors, predictions, results, run
 from util.engine import allow_tf32, outputs
 from util.files import written_aside
-from util.logging import say, tell
+from util.logging import print_always, print_info
 from util.metrics import accuracy, nearest, vote
 
 
@@ -32,15 +32,15 @@ def main(argv=None):
 
     # model: the encoder of --finetune; features {read-out: (N, D')} and labels (N,) of both splits, on the CPU
     model = build.classifier(args, gallery, gallery.num_classes)
-    encoder = checkpoint.start_from(model, args.finetune)
+    encoder = checkpoint.initialize_encoder(model, args.finetune)
     model.to(device).eval()
     (gallery_features, gallery_labels), (query_features, labels) = (
-        outputs(model.read_outs, test_loader(data, args, device), device, args.enable_amp) for data in (gallery, queries)
+        outputs(model.readout_features, test_loader(data, args, device), device, args.enable_amp) for data in (gallery, queries)
     )
-    allow_tf32(device, False)  # neighbours often differ by less than TF32 rounds
+    allow_tf32(device, False)  # similarities of neighbours often differ by less than TF32's rounding
 
     def retrieve(readout):
-        """Under a read-out: rows (N, 5) of the gallery nearest to each query, votes (N, K) of k of them, and their accuracy."""
+        """For one read-out: each query's 5 nearest rows of the gallery (N, 5), votes of the k nearest (N, K), and metrics."""
         count = min(max(args.k, 5), len(gallery))  # at least the 5 of test_acc5
         rows = nearest(gallery_features[readout], query_features[readout], count, device)  # (N, count), the nearest first
         neighbours = gallery_labels[rows]
@@ -48,11 +48,11 @@ def main(argv=None):
         acc5 = 100.0 * (neighbours[:, :5] == labels[:, None]).any(1).double().mean().item()
         return rows[:, :5], votes, {"test_acc1": accuracy(votes, labels)[0], "test_acc5": acc5, "test_samples": len(labels)}
 
-    headline, *others = model.readouts
+    headline, *others = model.readout_names
     nearest_rows, votes, metrics = retrieve(headline)
     metrics |= predictions.suffixed({name: retrieve(name)[-1] for name in others})
 
-    # --save_features, for other people's tools: the headline's features with labels and names
+    # --save_features: the headline read-out's features with labels and names, for other programs
     if args.save_features and distributed.is_main():
         arrays = {"x_train": gallery_features[headline], "y_train": gallery_labels}
         arrays |= {"x_test": query_features[headline], "y_test": labels, "class_names": gallery.names_of_classes()}
@@ -61,20 +61,20 @@ def main(argv=None):
                 arrays[f"name_{split}"] = data.names[data.indices]
         with written_aside(args.save_features) as file:
             np.savez(file, **{key: np.asarray(value) for key, value in arrays.items()})
-        say(f"features: {args.save_features}")
+        print_info(f"features: {args.save_features}")
 
     # result.json, and scores.npz with the votes and some of the queries' features for the report
-    tell(
+    print_always(
         f"retrieval: top-1 {metrics['test_acc1']:.2f} %, right class among the 5 nearest {metrics['test_acc5']:.2f} %, "
-        f"{len(labels)} queries ({results.protocol(args)['evaluated_on']}), cosine {args.k}-NN among {len(gallery)}"
+        f"{len(labels)} queries ({results.evaluated_on(args)}), cosine {args.k}-NN among {len(gallery)}"
         f"{results.readout_text(args, metrics)}, {args.input_stream} stream, encoder from {args.finetune or 'random weights'}"
     )
     run.write(args, device, encoder=encoder, labels=len(gallery), last=metrics)
-    drawn = predictions.draw_positions(len(queries))
+    drawn = predictions.sample_positions(len(queries))
     voted = predictions.Predictions(votes.numpy(), labels.numpy(), query_features[headline][drawn].numpy(), drawn)
     voted.neighbours = nearest_rows.numpy()
     predictions.save(args.output_dir, voted, queries, args.input_stream)
-    leave_report(args)
+    write_report(args)
 
 
 if __name__ == "__main__":

@@ -1,25 +1,26 @@
-"""Tuning: a few epochs of nearest-neighbour contrast on a pre-trained encoder (STARS), without labels. What it leaves is an
-encoder like the one it began with, for every later stage.
+"""Tuning (STARS): a few epochs of contrastive learning with nearest neighbours on a pre-trained encoder, without labels.
+
+The result is an encoder of the same form, which every downstream stage takes.
 
 torchrun --nproc_per_node 4 main_tune.py --dataset ntu60_xsub --finetune output/pretrain/checkpoint-399.pth
 """
 
-if __name__ == "__main__":  # --help and mistyped options are answered before torch is imported, which takes seconds
+if __name__ == "__main__":  # answer --help and wrong options before importing torch, which takes seconds
     from util import config
 
-    config.answer("tune")
+    config.check_command_line("tune")
 
 import time
 
 import torch
 
-from feeder.loader import build_feeder, train_loader, training_rows
+from feeder.loader import build_feeder, report_training_set, train_loader
 from model import build
-from report.for_mains import leave_report
+from report.for_mains import write_report
 from util import checkpoint, config, console, errors, run
-from util.distributed import parallel
+from util.distributed import compile_and_wrap
 from util.engine import train_one_epoch
-from util.logging import Log, say, tell
+from util.logging import Log, print_always, print_info
 from util.lr_decay import param_groups_lrd
 from util.training import Training
 
@@ -31,34 +32,36 @@ def main(argv=None):
     args = config.parse("tune", argv)
     device = run.start(args)
 
-    # data: whole sequences x (N, C, T, V, M) or, with --views 2, two random crops (N, 2, C, T, V, M), rotated and sheared;
-    # where other stages have labels, a batch has the rows (N,) of its sequences
+    # data: whole sequences x (N, C, T, V, M) or, with --views 2, two random crops of each (N, 2, C, T, V, M), rotated and
+    # sheared; instead of labels a batch has the sequences' row numbers (N,)
     data = build_feeder(args, "train", augment=args.views > 1, views=args.views)
     data.label_by_row()
     loader = train_loader(data, args, device)
-    sequences = len(training_rows(args, data))
+    num_sequences = report_training_set(args, data)
 
-    # model: the encoder of --finetune and a new head; deep blocks learn, each layer slower than the one above it
-    model = build.tuned(args, data)
-    encoder = checkpoint.start_from(model, args.finetune)
+    # model: the encoder of --finetune and a new head; only the upper blocks learn, each more slowly than the one above it
+    model = build.tuning_model(args, data)
+    encoder = checkpoint.initialize_encoder(model, args.finetune)
     model.to(device)
     groups = param_groups_lrd(model, args.weight_decay, layer_decay=args.layer_decay)
     optimizer = torch.optim.AdamW(groups, lr=args.lr, betas=tuple(args.betas), fused=True)
-    say(f"{sequences} sequences, a queue of {build.queue_size(args, data)}, encoder from {args.finetune or 'random weights'}")
+    print_info(
+        f"{num_sequences} sequences, a queue of {build.queue_size(args, data)}, encoder from {args.finetune or 'random weights'}"
+    )
 
     def loss_of(model, x, row):
         return model(x, row)
 
-    # --resume: weights, optimizer, queue, random state and position of the run so far
+    # with --resume: weights, optimizer, queue, random state and position of the interrupted run
     training = Training(args, device, model, optimizer, loader, data, encoder, resumed=checkpoint.to_resume(args))
     log = Log(args, training.first_epoch)
 
     for epoch in range(training.first_epoch, args.epochs):
-        # the head alone in the first head_epochs; what exchanges gradients looks once, when it is made, at which weights learn
+        # the first head_epochs train the head alone; DDP reads requires_grad only when it is made, so it is made again
         if epoch in (training.first_epoch, args.head_epochs):
             model.train_above(None if epoch < args.head_epochs else build.frozen_blocks(args))
-            ddp_model = parallel(model, device, args)
-        with training.stoppable(epoch):
+            ddp_model = compile_and_wrap(model, device, args)
+        with training.save_if_stopped(epoch):
             metrics = train_one_epoch(
                 ddp_model, loader, optimizer, loss_of, epoch, args, device, training.scaler, training.progress
             )
@@ -67,13 +70,13 @@ def main(argv=None):
     log.close()
 
     result = training.result()
-    run.write(args, device, labels=sequences, **result)
-    tell(
+    run.write(args, device, labels=num_sequences, **result)
+    print_always(
         f"tuning: loss {result['last']['train_loss']:.4f} after {args.epochs} epochs, "
         f"{console.duration(time.time() - begin)}; {args.output_dir}/checkpoint-{args.epochs - 1}.pth\n"
-        f"next: {run.judge_command(args, argv)}"
+        f"next: {run.linprobe_command(args, argv)}"
     )
-    leave_report(args)
+    write_report(args)
 
 
 if __name__ == "__main__":

@@ -1,11 +1,11 @@
-"""The encoders for another project, after `pip install -e .` here: the one name that it gets.
+"""Load the encoders from another project: after `pip install -e .` here, `mamp` is the one module that it can import.
 
     import mamp
     encoder = mamp.load("mamp", checkpoint="checkpoint-399.pth")    # or "umurl"; options: hubconf.py
     features = encoder(x)
 
-The folders here have names (model, util, data) that the other project may have, too: they are imported beside its own and taken
-out of sys.modules again, so that neither sees the other's.
+The other project may have its own `model`, `util` or `data`. So during a call its modules of these names are taken out of
+sys.modules, ours are imported, and afterwards ours are taken out and its own put back.
 """
 
 import importlib
@@ -19,11 +19,11 @@ OWN = {
     *(path.stem for path in HERE.glob("main_*.py")),
     *(path.name for path in HERE.iterdir() if path.is_dir() and any(path.glob("*.py"))),
 }
-_loaded = {}  # what was imported here, for the next call
+_loaded = {}  # our modules, for the next call
 
 
 def load(name, **options):
-    """The encoder `name` of hubconf.py with its options, an nn.Module in evaluation mode. Errors as there; not for threads."""
+    """The encoder `name` of hubconf.py with its options, an nn.Module in evaluation mode. Errors as there. Not thread-safe."""
     theirs = _take_out()
     sys.modules.update(_loaded)
     sys.path.insert(0, str(HERE))
@@ -40,5 +40,5 @@ def load(name, **options):
 
 
 def _take_out():
-    """Remove the modules with a name of OWN, and what is below them, from sys.modules: {name: module}."""
+    """Remove the modules named in OWN, with their submodules, from sys.modules: {name: module}."""
     return {name: sys.modules.pop(name) for name in list(sys.modules) if name.split(".")[0] in OWN}

@@ -1,7 +1,9 @@
-"""Whole batches at once: the random numbers of an epoch, and a split whose frames stay on the device.
+"""Making whole batches at once: the random numbers of an epoch, and a split whose frames are kept on the device.
 
-A data set for feeder.loader has `collect(indices, draws)`, the host's part (in a worker process): (tensors, labels (N,), rows
-(N,)); `make(*tensors)`, the device's part: x of the batch; and `in_memory`: collecting is too little work for workers.
+Every data set that feeder.loader takes has
+    collect(indices, draws)  the part on the host, in a worker process -> (tensors, labels (N,), row numbers (N,))
+    make(*tensors)           the part on the device -> the batch x
+    in_memory                whether collecting is so cheap that no workers are used
 """
 
 import numpy as np
@@ -9,14 +11,15 @@ import torch
 
 
 def uniforms(seed, epoch, count, views=1):
-    """An epoch's random numbers for augmentation: row i of (count, 5·views), U(0, 1), is sample i's, whoever makes its batch."""
+    """An epoch's random numbers for augmentation, U(0, 1): (count, 5·views). Sample i uses row i, whichever process needs it."""
     return np.random.Generator(np.random.Philox([seed, epoch])).random((count, 5 * views))
 
 
 class Draws:
-    """Takes the place of a numpy generator and hands out the columns of a table (N, 5): every draw is made for N samples at once.
+    """Used like a numpy generator, but returns the columns of a table (N, 5) one after another: each draw is for N samples at
+    once.
 
-    With one row (5,) it draws for that sample alone, so Feeder.get(i, Draws(table[i])) is sample i of the batch.
+    With a single row (5,) the draws are for one sample: Feeder.get(i, Draws(table[i])) is sample i of the batch.
     """
 
     def __init__(self, table):
@@ -31,14 +34,14 @@ class Draws:
         return low + (high - low) * self.rand(count)
 
     def randint(self, low, high):
-        """(N,) or a number: whole numbers from low to high - 1."""
+        """(N,) or a number: integers from low to high - 1."""
         return low + np.floor(self.rand(1)[0] * (high - low)).astype(int)
 
 
 class Resident:
-    """A Feeder's sequences with all their valid frames in the memory of `device`, one after another: batches need no host work.
+    """A Feeder whose valid frames are all in the memory of `device`, concatenated, so that batches need no work on the host.
 
-    Raises what Feeder.frames raises, for every sample, when it is made.
+    All frames are read here, so it raises what Feeder.frames raises.
     """
 
     in_memory = True
@@ -55,7 +58,7 @@ class Resident:
         return len(self.feeder)
 
     def collect(self, indices, draws):
-        """Where the crops of the batch lie: see Feeder.collect."""
+        """As Feeder.collect, but with the positions of the crops instead of their frames."""
         begin, length, *rotation = self.feeder.plan(self.valid[indices], draws)
         first = np.repeat(self.first[indices], self.feeder.views) + begin
         return (torch.from_numpy(first), torch.from_numpy(length), *rotation), *self.feeder.labels(indices)

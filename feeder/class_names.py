@@ -1,18 +1,15 @@
-"""The data sets whose classes have published names, found by the file name of their npz, and how a class is called.
-
-A Feeder gives the names of its classes (Feeder.names_of_classes), a checkpoint keeps those of its npz.
-"""
+"""Class names of the published data sets, which are recognised by the file name of their npz."""
 
 import re
 from dataclasses import dataclass
 from pathlib import Path
 
-FOLDER = Path(__file__).resolve().parents[1] / "data" / "names"  # a file per list of names: one a line, class 0 first
+FOLDER = Path(__file__).resolve().parents[1] / "data" / "names"  # text files: one name a line, class 0 first
 
 
 @dataclass(frozen=True)
 class Published:
-    """A published data set: title as in its paper, file of its class names, joints of a body, bodies, and classes."""
+    """A published data set: its title, the file of its class names, and numbers of joints, bodies and classes."""
 
     title: str
     file: str
@@ -21,7 +18,7 @@ class Published:
     num_classes: int
 
     def class_names(self):
-        """Its class names; NTU RGB+D 60 has the first 60 of 120."""
+        """Its class names. NTU RGB+D 60 gets the 120 of NTU RGB+D 120, whose first 60 are its own."""
         return read_names(FOLDER / self.file)
 
 
@@ -29,7 +26,7 @@ NTU60 = Published("NTU RGB+D 60", "ntu.txt", 25, 2, 60)
 NTU120 = Published("NTU RGB+D 120", "ntu.txt", 25, 2, 120)
 PKU = Published("PKU-MMD", "pku.txt", 25, 2, 51)
 UCLA = Published("NW-UCLA", "ucla.txt", 20, 1, 10)
-BY_FILE_NAME = (  # the first that fits the beginning of the npz's name, without regard to case
+BY_FILE_NAME = (  # the first pattern that matches the beginning of the file name, ignoring case
     (r"umurl_ntu120|(ntu|nturgbd?)_?120", NTU120),
     (r"umurl_|ntu|demo_", NTU60),
     (r"pku", PKU),
@@ -38,7 +35,7 @@ BY_FILE_NAME = (  # the first that fits the beginning of the npz's name, without
 
 
 def published(data_path, num_joints, num_classes):
-    """The `Published` data set of an npz called so; of weights that name no npz (None), the one with these numbers of joints and
+    """The `Published` data set with this file name and number of joints; if data_path is None, with these numbers of joints and
     classes. None if there is none."""
     if not data_path:
         size = num_joints, num_classes
@@ -49,13 +46,13 @@ def published(data_path, num_joints, num_classes):
 
 
 def published_names(data_path, num_joints, num_classes):
-    """The names of the classes of such a data set (see `published`); None if it has none, or has more classes than these."""
+    """Class names of the data set that `published` finds; None if it finds none, or one with more classes."""
     found = published(data_path, num_joints, num_classes)
     return found.class_names() if found and num_classes >= found.num_classes else None
 
 
 def padded(names, count):
-    """[name of class 0, ...]: `count` texts, 'class 3' where `names`, a list or None, has none."""
+    """`count` class names: those in `names` (a list or None), and 'class 3' where it has none."""
     names = [str(name) for name in names or ()][:count]
     return names + [f"class {number}" for number in range(len(names), count)]
 

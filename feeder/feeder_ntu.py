@@ -1,4 +1,4 @@
-"""The data set of every stage: skeleton sequences out of one npz, cropped, resized and augmented."""
+"""The Feeder: skeleton sequences from an npz, cropped, resized and augmented."""
 
 import numpy as np
 import torch
@@ -14,25 +14,24 @@ SPLITS = ("train", "val", "test")
 class Feeder(NpzSplit, Dataset):
     """Sequences of one split; item i is (x (C, window, V, M) float32, label, row in the split).
 
-    data_path: npz with x_train, y_train, x_test, y_test (docs/data.md). The arrays stay in the file and are memory-mapped.
-    Only those of the split have to be there; labels may be texts, of which the sorted different ones become the classes.
-    split: 'train', 'test', or 'val': what val_groups holds out of the training set.
+    data_path: npz with x_train, y_train, x_test, y_test (docs/data.md), of which only those of the split are needed. They are
+        memory-mapped. Labels may be strings: the classes are then the sorted different ones.
+    split: 'train', 'test', or 'val', the groups that val_groups holds out of the training set.
     p_interval: [p] crops the central share p, [p0, p1] a random share (feeder.tools.crop_bounds).
     window_size: frames after resizing. min_frames: shortest random crop, in frames.
     random_rot: rotate by U(-rot_theta, rot_theta) radians about x, y, z (one number, or one per axis).
-    bone, vel: give bones, or frame differences, instead of joints.
-    labelled: whether the labels have to be there, too; without any, all are -1, and there are 0 classes.
-    val_groups: number of groups (performers) of the training set that are 'val' and not 'train', always the same ones.
-    views: crops of every sample, drawn one by one; with more than one, batches are (N, views, C, window, V, M).
+    bone, vel: return bones, or frame differences, instead of joints.
+    views: random crops of each sample; with more than one, batches are (N, views, C, window, V, M).
     data_ratio: share of the samples to use, int(N · ratio), drawn without replacement with subset_seed.
+    val_groups: number of groups (performers) of the training set to hold out, always the same ones.
+    labelled: whether labels are required. A file without labels has label -1 everywhere and 0 classes.
 
-    Raises ValueError or FileNotFoundError in one line naming the file and key: unreadable npz, missing array, wrong shape,
-    labels that are not one of the classes, a sample without frames or with values that are not finite; later, when frames are
-    read, that the file is no longer the one that was opened.
+    Raises ValueError or FileNotFoundError naming the file and key: unreadable npz, missing array, wrong shape, invalid labels, a
+    sample without frames or with values that are not finite; when frames are read, also if the file has changed since.
     """
 
     in_memory = False  # see feeder.batch
-    _above = None  # with bone, the parents (V,) on the device of the batches
+    _parents = None  # with bone: parents (V,) on the device of the batches
 
     def __init__(
         self,
@@ -66,7 +65,7 @@ class Feeder(NpzSplit, Dataset):
         self.random_rot, self.rot_theta, self.bone, self.vel, self.views = random_rot, rot_theta, bone, vel, views
         if bone:
             self.parents()  # raises if they are not known
-        # rows of the split that are used: without what is held out, then a share of these
+        # rows of the split to use: first without the held-out ones, then a share of the rest
         if val_groups and split != "test":
             self.indices = self.indices[self._held_out(val_groups) == (split == "val")]
         if data_ratio < 1:
@@ -76,7 +75,7 @@ class Feeder(NpzSplit, Dataset):
             self.indices = self.indices[np.sort(np.random.RandomState(subset_seed).permutation(len(self.indices))[:keep])]
 
     def _held_out(self, val_groups):
-        """(N,) bool: the training samples of `val_groups` groups, drawn once and for all."""
+        """(N,) bool: which training samples are held out; the groups are always drawn with the same seed."""
         if self.groups is None:
             raise ValueError(f"{self.data_path}: no array 'group_{self.key}', so nothing can be held out; prepare the data again")
         groups = np.unique(self.groups)
@@ -91,7 +90,7 @@ class Feeder(NpzSplit, Dataset):
         return self.get(index)
 
     def get(self, index, rng=np.random):
-        """Item `index` with its random crop and rotation drawn from `rng`: the reference for `collect` and `make`."""
+        """One item, with its crop and rotation drawn from `rng`. `collect` and `make` give the same for whole batches."""
         row = self.indices[index]
         frames = self.frames(index)
         data = torch.from_numpy(frames).reshape(len(frames), self.num_bodies, self.num_joints, 3).permute(3, 0, 2, 1)
@@ -102,15 +101,15 @@ class Feeder(NpzSplit, Dataset):
         return data.contiguous(), int(self.label[row]), int(row)
 
     def __getstate__(self):
-        return {key: value for key, value in super().__getstate__().items() if key != "_above"}  # which may lie on a GPU
+        return {key: value for key, value in super().__getstate__().items() if key != "_parents"}  # which may be on a GPU
 
-    # ---- batches: the random numbers and crops on the host, the rest on the device (feeder.batch) ------------------------
+    # ---- batches: crops are cut on the host, everything else is done on the device (see feeder.batch) ---------------------
 
     def plan(self, valid, draws):
-        """Crops of N samples, and rotations if there are any: begin (N·views,), length (N·views,) in frames[, rotation
-        (N·views, 3, 3)], a sample's views side by side.
+        """Draw crops and rotations for N samples: begin (N·views,), length (N·views,) in frames[, rotation (N·views, 3, 3)].
+        The views of a sample are next to each other.
 
-        valid: (N,) numbers of frames; draws: their rows of feeder.batch.uniforms, (N, 5·views).
+        valid: (N,) numbers of valid frames. draws: (N, 5·views), their rows of feeder.batch.uniforms.
         """
         rng = Draws(draws.reshape(len(valid) * self.views, -1))
         begin, end = tools.crop_bounds(np.repeat(valid, self.views), self.p_interval, self.min_frames, rng)
@@ -118,23 +117,23 @@ class Feeder(NpzSplit, Dataset):
         return begin, end - begin, *rotation
 
     def labels(self, indices):
-        """Classes and rows of samples, two tensors (N,)."""
+        """Labels and row numbers of samples, two tensors (N,)."""
         rows = self.indices[indices]
         return torch.from_numpy(self.label[rows]), torch.from_numpy(rows)
 
     def collect(self, indices, draws):
-        """Host part of a batch: ((crops one after another (R, M·V·3), first row, length[, rotation]), labels (N,), rows (N,))."""
+        """On the host: ((concatenated crops (R, M·V·3), first row, length[, rotation]), labels (N,), row numbers (N,))."""
         with self._unchanged_file():
             sequences = [self._frames(i) for i in indices]
         begin, length, *rotation = self.plan(np.array([len(frames) for frames in sequences]), draws)
-        of_views = (frames for frames in sequences for _ in range(self.views))
-        return (*tools.concatenate_crops(of_views, begin, length), *rotation), *self.labels(indices)
+        repeated = (frames for frames in sequences for _ in range(self.views))
+        return (*tools.concatenate_crops(repeated, begin, length), *rotation), *self.labels(indices)
 
     def make(self, flat, first, length, rotation=None):
-        """Device part of a batch: rows first[i] to first[i] + length[i] of flat, resized and rotated: x (N, C, window, V, M)
-        or, with several views, (N, views, C, window, V, M)."""
-        if self.bone and (self._above is None or self._above.device != flat.device):
-            self._above = torch.from_numpy(self.parents()).to(flat.device)  # once, not in every step
+        """On the device: resize and rotate the crops, rows first[i] to first[i] + length[i] of flat. Returns x (N, C, window, V,
+        M) or, with several views, (N, views, C, window, V, M)."""
+        if self.bone and (self._parents is None or self._parents.device != flat.device):
+            self._parents = torch.from_numpy(self.parents()).to(flat.device)  # once, not in every step
         sizes = self.window_size, self.num_bodies, self.num_joints
-        x = tools.make_clips(flat, first, length, *sizes, rotation, self._above, self.vel)
+        x = tools.make_clips(flat, first, length, *sizes, rotation, self._parents, self.vel)
         return x if self.views == 1 else x.unflatten(0, (-1, self.views))

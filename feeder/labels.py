@@ -1,4 +1,4 @@
-"""Labels of an npz, one-hot rows, class numbers or texts, as class numbers."""
+"""Labels of an npz (one-hot rows, class numbers or strings) as class numbers."""
 
 import re
 
@@ -6,11 +6,10 @@ import numpy as np
 
 
 def read_labels(arrays, key, path, class_names=None):
-    """(classes (N,) int64, number of classes, class names or None) of y_<key> in `arrays`; without labels -1, 0, class_names.
+    """(labels (N,) int64, number of classes, class names or None) from y_<key> in `arrays`; without labels (-1, 0, class_names).
 
-    One-hot (N, K) and numbers (N,) have the names `class_names`, those of the file. Texts (N,) are names themselves; their order
-    is that of class_names, else that of the different texts of both splits, sorted (as numbers where all are numbers). Raises
-    ValueError naming file, array and row for what is no label.
+    class_names: those of the file, or None. Strings are class names themselves, numbered in the order of class_names or else
+    sorted over both splits (as numbers where all are numbers). Raises ValueError naming file, array and row for invalid labels.
     """
     if f"y_{key}" not in arrays:
         return np.full(len(arrays[f"x_{key}"]), -1), 0, class_names
@@ -27,7 +26,7 @@ def read_labels(arrays, key, path, class_names=None):
                 if text not in number:
                     raise ValueError(f"{path}: {name}: row {row} has the label {text!r}, which is not in class_names")
         return np.array([number[text] for text in texts[f"y_{key}"]], np.int64), len(names), names
-    train = labels.get("y_train", y)  # the training labels say how many classes there are
+    train = labels.get("y_train", y)  # the number of classes is that of the training labels
     num_classes = train.shape[1] if train.ndim == 2 else int(np.max(train, initial=-1)) + 1
     if y.ndim == 2:
         wrong = np.flatnonzero((y != 0).sum(1) != 1)
@@ -43,13 +42,13 @@ def read_labels(arrays, key, path, class_names=None):
 
 
 def _without_last_axis(y):
-    """(N, 1) as (N,), unless it is the one-hot column of a single class."""
+    """(N, 1) -> (N,), unless it is a one-hot column of a single class."""
     y = np.asarray(y)
     return y[:, 0] if y.ndim == 2 and y.shape[1] == 1 and (y.dtype.kind in "US" or (y != 1).any()) else y
 
 
 def _texts(y, where):
-    """The N labels without blanks around them. Raises ValueError naming the row of one that is empty or no text."""
+    """N strings without surrounding blanks. Raises ValueError naming the row of an empty or unprintable one."""
     if y.ndim != 1:
         raise ValueError(f"{where}: shape {y.shape}, type {y.dtype}; texts are (N,)")
     texts = []
@@ -62,6 +61,6 @@ def _texts(y, where):
 
 
 def ordered(texts):
-    """Different texts in the order of the classes: sorted, by value where all are whole numbers."""
+    """Strings in the order of the classes: sorted, by value if all are integers."""
     numbers = all(re.fullmatch(r"-?\d+", text) for text in texts)
     return sorted(texts, key=lambda text: (int(text), text) if numbers else text)

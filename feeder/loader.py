@@ -1,7 +1,5 @@
-"""Batches whose content depends on seed, epoch and step alone: not on workers, processes, accumulation or where the data lie."""
+"""Batches that depend only on seed, epoch and step: not on workers, processes, accumulation or where the data are kept."""
 
-import csv
-import io
 import os
 from pathlib import Path
 
@@ -13,17 +11,17 @@ from feeder.batch import Resident, uniforms
 from feeder.feeder_ntu import Feeder
 from feeder.units import unit_warning
 from util import distributed, signals
-from util.files import write_text
-from util.logging import say, tell
+from util.files import csv_text, write_text
+from util.logging import print_always, print_info
 from util.options import UNLABELLED
 
 
 class TrainBatches:
-    """Batches of one rank: (indices (n,), their rows of the epoch's random numbers (n, 5·views)).
+    """The batches of one rank: (indices (n,), their rows of the epoch's random numbers (n, 5·views)).
 
-    Step s of an epoch takes the s-th slice of `effective_batch_size` indices of the epoch's permutation, whatever the number
-    of ranks; micro-batch a of rank r takes the (a·world + r)-th part of it. The remainder of the permutation is left out; a data
-    set smaller than the effective batch is repeated to fill one step.
+    Step s of an epoch takes the s-th slice of `effective_batch_size` indices of the epoch's permutation, for any number of ranks;
+    micro-batch a of rank r is the (a·world + r)-th part of that slice. An incomplete last slice is dropped; a data set smaller
+    than the effective batch is repeated to fill one step.
     """
 
     def __init__(self, num_samples, batch_size, accum_iter, seed, views=1):
@@ -34,7 +32,7 @@ class TrainBatches:
         self.start(0)
 
     def start(self, epoch, micro=0):
-        """The next pass is over `epoch`, from micro-batch `micro` on."""
+        """Set the epoch of the next iteration, and the micro-batch to start from."""
         self.epoch, self.micro = epoch, micro
 
     def __len__(self):
@@ -51,7 +49,7 @@ class TrainBatches:
 
 
 def evaluation_batches(num_samples, batch_size, seed, shared):
-    """This rank's share of all samples in order, each exactly once over all ranks (all of them without --dist_eval)."""
+    """This rank's share of the samples, each exactly once over all ranks; without --dist_eval (`shared`) every rank has all."""
     rank, world = (distributed.rank(), distributed.world_size()) if shared else (0, 1)
     indices, draws = np.arange(rank, num_samples, world), uniforms(seed, 0, num_samples)
     parts = (indices[start : start + batch_size] for start in range(0, len(indices), batch_size))
@@ -59,15 +57,15 @@ def evaluation_batches(num_samples, batch_size, seed, shared):
 
 
 def cores():
-    """How many processor cores this process may use."""
+    """Number of processor cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
 
 
 class Loader:
-    """Iterates over (x, label, row) of `data` (see feeder.batch), x and label on the device; row, of the split, stays on the CPU.
+    """Iterates over batches (x, label, row) of `data` (see feeder.batch): x and label on the device, row numbers on the CPU.
 
-    Workers, if the data need any and at most one for each core, only hand over frames; x is made of them on the device. Call
-    `loader.batches.start` before each epoch of training.
+    Workers, at most one for each core, only read frames; x is made from them on the device. Call `loader.batches.start` before
+    each epoch of training.
     """
 
     def __init__(self, data, batches, args, device):
@@ -75,7 +73,7 @@ class Loader:
         if args.data_on_device and not data.in_memory:
             data = Resident(data, device)
             frames, size = data.flat.shape[0], data.flat.nbytes / 2**30
-            say(f"{data.feeder.split}: {len(data)} sequences, {frames} frames, {size:.2f} GiB in the memory of {device}")
+            print_info(f"{data.feeder.split}: {len(data)} sequences, {frames} frames, {size:.2f} GiB in the memory of {device}")
         self.data = data
         workers = 0 if data.in_memory else min(args.num_workers, cores())
         self._host = DataLoader(
@@ -86,7 +84,7 @@ class Loader:
             persistent_workers=workers > 0,
             pin_memory=device.type == "cuda",
             worker_init_fn=signals.in_worker,
-            generator=torch.Generator(),  # the loader's own draws, which depend on num_workers, must not move the masks
+            generator=torch.Generator(),  # its own, since its draws depend on num_workers and must not change the masks
         )
 
     def __len__(self):
@@ -99,7 +97,7 @@ class Loader:
 
 
 class _Host(Dataset):
-    """The host's part of a batch; what a worker process holds."""
+    """The host's part of making a batch, run in the workers."""
 
     def __init__(self, data):
         self.data = data
@@ -109,13 +107,12 @@ class _Host(Dataset):
 
 
 class Features:
-    """A data set of the features that a frozen encoder gives for every sequence, computed once: read-outs {name: (N, D')} and
-    labels (N,)."""
+    """A data set of precomputed features of a frozen encoder, {read-out: (N, D')}, and labels (N,)."""
 
     in_memory = True
 
-    def __init__(self, read_outs, labels, device):
-        self.read_outs, self.label = {name: features.to(device) for name, features in read_outs.items()}, labels
+    def __init__(self, features, labels, device):
+        self.features, self.label = {name: values.to(device) for name, values in features.items()}, labels
 
     def __len__(self):
         return len(self.label)
@@ -125,7 +122,7 @@ class Features:
         return (indices,), self.label[indices], indices
 
     def make(self, indices):
-        return {name: features[indices] for name, features in self.read_outs.items()}
+        return {name: values[indices] for name, values in self.features.items()}
 
 
 def train_loader(data, args, device):
@@ -141,10 +138,10 @@ def test_loader(data, args, device):
 
 
 def build_feeder(args, split, augment, labelled=None, views=1):
-    """Feeder of 'train' or 'test' with the options' crop; `augment` means random crops and rotations.
+    """Feeder of 'train' or 'test' with the options' crops. augment: random crops and rotations.
 
-    With val_groups, 'test' is what they hold out of the training set. labelled: whether labels are wanted; default: in every
-    stage but the pre-training.
+    With --val_groups 'test' is the held-out part of the training set. labelled: whether labels are required; by default in the
+    downstream stages only.
     """
     train, seed = split == "train", getattr(args, "subset_seed", 0)
     return Feeder(
@@ -156,7 +153,8 @@ def build_feeder(args, split, augment, labelled=None, views=1):
         random_rot=args.random_rot and augment,
         rot_theta=args.rot_theta,
         bone=args.input_stream == "bone",
-        vel=args.input_stream == "motion" and not (args.stage == "pretrain" and args.method == "mamp"),  # which makes it itself
+        vel=args.input_stream == "motion"
+        and not (args.stage == "pretrain" and args.method == "mamp"),  # which computes motion itself
         views=views,
         data_ratio=getattr(args, "data_ratio", 1.0) if train else 1.0,
         subset_seed=seed + distributed.rank() if getattr(args, "subset", "") == "released" else seed,
@@ -165,10 +163,9 @@ def build_feeder(args, split, augment, labelled=None, views=1):
     )
 
 
-def training_rows(args, data):
-    """Rows of the training split that are used, by any process; those of a subset are listed in subset.csv.
-
-    Prints which class has which number, and warnings of data from which little can be learnt.
+def report_training_set(args, data):
+    """Number of training samples that are used by any process. Prints warnings about the data, and the classes, and lists the
+    samples of a subset (--data_ratio) in subset.csv.
     """
     warnings = list(data.complaints)
     if size := unit_warning(data.metadata()):
@@ -180,34 +177,33 @@ def training_rows(args, data):
             "config/small.yaml (--config) is for small data"
         )
     for line in warnings:
-        tell(f"warning: {line}")
+        print_always(f"warning: {line}")
     if data.class_names is not None and data.num_classes:
         named = [f"{number} = {name!r}" for number, name in enumerate(data.names_of_classes())]
-        say("classes: " + ", ".join(named if len(named) < 6 else [*named[:4], "...", named[-1]]))
+        print_info("classes: " + ", ".join(named if len(named) < 6 else [*named[:4], "...", named[-1]]))
     shares = distributed.gather(data.indices.tolist())
     rows = sorted(set().union(*shares))
     if len(rows) == len(data.label):
-        return rows
+        return len(rows)
     path = Path(args.output_dir, "subset.csv")
     if distributed.is_main():
-        names, text = data.names_of_classes(), io.StringIO()
-        table = csv.writer(text, lineterminator="\n")
-        table.writerow(("row", "label", "class_name", "name"))
+        names, lines = data.names_of_classes(), []
         for row in rows:
-            label = [data.label[row], names[data.label[row]]] if names else ["", ""]
-            table.writerow((row, *label, "" if data.names is None else data.names[row]))
-        write_text(path, text.getvalue())
+            label, class_name = (data.label[row], names[data.label[row]]) if names else ("", "")
+            name = "" if data.names is None else data.names[row]
+            lines.append({"row": row, "label": label, "class_name": class_name, "name": name})
+        write_text(path, csv_text(lines, end="\n"))
     if args.subset == "released" and len(shares) > 1:
         how = f"released: {len(data)} drawn by each of {len(shares)} processes for itself"
     else:
         how = f"subset_seed {args.subset_seed}, the same on every process"
-    say(f"subset: {len(rows)} of {len(data.label)} training samples ({how}), listed in {path}")
-    return rows
+    print_info(f"subset: {len(rows)} of {len(data.label)} training samples ({how}), listed in {path}")
+    return len(rows)
 
 
-def number_as_trained(data, content, path):
-    """Give the classes of a Feeder the names that they have in the checkpoint `content`, if that has some and the npz has none;
-    where labels are texts, the numbers. Raises ValueError for such a class that it does not know."""
+def match_classes_to_checkpoint(data, content, path):
+    """Give a Feeder the class names of the checkpoint `content` if the npz has none. If labels are strings, number the classes as
+    in the checkpoint; raises ValueError for a class that it does not have."""
     metadata = content.get("data") if "config" in content else None
     names = metadata.get("class_names") if isinstance(metadata, dict) else None
     if not isinstance(names, list):
@@ -216,6 +212,6 @@ def number_as_trained(data, content, path):
         data.class_names = data.class_names or names
         return
     try:
-        data.number_by(names)
+        data.renumber_classes(names)
     except ValueError as error:
         raise ValueError(f"{error} of {path}: {', '.join(map(repr, names))[:200]}") from error

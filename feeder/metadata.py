@@ -1,33 +1,32 @@
-"""Metadata of an npz, and after it of every checkpoint: names, and how raw recordings became its arrays (docs/data.md)."""
+"""Metadata of an npz, which checkpoints keep, too: names, and how its arrays were made from raw recordings (docs/data.md)."""
 
 import json
 from reprlib import repr as shortened
 
 import numpy as np
 
-SECOND_BODY = ("zeros", "copy")  # what can stand in place of a second person where there is only one
+SECOND_BODY = ("zeros", "copy")  # what a missing second person is replaced by
 
 
 def read_metadata(values, num_joints):
-    """({key: plain value}, [complaint, ...]) of the keys of CHECKS in `values`, {name: array or value}.
-
-    A value that fails its check is left out, and a complaint says so.
+    """({key: plain value}, [complaint, ...]) for the keys of CHECKS in `values`, {name: array or value}. Invalid values are left
+    out, with a complaint for each.
     """
     metadata, complaints = {}, []
     for key, (wanted, check) in CHECKS.items():
         if values.get(key) is not None:
             try:
                 metadata[key] = check(values[key], num_joints)
-            except (ValueError, OverflowError, TypeError, RuntimeError):  # numpy's and torch's, too, of what is no array
+            except (ValueError, OverflowError, TypeError, RuntimeError):  # of numpy and torch, too
                 complaints.append(f"{key} is {' '.join(shortened(values[key]).split())[:100]}, not {wanted}")
     return metadata, complaints
 
 
-# ---- checks: each gives the plain value, or raises one of the errors that read_metadata turns into a complaint --------------
+# ---- checks: each returns the plain value, or raises an error that read_metadata turns into a complaint ---------------------
 
 
 def _names(value, count=None):
-    """A list of texts, `count` of them; characters that would move a terminal's cursor become '?'."""
+    """A list of strings (of length `count`); unprintable characters become '?'."""
     array = np.asarray(value)
     if array.ndim != 1 or array.dtype.kind not in "USiu" or count not in (None, len(array)):
         raise ValueError
@@ -70,7 +69,7 @@ def _reading(value):
     return fields
 
 
-CHECKS = {  # {key: (what it has to be, its check)}
+CHECKS = {  # {key: (what the value has to be, its check)}
     "joint_names": ("a name for every joint", _names),
     "class_names": ("a list of names", lambda value, _: _names(value)),
     "center": ("the number of a joint, or -1", lambda value, num_joints: _whole_number(value, range(-1, num_joints))),

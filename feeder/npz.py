@@ -1,6 +1,6 @@
-"""The npz of a data set: its arrays are mapped from the file instead of loaded, and written piece by piece.
+"""Reading and writing a data set's npz: arrays are memory-mapped, and written sequence by sequence.
 
-Files of strangers are safe to open: nothing in them is executed, and no array asks for more memory than the file accounts for.
+Untrusted files are safe to open: nothing in them is executed, and no array may claim more memory than the file holds.
 """
 
 import os
@@ -20,16 +20,16 @@ from util.files import written_aside
 ALIGNMENT = 64  # bytes; array data begin at a multiple of it, so that memory maps are aligned
 _LOCAL_HEADER = struct.Struct("<4s5H3I2H")  # of a zip member; the last two are the lengths of its name and of its extra fields
 _EXTRA_HEADER, _ZIP64_EXTRA = 4, 20  # bytes: head of an extra field; the extra field that zipfile adds for sizes of 64 bits
-_PADDING_ID = 0xD935  # the extra field that zip tools use for alignment
-_LARGE, _RATIO = 2**30, 1000  # bytes that a compressed array may claim, unless the file has a thousandth of them
+_PADDING_ID = 0xD935  # id of the extra field that zip tools use for alignment
+_LARGE, _RATIO = 2**30, 1000  # a compressed array may claim 1 GiB, or 1000 times its size in the file
 
 
 # ---- reading ------------------------------------------------------------------------------------------------------------
 
 
 def open_npz(path):
-    """{name: array}: arrays of an uncompressed npz as read-only memory maps, so opening costs neither time nor memory and
-    processes share the page cache. A compressed member is loaded, with a warning.
+    """{name: array} of an uncompressed npz as read-only memory maps, so opening costs neither time nor memory and processes share
+    the page cache. Compressed arrays are loaded, large ones with a warning.
 
     Raises FileNotFoundError or ValueError in one line naming the file: absent, not a zip, truncated or damaged, holding Python
     objects, or claiming more than it holds.
@@ -37,15 +37,14 @@ def open_npz(path):
     path = Path(path)
     if not path.is_file():
         raise FileNotFoundError(f"{path}: no such npz file (docs/data.md says how it is made)")
-    with open(path, "rb") as file:  # all that follows is about this file, even if another one gets its name meanwhile
+    with open(path, "rb") as file:  # one handle for all: another file may get this name meanwhile
         with _one_line(f"{path}: not a complete npz file", "; make or copy it again"):
             archive = zipfile.ZipFile(file)
         return {m.filename.removesuffix(".npy"): _read_member(path, archive, file, m) for m in archive.infolist()}
 
 
-def identity(path):
-    """(inode, bytes, nanoseconds of its last change) of a file, which change when it is replaced or written to; None if it is
-    gone."""
+def file_stamp(path):
+    """(inode, size, time of last change) of a file, to notice when it is replaced or written to; None if it does not exist."""
     try:
         status = os.stat(path)
     except FileNotFoundError:
@@ -60,7 +59,7 @@ def _read_member(path, archive, file, member):
     with _one_line(f"{where} is not a plain npy array"):
         stored = member.compress_type == zipfile.ZIP_STORED
         array = _map_member(file, member) if stored else _load_member(where, archive, member)
-        if array.dtype.kind == "U" and array.size:  # strings are stored as code points, of which the last is 0x10FFFF
+        if array.dtype.kind == "U" and array.size:  # numpy stores strings as code points, at most 0x10FFFF
             points = np.ravel(array).view(np.dtype(np.uint32).newbyteorder(array.dtype.byteorder))
             if points.max() > 0x10FFFF:
                 raise ValueError("its strings hold what is no character")
@@ -90,7 +89,7 @@ def _load_member(where, archive, member):
 
 
 def _read_header(stream):
-    """(shape, whether Fortran order, dtype) of an npy array, whose values come next in the stream."""
+    """(shape, whether Fortran order, dtype) of an npy array; leaves the stream at its values."""
     version = np.lib.format.read_magic(stream)
     read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
     shape, fortran_order, dtype = read(stream)
@@ -100,7 +99,7 @@ def _read_header(stream):
 
 
 def _checked_size(shape, dtype, available, where):
-    """Bytes of the array; ValueError if that is more than are `available`."""
+    """Bytes of an array. Raises ValueError if there are fewer `available`."""
     count = int(np.prod(shape, dtype=object))
     size = dtype.itemsize * count
     if not 0 <= size <= available or count and not size:
@@ -110,7 +109,7 @@ def _checked_size(shape, dtype, available, where):
 
 @contextmanager
 def _one_line(what, remedy=""):
-    """Any error of zipfile and numpy about a damaged zip or npy becomes a ValueError; an OSError of the file itself stays."""
+    """Turn any error of zipfile and numpy into a one-line ValueError, except an OSError of the file itself."""
     try:
         yield
     except Exception as error:
@@ -125,10 +124,9 @@ def _one_line(what, remedy=""):
 
 @dataclass
 class Split:
-    """names: N sample names; labels: (N,) int classes from 0, or None; sequences: N arrays in metres, taken once.
-
-    A sequence is (T_i, M_i·V·3); bodies it lacks are written as zeros. groups: N names; what is of one group (a performer) stays
-    together when samples are held out for validation. valid_frames: (N,) frames that count; None: those whose sum is not 0.
+    """N samples to write. names: N strings. labels: (N,) int from 0, or None. sequences: yields N arrays (T_i, M_i·V·3) in
+    metres; missing bodies are written as zeros. groups: N strings; samples of a group (a performer) are held out for validation
+    together. valid_frames: (N,) numbers of frames; None counts frames whose sum is not 0.
     """
 
     names: list
@@ -139,12 +137,12 @@ class Split:
 
 
 def write_dataset(path, splits, num_frames, num_classes, num_joints, num_bodies, layout, **metadata):
-    """Write the npz of one protocol: uncompressed, one sequence in memory at a time, under its name only once it is complete.
+    """Write the npz of one protocol: uncompressed, one sequence in memory at a time; `path` exists only once it is complete.
 
     splits: {'train': Split, 'test': Split}, or one of them. num_frames: T, to which all sequences are padded with zeros.
     Arrays per split: x (N, T, M·V·3) float32, y (N, K) uint8 one-hot if there are labels, name (N,), group (N,),
-    valid_frames (N,) int32; and num_joints, num_bodies, layout. metadata: parents (V,) of a skeleton that is in no table, and
-    feeder.metadata.CHECKS (docs/data.md). None is left out.
+    valid_frames (N,) int32; and num_joints, num_bodies, layout. metadata: parents (V,) of a skeleton that is not in
+    feeder.skeleton.LAYOUTS, and keys of feeder.metadata.CHECKS (docs/data.md); values that are None are not written.
     """
     path = Path(path)
     with written_aside(path) as file, zipfile.ZipFile(file, "w") as archive:
@@ -170,7 +168,7 @@ def write_dataset(path, splits, num_frames, num_classes, num_joints, num_bodies,
 
 
 def _pad(sequences, shape, valid):
-    """Every sequence as (T, M·V·3) float32; fills `valid` on the way."""
+    """Yield every sequence padded to (T, M·V·3) float32; writes its number of frames into `valid`."""
     for i, sequence in enumerate(sequences):
         out = np.zeros(shape[1:], np.float32)
         out[: sequence.shape[0], : sequence.shape[1]] = sequence
@@ -179,7 +177,7 @@ def _pad(sequences, shape, valid):
 
 
 def _write_member(file, archive, key, shape, dtype, pieces):
-    """One member `key`.npy; the pieces together are its data in C order."""
+    """Write the array `key`, whose data are the pieces one after another, in C order."""
     member = zipfile.ZipInfo(f"{key}.npy")
     begin = file.tell() + _LOCAL_HEADER.size + len(member.filename) + _EXTRA_HEADER + _ZIP64_EXTRA
     padding = -begin % ALIGNMENT

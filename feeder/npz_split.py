@@ -1,4 +1,4 @@
-"""One split of an npz: what is in it, checked once, and the frames and metadata of its sequences."""
+"""One split of an npz: its arrays, checked when opened, the frames of its sequences, and their metadata."""
 
 from contextlib import contextmanager, suppress
 
@@ -7,12 +7,12 @@ import numpy as np
 from feeder.class_names import padded, published_names
 from feeder.labels import read_labels
 from feeder.metadata import read_metadata
-from feeder.npz import identity, open_npz
+from feeder.npz import file_stamp, open_npz
 from feeder.skeleton import joint_names_of, parents_of
 from feeder.units import body_sizes
 
-ASSUMED = {"num_joints": 25, "num_bodies": 2}  # of an npz that says neither, as published ones do not
-NEEDED = {  # what an array is for, where it is missing
+ASSUMED = {"num_joints": 25, "num_bodies": 2}  # for an npz without these, as published ones are
+NEEDED = {  # for the message if it is missing: what an array is needed for
     "x_train": "its sequences are what a model learns from",
     "x_test": "its sequences are what a trained model is judged by; only main_pretrain.py, and --val_groups, do without",
     "y_train": "these are the labels to learn from; only main_pretrain.py does without",
@@ -23,12 +23,12 @@ NEEDED = {  # what an array is for, where it is missing
 class NpzSplit:
     """The arrays x_<key>, y_<key>, ... of an npz (docs/data.md), memory-mapped; key: 'train' or 'test'.
 
-    labelled: whether the labels have to be there, too; without any, all are -1, and there are 0 classes. indices: rows of the
-    split that are used, all of them unless a Feeder takes less; a sample is a position in `indices`. Raises as the Feeder does.
+    labelled: whether labels are required; without any, all are -1, and there are 0 classes. indices: the rows of the split that
+    are used, here all; sample i is row indices[i]. Raises as the Feeder does.
     """
 
     def __init__(self, data_path, key, labelled=True):
-        self.data_path, self.key, self.labelled, self.identity = str(data_path), key, labelled, identity(data_path)
+        self.data_path, self.key, self.labelled, self.identity = str(data_path), key, labelled, file_stamp(data_path)
         self._open()
         self.indices = np.arange(len(self.x))
 
@@ -36,7 +36,7 @@ class NpzSplit:
         return len(self.indices)
 
     def _open(self):
-        """Map the arrays of the split, and check all that can be checked without reading the sequences."""
+        """Map the arrays of the split and check everything but the sequences themselves."""
         arrays, path, key = open_npz(self.data_path), self.data_path, self.key
         for name in (f"x_{key}", f"y_{key}")[: 1 + self.labelled]:
             if name not in arrays:
@@ -72,7 +72,7 @@ class NpzSplit:
             raise ValueError(f"{self.data_path}: {name} is {value.tolist()}; it has to be one positive whole number")
         return int(value)
 
-    # a worker process opens the file itself: pickling a memory map would copy the whole split
+    # worker processes open the file themselves: pickling a memory map would copy the whole split
     def __getstate__(self):
         return {k: v for k, v in self.__dict__.items() if k not in ("x", "names", "groups", "valid_frames")}
 
@@ -80,12 +80,12 @@ class NpzSplit:
         self.__dict__.update(state)
         with self._unchanged_file():
             self._open()
-        self.__dict__.update(state)  # once more: numbers of classes may be those of a model
+        self.__dict__.update(state)  # again, since classes may have been renumbered
 
     @contextmanager
     def _unchanged_file(self):
-        """Frames that are read in this block come from the file that was opened. Raises ValueError if it is another one, or was
-        written to: the map would show a mixture, and end the process where the file has become shorter."""
+        """Context for reading frames. Raises ValueError if the file was replaced or written to since it was opened: the map would
+        show a mixture of old and new, or crash the process if the file became shorter."""
         self._check_file()
         try:
             yield
@@ -93,11 +93,12 @@ class NpzSplit:
             self._check_file()
 
     def _check_file(self):
-        if identity(self.data_path) != self.identity:
+        if file_stamp(self.data_path) != self.identity:
             raise ValueError(f"{self.data_path}: was replaced, changed or removed while it was in use; start again")
 
     def frames(self, index):
-        """The valid frames of sample `index`, copied out of the map: (T, M·V·3), as many as have a sum that is not 0."""
+        """A copy of the valid frames of sample `index`, (T, M·V·3): the first valid_frames or, if the npz does not hold that, as
+        many as have a sum that is not 0."""
         with self._unchanged_file():
             return self._frames(index)
 
@@ -114,33 +115,37 @@ class NpzSplit:
         return frames
 
     def count_frames(self):
-        """(N,) int64: valid frames of every sample."""
+        """(N,) int64: number of valid frames of each sample."""
         if self.valid_frames is not None:
             return np.asarray(self.valid_frames)[self.indices].astype(np.int64)
         return np.array([len(self.frames(i)) for i in range(len(self))])
 
     def name(self, row):
-        """How to call the sequence in row `row` of the split in a message."""
+        """What messages call the sequence in a row of the split."""
         return f"{self.key} sample {row}" + ("" if self.names is None else f" ({self.names[row]})")
+
+    def sample_names(self):
+        """(N,) names of the samples, 'test sample 3' for one without."""
+        return np.array([self.name(row) for row in self.indices]) if self.names is None else self.names[self.indices]
 
     # ---- metadata -------------------------------------------------------------------------------------------------------
 
     def names_of_classes(self, count=None):
-        """[name of class 0, ...], `count` or as many as there are: those of the file, else of the published data set whose npz is
-        called so, else 'class 0', ..."""
+        """`count` class names (default: one for each class): the file's own, else the published ones of a data set with this file
+        name, else 'class 0', ..."""
         names = self.class_names or published_names(self.data_path, self.num_joints, self.num_classes)
         return padded(names, self.num_classes if count is None else count)
 
     def class_title(self, number):
-        """'class 3 (brush teeth)', 'class 3' where no name is known; of -1 'no label'."""
+        """'class 3 (brush teeth)', 'class 3' if the name is not known, 'no label' for -1."""
         if number < 0:
             return "no label"
         title, name = f"class {number}", self.names_of_classes(number + 1)[number]
         return title if name == title else f"{title} ({name})"
 
-    def number_by(self, names):
-        """Give classes whose labels are texts the numbers that they have in another list of names, a model's. Raises ValueError
-        for one that is not in it."""
+    def renumber_classes(self, names):
+        """Number the classes of string labels as in `names`, those of a model. Raises ValueError for a class that is not
+        there."""
         unknown = [name for name in self.class_names if name not in names]
         if unknown:
             raise ValueError(f"{self.data_path}: has the class {unknown[0]!r}, which is none of the {len(names)}")
@@ -148,23 +153,23 @@ class NpzSplit:
         self.label, self.class_names, self.num_classes = number[self.label], list(names), len(names)
 
     def label_by_row(self):
-        """Every sequence is a class of its own, whose number is its row: for stages that tell sequences apart, without labels."""
+        """Replace labels by row numbers: every sequence is a class of its own."""
         self.label, self.num_classes, self.class_names = np.arange(len(self.x)), len(self.x), None
 
     def parents(self):
-        """(V,) int64: the joint each joint hangs on. Raises ValueError if the file's skeleton is not known."""
+        """(V,) int64: each joint's parent. Raises ValueError if they are not known."""
         try:
             return parents_of(self.skeleton, self.num_joints)
         except ValueError as error:
             raise ValueError(f"{self.data_path}: {error}") from error
 
     def joint_names(self):
-        """V names, or None if they are not known: the file's own, else those of its layout."""
+        """V names, the file's own or those of its layout; None if not known."""
         return self.file_metadata.get("joint_names") or joint_names_of(self.skeleton, self.num_joints)
 
     def body_size(self):
-        """Median size of a body (feeder.units.body_sizes) in 32 samples, metres; None if all of these are damaged. Of bodies
-        that min_max has stretched, the size before, which the npz tells."""
+        """Median body size (feeder.units.body_sizes) in 32 samples, in metres; None if all of them are damaged. For data
+        scaled by min_max it is the size before that, which the npz holds."""
         if self.file_metadata.get("min_max"):
             return self.file_metadata.get("body_size")
         found = []
@@ -174,10 +179,10 @@ class NpzSplit:
         return float(f"{np.median(found):.4g}") or None if found else None
 
     def metadata(self):
-        """What a model has to know of its data to judge other recordings, as plain values: num_joints, num_bodies and, where they
-        are known, parents and the keys of feeder.metadata.CHECKS. `complaints` names what is left out because it is wrong."""
+        """Plain values that a checkpoint keeps, so that a model can later be used on raw recordings: num_joints, num_bodies and,
+        if known, parents and the keys of feeder.metadata.CHECKS."""
         found = {"joint_names": self.joint_names(), "class_names": self.class_names, "body_size": self.body_size()}
-        with suppress(ValueError):  # a skeleton nobody has described
+        with suppress(ValueError):  # not known
             found["parents"] = self.parents().tolist()
         sizes = {"num_joints": self.num_joints, "num_bodies": self.num_bodies}
         return sizes | self.file_metadata | {key: value for key, value in found.items() if value is not None}

@@ -1,4 +1,4 @@
-"""Joint layouts: what the V joints of an array are called and how they hang together."""
+"""Joint layouts: names and parents of the V joints."""
 
 import numpy as np
 
@@ -13,12 +13,12 @@ _COCO = (
     "shoulder left, shoulder right, elbow left, elbow right, wrist left, wrist right, "
     "hip left, hip right, knee left, knee right, ankle left, ankle right"
 ).split(", ")
-LAYOUTS = {  # names of the joints, and the parent of every joint, 0-based; the root is its own parent
-    # as in published work, a hand tip hangs on the thumb
+LAYOUTS = {  # names of the joints, and the parent of each, 0-based; the root is its own parent
+    # as in published work, the parent of a hand tip is the thumb
     "kinect_v2": (tuple(_KINECT), (1, 20, 20, 2, 20, 4, 5, 6, 20, 8, 9, 10, 0, 12, 13, 14, 0, 16, 17, 18, 20, 22, 7, 24, 11)),
     # the same joints without the last five; "neck" is the centre of the shoulders and the root
     "kinect_v1": (tuple(_KINECT[:20]), (1, 2, 2, 2, 2, 4, 5, 6, 2, 8, 9, 10, 0, 12, 13, 14, 0, 16, 17, 18)),
-    # the 17 keypoints of COCO, which have no joint on the spine: limbs and face hang on the nose
+    # the 17 keypoints of COCO, which have no joint on the spine: the nose is the root of limbs and face
     "coco17": (tuple(_COCO), (0, 0, 0, 1, 2, 0, 0, 5, 6, 7, 8, 5, 6, 11, 12, 13, 14)),
 }
 KINECTS = ("kinect_v2", "kinect_v1")
@@ -35,15 +35,12 @@ def joint_names(layout):
 
 
 def parents(layout):
-    """(V,) int64: the joint each joint hangs on; the root names itself, so its bone is zero."""
+    """(V,) int64: the parent of each joint; the root is its own, so its bone is zero."""
     return np.array(_lookup(layout)[1])
 
 
 def parents_of(arrays, num_joints):
-    """(V,) int64: as `parents`, of the arrays of an npz: its own `parents` if it has any, else those of its `layout`.
-
-    Raises ValueError if there are none for `num_joints` joints.
-    """
+    """(V,) int64: parents from an npz's array `parents`, else from its `layout`. Raises ValueError if neither fits num_joints."""
     if "parents" in arrays:
         return tree(arrays["parents"], num_joints)
     layout = str(arrays.get("layout", "kinect_v2"))
@@ -54,20 +51,19 @@ def parents_of(arrays, num_joints):
 
 
 def joint_names_of(arrays, num_joints):
-    """V names, or None if they are not known: of the layout that the arrays of an npz name or, where they say nothing of their
-    skeleton, of the Kinect that has so many joints."""
+    """V names from an npz's `layout`; without layout and parents, those of the Kinect with so many joints. None if not known."""
     layouts = [str(arrays["layout"])] if "layout" in arrays else [] if "parents" in arrays else KINECTS
     layout = layout_of(num_joints, [layout for layout in layouts if layout in LAYOUTS])
     return list(joint_names(layout)) if layout else None
 
 
 def up_axis(layout, joints):
-    """Axis of joints (..., 3) that points upwards: '-y' in pixels of a picture, whose rows are counted downwards, else 'y'."""
+    """The axis of joints (..., 3) that points upwards: '-y' for 2D keypoints, whose y is a row of the image, else 'y'."""
     return "-y" if layout == "coco17" and not joints[..., 2].any() else "y"
 
 
 def tree(above, num_joints):
-    """`above` as (V,) int64; raises ValueError unless every joint leads to a root, which is its own parent."""
+    """Checked parents, (V,) int64. Raises ValueError unless every joint leads to a root, which is its own parent."""
     above = np.asarray(above)
     if above.shape != (num_joints,) or above.dtype.kind not in "iu" or above.min() < 0 or above.max() >= num_joints:
         raise ValueError(f"parents is not one joint 0..{num_joints - 1} for each of the {num_joints} joints")

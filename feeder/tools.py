@@ -11,10 +11,10 @@ import torch
 
 
 def crop_bounds(valid_frame_num, p_interval, min_frames=64, rng=np.random):
-    """First and last+1 frame of a crop of the first `valid_frame_num` frames; of N crops where that is (N,).
+    """begin and end (exclusive) of a crop of the first `valid_frame_num` frames; that may be (N,), for N crops.
 
-    p_interval with one value p: the central share p (evaluation). With two, [p0, p1]: a share drawn from U(p0, p1), at least
-    min_frames frames where there are as many, from a random beginning (training).
+    p_interval [p]: the central share p (evaluation). [p0, p1]: a share drawn from U(p0, p1), but at least min_frames frames if
+    there are as many, at a random position (training).
     """
     p_interval = np.atleast_1d(p_interval)
     if len(p_interval) == 1:
@@ -27,9 +27,8 @@ def crop_bounds(valid_frame_num, p_interval, min_frames=64, rng=np.random):
 
 
 def frame_pairs(frames, window):
-    """Where linear interpolation looks: the frame before, the one after, and the latter's weight, for each of `window` frames.
-
-    frames: how many there are, a number or (N,). Returns three tensors (window,) or (N, window); align_corners=False.
+    """Linear interpolation from `frames` (a number or (N,)) to `window` frames: for each of these the frame before it, the frame
+    after it, and the weight of the latter, three tensors (window,) or (N, window). As with align_corners=False.
     """
     frames = torch.as_tensor(frames).unsqueeze(-1)
     position = (torch.arange(window, device=frames.device, dtype=torch.float32) + 0.5) * (frames / window) - 0.5
@@ -47,9 +46,9 @@ def resize_time(data, window):
 
 
 def resize_flat(flat, first, frames, window):
-    """Resize N sequences at once: rows first[i] to first[i] + frames[i] of flat (R, F) -> (N, window, F).
+    """Resize N sequences at once as `resize_time` does: rows first[i] to first[i] + frames[i] of flat (R, F) -> (N, window, F).
 
-    first, frames: (N,) int64 on the device of flat. The same interpolation as `resize_time`.
+    first, frames: (N,) int64 on the device of flat.
     """
     low, high, weight = frame_pairs(frames, window)
     before, after = (flat.index_select(0, (first[:, None] + row).flatten()) for row in (low, high))
@@ -69,22 +68,22 @@ def valid_crop_resize(data, valid_frame_num, p_interval, window, min_frames=64, 
 
 
 def concatenate_crops(sequences, begin, length):
-    """Frames begin[i] to begin[i] + length[i] of N sequences (T_i, M·V·3), one crop after another, for `make_clips`: three
-    tensors, frames (R, M·V·3), first row of each crop (N,), and length (N,)."""
+    """Concatenate frames begin[i] to begin[i] + length[i] of N sequences (T_i, M·V·3), for `make_clips`. Returns three tensors:
+    frames (R, M·V·3), the first row of each crop (N,), and length (N,)."""
     frames = np.concatenate([s[b : b + n] for s, b, n in zip(sequences, begin, length, strict=True)])
     return tuple(map(torch.from_numpy, (frames, np.cumsum(length) - length, length)))
 
 
 def make_clips(flat, first, length, window, num_bodies, num_joints, rotation=None, parents=None, vel=False):
-    """What a model sees of crops, in training and in prediction: rows first[i] to first[i] + length[i] of flat (R, M·V·3) ->
-    (N, C, window, V, M), resized, rotated by rotation (N, 3, 3) if there is one, and as `stream` says."""
+    """Make a model's input from crops, rows first[i] to first[i] + length[i] of flat (R, M·V·3): resize, rotate by rotation
+    (N, 3, 3) or None, and apply `stream` -> (N, C, window, V, M). Used in training and in prediction."""
     x = resize_flat(flat, first, length, window)
     x = x.view(len(x), window, num_bodies, num_joints, 3).permute(0, 4, 1, 3, 2)
-    return stream(x if rotation is None else turn(x, rotation), parents, vel)
+    return stream(x if rotation is None else apply_rotation(x, rotation), parents, vel)
 
 
 def stream(data, parents=None, vel=False):
-    """Joints (..., C, T, V, M) as they are or, with parents (V,), as bones; with vel, how these change from frame to frame."""
+    """Joints (..., C, T, V, M) -> joints or, with parents (V,), bones; with vel, their frame differences."""
     data = data if parents is None else bone(data, parents)
     return velocity(data) if vel else data
 
@@ -103,24 +102,24 @@ def _matrix(rows):
     return np.stack([np.stack(row, -1) for row in rows], -2)
 
 
-def turn(data, rotation):
-    """x' = R·x for whole sequences: data (..., C, T, V, M), rotation (3, 3) or one for each, (..., 3, 3)."""
-    return mapped(data, rotation[..., None, None, None])
+def apply_rotation(data, rotation):
+    """x' = R·x: data (..., C, T, V, M), rotation (3, 3) or one for each sequence, (..., 3, 3)."""
+    return transform_points(data, rotation[..., None, None, None])
 
 
-def mapped(data, maps):
-    """x' = A·x of points of data (..., C, T, V, M), with maps A (..., C, C, T, V, M), of which T, V and M may be 1.
+def transform_points(data, maps):
+    """x' = A·x for each point of data (..., C, T, V, M), with matrices A (..., C, C, T, V, M), where T, V and M may be 1.
 
-    Written out as a sum: autocast and TF32 round what goes into a matrix product, coordinates by millimetres.
+    Written as a sum, since autocast and TF32 would round the inputs of a matrix product, here coordinates, by millimetres.
     """
     terms = (maps[..., j, :, :, :] * data[..., j : j + 1, :, :, :] for j in range(data.shape[-4]))
     return functools.reduce(torch.add, terms)
 
 
 def rotate(data, angles):
-    """`turn` by three angles in radians, the same for everything in data (..., C, T, V, M)."""
+    """Rotate all of data (..., C, T, V, M) by three angles in radians."""
     tensor = torch.as_tensor(data)
-    return _like(data, turn(tensor, rotation_matrix(np.asarray(angles, dtype=np.float64)).to(tensor)))
+    return _like(data, apply_rotation(tensor, rotation_matrix(np.asarray(angles, dtype=np.float64)).to(tensor)))
 
 
 def random_angles(theta=0.3, rng=np.random):

@@ -1,4 +1,4 @@
-"""Classification heads, and what a classifier needs besides its encoder: a frozen encoder, several heads on the same features.
+"""Read-outs (poolings of the encoder's output), classification heads, and what MAMP's and UmURL's classifiers have in common.
 
 Letters: N samples, M bodies, T' segments, V joints, D width, K classes.
 """
@@ -9,13 +9,13 @@ from torch import nn
 READOUTS = ("mean", "per_joint")
 
 
-def read_out(features, name):
-    """(N, M, T', V, D) -> 'mean' over bodies, segments and joints: (N, D); 'per_joint', the joints concatenated: (N, V·D)."""
-    return features.mean((1, 2, 3)) if name == "mean" else features.mean((1, 2)).flatten(1)
+def pool(features, readout):
+    """(N, M, T', V, D) -> 'mean' over bodies, segments and joints: (N, D); 'per_joint', joints concatenated: (N, V·D)."""
+    return features.mean((1, 2, 3)) if readout == "mean" else features.mean((1, 2)).flatten(1)
 
 
 def logits_and_features(head, features):
-    """(N, D) -> logits (N, K), and what the last linear map of `head` gets. A head is a Linear, or layers that end in one."""
+    """(N, D) -> logits (N, K) and the input of the last linear map. head: a Linear, or a Sequential that ends in one."""
     *before, last = head if isinstance(head, nn.Sequential) else (head,)
     for layer in before:
         features = layer(features)
@@ -31,11 +31,11 @@ class LinearHead(nn.Module):
         self.fc = nn.Linear(dim, num_classes)
 
     def add_norm(self):
-        """Put the probe's BatchNorm in front, as in released files: head.fc.0 is the norm, head.fc.1 the linear map."""
+        """Put a BatchNorm in front. In released files head.fc.0 is the norm and head.fc.1 the linear map."""
         self.fc = nn.Sequential(nn.BatchNorm1d(self.fc.in_features, affine=False, eps=1e-6), self.fc)
 
     def logits_and_features(self, features):
-        return logits_and_features(self.fc, read_out(features, self.readout))
+        return logits_and_features(self.fc, pool(features, self.readout))
 
 
 class FinetuneHead(nn.Module):
@@ -57,16 +57,16 @@ class FinetuneHead(nn.Module):
 
 
 class Classifier:
-    """What every classifier offers, mixed into an nn.Module.
+    """Mixin of MAMP's and UmURL's classifiers: a frozen encoder, and forward.
 
-    head_name: attribute of the head, which alone is trained once the encoder is frozen. The module defines
-    `logits_and_features(x)`, `readouts` (names of its read-outs, its own first) and `read_outs(x)` ({name: features}).
+    head_name: the attribute that holds the head. The module defines `logits_and_features(x)`, `readout_names` (that of its own
+    head first) and `readout_features(x)`, {name: features}.
     """
 
     head_name, frozen = "head", False
 
     def freeze_encoder(self):
-        """Train the head only: the encoder gets no gradient and stays in eval mode."""
+        """Train only the head: the encoder gets no gradients and stays in eval mode."""
         self.frozen = True
         for name, parameter in self.named_parameters():
             parameter.requires_grad = name.startswith(f"{self.head_name}.")
@@ -80,12 +80,12 @@ class Classifier:
         return self
 
     def encoder_gradient(self):
-        """Context in which the encoder runs: a frozen one needs no gradient."""
+        """Context for the encoder's forward pass: without gradients if it is frozen."""
         return torch.set_grad_enabled(torch.is_grad_enabled() and not self.frozen)
 
     def pooled(self, x):
-        """(N, C, T, V, M) -> the model's own read-out, (N, D)."""
-        return self.read_outs(x)[self.readouts[0]]
+        """(N, C, T, V, M) -> features of the model's own read-out, (N, D)."""
+        return self.readout_features(x)[self.readout_names[0]]
 
     def forward(self, x):
         """(N, C, T, V, M) -> logits (N, K)."""
@@ -93,10 +93,10 @@ class Classifier:
 
 
 class Heads(nn.Module):
-    """One linear head per read-out: features {name: (N, D')} -> logits {name: (N, K)}.
+    """A linear head per read-out: features {name: (N, D')} -> logits {name: (N, K)}.
 
-    heads: {name: head}; the first is the model's own, the headline. Every head learns as it would alone: they share no weights,
-    and their gradients are clipped separately.
+    heads: {name: head}; the first is the model's own, whose accuracy is the headline. Each head learns as it would alone: they
+    share no weights, and their gradients are clipped separately.
     """
 
     def __init__(self, heads):
@@ -105,11 +105,11 @@ class Heads(nn.Module):
 
     @property
     def clipped_separately(self):
-        """Modules that each have a gradient norm of their own, see util.engine.train_one_epoch."""
+        """Modules whose gradients util.engine.train_one_epoch clips by their own norm."""
         return list(self.heads.values())
 
     def other_state_dicts(self):
-        """{name: state dict} of all heads but the model's own, which a checkpoint keeps next to the model."""
+        """{name: state dict} of the heads that are not the model's own, which a checkpoint keeps beside the model."""
         _, *others = self.heads.items()
         return {name: head.state_dict() for name, head in others}
 
@@ -117,7 +117,7 @@ class Heads(nn.Module):
         return {name: head(features[name]) for name, head in self.heads.items()}
 
     def logits_and_features(self, features):
-        """As forward, and what the headline's last linear map gets, (N, D')."""
+        """As forward, and the input of the headline's last linear map (N, D')."""
         (name, own), *others = self.heads.items()
         logits, inputs = logits_and_features(own, features[name])
         return {name: logits} | {name: head(features[name]) for name, head in others}, inputs

@@ -1,8 +1,8 @@
-"""Building blocks of the models: maps of coordinates that lose nothing in 16 bits, and transformer blocks.
+"""Building blocks of the models: linear maps of coordinates that keep float32 precision, and transformer blocks.
 
 Coordinates are metres. Between 2 and 4 metres bfloat16 has steps of 16 mm and TF32 of 2 mm, more than a joint moves from frame to
-frame. `SkeleEmbed` and `ExactLinear` therefore map coordinates as exactly as float32 does, under autocast and TF32, too.
-`exact = False` turns them into plain linear maps: for exported programs (predict/export.py), which run in float32.
+frame. `SkeleEmbed` and `ExactLinear` therefore keep float32 precision also under autocast and TF32. `exact = False` turns them
+into plain linear maps, for exported programs (predict/export.py), which run in float32 anyway.
 """
 
 from functools import partial
@@ -16,16 +16,16 @@ LayerNorm = partial(nn.LayerNorm, eps=1e-5)
 
 
 class SkeleEmbed(nn.Module):
-    """Joint embedding, one linear map per (segment, joint): (B, T, V, C) -> (B, T', V, D), T' = T/l, in the type of the weights.
+    """Joint embedding, the same linear map for each (segment, joint): (B, T, V, C) -> (B, T', V, D), T' = T/l.
 
-    The product is made in float64, which neither autocast nor TF32 touches; it is half a percent of a model's work.
+    The product is computed in float64, which neither autocast nor TF32 rounds; it is half a percent of a model's arithmetic.
     """
 
     exact = True
 
     def __init__(self, dim_in, dim_feat, t_patch_size):
         super().__init__()
-        # never called as a convolution: it holds the parameters under the released names, weight (D, C, l, 1) and bias (D,)
+        # never called as a convolution; it gives the parameters their released names: weight (D, C, l, 1), bias (D,)
         self.proj = nn.Conv2d(dim_in, dim_feat, kernel_size=(t_patch_size, 1), stride=(t_patch_size, 1))
 
     def forward(self, x):
@@ -33,7 +33,7 @@ class SkeleEmbed(nn.Module):
         return self.embed_patches(segments.transpose(2, 3).flatten(3))  # (B, T', V, l·C) -> (B, T', V, D)
 
     def embed_patches(self, patches):
-        """(..., l·C), frame by frame as MAMP.patchify gives them -> (..., D)."""
+        """(..., l·C) in frame-major order, as from MAMP.patchify -> (..., D)."""
         weight, bias = self.proj.weight[..., 0].mT.flatten(1), self.proj.bias  # (D, l·C), (D,)
         if not self.exact or patches.device.type == "mps":  # Apple's devices have no float64
             return F.linear(patches, weight, bias)
@@ -41,9 +41,9 @@ class SkeleEmbed(nn.Module):
 
 
 class ExactLinear(nn.Linear):
-    """nn.Linear of float32 coordinates, for UmURL, where float64 would be too much work: (..., K) -> (..., D) float32.
+    """nn.Linear of float32 coordinates, for UmURL, where float64 would be too slow: (..., K) -> (..., D) float32.
 
-    x is split into what 16 bits hold without rounding and a rest of at most a 128th of x, so that TF32 can only round the rest.
+    x is split into a part that bfloat16 holds exactly and a rest of at most x/128, so that TF32 rounds only the rest.
     """
 
     exact = True
@@ -52,12 +52,12 @@ class ExactLinear(nn.Linear):
         if not self.exact or x.dtype != torch.float32:
             return super().forward(x)
         with torch.autocast(x.device.type, enabled=False):
-            high = (x.detach().view(torch.int32) & -0x10000).view(torch.float32)  # the upper half of the bits: a bfloat16
+            high = (x.detach().view(torch.int32) & -0x10000).view(torch.float32)  # keep the upper 16 bits: a bfloat16
             return super().forward(high) + F.linear(x - high, self.weight)
 
 
 class CrossAttention(nn.Module):
-    """Queries (B, Q, D), or (1, Q, D) the same for every body, attend to tokens (B, K, D) -> (B, Q, D)."""
+    """Queries (B, Q, D), or (1, Q, D) if they are the same for every body, attend to tokens (B, K, D) -> (B, Q, D)."""
 
     def __init__(self, dim, num_heads, qkv_bias, attn_drop, proj_drop):
         super().__init__()
@@ -67,7 +67,7 @@ class CrossAttention(nn.Module):
 
     def forward(self, queries, tokens):
         b, _, dim = tokens.shape
-        # queries that are the same for every body are projected once, and only then repeated: (B, heads, Q, D/heads)
+        # (1, Q, D) queries are projected once and then expanded to all bodies: (B, heads, Q, D/heads)
         q = self.q(queries).expand(b, -1, -1).reshape(b, -1, self.num_heads, dim // self.num_heads).transpose(1, 2)
         k, v = self.kv(tokens).view(b, -1, 2, self.num_heads, dim // self.num_heads).permute(2, 0, 3, 1, 4)
         dropout = self.attn_drop if self.training else 0.0
@@ -78,7 +78,7 @@ class CrossAttention(nn.Module):
 class CrossBlock(vision_transformer.Block):
     """timm's pre-norm ViT block with cross-attention instead of self-attention: (B or 1, Q, D), (B, K, D) -> (B, Q, D).
 
-    Queries do not see each other, so a prediction does not depend on which other queries there are.
+    Queries do not attend to each other, so a prediction does not depend on the other queries.
     """
 
     def __init__(self, dim, num_heads, qkv_bias, attn_drop, proj_drop, **block):
@@ -111,7 +111,7 @@ def build_blocks(
     options = dict(mlp_ratio=mlp_ratio, qkv_bias=qkv_bias, proj_drop=drop_rate, attn_drop=attn_drop_rate, norm_layer=LayerNorm)
     rates = torch.linspace(0, drop_path_rate, depth).tolist()
     blocks = nn.ModuleList(block(dim, num_heads, drop_path=rate, **options) for rate in rates)
-    if qk_scale is not None:  # the fused kernel only knows the default, head_dim**-0.5
+    if qk_scale is not None:  # timm's fused attention always uses head_dim**-0.5
         for made in blocks:
             made.attn.scale, made.attn.fused_attn = qk_scale, False
     return blocks

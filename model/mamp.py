@@ -4,15 +4,16 @@ Nine tenths of the tokens of a skeleton sequence are hidden, those of moving joi
 encoder sees the rest, and the decoder predicts the motion of the hidden tokens. With target='joint' and motion_aware_tau=0 this
 is the paper's baseline SkeletonMAE*.
 
-The paper's decoder ('self') is self-attention over all tokens. Most are empty mask tokens, and it takes nine tenths of the
-arithmetic. Two cheaper decoders have queries that attend to the encoder's visible tokens, but not to each other. Both are written
-from the descriptions in the papers; no code of others was seen.
-    'query'  one learned query per joint and query_frames frames predicts these frames, hidden or not, as in AMR (CVPR 2026,
+The paper's decoder ('self') has self-attention over all tokens, most of them mask tokens, and takes nine tenths of the
+arithmetic. In two cheaper decoders, queries attend to the encoder's visible tokens, but not to each other. Both were written from
+the papers' descriptions, without looking at their code.
+    'query'  one learned query per joint and query_frames frames predicts these frames, hidden or not (AMR, CVPR 2026,
              arXiv 2606.11450)
-    'cross'  the queries are mask tokens, for a random share of the hidden tokens: the idea of CrossMAE (arXiv 2401.14391)
+    'cross'  one mask token is the query for each of a random share of the hidden tokens (CrossMAE, arXiv 2401.14391)
 
-Letters: N samples, M bodies, T frames, V joints, C coordinates, l segment length, T' = T/l segments, L = T'·V tokens, D width;
-F frames of one prediction (l; of a query, query_frames), Q = T/F·V predictions (L, or the number of queries).
+Letters: N samples, M bodies, T frames, V joints, C coordinates, l segment length, T' = T/l segments, L = T'·V tokens; D and D_dec
+width of encoder and decoder; F frames that a prediction covers (l, or query_frames for 'query'), Q = T/F·V predictions (L, except
+for 'query'), P of which are computed.
 """
 
 import torch
@@ -35,14 +36,14 @@ def gather_tokens(tokens, ids):
 
 
 class MAMP(Encoder):
-    """Masked motion predictor. Keys that are not listed here are the Encoder's; those of its blocks hold for the decoder's, too.
+    """Masked motion predictor. Further keys are the Encoder's; the options of its blocks hold for the decoder's blocks, too.
 
     decoder_dim_feat, decoder_depth: width and number of blocks of the decoder.
-    norm_skes_loss: normalise every prediction's target, its F·C values, to zero mean and unit variance.
+    norm_skes_loss: normalise the F·C target values of each prediction to zero mean and unit variance.
     target: predict 'motion' (MAMP) or 'joint' (SkeletonMAE*).
-    input_stream: what the encoder sees, 'joint' or 'motion' (Table 7); masking and target are those of the joints either way.
-    decoder: 'self', 'query' or 'cross', see above. query_frames: F of 'query', a divisor of num_frames.
-    predict_ratio: share of the hidden tokens that 'cross' predicts in training, drawn for every body; in eval mode all.
+    input_stream: the encoder's input, 'joint' or 'motion' (Table 7); masking and target are made from the joints either way.
+    decoder: 'self', 'query' or 'cross', see above. query_frames: F for 'query'; has to divide num_frames.
+    predict_ratio: share of each body's hidden tokens that 'cross' predicts in training; in eval mode it predicts all.
     loss_weight: 'none', or 'motion' with loss_weight_k and loss_weight_windows, see `motion_weight`.
     Raises ValueError for sizes that do not fit and unknown choices.
     """
@@ -83,7 +84,7 @@ class MAMP(Encoder):
         self.predict_frames = query_frames if decoder == "query" else self.t_patch_size  # F
         self.loss_weight, self.loss_weight_k, self.loss_weight_windows = loss_weight, loss_weight_k, tuple(loss_weight_windows)
 
-        # decoder: its own width, positions, blocks; the last linear map gives the F·C values of a prediction
+        # decoder with its own width, position embeddings and blocks; its last layer gives the F·C values of a prediction
         self.decoder_embed = nn.Linear(self.dim_feat, decoder_dim_feat)
         if decoder != "query":
             self.mask_token = nn.Parameter(torch.zeros(1, 1, decoder_dim_feat))
@@ -96,15 +97,15 @@ class MAMP(Encoder):
         self.initialize_weights()
 
     def patchify(self, x, frames=None):
-        """Cut into segments of l, or of `frames` F, frames: (N·M, T, V, C) -> (N·M, Q, F·C).
+        """Cut into segments of F = `frames` frames (default l): (N·M, T, V, C) -> (N·M, Q, F·C).
 
-        Tokens are time-major (index = segment·V + v), the values in a token frame-major (frame, then coordinate).
+        Tokens are in time-major order (index = segment·V + v), values within a token in frame-major order (frame, coordinate).
         """
         (b, t, v, c), frames = x.shape, frames or self.t_patch_size
         return x.reshape(b, t // frames, frames, v, c).transpose(2, 3).reshape(b, -1, frames * c)
 
     def unpatchify(self, values):
-        """The inverse of `patchify` for any F, for predictions, too: (N·M, Q, F·C) -> (N·M, T, V, C)."""
+        """The inverse of `patchify`, for targets or predictions of any F: (N·M, Q, F·C) -> (N·M, T, V, C)."""
         b, v, c = len(values), self.num_joints, self.dim_in
         return values.reshape(b, -1, v, values.shape[2] // c, c).transpose(2, 3).reshape(b, -1, v, c)
 
@@ -118,37 +119,37 @@ class MAMP(Encoder):
         return motion
 
     def motion_intensity(self, x):
-        """How far a joint moved since the segment before, the mean over its l·C values: (N·M, T, V, C) -> (N·M, L)."""
+        """Mean absolute difference of a token's l·C values from the previous segment's: (N·M, T, V, C) -> (N·M, L)."""
         segments = self.patchify(x).unflatten(1, (self.num_segments, self.num_joints))  # (N·M, T', V, l·C)
         intensity = (segments[:, 1:] - segments[:, :-1]).abs().mean(-1)  # (N·M, T'−1, V)
-        return torch.cat([intensity[:, :1], intensity], dim=1).flatten(1)  # the first segment takes the second's
+        return torch.cat([intensity[:, :1], intensity], dim=1).flatten(1)  # the first segment gets the second's value
 
     def masking_scores(self, x, motion_aware_tau):
-        """Random scores (N·M, L); the tokens with the smallest ones stay visible. Raises ValueError for a single segment."""
+        """Random scores (N·M, L); tokens with the smallest scores stay visible. Raises ValueError if there is only one
+        segment."""
         uniform = torch.rand(len(x), self.num_segments * self.num_joints, device=x.device)
-        if motion_aware_tau <= 0:  # every token alike
+        if motion_aware_tau <= 0:  # uniform masking
             return uniform
         if self.num_segments < 2:
             raise ValueError("motion-aware masking compares segments: num_frames must be at least twice t_patch_size")
-        # hiding probabilities: softmax over a body's tokens of the intensity, relative to its maximum, divided by tau
+        # hiding probabilities π: softmax over a body's tokens of intensity / (largest intensity · tau)
         intensity = self.motion_intensity(x)
         logits = intensity / (intensity.amax(1, keepdim=True) * motion_aware_tau + 1e-10)
-        # Gumbel-max: the largest of log probability + Gumbel noise are a draw without replacement by these probabilities
+        # Gumbel top-k: hiding the tokens with the largest log π + noise draws them without replacement, with probabilities π
         gumbel = -torch.log(-torch.log(uniform + 1e-10) + 1e-10)
         return logits.log_softmax(1) + gumbel
 
     def random_masking(self, scores, mask_ratio):
-        """Keep the tokens with the smallest scores (N·M, L).
+        """Keep the tokens with the smallest scores (N·M, L). Raises ValueError if no token would be kept.
 
         Returns ids_keep (N·M, L_keep); mask (N·M, L), 0 is keep, 1 is remove; ids_restore (N·M, L), which undoes the shuffle.
-        Raises ValueError if no token would be kept.
         """
         num_tokens = scores.shape[1]
         len_keep = int(num_tokens * (1 - mask_ratio))
         if len_keep < 1:
             raise ValueError(f"mask_ratio {mask_ratio} leaves none of the {num_tokens} tokens visible")
         ids_shuffle = scores.argsort(dim=1)  # the kept ones come first
-        # the inverse permutation: token ids_shuffle[i] stands at place i
+        # inverse permutation of ids_shuffle (as its argsort, but cheaper)
         place = torch.arange(num_tokens, device=scores.device).expand_as(ids_shuffle)
         ids_restore = torch.empty_like(ids_shuffle).scatter_(1, ids_shuffle, place)
         ids_keep = ids_shuffle[:, :len_keep]
@@ -157,12 +158,12 @@ class MAMP(Encoder):
 
     def forward_encoder(self, x, mask_ratio, motion_aware_tau):
         """x: (N·M, T, V, C) -> latent (N·M, L_keep, D) in shuffled order; mask, ids_restore (N·M, L), see `random_masking`."""
-        # masking looks at the joints, whatever the encoder sees
+        # masking depends on the joints, also where the encoder's input is motion
         scores = self.masking_scores(x, motion_aware_tau)
         ids_keep, mask, ids_restore = self.random_masking(scores, mask_ratio)
         if self.input_stream == "motion":
             x = self.extract_motion(x)
-        # only what stays visible is embedded
+        # embed only the visible tokens, and add their positions
         visible = self.joints_embed.embed_patches(gather_tokens(self.patchify(x), ids_keep))  # (N·M, L_keep, D)
         positions = (self.temp_embed + self.pos_embed).flatten(0, 2)  # (L, D)
         return self.encode(visible + embedding(ids_keep, positions)), mask, ids_restore
@@ -171,35 +172,35 @@ class MAMP(Encoder):
         """Decoder 'self': latent (N·M, L_keep, D) -> pred (N·M, L, l·C)."""
         visible = self.decoder_embed(latent)
         b, len_keep, dim = visible.shape
-        # a mask token for every hidden place, then back to the order of the sequence: (N·M, L, D)
+        # append a mask token for each hidden token, then unshuffle: (N·M, L, D_dec)
         hidden = self.mask_token.to(visible.dtype).expand(b, ids_restore.shape[1] - len_keep, -1)
         tokens = gather_tokens(torch.cat([visible, hidden], dim=1), ids_restore)
-        # positions for all tokens, so that mask tokens know what they stand for
+        # position embeddings for all tokens; without them all mask tokens would be alike
         tokens = tokens + (self.decoder_temp_embed + self.decoder_pos_embed).flatten(1, 2)
         for block in self.decoder_blocks:
             tokens = block(tokens)
         return self.predict_values(tokens)
 
     def forward_queries(self, latent, ids=None):
-        """Decoders 'query' and 'cross': latent (N·M, L_keep, D) -> pred (N·M, P, F·C) of ids (N·M, P), by default of all Q."""
-        queries = (self.decoder_temp_embed + self.decoder_pos_embed).flatten(1, 2)  # (1, Q, D), the same for every body
+        """Decoders 'query' and 'cross': latent (N·M, L_keep, D) -> pred (N·M, P, F·C) for ids (N·M, P), by default for all Q."""
+        queries = (self.decoder_temp_embed + self.decoder_pos_embed).flatten(1, 2)  # (1, Q, D_dec), the same for every body
         if self.decoder == "cross":
             queries = queries + self.mask_token
         if ids is not None:
-            queries = embedding(ids, queries[0])  # (N·M, P, D)
+            queries = embedding(ids, queries[0])  # (N·M, P, D_dec)
         visible = self.decoder_embed(latent)
         for block in self.decoder_blocks:
             queries = block(queries, visible)
         return self.predict_values(queries)
 
     def predict_values(self, tokens):
-        """The decoder's last step: tokens (N·M, P, D) -> values (N·M, P, F·C), metres, which are not rounded to 16 bits."""
+        """Norm and last linear map, in float32 also under autocast: tokens (N·M, P, D_dec) -> values (N·M, P, F·C)."""
         tokens = self.decoder_norm(tokens)
         with torch.autocast(tokens.device.type, enabled=False):
             return self.decoder_pred(tokens.float())
 
     def draw_hidden(self, mask, num_hidden):
-        """What 'cross' predicts: ids (N·M, P) of a random share of each body's hidden tokens, in eval mode of all.
+        """The hidden tokens that 'cross' predicts, ids (N·M, P): in training a random share of each body's, else all.
 
         mask: (N·M, L) with num_hidden ones in each row.
         """
@@ -208,11 +209,11 @@ class MAMP(Encoder):
         return order.topk(max(1, int(share * num_hidden)), dim=1).indices
 
     def motion_weight(self, x):
-        """Weight of a joint's frames in the loss, near 1 where it moves, near 0 where it rests: (N·M, T, V, C) -> (N·M, T, V, 1).
+        """Loss weight of each joint and frame, near 1 where it moves, near 0 where it rests: (N·M, T, V, C) -> (N·M, T, V, 1).
 
-        In windows of n frames w = 1 / (1 + k·e_t / (e_s + ε)), ε = (0.1 mm)². e_s, the energy of a joint in a window, is the mean
-        over its frames of ‖x_t − mean‖²; e_t is the mean of e_s over all windows and joints of the body. The result is the mean
-        of w over several n, and 0 for empty bodies.
+        For windows of n frames w = 1 / (1 + k·e_t / (e_s + ε)) with ε = (0.1 mm)². e_s is a joint's variance in a window, the
+        mean over frames of ‖x_t − mean‖²; e_t is the mean of e_s over all windows and joints of the body. The result is the mean
+        of w over all n of loss_weight_windows, and 0 for empty bodies.
         """
         weights = []
         for n in self.loss_weight_windows:
@@ -224,52 +225,53 @@ class MAMP(Encoder):
         return (sum(weights) / len(weights) * not_empty[:, None, None])[..., None]
 
     def forward_loss(self, target, pred, mask, weight=None):
-        """Mean squared error over the hidden tokens of the batch. target, pred: (N·M, L, l·C), mask: (N·M, L) -> scalar.
+        """Mean squared error over the predictions with mask 1. target, pred: (N·M, Q, F·C), mask: (N·M, Q) -> scalar.
 
-        weight (N·M, L, l·C): factor of each squared error; the mean is still over all of them.
+        weight: (N·M, Q, F·C), multiplies the squared errors; the mean is not divided by the sum of the weights.
         """
         if self.norm_skes_loss:
-            # every token's values get mean 0 and (unbiased) variance 1
+            # normalise the target values of each prediction; the variance is the unbiased one
             mean, var = target.mean(-1, keepdim=True), target.var(-1, keepdim=True)
             target = (target - mean) / (var + 1e-6) ** 0.5
         loss = (pred.float() - target).square()
-        loss = (loss if weight is None else weight * loss).mean(-1)  # (N·M, L)
+        loss = (loss if weight is None else weight * loss).mean(-1)  # (N·M, Q)
         return (loss * mask).sum() / mask.sum()
 
     def forward(self, x, mask_ratio=0.90, motion_stride=1, motion_aware_tau=0.75):
         """x: (N, C, T, V, M) metres -> loss (scalar), pred (N·M, Q, F·C), mask (N·M, L), 0 is keep, 1 is remove.
 
-        pred of 'cross' is 0 at tokens that were not predicted. `unpatchify` gives predictions the shape of frames. The default of
-        motion_aware_tau is the release's, on which published numbers rely; the mains pass their own, .8 or a data set's.
+        With 'cross', pred is 0 for tokens that were not predicted. With skip_empty_bodies in training, pred and mask have no rows
+        for redundant bodies. `unpatchify` turns pred into frames. The default of motion_aware_tau is the release's; the mains
+        always pass --motion_aware_tau.
         """
-        # one row for each body; with skip_empty_bodies, for each that is not redundant
+        # one row per body; with skip_empty_bodies, without empty and copied bodies
         num_bodies, x = x.shape[-1], self.bodies(x).float()  # (N·M, T, V, C)
         skip = self.skip_empty_bodies and self.training
         if skip:
             x = self.drop_redundant(x, num_bodies)
 
-        # hide most tokens and encode the others
+        # hide most tokens, encode the visible ones
         latent, mask, ids_restore = self.forward_encoder(x, mask_ratio, motion_aware_tau)
 
-        # what is to be predicted, and how much it weighs, in pieces of F frames: (N·M, Q, F·C)
+        # targets and their weights, in pieces of F frames: (N·M, Q, F·C)
         target = self.extract_motion(x, motion_stride) if self.target == "motion" else x
         target, weight = self.patchify(target, self.predict_frames), None
         if self.loss_weight == "motion":
             weight = self.patchify(self.motion_weight(x).expand_as(x), self.predict_frames)
 
-        if self.decoder == "self":  # the paper: predict all tokens, the hidden ones count
+        if self.decoder == "self":  # MAMP: predict all tokens, the loss is over the hidden ones
             pred = self.forward_decoder(latent, ids_restore)
             loss = self.forward_loss(target, pred, mask, weight)
-        elif self.decoder == "query":  # AMR: predict all frames, all count
+        elif self.decoder == "query":  # AMR: predict all frames, the loss is over all
             pred = self.forward_queries(latent)
             loss = self.forward_loss(target, pred, torch.ones_like(pred[..., 0]), weight)
-        else:  # CrossMAE: predict P of the hidden tokens, these count
+        else:  # CrossMAE: predict P of the hidden tokens, the loss is over these
             ids = self.draw_hidden(mask, mask.shape[1] - latent.shape[1])  # (N·M, P)
             part = self.forward_queries(latent, ids)  # (N·M, P, l·C)
             weight = None if weight is None else gather_tokens(weight, ids)
             loss = self.forward_loss(gather_tokens(target, ids), part, torch.ones_like(part[..., 0]), weight)
             pred = torch.zeros_like(target, dtype=part.dtype).scatter(1, ids.unsqueeze(-1).expand_as(part), part)
 
-        if skip:  # a body that is there only because all are empty hides nothing: such a batch weighs nothing
+        if skip:  # if all bodies are empty, one was kept: clear its mask, so that the batch has no weight (build.mamp_loss)
             mask = mask * x.flatten(1).any(1, keepdim=True)
         return loss, pred, mask

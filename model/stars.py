@@ -1,8 +1,8 @@
-"""STARS (arXiv 2407.10935): a few epochs of nearest-neighbour contrast on a pre-trained encoder.
+"""STARS (arXiv 2407.10935): tune a pre-trained encoder by contrastive learning with nearest neighbours, for a few epochs.
 
-So that neighbours mean something, a sequence's features are pulled towards those of its nearest neighbour among the sequences
-seen lately, and away from those of the other sequences in the batch. No labels are used, and by default no augmentation.
-Written from the paper's description.
+A sequence's features are pulled towards those of its nearest neighbour in a queue of recent sequences (the positive), and pushed
+away from those of the other sequences in the batch (the negatives). No labels are used, and by default no augmentation. Written
+from the paper's description.
 
 Letters: N samples of the whole batch, of all processes; D width of the features; Q length of the queue.
 """
@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from feeder.tools import mapped
+from feeder.tools import transform_points
 from model.mamp import gather_tokens
 from model.transformer import Transformer
 from model.umurl import UmURLClassifier, all_gather_with_gradient
@@ -19,9 +19,9 @@ from util.lr_decay import layer_id
 
 
 class NeighbourHead(nn.Module):
-    """Loss of features (N, D), and the queue of the Q latest projections with the rows of their samples.
+    """The loss, and a queue of the Q latest projections with the row numbers of their samples. Defaults are the paper's.
 
-    projector: BatchNorm alone; predictor: two layers, predictor_dim wide. The paper: Q 32,768, predictor 4,096, temperature 0.07.
+    The projector is a BatchNorm, the predictor has two layers with predictor_dim hidden units.
     """
 
     def __init__(self, dim, queue_size=32768, predictor_dim=4096, temperature=0.07):
@@ -32,13 +32,13 @@ class NeighbourHead(nn.Module):
         )
         self.temperature = temperature
         self.register_buffer("queue", torch.zeros(queue_size, dim))
-        self.register_buffer("rows", torch.full((queue_size,), -1))  # whose projection it is; -1: nobody's yet
-        self.register_buffer("oldest", torch.zeros((), dtype=torch.int64))  # place in the queue that is overwritten next
+        self.register_buffer("rows", torch.full((queue_size,), -1))  # the sample of each projection; -1: empty place
+        self.register_buffer("oldest", torch.zeros((), dtype=torch.int64))  # the place that is overwritten next
 
     def forward(self, features, rows):
         """features: (N, views, D), rows: (N,) -> loss, a scalar.
 
-        The neighbour of a projection is compared with predictions of the same view or, if there are two, of the other one.
+        A projection's neighbour is compared with the predictions for the same view or, with two views, for the other view.
         """
         n, views, _ = features.shape
         with torch.autocast(features.device.type, enabled=False):  # cosines and statistics in float32
@@ -57,7 +57,7 @@ class NeighbourHead(nn.Module):
 
     @torch.no_grad()
     def enqueue(self, projected, rows):
-        """Put projections (N, D) of samples `rows` (N,) in the places of the oldest ones."""
+        """Overwrite the oldest projections with those (N, D) of the samples `rows` (N,)."""
         projected, rows = projected[-len(self.queue) :], rows[-len(self.queue) :]
         places = (self.oldest + torch.arange(len(rows), device=rows.device)) % len(self.queue)
         self.queue[places], self.rows[places] = projected, rows
@@ -65,22 +65,19 @@ class NeighbourHead(nn.Module):
 
     @torch.no_grad()
     def nearest(self, projected, rows):
-        """The projection in the queue, of another sample, that is most similar to each of projected (N, D): (N, D)."""
+        """For each of projected (N, D) the most similar projection of another sample in the queue: (N, D)."""
         similarity = projected @ self.queue.T  # (N, Q)
         excluded = (rows[:, None] == self.rows) | (self.rows < 0)
         return self.queue[similarity.masked_fill(excluded, -torch.inf).argmax(1)]
 
 
 class Tuning:
-    """What both encoders share: their class is that of a linear probe, with a NeighbourHead in place of the linear map."""
+    """Mixin for both encoders. The model is that of a linear probe, with a NeighbourHead in place of the linear map."""
 
-    shear = 0.0  # largest off-diagonal entry of the random maps that two views are sheared by
+    shear = 0.0  # largest off-diagonal entry of the random matrices that shear two views
 
     def train_above(self, frozen_blocks):
-        """Train the head, the final norm and the blocks above the lowest `frozen_blocks`; nothing but the head for None.
-
-        Below, no gradient is computed.
-        """
+        """Train the head, the final norm and all but the lowest `frozen_blocks` blocks; with None the head alone."""
         for name, parameter in self.named_parameters():
             in_head = name.startswith(f"{self.head_name}.")
             layer = layer_id(name, self.depth + 1)  # 0 is the embedding, i + 1 is block i
@@ -90,7 +87,7 @@ class Tuning:
     def forward(self, x, rows):
         """x: (N, C, T, V, M), or (N, 2, C, T, V, M) two views of each sequence; rows: (N,) of the split -> loss, a scalar.
 
-        Features and rows of all processes come together first: batch statistics and negatives are those of the whole batch.
+        Features and rows are gathered from all processes first, so batch statistics and negatives are those of the whole batch.
         """
         views = x if x.ndim == 6 else x[:, None]
         flat = views.flatten(0, 1)
@@ -101,9 +98,9 @@ class Tuning:
 
 
 class TunedTransformer(Tuning, Transformer):
-    """MAMP's encoder; features are the mean over bodies, segments and joints, D = dim_feat. The other keys are the Encoder's."""
+    """MAMP's encoder; features are the mean over bodies, segments and joints, D = dim_feat. Further keys are the Encoder's."""
 
-    view_mask_ratio = 0.0  # share of the tokens of a view that the encoder does not see in training
+    view_mask_ratio = 0.0  # share of a view's tokens that are left out in training
 
     def __init__(self, queue_size, predictor_dim=4096, temperature=0.07, **encoder):
         super().__init__(num_classes=1, protocol="linprobe", **encoder)
@@ -115,13 +112,13 @@ class TunedTransformer(Tuning, Transformer):
             return self.forward_features(x).mean((1, 2, 3))
         tokens = self.embed(self.bodies(x))  # (N·M, L, D)
         visible = max(1, int(tokens.shape[1] * (1 - self.view_mask_ratio)))
-        ids_keep = torch.rand(tokens.shape[:2], device=x.device).topk(visible, dim=1).indices  # drawn for every body
+        ids_keep = torch.rand(tokens.shape[:2], device=x.device).topk(visible, dim=1).indices  # another draw for each body
         encoded = self.encode(gather_tokens(tokens, ids_keep))  # (N·M, visible, D)
         return encoded.mean(1).unflatten(0, (len(x), -1)).mean(1)
 
 
 class TunedUmURL(Tuning, UmURLClassifier):
-    """UmURL's encoder; features are those of all modalities fused, D = 2·hidden_size. The other keys are the Backbone's."""
+    """UmURL's encoder; features are those of all modalities fused, D = 2·hidden_size. Further keys are the Backbone's."""
 
     def __init__(self, queue_size, predictor_dim=4096, temperature=0.07, hidden_size=1024, **backbone):
         super().__init__(num_classes=1, hidden_size=hidden_size, **backbone)
@@ -129,8 +126,8 @@ class TunedUmURL(Tuning, UmURLClassifier):
 
 
 def sheared(x, amplitude):
-    """Each of x (N, C, T, V, M) mapped by a matrix with unit diagonal and entries from U(-amplitude, amplitude) beside it."""
+    """Multiply each of x (N, C, T, V, M) by a matrix with ones on the diagonal and U(-amplitude, amplitude) off it."""
     c = x.shape[1]
-    beside = (2 * torch.rand(len(x), c, c, device=x.device) - 1) * amplitude
-    maps = torch.where(torch.eye(c, device=x.device, dtype=torch.bool), 1.0, beside)
-    return mapped(x, maps[..., None, None, None])
+    off_diagonal = (2 * torch.rand(len(x), c, c, device=x.device) - 1) * amplitude
+    maps = torch.where(torch.eye(c, device=x.device, dtype=torch.bool), 1.0, off_diagonal)
+    return transform_points(x, maps[..., None, None, None])

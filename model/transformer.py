@@ -2,13 +2,13 @@
 
 Letters: N samples, M bodies, T frames, V joints, C coordinates, l segment length, T' = T/l segments, L = T'·V tokens, D width.
 A body is one person's sequence. It is redundant if it is empty (all zeros) or a copy of its sample's first body, as many second
-bodies of NTU-120 are: it then has the encoding of another body.
+bodies of NTU-120 are: its encoding is then that of another body and need not be computed.
 """
 
 import torch
 from torch import nn
 
-from model.heads import READOUTS, Classifier, FinetuneHead, LinearHead, read_out
+from model.heads import READOUTS, Classifier, FinetuneHead, LinearHead, pool
 from model.layers import LayerNorm, SkeleEmbed, build_blocks
 
 PROTOCOLS = ("linprobe", "finetune")
@@ -17,12 +17,12 @@ PROTOCOLS = ("linprobe", "finetune")
 class Encoder(nn.Module):
     """Joint embedding, positions, ViT blocks and the final norm (paper Sec. 3.2). No class token.
 
-    num_frames T, num_joints V, dim_in C, t_patch_size l, dim_feat D. patch_size: joints in a token, always 1; a key of released
-    configurations. skip_empty_bodies: encode redundant bodies once in training, too; in eval mode this is always done, since it
-    changes nothing but rounding. Raises ValueError for sizes that do not fit.
+    num_frames T, num_joints V, dim_in C, t_patch_size l, dim_feat D. patch_size: joints per token, always 1; kept because
+    released configurations have it. skip_empty_bodies: encode equal bodies only once in training, too; in eval mode this is
+    always done, and changes results by rounding at most. Raises ValueError for sizes that do not fit.
     """
 
-    reuse_encodings = True  # False: encode every body, for exported programs, which cannot depend on what is in x
+    reuse_encodings = True  # False: encode every body; for export, where control flow cannot depend on the values of x
 
     def __init__(
         self,
@@ -51,7 +51,7 @@ class Encoder(nn.Module):
         self.num_frames, self.num_joints, self.t_patch_size = num_frames, num_joints, t_patch_size
         self.num_segments = num_frames // t_patch_size
         self.skip_empty_bodies = skip_empty_bodies
-        self.block_options = dict(  # of the decoder's blocks, too
+        self.block_options = dict(  # also for MAMP's decoder
             num_heads=num_heads,
             mlp_ratio=mlp_ratio,
             qkv_bias=qkv_bias,
@@ -68,7 +68,7 @@ class Encoder(nn.Module):
         self.norm = LayerNorm(dim_feat)
 
     def initialize_weights(self):
-        """Xavier-uniform linear maps, normal(0, .02) embeddings; the Conv2d keeps PyTorch's default."""
+        """Linear: Xavier uniform, bias 0. Embeddings and mask token: normal(0, .02). The Conv2d keeps PyTorch's default."""
         for name, parameter in self.named_parameters():
             if name.endswith(("_embed", "mask_token")):
                 nn.init.normal_(parameter, std=0.02)
@@ -90,10 +90,10 @@ class Encoder(nn.Module):
 
     @staticmethod
     def find_redundant(x, num_bodies):
-        """Which bodies are redundant. x: (N·M, T, V, C) -> source (N·M,), empty (N·M,) bool.
+        """x: (N·M, T, V, C) -> source (N·M,), empty (N·M,) bool.
 
-        source: index of the body with the same encoding. A copy has its sample's first body, an empty body the first empty one of
-        the batch, every other body itself.
+        source: index of the body whose encoding each body has. For a copy it is the first body of its sample, for an empty body
+        the first empty one of the batch, for any other the body itself.
         """
         index, flat = torch.arange(len(x), device=x.device), x.flatten(1)
         first = index - index % num_bodies  # the first body of each body's sample
@@ -102,17 +102,17 @@ class Encoder(nn.Module):
         return torch.where(empty, empty.int().argmax(), source), empty
 
     def drop_redundant(self, x, num_bodies):
-        """Leave out redundant bodies: (N·M, T, V, C) -> (B, T, V, C); one empty body stays if all are empty, so B >= 1."""
+        """Leave out redundant bodies: (N·M, T, V, C) -> (B, T, V, C). If all are empty, one of them stays, so B >= 1."""
         source, empty = self.find_redundant(x, num_bodies)
         kept = ((source == torch.arange(len(x), device=x.device)) & ~empty).nonzero().squeeze(1)
         return x[kept] if len(kept) else x[:1]
 
     def embed(self, x):
-        """(N·M, T, V, C) -> tokens with positions (N·M, L, D), time-major: index = t'·V + v."""
+        """(N·M, T, V, C) -> tokens with positions (N·M, L, D), in time-major order (index = t'·V + v)."""
         return (self.joints_embed(x) + self.temp_embed + self.pos_embed).flatten(1, 2)
 
     def encode(self, tokens):
-        """(N·M, any number of tokens, D) -> the same, after all blocks and the norm."""
+        """Blocks and final norm: (N·M, any number of tokens, D) -> the same shape."""
         for block in self.blocks:
             tokens = block(tokens)
         return self.norm(tokens)
@@ -122,7 +122,7 @@ class Encoder(nn.Module):
         n, m = x.shape[0], x.shape[-1]
         x = self.bodies(x)  # (N·M, T, V, C)
         if m > 1 and self.reuse_encodings and (self.skip_empty_bodies or not self.blocks.training):
-            # encode what differs, (B, L, D), and hand the encodings out to all bodies, (N·M, L, D)
+            # encode each different body once, (B, L, D), then repeat the encodings for all bodies, (N·M, L, D)
             encoded, place = self.find_redundant(x, m)[0].unique(return_inverse=True)
             tokens = self.encode(self.embed(x[encoded]))[place]
         else:
@@ -131,10 +131,10 @@ class Encoder(nn.Module):
 
 
 class Transformer(Classifier, Encoder):
-    """Classifier: (N, C, T, V, M) -> logits (N, num_classes).
+    """Encoder with a classification head: (N, C, T, V, M) -> logits (N, num_classes).
 
-    protocol: 'linprobe' (a linear map of pooled features, `readout` 'mean' or 'per_joint') or 'finetune' (two layers, the hidden
-    one of width head_dim). The other keys are the Encoder's. Raises ValueError for an unknown protocol or read-out.
+    protocol: 'linprobe' (a linear map of pooled features, `readout` 'mean' or 'per_joint') or 'finetune' (two layers, hidden
+    width head_dim). Further keys are the Encoder's. Raises ValueError for an unknown protocol or read-out.
     """
 
     def __init__(self, num_classes=60, protocol="finetune", readout="mean", head_dim=2048, head_dropout=0.3, **encoder):
@@ -154,21 +154,21 @@ class Transformer(Classifier, Encoder):
 
     @property
     def classifier(self):
-        """What the linear probe trains: pooled features -> logits (N, num_classes)."""
+        """The linear probe's head: pooled features -> logits (N, num_classes)."""
         return self.head.fc
 
     @property
-    def readouts(self):
-        """Names of the linear probe's read-outs, its own first."""
+    def readout_names(self):
+        """Names of all read-outs, that of this model's head first."""
         return sorted(READOUTS, key=lambda name: name != self.head.readout)
 
-    def read_outs(self, x):
-        """(N, C, T, V, M) -> all read-outs of one pass, the probe's own first: {'mean': (N, D), 'per_joint': (N, V·D)}."""
+    def readout_features(self, x):
+        """(N, C, T, V, M) -> {'mean': (N, D), 'per_joint': (N, V·D)} from one pass, in the order of readout_names."""
         features = self.forward_features(x)
-        return {name: read_out(features, name) for name in self.readouts}
+        return {name: pool(features, name) for name in self.readout_names}
 
     def logits_and_features(self, x):
-        """(N, C, T, V, M) -> logits (N, num_classes), and what the last linear map gets, (N, D')."""
+        """(N, C, T, V, M) -> logits (N, num_classes) and the last linear map's input (N, D')."""
         with self.encoder_gradient():
             features = self.forward_features(x)  # (N, M, T', V, D)
         return self.head.logits_and_features(features)

@@ -1,8 +1,8 @@
 """UmURL: Unified Multi-modal Unsupervised Representation Learning for Skeleton-based Action Understanding (ACM MM 2023).
 
-One small encoder sees joints, bones and motions, each alone and all three together. Pre-training draws four views of a recording
-and makes their features agree: all three together with each alone (intra-modal), and each alone with their mean (inter-modal).
-Variance and covariance terms, as in VICReg, keep the features from collapsing into one point or one direction.
+One small encoder takes joints, bones and motions (the modalities), each alone or all three fused. Pre-training draws four views
+of a sequence and makes their features agree: the fused ones with each modality's (intra-modal), and each modality's with their
+mean (inter-modal). Variance and covariance terms, as in VICReg, prevent collapse to one point or one direction.
 
 Letters: N samples, C coordinates, T frames, V joints, M bodies, H hidden width, 2H feature width, Z projector width, K classes.
 """
@@ -14,15 +14,15 @@ import torch.distributed as dist
 import torch.nn.functional as F
 from torch import nn
 
-from feeder.tools import bone, mapped, velocity
+from feeder.tools import bone, transform_points, velocity
 from model.heads import Classifier, logits_and_features
 from model.layers import ExactLinear
 
 MODALITIES = ("joint", "bone", "motion")
-FEATURES = ("multi", *MODALITIES)  # 'multi': all three together
-VIEWS = 4  # one for each modality alone, one for all three together
+FEATURES = ("multi", *MODALITIES)  # 'multi': all three fused
+VIEWS = 4  # one for each modality alone, one for all three fused
 MAX_FRAMES = 200  # length of the position table, as in released files
-CORRUPTED_SHARE = 0.6  # of the joints of a corrupted view: 15 of 25
+CORRUPTED_SHARE = 0.6  # share of the joints that corruption changes: 15 of 25
 INVARIANCE, VARIANCE, COVARIANCE = 5.0, 5.0, 1.0  # weights of the terms of the loss
 
 
@@ -51,7 +51,7 @@ class Embedding(nn.Module):
 
 
 class Fusion(nn.Module):
-    """Early fusion: the mean of the modalities' tokens through a linear map without bias."""
+    """Early fusion: a linear map without bias of the mean of the modalities' tokens."""
 
     def __init__(self, hidden):
         super().__init__()
@@ -68,7 +68,7 @@ class PositionalEncoding(nn.Module):
     def __init__(self, hidden):
         super().__init__()
         angle = torch.arange(MAX_FRAMES)[:, None] * torch.exp(torch.arange(0, hidden, 2) * (-math.log(10000.0) / hidden))
-        # sine and cosine in turn: (1, MAX_FRAMES, H)
+        # sine at even, cosine at odd indices: (1, MAX_FRAMES, H)
         self.register_buffer("pe", torch.stack([angle.sin(), angle.cos()], -1).flatten(1)[None, :, :hidden])
 
     def forward(self, tokens):
@@ -136,7 +136,7 @@ class Backbone(nn.Module):
 
 
 def projector(dim, projector_dim):
-    """Features are compared behind this: (N, 2H) -> (N, Z)."""
+    """MLP whose outputs the loss compares: (N, 2H) -> (N, Z)."""
     hidden = (nn.Linear(dim, dim), nn.BatchNorm1d(dim), nn.ReLU(), nn.Linear(dim, dim), nn.BatchNorm1d(dim), nn.ReLU())
     return nn.Sequential(*hidden, nn.Linear(dim, projector_dim))
 
@@ -157,32 +157,32 @@ class UmURL(nn.Module):
         return loss_of(*self.project(views))
 
     def project(self, views):
-        """views (N, 4, C, T, V, M) -> two lists of three (N, Z): each modality alone, and all together seen as each.
+        """views (N, 4, C, T, V, M) -> two lists of three (N, Z): each modality alone, and the fused one by each projector.
 
-        N is then the samples of all processes: features are gathered before the projectors, whose BatchNorm so sees the whole
-        batch in every process.
+        N of the result counts the samples of all processes: features are gathered before the projectors, so that in every process
+        their BatchNorm sees the whole batch.
         """
-        # views 1 to 3 as joints, bones, motion alone, view 4 as all three; one pass of the encoder for all of them
+        # view 1 as joints, 2 as bones, 3 as motions, 4 as all three fused; one pass of the encoder for all four
         *alone, together = views.unbind(1)
         tokens = [self.backbone.tokens(x, name) for x, name in zip((*alone, together), (*MODALITIES, "multi"), strict=True)]
         features = self.backbone.ma_encoder(*(torch.cat(parts) for parts in zip(*tokens, strict=True)))  # (4·N, 2H)
         features = all_gather_with_gradient(features.unflatten(0, (VIEWS, -1)).transpose(0, 1))  # (N, 4, 2H)
-        # each modality has a projector; the features of all together pass all three
+        # each modality has its projector; the fused features pass through all three
         *alone, together = features.unbind(1)
         projectors = [getattr(self, f"{name[0]}_projector") for name in MODALITIES]
         return [p(y) for p, y in zip(projectors, alone, strict=True)], [p(together) for p in projectors]
 
 
 def all_gather_with_gradient(x):
-    """The rows of all processes, in each of them; the gradient is that of one process with the whole batch."""
+    """All-gather rows; the gradient is as if one process had the whole batch: (N, ...) -> (processes · N, ...)."""
     if not dist.is_initialized() or dist.get_world_size() == 1:
         return x
     world = dist.get_world_size()
-    x = x.contiguous()  # NCCL wants it of what it sends and of what it fills
+    x = x.contiguous()  # required by NCCL
     rows = [torch.empty_like(x) for _ in range(world)]
     dist.all_gather(rows, x.detach())
-    # only the rows of this process have a gradient here; DistributedDataParallel adds those of the others and divides the sum by
-    # the number of processes, which is undone beforehand
+    # only this process's own rows get a gradient here; DistributedDataParallel averages over the processes, where the sum is
+    # needed, so multiply by their number
     rows[dist.get_rank()] = ours = x.clone()
     if ours.requires_grad:
         ours.register_hook(lambda gradient: gradient * world)
@@ -190,27 +190,27 @@ def all_gather_with_gradient(x):
 
 
 def loss_of(alone, together):
-    """alone, together: what `UmURL.project` returns -> loss (scalar), and its three terms."""
-    alone, together = [z.float() for z in alone], [z.float() for z in together]  # squares of 4,096 numbers are summed
-    # intra-modal: a modality alone and all together, seen as this modality, agree
+    """alone, together: from `UmURL.project`. Returns the loss (scalar) and its three terms."""
+    alone, together = [z.float() for z in alone], [z.float() for z in together]  # sums of 4,096 squares need float32
+    # intra-modal: each modality alone agrees with the fused features from its projector
     intra = sum(F.mse_loss(z, u) for z, u in zip(alone, together, strict=True))
-    # inter-modal: each modality agrees with the mean of all
+    # inter-modal: each modality agrees with the mean of the three
     centre = sum(alone) / len(alone)
     inter = sum(F.mse_loss(z, centre) for z in alone)
-    # features neither shrink to a point nor repeat each other
+    # against collapse: every dimension varies, and no two are correlated
     reg = sum(VARIANCE * variance_loss(z) + COVARIANCE * covariance_loss(z) for z in (*alone, *together))
     return INVARIANCE * (intra + inter) + reg, {"intra": intra, "inter": inter, "reg": reg}
 
 
 def variance_loss(z):
-    """How far the features' standard deviations are below 1: (N, Z) -> scalar."""
+    """Mean hinge loss of each dimension's standard deviation being below 1: (N, Z) -> scalar."""
     return F.relu(1 - (z.var(0) + 1e-4).sqrt()).mean()
 
 
 def covariance_loss(z):
-    """Sum of the squared covariances of different features, divided by Z: (N, Z) -> scalar.
+    """Sum of squared off-diagonal entries of the covariance matrix, divided by Z: (N, Z) -> scalar.
 
-    The squares of Zᵀ·Z and of Z·Zᵀ have the same sum, so the smaller of the two products is made.
+    zᵀ·z and z·zᵀ have the same sum of squared entries, so the smaller of the two products is computed.
     """
     count, width = z.shape
     with torch.autocast(z.device.type, enabled=False):
@@ -221,10 +221,10 @@ def covariance_loss(z):
 
 
 def augment(x):
-    """Each of x (N, C, T, V, M) is corrupted with p = .5, else sheared; one draw holds for all frames and bodies.
+    """Corrupt each sample of x (N, C, T, V, M) with p = .5, else shear it; the same for all its frames and bodies.
 
-    Corrupted: 15 of 25 joints become zero with p = .5, else are mapped by a random matrix with entries from U(-1, 1). Sheared:
-    all joints are mapped by a matrix with ones on the diagonal and U(-1, 1) off it.
+    Corruption: 15 of 25 joints are set to zero (p = .5), or multiplied by a random matrix with entries from U(-1, 1). Shear: all
+    joints are multiplied by a matrix with ones on the diagonal and U(-1, 1) off it.
     """
     n, c, v = x.shape[0], x.shape[1], x.shape[3]
 
@@ -232,16 +232,16 @@ def augment(x):
         return torch.rand(n, device=x.device) < 0.5
 
     eye, random = torch.eye(c, device=x.device), torch.rand(2, n, c, c, device=x.device) * 2 - 1
-    hit = torch.rand(n, v, device=x.device).argsort(1) < round(CORRUPTED_SHARE * v)  # (N, V), which joints are corrupted
+    hit = torch.rand(n, v, device=x.device).argsort(1) < round(CORRUPTED_SHARE * v)  # (N, V) bool: joints to corrupt
     corruption = torch.where(coin()[:, None, None], 0.0, random[0])  # (N, C, C)
     corrupted = torch.where(hit[..., None, None], corruption[:, None], eye)  # (N, V, C, C)
     sheared = torch.where(eye.bool(), 1.0, random[1])  # (N, C, C)
     maps = torch.where(coin()[:, None, None, None], corrupted, sheared[:, None])  # (N, V, C, C)
-    return mapped(x, maps.movedim(1, -1)[..., None, :, None])  # maps as (N, C, C, 1, V, 1)
+    return transform_points(x, maps.movedim(1, -1)[..., None, :, None])  # maps as (N, C, C, 1, V, 1)
 
 
 class UmURLClassifier(Classifier, nn.Module):
-    """Joints (N, C, T, V, M) -> logits (N, num_classes): a linear map of the backbone's features, 'multi' or of one modality.
+    """Joints (N, C, T, V, M) -> logits (N, num_classes): a linear map of the backbone's `features`, see FEATURES.
 
     Raises ValueError for unknown features.
     """
@@ -254,7 +254,7 @@ class UmURLClassifier(Classifier, nn.Module):
             raise ValueError(f"features {features!r}: use one of {', '.join(FEATURES)}")
         self.features, self.depth = features, depth
         self.backbone = Backbone(parents, hidden_size=hidden_size, depth=depth, **backbone)
-        if features != "multi":  # unused parts: weight decay must not change them, and other processes must not wait for them
+        if features != "multi":  # freeze unused parts: weight decay must not change them, nor DDP wait for their gradients
             self.backbone.mm_fusion.requires_grad_(False)
             for name in MODALITIES:
                 getattr(self.backbone, f"{name[0]}_emb").requires_grad_(name == features)
@@ -268,16 +268,16 @@ class UmURLClassifier(Classifier, nn.Module):
         return self.fc
 
     @property
-    def readouts(self):
-        """There is one."""
+    def readout_names(self):
+        """The only one."""
         return [self.features]
 
-    def read_outs(self, x):
+    def readout_features(self, x):
         """(N, C, T, V, M) -> {name: (N, 2H)}."""
         return {self.features: self.backbone(x, self.features)}
 
     def logits_and_features(self, x):
-        """(N, C, T, V, M) -> logits (N, num_classes), and what the linear map gets, (N, 2H)."""
+        """(N, C, T, V, M) -> logits (N, num_classes) and the linear map's input (N, 2H)."""
         with self.encoder_gradient():
             features = self.pooled(x)
         return logits_and_features(self.fc, features)

@@ -1,4 +1,4 @@
-"""A classifier, or an encoder, as a program that runs without this code: ONNX, torch.export or TorchScript.
+"""Export a classifier or an encoder to ONNX, torch.export or TorchScript, which run without this code.
 
     python -m predict.export checkpoint-99.pth model.onnx        # or model.pt2 (torch.export), model.ts (TorchScript)
 
@@ -21,16 +21,16 @@ from predict.options import OWN_DATA
 from util import checkpoint, errors, provenance
 from util.files import written_aside
 
-TOLERANCE = 1e-4  # of the standard deviation of the outputs
-BATCHES = (1, 2, 5)  # numbers of samples for which program and model are compared
-EXAMPLE = 3  # the number that a program is traced with, which is none of these
+TOLERANCE = 1e-4  # largest difference from the model's outputs, relative to their standard deviation
+BATCHES = (1, 2, 5)  # batch sizes with which program and model are compared
+EXAMPLE = 3  # batch size for tracing, which is none of these
 
 
 def export(path, out, encoder=False, data_path=None):
-    """Write `out` from the checkpoint `path`; returns {what it is}, with what `compare` says of its outputs and the model's.
+    """Export the checkpoint `path` to the file `out`; returns {'input', 'output': shapes} and the result of `compare`.
 
-    data_path: see load_model.training_data. Raises FileNotFoundError or ValueError in one line: no classifier, an unknown
-    suffix, a package that is missing, outputs that differ by more than TOLERANCE of their spread; nothing is written then.
+    data_path: see load_model.training_data. Raises FileNotFoundError or ValueError, and writes nothing, for a checkpoint without
+    classifier, an unknown suffix, a missing package, or outputs that differ by more than TOLERANCE.
     """
     out = Path(out)
     if out.suffix not in FORMATS:
@@ -51,10 +51,10 @@ def export(path, out, encoder=False, data_path=None):
     sizes = provenance.sizes(content, path)
     shape = sizes["dim_in"], sizes["num_frames"], data.num_joints, data.num_bodies
 
-    # the program is written to memory, read again, and compared with the model before anything is on the disk
+    # write the program to memory, read it again, and compare it with the model before writing the file
     program = io.BytesIO()
     with warnings.catch_warnings(), torch.no_grad(), single_path(model):
-        warnings.simplefilter("ignore")  # remarks of torch's exporters on their own insides
+        warnings.simplefilter("ignore")  # torch's exporters warn about their internals
         write(model, random_batch(EXAMPLE, shape), program)
         program.seek(0)
         loaded = read(program)
@@ -72,8 +72,8 @@ def export(path, out, encoder=False, data_path=None):
 
 @contextmanager
 def single_path(model):
-    """In this block the model encodes every body for itself, and torch's layers take no shortcuts, whatever is in x; float32 is
-    the only type. A program is the trace of one path, which has to be right for all inputs."""
+    """Context in which the model's computation does not depend on the values of x (every body is encoded, torch's fast paths are
+    off) and uses float32 alone. A traced program has only one path, which has to be right for all inputs."""
     fast = torch.backends.mha.get_fastpath_enabled()
     torch.backends.mha.set_fastpath_enabled(False)
     maps = [module for module in model.modules() if hasattr(module, "exact")]
@@ -90,7 +90,7 @@ def single_path(model):
 
 
 def random_batch(count, shape):
-    """(N, C, T, V, M): positions of a metre's size; the last body of every second sample is empty."""
+    """(N, C, T, V, M) from N(0, 1) metres; the last body of every second sample is empty."""
     x = torch.randn(count, *shape, generator=torch.Generator().manual_seed(count))
     if shape[-1] > 1:
         x[::2, ..., -1] = 0
@@ -99,8 +99,8 @@ def random_batch(count, shape):
 
 @torch.no_grad()
 def compare(model, program, shape):
-    """Of the outputs for several numbers of samples: the largest 'difference', the 'spread' (standard deviation) of the model's,
-    and for how many of the 'compared' samples the largest output is the 'same_class'."""
+    """Compare outputs for random batches: 'difference' (the largest), 'spread' (standard deviation of the model's outputs),
+    'same_class' (samples whose largest output is at the same class) and 'compared' (all samples)."""
     inputs = [random_batch(count, shape) for count in BATCHES]
     expected, found = (torch.cat([function(x) for x in inputs]).double() for function in (model, program))
     return {

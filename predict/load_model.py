@@ -1,4 +1,4 @@
-"""Models out of checkpoints alone, in evaluation mode: their options, what is known of their training data, and their batches."""
+"""Load models from checkpoints for prediction: options, metadata of the training data, the model, and its input batches."""
 
 import sys
 from argparse import Namespace
@@ -22,12 +22,12 @@ from util.options import OPTIONS
 from util.validation import check
 
 CLASSIFIERS = ("linprobe", "finetune")
-MOST = 1000  # joints, bodies: a checkpoint that says more only asks for memory
+MAX_COUNT = 1000  # of joints and of bodies; larger numbers in a damaged checkpoint would only use up memory
 
 
 @dataclass
 class TrainingData:
-    """What a model has to know of the data it was trained on, see NpzSplit.metadata: None is what is not known."""
+    """Metadata of the data a model was trained on, see NpzSplit.metadata; None where not known."""
 
     num_joints: int
     num_bodies: int
@@ -54,9 +54,9 @@ class TrainingData:
 
 
 def classifier_options(content, path):
-    """What a classifier's checkpoint says of its making, as a Namespace of its stage's options; defaults where it does not say.
+    """The options a classifier was trained with, as a Namespace; defaults for those that the checkpoint does not hold.
 
-    content, path: of checkpoint.load. Raises ValueError naming the file if it holds no classifier, or settings of another type.
+    content, path: of checkpoint.load. Raises ValueError naming the file if it holds no classifier, or settings of a wrong type.
     """
     stage = provenance.stage(content)
     if stage not in CLASSIFIERS or provenance.num_classes(content) is None:
@@ -68,7 +68,7 @@ def classifier_options(content, path):
 
 
 def encoder_options(content, path):
-    """As `classifier_options`, of a checkpoint of any stage: those of the linear probe on its encoder, see `encoder`."""
+    """For a checkpoint of any stage: the options of a linear probe on its encoder, see `encoder`."""
     return _options("linprobe", content, path)
 
 
@@ -78,7 +78,7 @@ def _options(stage, content, path):
     values = {name: option.default for name, option in options.items()}
     if method == "umurl":
         values |= config.read_yaml(config.FOLDER / "umurl.yaml", stage, method)
-    # over these defaults the settings of the checkpoint, and over them the sizes of its weights
+    # the checkpoint's settings override these defaults, and the sizes of its weights override both
     stored = provenance.settings(content, path) | provenance.sizes(content, path, head=provenance.stage(content) == stage)
     values |= {name: config.convert(options[name], value, path) for name, value in stored.items() if name in options}
     try:
@@ -89,15 +89,14 @@ def _options(stage, content, path):
 
 
 def data_options(content, path, words):
-    """The options that name the data which a checkpoint was trained on; [] if `words` of a command line, or no one, name them.
-
-    content, path: of checkpoint.load. Raises FileNotFoundError if the npz is not there.
+    """Command-line options (--data_path, --dataset) for the data that a checkpoint was trained on; [] if `words`, a command line,
+    name data already, or the checkpoint names none. Raises FileNotFoundError if the npz does not exist.
     """
     settings = provenance.settings(content, path)
     npz, name = settings.get("data_path"), settings.get("dataset")
     if not isinstance(npz, str) or any(word.split("=")[0] in ("--config", "--dataset", "--data_path") for word in words):
         return []
-    place = config.located(npz)
+    place = config.resolve_path(npz)
     if not Path(place).is_file():
         raise FileNotFoundError(f"{path}: was trained on {npz}, which is not here; name it with --data_path or --dataset")
     named = name in [file.stem for file in (config.FOLDER / "dataset").glob("*.yaml")]
@@ -108,7 +107,7 @@ def data_options(content, path, words):
 
 
 def count_joints(content, path):
-    """V of a MAMP checkpoint, M·V of one of UmURL. Raises ValueError naming the file if the weights do not say."""
+    """V of a MAMP checkpoint, M·V of a UmURL checkpoint. Raises ValueError for weights of another kind of model."""
     try:
         return weights.joints(content["model"])
     except (KeyError, IndexError) as error:
@@ -117,11 +116,10 @@ def count_joints(content, path):
 
 
 def training_data(content, path, settings, data_path=None):
-    """The `TrainingData` of a checkpoint's model: as the npz data_path says, or the checkpoint, or, of a released or older one,
-    the npz of its `settings`.
+    """The `TrainingData` of a checkpoint: from the npz data_path if given, else from the checkpoint, else (a released or older
+    file) from the npz in its `settings`, else from the published data set with this number of joints.
 
-    Without any of these the weights tell V, and M follows from V where a published data set has so many. Raises ValueError
-    naming the file if that is not enough, or does not fit.
+    Raises ValueError naming the file if none of these is available, or they do not fit.
     """
     umurl, count = provenance.architecture(content) == "umurl", count_joints(content, path)
     npz = str(settings.get("data_path") or "")
@@ -157,10 +155,10 @@ def _of_npz(path):
 
 
 def _of_metadata(metadata, where):
-    """The `TrainingData` of what a checkpoint keeps as 'data'. Raises ValueError naming `where` for a value that cannot be."""
+    """The `TrainingData` from what a checkpoint holds under 'data'. Raises ValueError naming `where` for an invalid value."""
     for key in ("num_joints", "num_bodies"):
-        if type(metadata.get(key)) is not int or not 1 <= metadata[key] <= MOST:
-            raise ValueError(f"{where}: {key} is {shortened(metadata.get(key))}, not a whole number from 1 to {MOST}")
+        if type(metadata.get(key)) is not int or not 1 <= metadata[key] <= MAX_COUNT:
+            raise ValueError(f"{where}: {key} is {shortened(metadata.get(key))}, not a whole number from 1 to {MAX_COUNT}")
     values, complaints = read_metadata(metadata, metadata["num_joints"])
     try:
         parents = None if metadata.get("parents") is None else tree(metadata["parents"], metadata["num_joints"])
@@ -187,7 +185,7 @@ def classifier(content, path, args, data):
 def encoder(content, path, data, **options):
     """The encoder of any checkpoint, (N, C, T, V, M) -> features (N, D), in evaluation mode on the CPU.
 
-    Its form is that of a linear probe without the probe. options: 'readout' (MAMP) or 'features' (UmURL), of the probe.
+    options: 'readout' (MAMP) or 'features' (UmURL), other than in the checkpoint.
     """
     args = Namespace(**vars(encoder_options(content, path)) | options)
     model = without_head(build.classifier(args, data, num_classes=1))
@@ -196,7 +194,7 @@ def encoder(content, path, data, **options):
 
 
 def without_head(model):
-    """A linear probe's model, whose output now are the features that the probe would see."""
+    """Remove the head of a linear probe's model, which then returns features."""
     if hasattr(model, "head"):
         model.head.fc = nn.Identity()
     else:
@@ -205,9 +203,9 @@ def without_head(model):
 
 
 def make_batch(sequences, args, data, device, p_interval=None):
-    """Rows of N recordings, (T_i, M·V·3) each, as the Feeder gives them to a model in evaluation: (N, C, num_frames, V, M).
+    """N recordings, rows (T_i, M·V·3) each -> (N, C, num_frames, V, M), as the Feeder does in evaluation.
 
-    args, data: as for `classifier`. p_interval: other than that of the options.
+    args, data: as for `classifier`. p_interval: instead of that of the options.
     """
     lengths = np.array([len(rows) for rows in sequences])
     begin, end = tools.crop_bounds(lengths, args.test_p_interval if p_interval is None else p_interval)
@@ -217,11 +215,11 @@ def make_batch(sequences, args, data, device, p_interval=None):
     return tools.make_clips(*crops, *sizes, parents=bones, vel=args.input_stream == "motion")
 
 
-# ---- what was used ------------------------------------------------------------------------------------------------------
+# ---- description of what was used ---------------------------------------------------------------------------------------
 
 
 def describe(path, content, made_with, preparation, classes):
-    """What was used, as it stands in JSON. preparation: a predict.readers.Preparation."""
+    """What was used, for the JSON output. preparation: a predict.readers.Preparation."""
     return {
         "checkpoint": {"path": str(path), "sha256": sha256(path)},
         "stage": provenance.stage(content),
@@ -235,7 +233,7 @@ def describe(path, content, made_with, preparation, classes):
 
 
 def summary(source, data, made_with, named):
-    """What was used, in two lines; source: of `describe`; named: whether the names of the classes are known."""
+    """What was used, in two lines. source: from `describe`. named: whether class names are known."""
     epoch = "" if source["epoch"] is None else f", epoch {source['epoch']}"
     unnamed = "" if named or not source["classes"] else "; class names are not known, --names tells them"
     unit = "" if source["metres_per_unit"] == 1 else f"; arrays are taken to be in units of {source['metres_per_unit']:g} m"

@@ -1,4 +1,4 @@
-"""The command line of main_predict.py. Nothing here imports torch: --help is answered at once."""
+"""The command line of main_predict.py. Does not import torch, so that --help answers at once."""
 
 import argparse
 from pathlib import Path
@@ -6,11 +6,11 @@ from pathlib import Path
 from data.prepare import arguments
 from predict.writers import FORMATS
 
-OWN_DATA = "the training data, if these are your own and the checkpoint is older than what it keeps of them today"
+OWN_DATA = "the training npz; needed only for an old checkpoint of your own data, which holds no metadata"
 
 
 def build_parser():
-    parser = argparse.ArgumentParser(description="Which action it is: class names and probabilities for recordings.")
+    parser = argparse.ArgumentParser(description="Recognise the actions in recordings: class names and probabilities.")
     add = parser.add_argument
     kinds = (
         "NTU .skeleton, PKU-MMD skeleton .txt, NW-UCLA .json, .npy or .npz of (T, V, 3) or (M, T, V, 3), own .txt or .csv, "
@@ -20,12 +20,12 @@ def build_parser():
     model = "linear probe or fine-tuned model, ours or released; with --features a pre-training, too"
     add("--checkpoint", required=True, metavar="FILE", help=model)
     add("--features", type=Path, metavar="NPZ", help="write the encoder's features of each recording or window")
-    add("--top_k", type=int, default=5, help="classes that are named [5]")
+    add("--top_k", type=int, default=5, help="number of most likely classes to print [5]")
     add("--format", choices=FORMATS, default="text", help="[text]")
-    add("--output", type=Path, metavar="FILE", help="where the answers go (default: printed)")
-    windows = "of an untrimmed recording: say what happens when, in windows of so many frames"
+    add("--output", type=Path, metavar="FILE", help="file for the results (default: print them)")
+    windows = "for untrimmed recordings: classify windows of so many frames and print a timeline"
     add("--window", type=int, metavar="FRAMES", help=windows)
-    add("--stride", type=int, metavar="FRAMES", help="from a window to the next (default: a quarter of --window)")
+    add("--stride", type=int, metavar="FRAMES", help="distance between windows (default: a quarter of --window)")
     add("--fps", type=float, default=30.0, help="frames per second of the recordings [30]")
     add("--names", metavar="FILE", help="class names, one a line, class 0 first")
     add("--data_path", metavar="NPZ", help=f"{OWN_DATA} (bodies, bones, class names and origin)")
@@ -36,7 +36,7 @@ def build_parser():
     arguments.add_unit(parser, default=None, what=unit)
     add("--device", default="auto", help="auto, cpu, cuda or cuda:N [auto]")
     add("--batch_size", type=int, default=32, help="recordings or windows at a time [32]")
-    add("--quiet", action="store_true", help="answers and errors alone")
+    add("--quiet", action="store_true", help="print only results and errors")
     return parser
 
 

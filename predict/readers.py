@@ -1,4 +1,4 @@
-"""Recordings to be recognised, out of every kind of file that the project reads, as clips prepared like the training data."""
+"""Read recordings from every supported kind of file, and prepare them like a model's training data."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -17,7 +17,8 @@ from feeder.npz_split import NpzSplit
 
 @dataclass
 class Clip:
-    """persons: (M, T, V, 3) metres, as recorded, frames without anybody included. whole: gives them all as rows for the model."""
+    """A recording. persons: (M, T, V, 3) metres, frames without a body included. whole: function that returns the prepared
+    rows."""
 
     persons: np.ndarray
     whole: Callable
@@ -25,11 +26,11 @@ class Clip:
 
 @dataclass(frozen=True)
 class Preparation:
-    """How a recording is made into what the model was trained on.
+    """Prepares recordings like a model's training data.
 
-    recipe: of the training data. data: predict.load_model.TrainingData. unit: metres per unit of arrays and rows. flat: whether
-    the model knows two coordinates; size: of its bodies in metres; None: not known. axes: their order, if the user says it. how:
-    the form of files, fields of data.prepare.array_files.ArrayFormat.
+    recipe: that of the training data. data: predict.load_model.TrainingData. unit: metres per unit of arrays and rows. flat:
+    whether the model was trained on two coordinates; size: of the training data's bodies, in metres; None: not known. axes: their
+    order, if the user gives it. how: fields of data.prepare.array_files.ArrayFormat, the format of files.
     """
 
     recipe: Recipe
@@ -42,7 +43,7 @@ class Preparation:
 
     @property
     def reading(self):
-        """The `ArrayFormat` of arrays and rows. Raises ValueError if `how` is not one."""
+        """The `ArrayFormat` of arrays and rows. Raises ValueError for an invalid `how`."""
         how = {key: tuple(value) if isinstance(value, list) else value for key, value in self.how.items()}
         if self.axes is not None:
             how["axes"] = self.axes
@@ -59,20 +60,20 @@ class Preparation:
             raise ValueError(f"how the training data's files were read is not known here: {self.how}") from error
 
     def arranged(self, array, where, mat=False):
-        """(M, T, V, C) of an array: as the training data's files were read, where these say how, else in any order of axes that
-        can be told. where: what to call it in messages; mat: out of a MATLAB file."""
+        """An array as (M, T, V, C): with the format of the training data's files if known, else by guessing the order of axes
+        from the shape. where: its name in messages. mat: whether it is from a MATLAB file."""
         if self.how or mat or array.ndim == 2:
             return self.reading.to_bodies(array, where, mat)
         return axes.guess(array, self.data.num_joints, self.data.num_bodies, self.flat, self.axes)
 
     def metres(self, array, unit=None):
-        """(M, T, V, C) of any unit -> (M, T, V, 3) float32 metres. Raises ValueError, without a file name, if nobody is in it."""
+        """(M, T, V, C) in any unit -> (M, T, V, 3) float32 metres. Raises ValueError (without file name) if there is no body."""
         transforms.drop_empty(array)
         rows = transforms.row(array, self.unit if unit is None else unit)
         return rows.reshape(array.shape[1], len(array), -1, 3).swapaxes(0, 1)
 
     def checked(self, persons):
-        """The persons (M, T, V, 3). Raises ValueError if the model cannot have been trained on their like."""
+        """Returns persons (M, T, V, 3). Raises ValueError if they are unlike the training data in joints, size or dimensions."""
         if persons.shape[2] != self.data.num_joints:
             raise ValueError(f"{persons.shape[2]} joints, the model knows {self.data.num_joints}")
         if persons.any() and self.flat not in (None, not persons[..., 2].any()):
@@ -83,26 +84,25 @@ class Preparation:
         return persons
 
     def rows(self, persons):
-        """Persons (M, T, V, 3) -> rows (T, num_bodies·V·3) float32 as in an npz; frames without anybody are left out.
-
-        Raises ValueError, without a file name, if there are none with somebody, or other joints.
+        """Persons (M, T, V, 3) -> rows (T, num_bodies·V·3) float32 as in an npz, without frames that have no body. Raises
+        ValueError (without file name) if there is no body, or the joints are others.
         """
         persons = transforms.drop_empty(self.checked(persons))
         return self.filled(self.recipe.place(transforms.most_moving(persons, self.data.num_bodies)))
 
     def filled(self, rows):
-        """Rows (T, m·V·3) with zeros for the persons that they lack, without frames that are all zero at the end."""
+        """Rows (T, m·V·3) with zeros for missing bodies, without empty frames at the end."""
         out = np.zeros((len(rows), self.data.num_bodies * self.data.num_joints * 3), np.float32)
         out[:, : rows.shape[1]] = rows
-        out = out[: np.count_nonzero(out.sum(axis=1))]  # as the Feeder takes the frames of an npz
+        out = out[: np.count_nonzero(out.sum(axis=1))]  # as the Feeder counts the frames of an npz
         if not len(out):
             raise ValueError("no frame has a body")
         return out
 
     def windows(self, persons, window, stride):
-        """(start, end, rows) of every `window` frames of persons (M, T, V, 3), `stride` apart; the last ends with the recording.
+        """Yield (start, end, rows) of windows of persons (M, T, V, 3), `stride` frames apart; the last ends with the recording.
 
-        Windows without anybody are left out. Each is prepared as if it were a recording of its own.
+        Windows without a body are left out. Each is prepared like a recording of its own.
         """
         last = max(0, self.checked(persons).shape[1] - window)
         for start in [*range(0, last, stride), last]:
@@ -112,16 +112,16 @@ class Preparation:
 
 
 def prepare_like_training(data, recipe, center=None, unit=None, axes=None, how=None):
-    """The `Preparation` of recordings for a model. data: predict.load_model.TrainingData; recipe: found by the name of its npz;
-    center, unit, axes, how: what the user says instead, see main_predict.py. Raises ValueError for a joint that is not one."""
+    """The `Preparation` for a model. data: predict.load_model.TrainingData; recipe: that of its npz's name; center, unit, axes,
+    how: the user's options, which override them, see main_predict.py. Raises ValueError for an unknown joint."""
     joint = data.center
     if center is not None:
         joint = -1 if center == "none" else transforms.joint_index(center, data.joint_names, data.num_joints)
-    if joint is not None or data.body_frame is not None or data.min_max:  # the npz, or the user, says more than its name
+    if joint is not None or data.body_frame is not None or data.min_max:  # the npz or the user says more than the file name
         recipe = recipe.with_pose(None if joint in (None, -1) else joint, data.body_frame, data.min_max, data.joint_names)
     flat = (False if recipe.published else None) if data.coordinates is None else data.coordinates == 2
     size = data.body_size or (units.PERSON if recipe.published else None)
-    size = None if unit else size  # who gives a unit knows it, and nothing is compared
+    size = None if unit else size  # sizes are not compared if the user gives a unit
     recipe = recipe.with_second_body(data.num_bodies, data.second_body)
     return Preparation(recipe, data, unit or data.unit or 1.0, flat, size, axes, (data.how or {}) | (how or {}))
 
@@ -130,10 +130,7 @@ def prepare_like_training(data, recipe, center=None, unit=None, axes=None, how=N
 
 
 def list_files(path):
-    """The files that an input means: itself or, of a folder, those of a kind that can be read, sorted by name.
-
-    Raises FileNotFoundError or ValueError in one line naming it.
-    """
+    """[path], or for a folder its files of supported kinds, sorted by name. Raises FileNotFoundError or ValueError."""
     path = Path(path)
     if path.is_dir():
         files = sorted(file for file in path.iterdir() if file.suffix in KINDS and file.is_file())
@@ -149,9 +146,8 @@ def list_files(path):
 
 
 def list_recordings(file, preparation):
-    """[(name, load), ...] of the recordings in a file of a known kind; load() gives a `Clip`.
-
-    Raises FileNotFoundError or ValueError in one line, here, when a recording is loaded or when it is prepared.
+    """[(name, load), ...] of the recordings in a file; load() returns a `Clip`. FileNotFoundError or ValueError is raised here,
+    when a recording is loaded, or when it is prepared.
     """
     if file.suffix not in READERS:
         return COLLECTIONS[file.suffix](file, preparation)
@@ -159,7 +155,7 @@ def list_recordings(file, preparation):
 
 
 def _load(read, *values):
-    """The clip of one recording, which read(*values), the last the preparation, gives as (M, T, V, 3) metres."""
+    """The `Clip` of a recording. read(*values) returns (M, T, V, 3) metres; the last of `values` is the preparation."""
     persons, preparation = read(*values), values[-1]
     return Clip(persons, lambda: preparation.rows(persons))
 
@@ -185,7 +181,7 @@ def _read_array(file, preparation):
     return preparation.metres(preparation.arranged(array, file, mat=file.suffix == ".mat"))
 
 
-READERS = {  # of files that hold one recording: (file, preparation) -> (M, T, V, 3) metres
+READERS = {  # for files with one recording: (file, preparation) -> (M, T, V, 3) metres
     ".txt": _read_text,
     ".csv": _read_text,
     ".json": lambda file, preparation: ucla.read_sequence(file)[0][None],
@@ -196,7 +192,7 @@ READERS = {  # of files that hold one recording: (file, preparation) -> (M, T, V
 
 
 def _skeleton(file, preparation):
-    """The actors of a `.skeleton` file, whom recipe.read() has chosen already."""
+    """A `.skeleton` file, whose actors recipe.read() selects."""
     recipe = preparation.recipe
 
     def load():
@@ -207,7 +203,7 @@ def _skeleton(file, preparation):
 
 
 def _npz(file, preparation):
-    """The test set of an npz that is prepared already, every recording of a flat one (docs/data.md), or else every array."""
+    """The test set of a prepared npz, the recordings of a flat one (docs/data.md), or else every array."""
     arrays = open_npz(file)
     if not arrays:
         raise ValueError(f"{file}: holds no array")
@@ -245,7 +241,7 @@ def _npz(file, preparation):
 
 
 def _pickle(file, preparation):
-    """Every annotation of a PYSKL file."""
+    """The annotations of a PYSKL file."""
 
     def read(annotation, preparation):
         return preparation.metres(pyskl.check(annotation)[2])
@@ -258,6 +254,6 @@ def _pickle(file, preparation):
     return found
 
 
-# of files whose recordings are not one array each: (file, preparation) -> [(name, load), ...]
+# for files with several recordings, or with their own preparation: (file, preparation) -> [(name, load), ...]
 COLLECTIONS = {".skeleton": _skeleton, ".npz": _npz, ".pkl": _pickle, ".pickle": _pickle}
 KINDS = (".skeleton", ".txt", ".csv", ".json", ".npy", ".mat", ".npz", ".pkl", ".pickle", ".bvh")

@@ -1,4 +1,4 @@
-"""What a model says of recordings, written: likeliest classes or a timeline as text, JSON or CSV; features as an npz."""
+"""Write predictions (most likely classes, or a timeline) as text, JSON or CSV, and features as an npz."""
 
 import json
 from dataclasses import dataclass, field
@@ -12,10 +12,10 @@ FORMATS = ("text", "json", "csv")
 
 
 @dataclass
-class Answer:
-    """Of one recording: its name, its number of frames and, of each window in order, (start, end, classes, probabilities).
+class Prediction:
+    """The predictions for a recording: its name, number of frames and windows [(start, end, classes, probabilities)] in order.
 
-    Windows are frames start to end - 1, from 0. classes: the most likely first, with their probabilities.
+    A window has frames start to end - 1, from 0. classes: most likely first.
     """
 
     name: str
@@ -23,9 +23,8 @@ class Answer:
     windows: list = field(default_factory=list)
 
     def timeline(self):
-        """[(start, end, class, probability)]: the recording, cut half-way between the middles of neighbouring windows.
-
-        Neighbours of one class are put together, with the mean of their probabilities. Where no window is, nobody was there.
+        """[(start, end, class, probability)]: overlapping windows are cut in the middle of their overlap; neighbours of the same
+        class are merged, with the mean of their probabilities. Frames without a window had no body.
         """
         spans = [[start, end, classes[0], probabilities[0]] for start, end, classes, probabilities in self.windows]
         for before, after in pairwise(spans):
@@ -41,52 +40,52 @@ class Answer:
 
 
 class Writer:
-    """Answers as text.
-
-    names: of all classes; windowed: timelines instead of the likeliest classes; fps: frames per second; source: what else JSON
-    says, of the model and what could not be used.
+    """Formats predictions. names: of all classes. windowed: write timelines instead of the most likely classes. fps: frames per
+    second. source: a dict that JSON output holds, too.
     """
 
     def __init__(self, names, windowed, fps, source):
         self.names, self.windowed, self.fps, self.source = names, windowed, fps, source
 
-    def rows(self, answer):
-        """[{column: value}] of an answer: its likeliest classes, or its timeline."""
+    def rows(self, prediction):
+        """[{column: value}] of an prediction: its most likely classes, or its timeline."""
 
         def row(number, probability, **when):
             return when | {"class": number, "class_name": self.names[number], "probability": round(probability, 6)}
 
         if not self.windowed:
-            return [row(*pair) for pair in zip(*answer.windows[0][2:], strict=True)]
+            return [row(*pair) for pair in zip(*prediction.windows[0][2:], strict=True)]
         return [
             row(*pair, start=start, end=end, start_s=round(start / self.fps, 3), end_s=round(end / self.fps, 3))
-            for start, end, *pair in answer.timeline()
+            for start, end, *pair in prediction.timeline()
         ]
 
-    def text(self, answers):
+    def text(self, predictions):
         """A line per recording, and below it one for each of its classes or each part of its timeline."""
         lines = []
-        for answer in answers:
-            lines.append(f"{answer.name}  ({answer.frames:,} frames)")
-            for row in self.rows(answer):
+        for prediction in predictions:
+            lines.append(f"{prediction.name}  ({prediction.frames:,} frames)")
+            for row in self.rows(prediction):
                 when = ""
                 if self.windowed:
                     when = f"{row['start_s']:8.1f} - {row['end_s']:6.1f} s   frames {row['start']:6} - {row['end'] - 1:6}  "
                 lines.append(f"{when}  {100 * row['probability']:5.1f} %  {row['class_name']}")
         return "".join(f"{line}\n" for line in lines)
 
-    def json(self, answers):
+    def json(self, predictions):
         """One object: what `source` holds, and 'recordings'."""
         key = "timeline" if self.windowed else "predictions"
-        recordings = [{"name": answer.name, "frames": answer.frames, key: self.rows(answer)} for answer in answers]
+        recordings = [
+            {"name": prediction.name, "frames": prediction.frames, key: self.rows(prediction)} for prediction in predictions
+        ]
         return json.dumps(self.source | {"recordings": recordings}, indent=1, ensure_ascii=False) + "\n"
 
-    def csv(self, answers):
-        """A line of titles, then a line per recording and class, or per recording and part of its timeline."""
+    def csv(self, predictions):
+        """A header, then a line per recording and class, or per recording and part of its timeline."""
         lines = [
-            {"name": answer.name, "frames": answer.frames} | ({} if self.windowed else {"rank": rank}) | row
-            for answer in answers
-            for rank, row in enumerate(self.rows(answer), 1)
+            {"name": prediction.name, "frames": prediction.frames} | ({} if self.windowed else {"rank": rank}) | row
+            for prediction in predictions
+            for rank, row in enumerate(self.rows(prediction), 1)
         ]
         return csv_text(lines, end="\n")
 

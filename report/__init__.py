@@ -1,3 +1,3 @@
-"""Pictures and pages for people: the page of a run, of several runs, moving skeletons, masks and predictions."""
+"""Reports: the page of a run or of several runs, moving skeletons, pictures of masks and predictions."""
 
 METHOD_NAMES = {"mamp": "MAMP", "skeletonmae": "SkeletonMAE*", "umurl": "UmURL"}

@@ -1,7 +1,7 @@
 """Charts for a web page as SVG text: curves over epochs, the confusion matrix, t-SNE points, moving skeletons.
 
-Drawn by matplotlib in its black, which becomes the page's text colour, on no background, in colours that are told apart on light
-and dark screens and by colour-blind people. Every mark shows its numbers under the mouse.
+Matplotlib draws on a transparent background; its black becomes the page's text colour, and the other colours suit light and dark
+pages and colour-blind readers. The mouse shows the numbers of each mark.
 """
 
 import io
@@ -21,24 +21,24 @@ from matplotlib.ticker import MaxNLocator
 from util import confusion
 
 BLUE, ORANGE = "#2f7fc4", "#d9731f"
-# of classes: the 7 colours of Okabe and Ito, for colour-blind people, that are seen on white; with 18 markers they make 126 looks
+# of classes: the 7 colours of Okabe and Ito (for colour-blind readers) that are visible on white, times 18 markers
 COLOURS = ("#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#d55e00", "#000000")
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "<", "p", "h", "*", ">", "d", (4, 1), (6, 1), (8, 1), "8", "H")
 LEGEND_ROWS = 24
-SVG_FRAMES = 48  # the most poses of a moving skeleton
-HOVERED = 400  # the most points of a curve that show their numbers
+SVG_FRAMES = 48  # largest number of poses of a moving skeleton
+HOVERED = 400  # largest number of points of a curve that show their numbers
 
 
 def to_svg(figure, label, places=(), texts=(), size=8):
-    """A Figure as SVG for a page, the same text each time.
+    """A Figure as SVG for a page; the text is reproducible.
 
-    label: what it shows, for screen readers. texts stand under the mouse at places (x, y) of the first Axes, on squares of `size`
-    pixels or, with None, of 1 in data units.
+    label: description for screen readers. texts: shown by the mouse at places (x, y) of the first Axes, on squares of `size`
+    pixels or, with None, 1 data unit.
     """
     figure.set_dpi(72)  # so that the figure's pixels are those of the SVG
     file = io.StringIO()
     with rc_context({"svg.hashsalt": "mamp", "svg.fonttype": "none"}), warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "Glyph")  # names in scripts that the font lacks; browsers have them
+        warnings.filterwarnings("ignore", "Glyph")  # characters that matplotlib's font lacks; browsers have them
         figure.savefig(file, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
     drawing = file.getvalue()
     body = drawing[drawing.index("<defs") : drawing.rindex("</svg>")].replace("#000000", "currentColor").replace("\n", "")
@@ -55,16 +55,16 @@ def to_svg(figure, label, places=(), texts=(), size=8):
 
 
 def curves(series, ylabel):
-    """SVG of lines over epochs, without what is not finite; None if nothing is left. series: {name: [(epoch, y), ...]}."""
+    """SVG of lines over epochs, without non-finite values; None if nothing is left. series: {name: [(epoch, y), ...]}."""
     lines = {name: [line] for name, line in series.items()}
     return curves_of_runs(lines, ylabel, dict(zip(series, ((BLUE, "-"), (ORANGE, "-")), strict=False)), legend="inside")
 
 
 def curves_of_runs(groups, ylabel, looks, legend="below"):
-    """SVG of groups of lines over epochs, thin, with a group's mean over the epochs that all its lines have bolder; without what
-    is not finite, None if nothing is left.
+    """SVG of groups of lines over epochs: thin lines, and a bold one for a group's mean over the epochs that all its lines have.
+    Without non-finite values; None if nothing is left.
 
-    groups: {name: [[(epoch, y), ...], ...]}; looks: {name: (colour, line style)}; legend: 'below', or 'inside' if there are
+    groups: {name: [[(epoch, y), ...], ...]}. looks: {name: (colour, line style)}. legend: 'below', or 'inside' if there are
     several groups.
     """
     groups = {name: [{epoch: y for epoch, y in line if math.isfinite(y)} for line in lines] for name, lines in groups.items()}
@@ -92,7 +92,7 @@ def curves_of_runs(groups, ylabel, looks, legend="below"):
             places.append((epoch, value))
             texts.append(f"{label}, epoch {epoch}: {value:.5g}")
     later = np.array([y for lines in groups.values() for line in lines for y in list(line.values())[1:]])
-    if len(later) >= 10 and ax.dataLim.height > 2 * np.ptp(later) > 0:  # the first epoch would flatten all others
+    if len(later) >= 10 and ax.dataLim.height > 2 * np.ptp(later) > 0:  # otherwise the first epoch's value would flatten the rest
         ax.set_ylim(later.min() - 0.1 * np.ptp(later), later.max() + 0.1 * np.ptp(later))
     if legend == "below" or len(groups) > 1:
         below = {"loc": "outside lower left", "fontsize": 9}
@@ -103,7 +103,7 @@ def curves_of_runs(groups, ylabel, looks, legend="below"):
 
 
 def confusion_matrix(counts, class_names):
-    """SVG of the confusion matrix counts (K, K): a row per true class, coloured more where more of its samples went."""
+    """SVG of a confusion matrix (K, K), see util.confusion.figure."""
     figure, classes = confusion.figure(counts, class_names)
     position, share = {k: i for i, k in enumerate(classes)}, confusion.shares(counts)
     places = [(position[p], position[t]) for t, p in np.argwhere(counts)]
@@ -115,8 +115,8 @@ def confusion_matrix(counts, class_names):
 
 
 def tsne(features, perplexity, seed):
-    """(N, D) -> (N, 2), by scikit-learn's t-SNE from the principal components. Raises ValueError if all features are the same."""
-    from sklearn.manifold import TSNE  # here: it takes a second that pages without a t-SNE can do without
+    """(N, D) -> (N, 2): t-SNE initialised with principal components. Raises ValueError if all features are the same."""
+    from sklearn.manifold import TSNE  # here, since importing it takes a second
 
     features = np.asarray(features, np.float64)
     if not np.ptp(features, axis=0).any():
@@ -125,10 +125,10 @@ def tsne(features, perplexity, seed):
 
 
 def scatter(panels, labels, names, wrong=None, centres=False):
-    """A Figure with points by class, those that are `wrong` (N,) hollow, in panels side by side.
+    """A Figure with panels of points, coloured by class, side by side.
 
-    panels: {title: (N, 2) points}, the same samples in each. names: {label: its name in the legend}. centres: write the names
-    among the points, too.
+    panels: {title: (N, 2) points}, the same samples in each. names: {label: its name in the legend}. wrong: (N,) bool, drawn
+    hollow. centres: write class names among the points, too.
     """
     columns = -(-len(names) // LEGEND_ROWS)
     side = 8 if len(panels) == 1 else 6.4
@@ -147,7 +147,8 @@ def scatter(panels, labels, names, wrong=None, centres=False):
                 ax.scatter(*chosen.T, s=size, marker=marker, facecolors=fill, edgecolors=colour, linewidths=1, label=text)
             if centres:
                 own = points[labels == label]
-                middle = own[np.linalg.norm(own - np.median(own, axis=0), axis=1).argmin()]  # a point: there may be two clouds
+                # the most central point: the centre itself may be between two clouds
+                middle = own[np.linalg.norm(own - np.median(own, axis=0), axis=1).argmin()]
                 halo = [withStroke(linewidth=3, foreground="white")]
                 ax.annotate(name, middle, fontsize=10, ha="center", path_effects=halo, parse_math=False)
     look = {"loc": "outside right upper", "ncols": columns, "frameon": False, "markerscale": max(1, (40 / size) ** 0.5)}
@@ -158,10 +159,9 @@ def scatter(panels, labels, names, wrong=None, centres=False):
 
 
 def moving_skeleton(sequence, parents, side, label, fps=30, width=170, height=190):
-    """SVG of the bodies of a sequence (T, M, V, 3), which move as long as it lasts, over and over, in colours of the page.
+    """SVG of a sequence (T, M, V, 3) as an endless animation at `fps`, in colours of the page; x to the right, y upwards.
 
-    x is drawn to the right, y upwards. parents: (V,), None draws joints only. side: (V,) of report.skeletons.sides. Raises
-    ValueError if there is no body.
+    parents: (V,), or None for joints only. side: (V,) from report.skeletons.sides. Raises ValueError if there is no body.
     """
     there = sequence.any(axis=(2, 3))
     if not there.any():

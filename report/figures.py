@@ -1,8 +1,8 @@
-"""Figures of what a model hides, predicts and attends to in one sequence, and what films lay over the moving body.
+"""Figures of masks, predictions, motion intensity and saliency for one sequence, and overlays that show them in films.
 
-masks.py computes what is drawn, sheet.py has the parts of a figure. Blue is true or visible, orange predicted or hidden (colours
-that colour-blind people tell apart); shape or size say the same once more. skeleton, mask, prediction, intensity and saliency
-return (Figure, overlay for skeletons.film). A `source` is a line that names the model.
+masks.py computes what is drawn, sheet.py has the parts of a figure. Blue is true or visible, orange predicted or hidden; shape or
+size differ as well. Each of the functions skeleton, mask, prediction, intensity and saliency returns (Figure, overlay for
+skeletons.film). source: a line that names the model.
 """
 
 import numpy as np
@@ -14,15 +14,15 @@ from report.masks import DRAWS, STEPS
 from report.sheet import GUESS, HIDDEN, PALE, TRUE, dot, line
 from report.skeletons import INK, legend
 
-CURVES = 3  # joints, of as many limbs, whose prediction is drawn over time
-LONGEST = 0.35  # metres in a picture that only the longest hundredth of the arrows exceeds
+CURVES = 3  # number of joints, of different limbs, whose prediction is drawn over time
+LONGEST = 0.35  # metres; 99 % of the arrows are at most this long
 DIVERGING, RISING = colormaps["RdBu_r"], colormaps["viridis"]
 BORDER = {"color": "#9aa2ab", "linewidth": 0.7}
 MEAN = {"color": "#6d757f", "linewidth": 1.4, "linestyle": ":"}
 
 
 def skeleton(sample, source):
-    """The body at a few moments."""
+    """The body at a few frames."""
     side, step = skeletons.sides(sample.names), skeletons.grid_step(*skeletons.limits(sample.joints))
     entries = {name: line(look["color"]) for name, look in skeletons.body_entries(sample.joints, side).items()}
     note = f"{len(sample.joints)} frames, after cropping and resizing. The lines of the grid are {step:g} m apart."
@@ -34,11 +34,11 @@ def skeleton(sample, source):
 
 
 def mask(sample, source, intensity, masks, shares, note=""):
-    """Hidden and visible tokens, on the body at a few moments, and maps joints × segments: the first mask, which the film shows,
-    too, and how probably each token is hidden.
+    """Hidden and visible tokens on the body at a few frames, and as maps joints × segments: the first mask, which the film shows,
+    too, and each token's probability of being hidden.
 
-    intensity: (T', M, V) metres. masks: {what it is called: (T', M, V) bool, True is hidden}, one or two. shares: {the
-    same names: (T', M, V) of masks.hidden_share}.
+    intensity: (T', M, V) metres. masks: {name: (T', M, V) bool, True is hidden}, one or two. shares: {the same names: (T', M, V)
+    from masks.hidden_share}.
     """
     there, count = list(sample.bodies()), len(masks)
     moved = 100 * intensity[:, there]
@@ -72,8 +72,7 @@ def mask(sample, source, intensity, masks, shares, note=""):
 
 
 def prediction(sample, source, found, note=""):
-    """Predicted against true motion (or positions) of hidden tokens: on the body in a lively frame, beside what the model sees of
-    it, and over time for `most_moving` joints.
+    """Predicted and true motion (or positions) of hidden tokens: on the body in `lively_frame`, and over time for `most_moving`.
 
     found: a masks.MaskedPrediction.
     """
@@ -85,7 +84,7 @@ def prediction(sample, source, found, note=""):
     if found.mean is not None:
         notes += [
             f"Predictions are UN-NORMALISED WITH THE TRUE mean and deviation of every {one} (norm_skes_loss), which the model "
-            f"does not know: only what differs from the dotted mean (over a {one}'s frames and axes) is its own."
+            f"does not know: only the difference from the dotted mean (over a {one}'s frames and axes) is predicted."
         ]
     notes += [
         f"Loss on {'all queries' if found.queries else 'the hidden tokens'} {found.loss:.3f}; predicting each {one}'s mean would "
@@ -125,7 +124,7 @@ def prediction(sample, source, found, note=""):
 
 
 def intensity(sample, source, values):
-    """Motion intensity (T', M, V) metres: for each body a map joints × segments, and the mean over its joints below."""
+    """Motion intensity (T', M, V) metres: for each body a map joints × segments and, below it, the mean over joints."""
     note = (
         "How far the coordinates of a token are from those of the segment before, on average (the first segment has the "
         "value of the second). Motion-aware masking hides tokens with much of it more often."
@@ -138,7 +137,7 @@ def intensity(sample, source, values):
         sheet.colour_bar(sheet.joint_map(ax, sample, 100 * values[:, m], body, RISING, norm), "cm")
         ax, mean = below.subplots(), 100 * values[:, m].mean(1)
         sheet.curve_axes(ax, "segment", "mean, cm")
-        sheet.count_from_one(ax, len(values))
+        sheet.number_from_one(ax, len(values))
         ax.plot(np.arange(len(values)) + 0.5, mean, marker="o", markersize=5, **line(TRUE))
         ax.set_ylim(0, 1.15 * max(1e-6, mean.max()))
     entries = {"at rest": dot(to_hex(RISING(0.0))), f"{norm.vmax:.1f} cm": dot(to_hex(RISING(1.0)))}
@@ -146,9 +145,9 @@ def intensity(sample, source, values):
 
 
 def saliency(sample, source, found, verdict, predicted):
-    """What each joint in each segment adds to the predicted class: on the body at a few moments, and as a map.
+    """What each joint in each segment adds to the logit of the predicted class: on the body at a few frames, and as a map.
 
-    found: a masks.Saliency. verdict: a line that says what was predicted, how surely, and what is true. predicted: the class.
+    found: a masks.Saliency. verdict: heading with predicted and true class. predicted: name of the class.
     """
     segment = len(sample.joints) // len(found.contribution)
     note = (
@@ -171,7 +170,7 @@ def saliency(sample, source, found, verdict, predicted):
 
 
 def restyle(entries, show):
-    """An overlay for skeletons.film: show(bodies, t) changes how the joints of grey bodies look; entries: of the legend."""
+    """An overlay for skeletons.film: show(bodies, t) restyles the joints of grey bodies. entries: of the legend."""
 
     def overlay(ax, bodies):
         sheet.grey(bodies)
@@ -182,7 +181,7 @@ def restyle(entries, show):
 
 
 def prediction_overlay(sample, found, true=True, predicted=True):
-    """An overlay for skeletons.film: true and predicted motion of hidden joints, or one of them, as arrows, or the positions."""
+    """An overlay for skeletons.film: true and/or predicted motion of hidden joints as arrows, or their positions."""
     hidden = sample.per_frame(found.hidden) & sample.joints.any((2, 3))[:, :, None]
     scale = arrow_scale(sample, found) if found.motion else 1
 
@@ -223,9 +222,8 @@ def prediction_overlay(sample, found, true=True, predicted=True):
 
 
 def most_moving(sample, found):
-    """[(body, joint, axis)]: of each of the CURVES limbs that move most the joint that moves most, along its liveliest axis.
-
-    Only joints count that are hidden at some time.
+    """[(body, joint, axis)]: of the CURVES limbs that move most, the joint that moves most, and its axis with the largest
+    variance. Only joints that are hidden at some time are considered.
     """
     mean = np.where(found.hidden.any(0), speed(found).mean(0), -1)  # (M, V)
     of_limbs = [(m, max(limb, key=lambda v: mean[m, v])) for m in sample.bodies() for limb in sample.limbs()]  # noqa: B023
@@ -234,16 +232,16 @@ def most_moving(sample, found):
 
 
 def lively_frame(strength):
-    """The frame that is livelier than nine tenths of the others, among which the noise is. strength: (T, M, V)."""
+    """The frame at the 90th percentile of the sum of strength (T, M, V); the strongest frames are often noise."""
     return int(np.argsort(strength.sum((1, 2)), kind="stable")[int(0.9 * len(strength))])
 
 
 def arrow_scale(sample, found):
-    """How many times longer than the motion arrows are: a round number with which nearly all true ones are at most LONGEST."""
+    """Factor by which arrows are longer than the motion: the largest round number with which 99 % are at most LONGEST."""
     length = np.percentile(np.linalg.norm(sample.turned(found.true), axis=-1), 99)
     return max(n for n in (1, 2, 3, 5, 10, 20, 30, 50, 100) if n == 1 or n * length <= LONGEST)
 
 
 def speed(found):
-    """(T, M, V): how far each joint moves per frame."""
+    """(T, M, V): metres that each joint moves per frame."""
     return np.linalg.norm(found.true if found.motion else np.gradient(found.true, axis=0), axis=-1)

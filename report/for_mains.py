@@ -1,17 +1,17 @@
-"""What the mains draw, with everything that draws imported only then: matplotlib takes a second of every start."""
+"""Pictures and report of the mains. Drawing code is imported inside the functions, since matplotlib takes a second."""
 
 import copy
 
 import numpy as np
 
 from util import distributed
-from util.logging import say, tell
+from util.logging import print_always, print_info
 from util.validation import one_line
 
 
 def preview(model, args):
-    """draw() -> an image (H, W, 3) uint8 for TensorBoard: predicted beside true motion of the first training sequence, always
-    with the same mask. None for methods that hide nothing."""
+    """A function draw() that returns an image (H, W, 3) uint8 for TensorBoard: predicted and true motion of the first training
+    sequence, always with the same mask. None for UmURL, which has no masks."""
     if args.method != "mamp":
         return None
 
@@ -28,15 +28,14 @@ def preview(model, args):
     return draw
 
 
-def leave_report(args):
-    """report.html of the run that has ended, unless --no-report. The numbers are written by now: whatever goes wrong with the
-    page is a warning."""
+def write_report(args):
+    """Write report.html of the finished run, unless --no-report. Errors only cause a warning, since all results are written."""
     if not args.report or not distributed.is_main():
         return
     from report import run_page
 
-    say("drawing report.html, which takes seconds to minutes")
+    print_info("drawing report.html, which takes seconds to minutes")
     try:
-        say(f"report: {run_page.write(args.output_dir)}")
+        print_info(f"report: {run_page.write(args.output_dir)}")
     except Exception as error:
-        tell(f"warning: {args.output_dir}: no report.html ({one_line(error)})")
+        print_always(f"warning: {args.output_dir}: no report.html ({one_line(error)})")

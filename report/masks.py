@@ -1,4 +1,4 @@
-"""What a model hides, predicts and attends to in one sample, as arrays; figures.py draws them.
+"""Masks, predictions, motion intensity and saliency of a model for one sample, as arrays; figures.py draws them.
 
 Letters: M bodies, T frames, V joints, C coordinates, l segment length, T' = T/l segments, K classes. x is one sample (C, T, V, M)
 as a Feeder gives it; models are on the CPU and in eval mode.
@@ -9,19 +9,18 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-DRAWS = 1000  # of the mask, to see how often each token is hidden
-STEPS = 16  # of the path along which gradients are averaged; docs/visualize.md says what more would change
+DRAWS = 1000  # number of masks for estimating how probably each token is hidden
+STEPS = 16  # of integrated gradients; see docs/visualize.md
 
 
 @dataclass
 class MaskedPrediction:
-    """What a masked pre-training hid of a sample and predicted of it.
+    """What a MAMP hid of a sample, and what it predicted.
 
-    motion: whether targets are motions, else positions. hidden: (T', M, V) bool. true, predicted: (T, M, V, C) metres, of all
-    tokens (decoder cross: 0 at visible ones, which it does not predict). mean: the same shape, the true mean of each token, or
-    query, if the prediction was un-normalised with it, else None. loss: over the hidden tokens (of queries, which cover visible
-    ones, too: over all) of the bodies that are there, without the weights of the training; mean_loss: of predicting each one's
-    mean. queries: frames of a query, or None.
+    motion: whether targets are motions (else positions). hidden: (T', M, V) bool. true, predicted: (T, M, V, C) metres, of all
+    tokens (decoder cross: 0 at visible ones). mean: same shape, the true mean of each token or query, if the prediction was
+    un-normalised with it, else None. loss: without loss_weight, over the hidden tokens (decoder query: all) of non-empty bodies;
+    mean_loss: that of predicting each token's mean. queries: frames per query, or None.
     """
 
     motion: bool
@@ -35,10 +34,10 @@ class MaskedPrediction:
 
 
 def predict_masked(model, x, seed=0, mask_ratio=0.9, motion_stride=1, motion_aware_tau=0.75):
-    """The `MaskedPrediction` of a MAMP with the mask that `seed` draws; global random numbers stay as they are.
+    """The `MaskedPrediction` of a MAMP with a mask drawn from `seed`; torch's global generator is restored.
 
-    With norm_skes_loss a model predicts targets normalised per token or query (mean 0, variance 1); they are turned into metres
-    with the true mean and variance of each, which the model does not know.
+    With norm_skes_loss a model predicts targets normalised per token or query. They are converted to metres with the true mean
+    and variance, which the model does not know.
     """
     with torch.no_grad(), torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
@@ -62,12 +61,12 @@ def predict_masked(model, x, seed=0, mask_ratio=0.9, motion_stride=1, motion_awa
 
 
 def motion_intensity(model, x):
-    """MAMP's motion intensity of a sample, (T', M, V) metres, by which motion-aware masking hides tokens."""
+    """Motion intensity of a sample, (T', M, V) metres, on which motion-aware masking depends."""
     return _by_segment(model, model.motion_intensity(model.bodies(x[None]).float()))
 
 
 def uniform_mask(model, x, seed=0, mask_ratio=0.9):
-    """(T', M, V) bool: what uniform masking with the same random numbers as `predict_masked` hides."""
+    """(T', M, V) bool: the uniform mask for the same random numbers as in `predict_masked`."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         scores = model.masking_scores(model.bodies(x[None]).float(), 0)
@@ -75,9 +74,8 @@ def uniform_mask(model, x, seed=0, mask_ratio=0.9):
 
 
 def hidden_share(model, x, mask_ratio=0.9, motion_aware_tau=0.75, seed=0, draws=DRAWS):
-    """(T', M, V): the share of `draws` masks that hide a token, an estimate of its probability of being hidden.
-
-    Tokens are drawn without replacement, for which there is no closed form.
+    """(T', M, V): the share of `draws` masks in which a token is hidden, an estimate of its probability (which has no closed
+    form, since tokens are drawn without replacement).
     """
     bodies = model.bodies(x[None]).float()
     with torch.random.fork_rng(devices=[]):
@@ -89,11 +87,9 @@ def hidden_share(model, x, mask_ratio=0.9, motion_aware_tau=0.75, seed=0, draws=
 
 @dataclass
 class Saliency:
-    """Which joints decided when.
-
-    probability: (K,) of the sample; still: (K,) of the same body standing still. contribution: (T', M, V), what each joint in
-    each segment adds to the logit of the predicted class. difference: logit of the sample − logit of standing still, to which
-    the contributions add up but for the steps of the path.
+    """probability: (K,) of the sample. still: (K,) of the same body standing still. contribution: (T', M, V), what each joint in
+    each segment adds to the logit of the predicted class. difference: logit of the sample − logit of standing still, which is the
+    sum of the contributions up to discretisation.
     """
 
     probability: np.ndarray
@@ -103,10 +99,10 @@ class Saliency:
 
 
 def saliency(model, x, segment=1, moving=False, steps=STEPS):
-    """Integrated gradients (Sundararajan et al. 2017) of the predicted class: gradient × input, averaged on the way from a body
-    that stands still in its mean posture to the sample.
+    """Integrated gradients (Sundararajan et al. 2017) of the predicted class; the baseline is the body standing still in its mean
+    posture.
 
-    segment: frames that are added up, a divisor of T. moving: x are motions, which are zero for a body that stands still.
+    segment: frames to sum contributions over, a divisor of T. moving: x are motions, which are zero for the baseline.
     """
     there = x.ne(0).any(0).any(1)[None, :, None]  # (1, T, 1, M): absent bodies stay absent
     still = torch.zeros_like(x) if moving else x.sum(1, keepdim=True) / there.sum(1, keepdim=True).clamp(min=1) * there

@@ -1,4 +1,4 @@
-"""What the pages have in common: page.html, its colours and widths, with every text of other people's files escaped."""
+"""Fill a page template of this folder; all text is escaped."""
 
 from pathlib import Path
 
@@ -11,7 +11,7 @@ TEMPLATES = jinja2.Environment(loader=jinja2.FileSystemLoader(FOLDER), autoescap
 
 
 def write(path, template, **values):
-    """Write the page `path` from a template of this folder; returns the path."""
+    """Write the page `path` from a template; returns the path."""
     page = TEMPLATES.get_template(template).render(**values)
     write_text(path, page.encode(errors="replace").decode())
     return path

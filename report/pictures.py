@@ -1,4 +1,4 @@
-"""What a model does with one sequence: all figures of a pre-training, or of a classifier, for scripts.visualize and the pages."""
+"""All figures of a pre-trained model or of a classifier for one sequence, for scripts.visualize and report.html."""
 
 from report import figures, masks
 

@@ -1,4 +1,4 @@
-"""What a finished run left in its folder, for its page."""
+"""Read the folder of a finished run, for its page."""
 
 import json
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ STAGE_NAMES |= {"linprobe": "Linear probe", "finetune": "Fine-tuning", "retrieva
 
 @dataclass
 class Run:
-    """What a run left in its folder; `predicted`, `names` and `data` are None where there are none."""
+    """The content of a run's folder; `predicted`, `names` and `data` are None if not available."""
 
     folder: Path
     result: dict
@@ -26,15 +26,15 @@ class Run:
     predicted: predictions.Predictions | None = None
     names: np.ndarray | None = None  # (N,) of the samples
     data: Feeder | None = None
-    missing: str = ""  # why there are no predictions, or no data
+    missing: str = ""  # why predictions or data are not available
 
     @property
     def stage(self):
         return self.result["stage"]
 
     @property
-    def judged(self):
-        """Whether there is an accuracy; pre-trainings have none."""
+    def has_accuracy(self):
+        """Whether there is an accuracy, as of all downstream stages."""
         return "test_acc1" in self.result["last"]
 
     @property
@@ -50,7 +50,7 @@ class Run:
 
 
 def read(folder, data_path=None):
-    """The Run in a folder; data_path: the npz, if it is no longer where it was.
+    """The Run in a folder. data_path: the npz, if it has moved.
 
     Raises FileNotFoundError or ValueError naming what is missing or damaged.
     """
@@ -66,7 +66,7 @@ def read(folder, data_path=None):
     except (ValueError, KeyError, TypeError, AttributeError, yaml.YAMLError) as error:
         raise ValueError(f"{folder}: not the folder of a finished run of ours ({one_line(error)})") from error
     run = Run(folder, result, options | ({"data_path": data_path} if data_path else {}), log)
-    if run.judged:
+    if run.has_accuracy:
         try:
             run.predicted, run.names = predictions.load(folder)
             run.data = evaluated_data(run)
@@ -76,7 +76,7 @@ def read(folder, data_path=None):
 
 
 def read_log(folder, result):
-    """Lines of log.jsonl about an epoch; none of an evaluation or a retrieval, or without a log. Raises ValueError."""
+    """The epochs in log.jsonl; [] for an evaluation, a retrieval, or without a log. Raises ValueError for a damaged one."""
     path = Path(folder, "log.jsonl")
     if result.get("eval") or result["stage"] == "retrieval" or not path.is_file():
         return []
@@ -85,15 +85,15 @@ def read_log(folder, result):
 
 
 def feeder(run, split):
-    """Feeder of a split of the run's data, with its numbers of the classes."""
+    """Feeder of a split of the run's data, with classes numbered as in the run."""
     data = Feeder(run.options["data_path"], split, val_groups=run.options.get("val_groups", 0))
     if data.text_labels and run.predicted.class_names:
-        data.number_by(run.predicted.class_names)
+        data.renumber_classes(run.predicted.class_names)
     return data
 
 
 def evaluated_data(run):
-    """The Feeder of the samples that were predicted. Raises ValueError if the npz holds others."""
+    """The Feeder of the predicted samples. Raises ValueError if the npz now holds other samples."""
     data = feeder(run, "val" if run.options.get("val_groups") else "test")
     if not np.array_equal(data.label[data.indices], run.predicted.labels):
         raise ValueError(f"{run.options['data_path']}: holds other samples than were predicted")

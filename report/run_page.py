@@ -1,6 +1,6 @@
-"""report.html of a finished run: one page that needs nothing but itself, made of what the run left in its folder.
+"""report.html of a finished run: a self-contained page made from the files in its folder.
 
-Only result.json and config.yaml have to be there; log.jsonl gives the curves, scores.npz and the data set what was predicted.
+result.json and config.yaml are required; log.jsonl gives the curves, scores.npz and the data set the predictions.
 """
 
 import argparse
@@ -22,15 +22,15 @@ from report import METHOD_NAMES, charts, pages, pictures, sequences, skeletons
 from report.run_folder import STAGE_NAMES, feeder, read
 from util import checkpoint, confusion, console, predictions, results, seeds
 from util.files import csv_text
-from util.logging import tell
+from util.logging import print_always
 from util.options import UNLABELLED
-from util.run import judge_command
+from util.run import linprobe_command
 from util.validation import one_line
 
 FILE = "report.html"
-SKELETONS = 4  # moving skeletons of right predictions, and of wrong ones
-QUERIES, NEIGHBOURS = 3, 3  # of a retrieval: right ones and wrong ones, with so many neighbours each
-FEWEST_POINTS = 30  # of a t-SNE that shows something
+SKELETONS = 4  # number of moving skeletons of right predictions, and of wrong ones
+QUERIES, NEIGHBOURS = 3, 3  # of a retrieval: right queries (and as many wrong ones), neighbours of each
+FEWEST_POINTS = 30  # for a t-SNE
 PICTURE_DPI = 100
 SEED = 0  # of t-SNE and of which skeletons are drawn
 
@@ -41,8 +41,8 @@ def write(folder, data_path=None):
     for name, section in SECTIONS.items():
         try:
             sections[name] = section(run) if run.predicted or section not in OF_PREDICTIONS else None
-        except Exception as error:  # one picture that fails must not take the others along
-            tell(f"warning: {run.folder / FILE}: no {name.replace('_', ' ')} ({one_line(error)})")
+        except Exception as error:  # a section that fails must not prevent the others
+            print_always(f"warning: {run.folder / FILE}: no {name.replace('_', ' ')} ({one_line(error)})")
     script = (pages.FOLDER / "run_page.js").read_text()
     return pages.write(
         run.folder / FILE,
@@ -60,7 +60,7 @@ def write(folder, data_path=None):
 
 
 def encoder(result):
-    """Where the encoder comes from, in a few words."""
+    """Where the encoder comes from, as text."""
     if result["stage"] == "pretrain":
         return f"method {METHOD_NAMES.get(result.get('method'), result.get('method'))}"
     origin = result.get("encoder")
@@ -72,9 +72,9 @@ def encoder(result):
 
 
 def headline(run):
-    """(number, what it is): loss of a pre-training, else the accuracy and what one has to know to judge it."""
+    """(number, caption): the loss of a pre-training, else the accuracy."""
     result, last = run.result, run.result["last"]
-    if not run.judged:
+    if not run.has_accuracy:
         options = [f"{key} {run.options[key]}" for key in ("target", "mask_ratio", "motion_aware_tau") if key in run.options]
         return f"{last['train_loss']:.4f}", " · ".join([f"training loss after {result.get('epochs')} epochs", *options])
     trained = "epochs" in result and not result.get("eval")
@@ -86,36 +86,36 @@ def headline(run):
 
 
 def numbers(run):
-    """[(number, what it is)] beside the headline."""
+    """[(number, caption)] of the cards below the headline."""
     result, last, found = run.result, run.result["last"], []
     if "test_acc5" in last:
         found += [(f"{last['test_acc5']:.2f} %", "right class among the 5 nearest" if run.stage == "retrieval" else "top-5")]
     for key, value in last.items():
         if key.startswith("test_acc1_"):
             readout = key.removeprefix("test_acc1_")
-            found += [(f"{value:.2f} %", f"top-1 of the read-out {readout}, beside {result.get('readout')}")]
+            found += [(f"{value:.2f} %", f"top-1 of the other read-out, {readout}")]
     found += [(f"{value:.2f} %", f"ridge regression, {name}") for name, value in result.get("ridge", {}).items()]
     if run.predicted:
         mean = 100 * np.diag(confusion.shares(run.counts))[run.counts.any(1)].mean()
         found += [(f"{mean:.2f} %", f"mean over {np.count_nonzero(run.counts.any(1))} classes")]
     if best := result.get("best"):
         where = result.get("evaluated_on", "test")
-        found += [(f"{best['test_acc1']:.2f} %", f"best epoch ({best['epoch']}), picked by looking at the {where} set")]
+        found += [(f"{best['test_acc1']:.2f} %", f"best epoch ({best['epoch']}), chosen on the {where} set")]
     if speeds := [line["samples_per_s"] for line in run.log if "samples_per_s" in line]:
         found += [(f"{np.median(speeds):,.0f}", "samples per second, median")]
         update = run.options["effective_batch_size"]
         of_epoch = max(1, result["labels"] // update) * update
-        found += [(console.duration(sum(of_epoch / speed for speed in speeds)), "of training, evaluations aside")]
-    if not run.judged and result.get("method") == "mamp":
-        found += [(f"{run.options['depth']} × {run.options['dim_feat']}", "blocks of the encoder, and their width")]
+        found += [(console.duration(sum(of_epoch / speed for speed in speeds)), "of training, without evaluations")]
+    if not run.has_accuracy and result.get("method") == "mamp":
+        found += [(f"{run.options['depth']} × {run.options['dim_feat']}", "encoder blocks × width")]
     labels = {"pretrain": "training sequences", "retrieval": "gallery sequences"}.get(run.stage, "labelled sequences")
     counted = {"labels": labels, "epochs": "epochs", "seed": "seed"}
     return found + [(f"{result[key]:,}", name) for key, name in counted.items() if isinstance(result.get(key), int)]
 
 
 def published(run):
-    """{rows: the rows of the paper whose protocol this run is; other: else what this run is}."""
-    if not run.judged:
+    """{rows: the paper's cells with exactly this run's protocol; other: description of the run, for when there are none}."""
+    if not run.has_accuracy:
         return None
     result, rows = results.read(run.folder / "result.json"), {}
     for cell in results.cells():
@@ -163,10 +163,10 @@ def masks_and_predictions(run):
 
 
 def next_command(run):
-    """What comes after a stage without labels: the linear probe's command line."""
+    """The linear probe's command line, after a stage without labels."""
     if run.stage not in UNLABELLED:
         return None
-    return judge_command(argparse.Namespace(**run.options), shlex.split(run.result.get("command", ""))[2:])
+    return linprobe_command(argparse.Namespace(**run.options), shlex.split(run.result.get("command", ""))[2:])
 
 
 def classes(run):
@@ -182,7 +182,7 @@ def classes(run):
 
 
 def classes_csv(run):
-    """The table of classes as CSV in a data: link, for a download; in the order of the classes."""
+    """The table of classes as a data: URL of a CSV file, in the order of the classes."""
     lines = [
         {"class": row["number"], "name": row["name"], "accuracy, %": f"{100 * row['share']:.2f}", "right": row["right"]}
         | {"of": row["samples"], "most often taken for": row["taken_for"]}
@@ -192,7 +192,7 @@ def classes_csv(run):
 
 
 def confusion_matrix(run):
-    """{matrix: SVG, wide: whether it needs the whole width, mistakes: rows of the most frequent ones}."""
+    """{matrix: SVG, wide: whether it needs the full page width, mistakes: rows of the most frequent ones}."""
     counts, names = run.counts, run.class_names
     mistakes = [
         (names[true], names[predicted], f"{n} of {counts[true].sum()}", f"{share:.0%}")
@@ -202,7 +202,7 @@ def confusion_matrix(run):
 
 
 def features(run):
-    """{tsne: SVG, how: words}: t-SNE of the features that were kept."""
+    """{tsne: SVG, how: caption}: t-SNE of the features in scores.npz."""
     if len(run.predicted.positions) < FEWEST_POINTS:
         return None
     kept, names, perplexity = run.predicted.positions, run.class_names, min(30.0, (len(run.predicted.positions) - 1) / 3)
@@ -220,7 +220,7 @@ def features(run):
 
 
 def moving_svg(data, position):
-    """SVG of the sequence at a position in a Feeder, moving."""
+    """Animated SVG of the sequence at a position in a Feeder."""
     side = skeletons.sides(data.joint_names() or [""] * data.num_joints)
     frames = data.frames(position).reshape(-1, data.num_bodies, data.num_joints, 3)
     upright = skeletons.turned(frames, up=up_axis(data.layout, frames))
@@ -228,7 +228,7 @@ def moving_svg(data, position):
 
 
 def neighbours(run):
-    """[[{svg, name, label, wrong}, ...], ...]: queries, and beside each its nearest neighbours of the gallery."""
+    """[[{svg, name, label, wrong}, ...], ...]: rows of a query and its nearest neighbours in the gallery."""
     if not run.data or run.predicted.neighbours is None:
         return None
     gallery, names, labels, rows = feeder(run, "train"), run.class_names, run.predicted.labels, []
@@ -246,7 +246,7 @@ def neighbours(run):
 
 
 def moving_skeletons(run):
-    """{'Wrong': [{svg, predicted, probability, truth, name}], 'Right': ...}: drawn at random, always the same ones."""
+    """{'Wrong': [{svg, predicted, probability, truth, name}], 'Right': ...}: a random choice with a fixed seed."""
     if not run.data or run.predicted.neighbours is not None:  # a retrieval shows neighbours
         return None
     data, names = run.data, run.class_names
@@ -262,7 +262,7 @@ def moving_skeletons(run):
 
 
 def files(run):
-    """{checkpoints: [{what, path, link, sha256}], beside: names of the files beside the page}."""
+    """{checkpoints: [{what, path, link, sha256}], beside: names of other files in the folder}."""
     checkpoints = []
     for what in ("checkpoint", "encoder"):
         origin = run.result.get(what) or {}

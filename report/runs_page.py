@@ -1,6 +1,7 @@
-"""One page over several runs: those that differ in nothing but their seed are a line of a table and a colour of the curves.
+"""One page that compares several runs. Runs that differ only in their seed are a group: a line of a table, a colour of the
+curves.
 
-Made of each run's result.json, config.yaml and log.jsonl; scores.npz, where there is one, says how many classes there are.
+Made from each run's result.json, config.yaml and log.jsonl; scores.npz, if there is one, gives the number of classes.
 """
 
 import os
@@ -15,18 +16,18 @@ from util.options import STAGES, UNLABELLED
 from util.validation import one_line
 
 STAGE_NAMES = run_folder.STAGE_NAMES | {results.COORDINATES: "Coordinates"}
-STYLES = {"-": "solid", "--": "dashed", ":": "dotted"}  # of lines when there are more groups than colours, here and in CSS
+STYLES = {"-": "solid", "--": "dashed", ":": "dotted"}  # line styles, for more groups than colours: matplotlib's and CSS's names
 
 
 @dataclass
 class Group:
-    """Runs (util.results.Result) that differ in nothing but their seed, in its order."""
+    """Runs (util.results.Result) that differ only in their seed, sorted by it."""
 
     runs: list
     values: dict  # {setting: text}
     method: str
-    differing: dict  # {setting: text} of those that are not as the data set's configuration has them
-    unusual: str  # of these, the ones that not all groups of this method, stage and data set have
+    differing: dict  # {setting: text} of those that differ from the data set's configuration
+    unusual: str  # text of those in `differing` in which the groups of this method differ from each other
 
     @property
     def label(self):
@@ -34,9 +35,8 @@ class Group:
 
 
 def write(path, found, complaints=()):
-    """Write the page over the util.results.Result's found; returns a line for each thing that it leaves out, `complaints` first.
-
-    Raises ValueError if no run is left.
+    """Write the page for util.results.Result's; returns a line for each one left out, after `complaints`. Raises ValueError if no
+    run is left.
     """
     path, left_out, logs = Path(path), list(complaints), {}
     left_out += [f"{run.folder}: an evaluation of a checkpoint, not a run" for run in found if run.get("eval")]
@@ -52,7 +52,7 @@ def write(path, found, complaints=()):
             left_out.append(f"{run.folder}: no curves, log.jsonl is damaged ({one_line(error)})")
     order, places = (*STAGES, results.COORDINATES), defaultdict(lambda: defaultdict(list))
     for run in sorted(runs, key=lambda run: (order.index(run["stage"]), run["dataset"], seeds.description(run), run["seed"])):
-        places[run["stage"], run["dataset"]][seeds.protocol(run)].append(run)
+        places[run["stage"], run["dataset"]][seeds.group_key(run)].append(run)
     groups = {place: named(list(members.values())) for place, members in places.items()}
     looks = {}
     for label in dict.fromkeys(group.label for of_place in groups.values() for group in of_place):  # one for all stages
@@ -66,7 +66,7 @@ def write(path, found, complaints=()):
 
 
 def named(members):
-    """A Group of each of the lists of runs."""
+    """A Group for each list of runs."""
     methods = [runs[0].method() for runs in members]
     values = [values_of(runs[0]) for runs in members]
     groups = []
@@ -79,13 +79,13 @@ def named(members):
 
 
 def values_of(run):
-    """{setting: text} of what a run and its encoder were made with."""
+    """{setting: text} of a run and its encoder."""
     texts = {key: results.value_text(value) for key, value in run.settings.items()}
     return texts | {"precision": "mixed" if seeds.mixed_precision(run) else "float32"}
 
 
 def chance(runs):
-    """Top-1 of guessing in percent, by the first scores.npz there is; None without one."""
+    """Chance level in percent, from the first scores.npz of the runs; None without one."""
     for run in runs:
         try:
             return 100 / predictions.load(run.path.parent)[0].scores.shape[1]
@@ -95,21 +95,21 @@ def chance(runs):
 
 
 def section(stage, dataset, groups, looks, logs, chances, home):
-    """What the page, a file in the folder `home`, shows of a stage on a data set."""
-    if judged := stage not in UNLABELLED:
+    """Template values for a stage on a data set. home: the page's folder."""
+    if has_accuracy := stage not in UNLABELLED:
         groups = sorted(groups, key=lambda group: -statistics.mean(run.accuracy for run in group.runs))
     runs = [run for group in groups for run in group.runs]
-    columns = {"top-1 %": "mean"} if judged else {"training loss": None}
-    if judged and stage != results.COORDINATES and any(run.accuracy_of("per_joint") is not None for run in runs):
+    columns = {"top-1 %": "mean"} if has_accuracy else {"training loss": None}
+    if has_accuracy and stage != results.COORDINATES and any(run.accuracy_of("per_joint") is not None for run in runs):
         columns = {f"top-1 %, {readout}": readout for readout in ("mean", "per_joint")}
     keys = {key for group in groups for key in group.values if len({other.values.get(key) for other in groups}) > 1}
     shared = set.intersection(*(set(group.differing.items()) for group in groups))
-    where = {f"{run['last'].get('test_samples')} {run['evaluated_on']}" for run in runs if judged}
+    where = {f"{run['last'].get('test_samples')} {run['evaluated_on']}" for run in runs if has_accuracy}
     return {
         "title": f"{STAGE_NAMES[stage]} on {results.name_of(dataset)}",
-        "judged": judged,
+        "has_accuracy": has_accuracy,
         "where": " or ".join(sorted(where)),
-        "chance": chances[dataset] if judged else None,
+        "chance": chances[dataset] if has_accuracy else None,
         "shared": results.settings_text(dict(sorted(shared))),
         "columns": columns,
         "rows": [row(group, columns, looks[group.label], home) for group in groups],
@@ -119,7 +119,7 @@ def section(stage, dataset, groups, looks, logs, chances, home):
 
 
 def row(group, columns, look, home):
-    """A group's line of the table: look, name, seeds, and for each read-out the mean and each run's number with its page."""
+    """Template values for a group's line of the table."""
     cells = {}
     for head, readout in columns.items():
         numbers = [run.accuracy_of(readout) if readout else number_of(run["last"].get("train_loss")) for run in group.runs]
@@ -136,7 +136,7 @@ def row(group, columns, look, home):
 
 
 def page_of(run, home):
-    """Where a run's own page lies, relative to the folder `home`; None if it has none."""
+    """A run's own page, relative to the folder `home`; None if it has none."""
     page = run.path.parent / run_page.FILE
     return Path(os.path.relpath(page, home)).as_posix() if page.is_file() else None
 
@@ -147,7 +147,7 @@ def number_of(value):
 
 
 def curves(groups, looks, logs):
-    """[SVG]: training loss, of each target of pre-training by itself, and test accuracy."""
+    """[SVG]: training loss (for pre-training, a chart for each method and target), and test accuracy."""
     by_target = defaultdict(list)
     for group in groups:
         pretrained = group.runs[0]["stage"] == "pretrain"

@@ -1,4 +1,4 @@
-"""Sequences of a split, chosen by row or name, as a model sees them and as they are drawn."""
+"""Choose and load sequences of a split for drawing."""
 
 import argparse
 import difflib
@@ -14,10 +14,9 @@ from report import skeletons
 
 @dataclass
 class Sample:
-    """One sequence as a model sees it, and as it is drawn.
-
-    x: (C, T, V, M). joints: (T, M, V, 3) metres, x to the right and y upwards. names: of the V joints. parents: (V,), or None if
-    unknown. title: name and class. up: axis of x that points upwards, see skeletons.UP. stream: what x are, joints or bones.
+    """A sequence. x: (C, T, V, M), the model's input. joints: (T, M, V, 3) metres, for drawing, x to the right and y upwards.
+    names: of the V joints. parents: (V,), or None if unknown. title: name and class. up: the axis of x that points upwards, see
+    skeletons.UP. stream: whether x holds joints or bones.
     """
 
     x: torch.Tensor
@@ -29,7 +28,7 @@ class Sample:
     stream: str = "joint"
 
     def bodies(self):
-        """{index: what to call it} of the bodies that are in any frame."""
+        """{index: name} of the bodies that are in any frame."""
         there = np.flatnonzero(self.joints.any(axis=(0, 2, 3)))
         return {int(m): f"body {m + 1}" if len(there) > 1 else "" for m in there}
 
@@ -38,23 +37,23 @@ class Sample:
         return skeletons.limbs(self.names, self.parents)
 
     def turned(self, vectors):
-        """Vectors (..., 3) of x as they are drawn, (..., 2)."""
+        """Vectors (..., 3) in the axes of x -> (..., 2) in those of the drawing."""
         return skeletons.turned(vectors, up=self.up)[..., :2]
 
     def per_frame(self, values):
-        """(T', ...) -> (T, ...): each segment's value in each of its frames."""
+        """Repeat each segment's value for its frames: (T', ...) -> (T, ...)."""
         return np.repeat(values, len(self.joints) // len(values), axis=0)
 
 
 def feeders(args, split, labelled=None):
-    """Feeders of what the model sees, and of the joints, which are drawn. labelled: see feeder.loader.build_feeder."""
+    """Feeders of the model's input, and of the joints for drawing. labelled: see feeder.loader.build_feeder."""
     joints = argparse.Namespace(**{**vars(args), "input_stream": "joint"})
     return tuple(build_feeder(options, split, False, labelled) for options in (args, joints))
 
 
 def choose(data, rows=None, names=None):
-    """Positions in a Feeder of rows of its split, or of names; by default three, spread evenly and, if there are so many, of
-    different classes. Raises ValueError for others."""
+    """Positions in a Feeder, by row numbers or names; by default three, spread evenly and if possible of different classes.
+    Raises ValueError for unknown ones."""
     if names:
         there = [] if data.names is None else data.names[data.indices].tolist()
         if not there:
@@ -75,13 +74,13 @@ def choose(data, rows=None, names=None):
         return [position[row] for row in rows]
     chosen, label = [], data.label[data.indices]
     for start in (len(data) * i // 3 for i in range(3)):
-        fresh = np.flatnonzero(~np.isin(label, label[chosen]))  # of classes that are not there yet
+        fresh = np.flatnonzero(~np.isin(label, label[chosen]))  # of classes not chosen yet
         chosen.append(int(fresh[np.argmin((fresh - start) % len(data))]) if len(fresh) else start)
     return sorted(set(chosen))
 
 
 def bones(data):
-    """(V,) the joint each joint of a Feeder hangs on; None for a skeleton that nobody has described, drawn without bones."""
+    """(V,) parents of a Feeder's joints; None if not known, then no bones are drawn."""
     try:
         return data.parents()
     except ValueError:

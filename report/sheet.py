@@ -1,4 +1,4 @@
-"""Parts of the figures of figures.py: a sheet 1000 pixels wide that a phone can show, rows of bodies, maps, curves, marks."""
+"""Parts of the figures in figures.py: the page (1000 pixels wide, readable on a phone), rows of bodies, maps, curves, marks."""
 
 import textwrap
 
@@ -11,9 +11,9 @@ from report import skeletons
 from report.skeletons import GRID, INK, PAPER
 
 WIDTH, DPI = 6.25, 160  # inches, pixels per inch
-MOMENTS = 4  # at which bodies are drawn
+MOMENTS = 4  # number of frames in which bodies are drawn
 TRUE, GUESS, BONE, PALE, HIDDEN = "#0072b2", "#d55e00", "#b4bac2", "#f7d9b5", "#fcf0e2"
-LONGEST_NAME = 17  # letters of a joint's name that fit beside a map
+LONGEST_NAME = 17  # letters of a joint's name that fit next to a map
 
 
 def new(heading, sample, source, heights, note=""):
@@ -61,16 +61,14 @@ def evenly(sample):
 
 
 def strongest(strength):
-    """Of each of MOMENTS equal parts the frame in which strength (T,) is largest."""
+    """For each of MOMENTS equal parts, the frame with the largest strength (T,)."""
     parts = np.array_split(np.arange(len(strength)), min(MOMENTS, len(strength)))
     return np.array([part[strength[part].argmax()] for part in parts])
 
 
 def joint_map(ax, sample, values, title, cmap, norm, unit="segment", named=True):
-    """values (T', V) as a map joints × segments, the joints by limb, with a line between limbs. Returns what a colour bar needs.
-
-    named: whether the joints' names stand beside it, or beside a neighbour.
-    """
+    """values (T', V) as a map joints × segments, joints grouped by limb. Returns the image, for `colour_bar`. named: whether to
+    write the joints' names."""
     limbs = sample.limbs()
     order = [v for limb in limbs for v in limb]
     image = ax.pcolormesh(values[:, order].T, cmap=cmap, norm=norm)
@@ -78,13 +76,13 @@ def joint_map(ax, sample, values, title, cmap, norm, unit="segment", named=True)
     ax.set_ylim(len(order), 0)
     ax.set_yticks(np.arange(len(order)) + 0.5, [shortened(sample.names[v]) for v in order] if named else [])
     ax.set_title(title, fontsize=9, color=INK, pad=3, parse_math=False)
-    count_from_one(ax, len(values))
+    number_from_one(ax, len(values))
     quiet(ax, unit)
     return image
 
 
-def count_from_one(ax, count):
-    """The horizontal axis counts segments (or frames) from 1."""
+def number_from_one(ax, count):
+    """Number segments (or frames) on the horizontal axis from 1."""
     step = -(-count // 6)
     ticks = np.arange(step - 1, count, step)
     ax.set_xlim(0, count)
@@ -92,7 +90,7 @@ def count_from_one(ax, count):
 
 
 def quiet(ax, xlabel="", ylabel=""):
-    """Labels large enough for a phone, no frame."""
+    """Large labels, no frame."""
     ax.tick_params(colors=INK, labelsize=9, length=0, pad=3)
     ax.set_xlabel(xlabel, fontsize=10, color=INK, labelpad=2)
     ax.set_ylabel(ylabel, fontsize=10, color=INK, labelpad=3)
@@ -108,7 +106,7 @@ def curve_axes(ax, xlabel, ylabel):
 
 
 def colour_bar(image, unit, axes=None):
-    """To the right of a map, or of all in `axes`."""
+    """Colour bar to the right of a map, or of all in `axes`."""
     bar = image.axes.figure.colorbar(image, ax=image.axes if axes is None else axes, fraction=0.05, pad=0.02)
     bar.outline.set_visible(False)
     bar.ax.yaxis.set_major_locator(MaxNLocator(5))
@@ -132,7 +130,7 @@ def shortened(name):
 
 
 def grey(bodies):
-    """Bodies that are the background of something else."""
+    """Draw bodies in grey, as background."""
     for body in bodies:
         body.bones.set_color(BONE)
         body.dots.set(facecolor=BONE)
@@ -146,14 +144,14 @@ def show_mask(bodies, hidden):
 
 
 def show_values(bodies, values, cmap, norm):
-    """Joints (M, V) by colour, and the larger the farther from zero."""
+    """values (M, V) as colours of the joints; joints are larger the farther the value is from zero."""
     for body, each in zip(bodies, values, strict=True):
         body.dots.set(facecolor=cmap(norm(each)), edgecolor=BONE, linewidths=0.6)
         body.dots.set_sizes(8 + 90 * np.minimum(1, np.abs(each) / norm.vmax))
 
 
 def point(arrows, start, vectors):
-    """Move a quiver: start (K, 2), NaN for none; vectors (K, 2)."""
+    """Move a quiver's arrows. start: (K, 2), NaN to hide an arrow. vectors: (K, 2)."""
     there = ~np.isnan(start[:, 0])
     arrows.set_offsets(np.where(there[:, None], start, 0))
     arrows.set_UVC(*np.ma.masked_array(vectors, np.repeat(~there[:, None], 2, axis=1)).T)

@@ -1,4 +1,4 @@
-"""Drawing skeletons: a pose, a sheet of frames, a film (GIF, MP4). Needs neither screen nor pyplot.
+"""Draw skeletons: a pose, a sheet of frames, a film (GIF, MP4). Needs neither a display nor pyplot.
 
 Sequences are (T, M, V, 3) in metres; x is drawn to the right and y upwards (`turned` brings them there). A body whose coordinates
 are all zero in a frame is absent. Every person has its own colour: light on the left side of the body, dark on the right.
@@ -24,7 +24,7 @@ COLOURS = (  # of one person each: left, middle, right
     ("#5cc487", "#2f8f5b", "#135534"),
     ("#c792e0", "#8f56b0", "#552a72"),
 )
-GIF_FPS = 50  # the most pictures per second; viewers slow down what is faster
+GIF_FPS = 50  # largest number of pictures per second; viewers slow down faster GIFs
 INK, PAPER, GRID = "#30343a", "#ffffff", "#e3e6ea"
 _SIDE = {LEFT: re.compile(r"(^|[^a-z])(l|left)([^a-z]|$)|left"), RIGHT: re.compile(r"(^|[^a-z])(r|right)([^a-z]|$)|right")}
 # words that say which limb a joint belongs to, in the order in which limbs are listed
@@ -39,9 +39,8 @@ VIEWS = {"front": ((0, 1), (1, 1), (2, 1)), "side": ((2, -1), (1, 1), (0, 1))}
 
 
 def turned(sequence, view="front", up="y"):
-    """A sequence (..., 3) with the axis `up` (one of UP) as y, seen from the 'front', along z, or from the 'side', along x.
-
-    Seen from the side, somebody who faces the camera looks to the right.
+    """Turn a sequence (..., 3) so that the axis `up` (one of UP) becomes y, seen from the 'front' (along z) or the 'side' (along
+    x; a person facing the camera then looks to the right).
     """
     for axes in (UP[up], VIEWS[view]):
         sequence = np.stack([sign * np.asarray(sequence)[..., axis] for axis, sign in axes], axis=-1)
@@ -55,10 +54,10 @@ def sides(joint_names):
 
 
 def limbs(joint_names, parents=None):
-    """[[joint, ...]] of a skeleton: the spine with the head, the arms with their hands, the legs; together all V joints.
+    """[[joint, ...]]: all V joints by limb (spine with head, arms, legs).
 
-    Joints are grouped by the words in their names; a joint without one goes with the joint it hangs on. If no name says anything,
-    every stretch of bones between two branchings is a limb. parents: (V,), as of a `Body`.
+    Joints are grouped by words in their names; a joint without such a word belongs to its parent's limb. If there are no such
+    words at all, each chain of bones between two branchings is a limb. parents: (V,), as for `Body`.
     """
     count = len(joint_names)
     parents = np.arange(count) if parents is None else np.asarray(parents)
@@ -77,10 +76,10 @@ def limbs(joint_names, parents=None):
 
 
 class Body:
-    """A body of V joints on a matplotlib Axes: `bones` is a LineCollection, a line per bone; `dots` a PathCollection.
+    """A body of V joints on a matplotlib Axes. bones: a LineCollection, a line per bone; dots: a PathCollection.
 
-    parents: (V,) the joint each joint hangs on, a root naming itself; None draws only dots. side: (V,) of `sides`; None draws one
-    colour. person: which of COLOURS.
+    parents: (V,) each joint's parent, a root is its own; None draws only dots. side: (V,) from `sides`; None draws in one colour.
+    person: index into COLOURS.
     """
 
     def __init__(self, ax, num_joints, parents=None, side=None, person=0):
@@ -89,7 +88,7 @@ class Body:
         self.child = np.flatnonzero(parents != np.arange(num_joints))
         self.parent = parents[self.child]
         colours = np.array(COLOURS[person % len(COLOURS)])
-        size = 8 if len(self.child) else 20  # points²; without bones the dots are all there is
+        size = 8 if len(self.child) else 20  # points²; larger if there are no bones
         self.bones = LineCollection([], colors=colours[side[self.child]], linewidths=2.4, capstyle="round", zorder=2)
         self.dots = ax.scatter(np.zeros(num_joints), np.zeros(num_joints), s=size, c=colours[side], linewidths=0, zorder=3)
         ax.add_collection(self.bones, autolim=False)
@@ -121,7 +120,7 @@ def contact_sheet(sequence, parents=None, side=None, title="", fps=30, count=10,
     chosen = np.unique(np.linspace(0, len(sequence) - 1, count).round().astype(int))
     across, up = limits(sequence)
     shape = np.ptp(across) / np.ptp(up)
-    columns = len(chosen) if shape < 0.9 else -(-len(chosen) // 2)  # wide bodies stand in two rows
+    columns = len(chosen) if shape < 0.9 else -(-len(chosen) // 2)  # two rows for wide bodies
     rows = -(-len(chosen) // columns)
     height = min(3.2, 15 / columns / shape)
     size = max(4.0, columns * height * shape + 1.0), rows * (height + 0.4) + 0.9
@@ -162,8 +161,7 @@ def film(sequence, parents=None, side=None, title="", clock=None, chosen=None, o
     puts more onto the Axes or changes how the bodies look, and adds its own legend; step(t) then brings these artists to frame t.
     Other arguments as in `contact_sheet`.
 
-    By hand, because matplotlib's writers draw the whole figure for every frame: here only what moves is drawn anew, which takes a
-    fifth of the time.
+    Unlike matplotlib's writers, which draw the whole figure for every frame, this draws only what moves, in a fifth of the time.
     """
     sequence = _checked(sequence)
     across, up = limits(sequence)
@@ -207,7 +205,7 @@ def film(sequence, parents=None, side=None, title="", clock=None, chosen=None, o
 def save_gif(path, pictures, durations):
     """Write RGB pictures as a GIF that loops. durations: milliseconds, one number or one for each picture."""
     pictures = list(pictures)
-    # all share the colours of a few of them, so that nothing flickers
+    # one palette, from a few of the pictures, so that colours do not flicker
     some = np.concatenate([np.asarray(picture) for picture in pictures[:: -(-len(pictures) // 8)]])
     palette = Image.fromarray(some).quantize(method=Image.Quantize.FASTOCTREE)
     first, *others = (picture.quantize(palette=palette, dither=Image.Dither.NONE) for picture in pictures)
@@ -242,7 +240,7 @@ def _present(sequence):
 
 
 def limits(sequence):
-    """((left, right), (bottom, top)) in metres around all bodies of a sequence, with a margin, and never very narrow or flat."""
+    """((left, right), (bottom, top)) in metres around all bodies of a sequence, with a margin and a minimum aspect ratio."""
     seen = sequence[_present(sequence)][..., :2].reshape(-1, 2)
     low, high = np.nanmin(seen, axis=0), np.nanmax(seen, axis=0)
     half = 0.56 * (high - low) + 1e-3
@@ -261,18 +259,18 @@ def prepare(ax, across, up):
 
 
 def grid_step(across, up):
-    """Half a metre, or coarser or finer where that is too much or too little."""
+    """Distance of grid lines in metres: a power of 2 times 0.5."""
     return next(step for step in (0.5 * 2.0**k for k in range(-20, 200)) if max(np.ptp(across) / 8, np.ptp(up) / 6) < step)
 
 
 def fit(text):
-    """Make a text smaller that is wider than its figure."""
+    """Shrink a text that is wider than its figure."""
     room = 0.92 * text.figure.bbox.width / max(1, text.get_window_extent().width)
     text.set_fontsize(text.get_fontsize() * min(1, room))
 
 
 def body_entries(sequence, side):
-    """Legend entries that say which colour is whose, and which side of the body; none if there is nothing to tell apart."""
+    """Legend entries for persons and sides of the body; none if there is only one colour."""
     there = np.flatnonzero(_present(sequence).any(axis=0))
     names = {LEFT: "left", RIGHT: "right"} if side is not None and np.ptp(side) else {MIDDLE: "body"}
     entries = {

@@ -1,19 +1,19 @@
-"""How fast the hardware is used: samples/s, share of time, FLOP/s and memory of every part, mode beside mode.
+"""Benchmark: samples/s, share of time, FLOP/s and memory of every part, compared between modes.
 
     python -m scripts.bench                                  # paper size; batch 8 on a CPU, 4 times 32 to an update on a GPU
     python -m scripts.bench --parts pretrain --modes release all --batch_size 4 --json bench.json
     python -m scripts.bench --parts pretrain --modes default amp --decoder self query cross    # MAMP's decoders side by side
 
-release   attention whose scores and softmax are written to memory, float32, augmentation sample by sample, every body, a wait
-          for the device at every step, AdamW tensor by tensor: the published code's ways, written from their description
-default   what the mains do          amp   --enable_amp          compile   --compile
+release   as the published code, written from its description: attention scores and softmax in memory, float32, augmentation
+          sample by sample, every body encoded, waiting for the device at every step, AdamW tensor by tensor
+default   as the mains do it          amp   --enable_amp          compile   --compile
 all       --enable_amp --skip_empty_bodies --data_on_device, on a GPU also --compile
 
-Modes, in pre-training each with every --decoder (`release` with `self` alone), take turns, each in a new process that is alone
-on the machine, after as many steps of burn-in: with other processes' memory around, `release`, which takes and gives back
-gigabytes in every step, was a third to a half slower. Medians over the repeats, of processor time (all cores, without data loader
-processes) the least. The data are INVENTED: random walks, --empty of the second bodies all zeros. Preparing raw recordings:
-scripts/bench_prepare.py.
+Modes (in pre-training each with every --decoder, `release` only with `self`) take turns, each in a new process that runs alone
+and begins with as many steps of burn-in: with other processes' memory around, `release`, which allocates and frees gigabytes in
+every step, was a third to a half slower. Results are medians over the repeats, for processor time (all cores, without data loader
+processes) the minimum. The data are INVENTED: random walks, a share --empty of the second bodies all zeros. For preparing raw
+recordings see scripts/bench_prepare.py.
 """
 
 import argparse
@@ -46,7 +46,7 @@ SIZES = {"dim_feat": 256, "depth": 8, "decoder_depth": 5, "num_frames": 120, "nu
 
 
 def repeat(part, name, own_decoder, path, o):
-    """The numbers of one repeat of a mode, in a process of its own; before it one of burn-in."""
+    """One repeat of a mode, after one of burn-in; runs in a process of its own."""
     device = torch.device(o.device)
     torch.set_num_threads(o.threads)
     allow_tf32(device, o.tf32)
@@ -68,7 +68,7 @@ def repeat(part, name, own_decoder, path, o):
 
 
 def measure(part, modes, peaks, path, o):
-    """Medians over interleaved repeats: {mode, and its decoder: numbers}. peaks: {whether with --enable_amp: TFLOP/s}."""
+    """{mode (and decoder): medians over interleaved repeats}. peaks: {whether with --enable_amp: TFLOP/s}."""
     ways, rows = {}, {}
     for mode in modes:
         for own in ["self"] if mode == "release" or part != "pretrain" else o.decoder:
@@ -106,7 +106,7 @@ def measure(part, modes, peaks, path, o):
 
 
 def measure_feeder(path, o):
-    """{way of making batches: {'samples_per_s'}} of one core, an epoch at a time."""
+    """{way of making batches: {'samples_per_s'}} on one core."""
     feeder, cpu, threads = feeder_of(path, o), torch.device("cpu"), torch.get_num_threads()
     batched, resident = (loader(feeder, o, cpu, resident=r) for r in (False, True))
     ways = {"sample by sample": PerSample(batched), "batched": batched, "batched, in memory": resident}
@@ -124,7 +124,7 @@ def measure_feeder(path, o):
 
 
 def table(part, rows):
-    """Markdown; ratios to the first row."""
+    """Markdown table; ratios are to the first row."""
     first, lines = next(iter(rows.values())), []
     for name, row in rows.items():
         speed = row["samples_per_s"]

@@ -1,9 +1,9 @@
-"""What preparing NTU RGB+D costs: time against splitting the text, gain of a second process, peak memory against size.
+"""Benchmark of preparing NTU RGB+D: time relative to splitting the text, gain of a second process, peak memory by size.
 
     python -m scripts.bench_prepare [--files 500 5000] [--repeats 5]
 
-The recordings are INVENTED (data/demo), linked under as many names as are wanted; all are in the page cache, so that the
-processor is measured and not the disk. Ratios come from interleaved repeats in one process, after one that does not count.
+The recordings are INVENTED (data/demo), linked under as many names as needed; all are in the page cache, so that the disk is not
+measured. Ratios are from interleaved repeats in one process, after a first one that is not counted.
 """
 
 import argparse
@@ -29,7 +29,7 @@ SCRIPTS = Path(ntu.__file__).resolve().parents[1] / "ntu120"
 
 
 def link(files, count, folder):
-    """`count` of the names that NTU RGB+D 120 has, in `folder`, for the recordings `files`, in turn."""
+    """Link the recordings `files`, repeated, under `count` names of NTU RGB+D 120 in `folder`."""
     folder.mkdir()
     places = itertools.product(range(1, 107), range(1, 33), (1, 2, 3))
     names = (f"S{s:03}C{c:03}P{p:03}R001A{action:03}" for p, s, c in places for action in actions(s))
@@ -44,7 +44,7 @@ def prepare(file):
 
 
 def cost(files, repeats):
-    """{what: median seconds for all files}, interleaved."""
+    """{what: median seconds for all files}, from interleaved repeats."""
     ways = {
         "numpy: array(text.split())": lambda file: np.array(file.read_bytes().split(), np.float64),
         "numpy: fromstring": lambda file: np.fromstring(file.read_text(), np.float64, sep=" "),
@@ -62,8 +62,8 @@ def cost(files, repeats):
 
 
 def run(script, out, *more, watch=False):
-    """(seconds, largest resident memory in MB) of a published command (Linux). watch: look at its memory, which takes time;
-    '41.2 (100)': of one of its processes, and of all together, where shared pages count twice."""
+    """(seconds, peak resident memory in MB, Linux) of a published command. watch: measure memory, which takes time. '41.2 (100)':
+    of the largest process, and of all together (shared pages count several times)."""
     words = [sys.executable, *map(str, (SCRIPTS / script, "--out", out, *more))]
     begin, one, together = time.perf_counter(), 0, 0
     process = subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)

@@ -22,7 +22,7 @@ from util.engine import autocast
 CLASSES = 60
 
 
-# what is done differently than by default; skip: empty bodies; resident: the data on the device
+# differences from the default; skip: --skip_empty_bodies; resident: --data_on_device
 MODES = {"release": {"release"}, "default": set(), "amp": {"amp"}, "compile": {"compile"}, "all": {"amp", "skip", "resident"}}
 
 
@@ -46,7 +46,7 @@ def feeder_of(path, o):
 
 
 class PerSample:
-    """The batches of a loader as the published one makes them: sample by sample, stacked, then moved."""
+    """A loader's batches made as in the published code: sample by sample, stacked, then moved to the device."""
 
     def __init__(self, loader):
         self.feeder, self.batches, self.device = loader.source, loader.batches, loader.device
@@ -59,15 +59,16 @@ class PerSample:
 
 
 def loader(feeder, o, device, resident=False, workers=0):
-    """feeder.loader's, with the options of the benchmark."""
+    """feeder.loader's training loader with the benchmark's options."""
     args = argparse.Namespace(batch_size=o.batch_size, accum_iter=1, seed=0, num_workers=workers, data_on_device=resident)
     return train_loader(feeder, args, device)
 
 
 def materialised(attn, x, **mask):
-    """Attention of timm 0.3.2's time, which the release was built on: softmax(q·kᵀ · scale)·v, every step written to memory.
+    """Attention as in timm 0.3.2, on which the release was built: softmax(q·kᵀ · scale)·v with every intermediate result in
+    memory.
 
-    mask: what timm's newer blocks pass on, always none.
+    mask: passed by timm's newer blocks, always None.
     """
     b, length, dim = x.shape
     q, k, v = attn.qkv(x).view(b, length, 3, attn.num_heads, -1).permute(2, 0, 3, 1, 4)
@@ -94,7 +95,7 @@ class Stage:
             self.model = MAMP(**size, **decoder(own_decoder, o))
         else:
             self.model = Transformer(**size, num_classes=CLASSES, drop_path_rate=0.3 if part == "finetune" else 0)
-        self.model.to(device).train(part != "inference" or "release" in mode)  # in eval mode equal bodies are encoded once
+        self.model.to(device).train(part != "inference" or "release" in mode)  # train mode of release: encode every body
         if "release" in mode:
             for block in [*self.model.blocks, *getattr(self.model, "decoder_blocks", [])]:
                 block.attn.forward = partial(materialised, block.attn)
@@ -119,14 +120,19 @@ class Stage:
         return self.model.forward_features(x).mean()
 
     def counted(self):
-        """Operations of one sample's forward pass by torch's counter, which sees the bodies that are computed."""
+        """Operations of one sample's forward pass by torch's counter, for the bodies that are really encoded."""
         x, label, _ = next(self.batches)
-        with torch.no_grad(), FlopCounterMode(display=False) as counter, sdpa_kernel(SDPBackend.MATH):  # which it counts
+        with (
+            torch.no_grad(),
+            FlopCounterMode(display=False) as counter,
+            sdpa_kernel(SDPBackend.MATH),
+        ):  # attention that the counter counts
             self.loss(self.model, x, label)
         return counter.get_total_flops() / len(x)
 
     def step(self, mark):
-        """A batch forward and backward, the o.accum_iter-th with an update; mark() is called after each of self.names."""
+        """Forward and backward pass of a batch, and every o.accum_iter-th time an update. mark() is called after each of
+        self.names."""
         x, label, _ = next(self.batches)
         mark()
         with autocast(self.device, "amp" in self.mode), torch.set_grad_enabled(self.part != "inference"):
@@ -144,7 +150,7 @@ class Stage:
             mark()
 
     def run(self):
-        """Seconds of o.steps steps: {'wall', 'processor' (all cores), 'data', 'forward', ...}; of a GPU read at the end."""
+        """Seconds for o.steps steps: {'wall', 'processor' (all cores), 'data', 'forward', ...}."""
         marks, cuda = [], self.device.type == "cuda"
 
         def mark():
@@ -163,13 +169,13 @@ class Stage:
         return seconds | {name: sum(spans[i :: len(self.names)]) for i, name in enumerate(self.names)}
 
     def memory(self):
-        """Most memory so far in GiB: allocated on the GPU, or of the whole process on a CPU."""
+        """Peak memory in GiB: allocated on the GPU, or of the process on a CPU."""
         if self.device.type == "cuda":
             return torch.cuda.max_memory_allocated() / 2**30
         return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
 
     def busy(self, wall):
-        """Share of `wall` seconds, those of a run without the profiler, in which a run's kernels keep the GPU busy."""
+        """Share of `wall` (seconds of a run without profiler) in which the GPU runs kernels."""
         if self.device.type != "cuda":
             return None
         with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CUDA]) as profile:

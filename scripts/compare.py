@@ -1,11 +1,11 @@
-"""Methods side by side: accuracy, parameters, operations and speed of runs that had the same budget; and what costs nothing.
+"""Compare methods with the same budget: accuracy, parameters, operations and speed, also against baselines without pre-training.
 
     python -m scripts.compare RUN... [--markdown FILE]          scripts/compare.sh makes the runs and calls this
 
-RUNs are folders with pre-trainings, with linear probes, retrieval and fine-tunings of their encoders or of random ones, and with
-what scripts/coordinates.py leaves. Prints one Markdown table, a row per method, and says which methods are not better than
-coordinates or their own encoder before training. Runs that are not comparable are refused: other data, labels, seeds, or epochs
-of pre-training or fine-tuning, or an encoder that is not the last one of a pre-training of the same seed among the RUNs.
+RUNs are folders with pre-trainings, with linear probes, retrievals and fine-tunings of their encoders or of random ones, and with
+results of scripts/coordinates.py. Prints a Markdown table with a row per method, and which methods are not better than
+coordinates or their own encoder before training. Refuses runs that are not comparable: other data, labels, seeds or epochs, or an
+encoder that is not the last one of a pre-training of the same seed among the RUNs.
 """
 
 import argparse
@@ -28,8 +28,8 @@ from util.options import DEFAULT_METHOD, METHODS, OPTIONS, UNLABELLED
 from util.results import COORDINATES, PAPER, Result, find, name_of, settings_text
 from util.seeds import spread
 
-JUDGED = ("linprobe", "retrieval", "finetune")
-COLUMNS = {  # name: stage, accuracy of a result, read-out; the last one's name says which share of the labels
+DOWNSTREAM = ("linprobe", "retrieval", "finetune")
+COLUMNS = {  # {name: (stage, accuracy of a result, read-out)}; the last name gets the share of the labels added
     "linear probe, mean": ("linprobe", Result.accuracy_of, "mean"),
     "linear probe, per joint": ("linprobe", Result.accuracy_of, "per_joint"),
     "ridge, mean": ("linprobe", Result.ridge_accuracy_of, "mean"),
@@ -39,14 +39,14 @@ COLUMNS = {  # name: stage, accuracy of a result, read-out; the last one's name 
     "fine-tuning": ("finetune", Result.accuracy_of, "mean"),
 }
 RIDGE, NEAREST = f"{COORDINATES}, ridge", f"{COORDINATES}, 1-NN"
-FREE = {"linprobe": (RIDGE,), "retrieval": (NEAREST,), "finetune": (RIDGE, NEAREST)}  # what costs nothing, by stage
+FREE = {"linprobe": (RIDGE,), "retrieval": (NEAREST,), "finetune": (RIDGE, NEAREST)}  # baselines without pre-training, by stage
 UNTRAINED = {"mamp": PAPER["methods"]["none"]["name"], "umurl": PAPER["methods"]["umurl_none"]["name"]}  # by encoder
 
 
 def main(argv=None):
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folders", nargs="+", metavar="RUN", help="folders to look for result.json in")
-    parser.add_argument("--markdown", metavar="FILE", help="write what is printed to this file, too")
+    parser.add_argument("--markdown", metavar="FILE", help="also write the output to this file")
     args = parser.parse_args(argv)
     results, complaints = find(args.folders)
     for line in complaints:
@@ -59,11 +59,11 @@ def main(argv=None):
 
 def report(results):
     """The comparison as Markdown. Raises ValueError, naming the run, for results that are not comparable."""
-    judged = [result for result in results if result["stage"] not in UNLABELLED]
-    if not any(result["stage"] in JUDGED for result in judged):
+    downstream = [result for result in results if result["stage"] not in UNLABELLED]
+    if not any(result["stage"] in DOWNSTREAM for result in downstream):
         raise ValueError("no linear probe, retrieval or fine-tuning among the runs")
-    few = next((result["data_ratio"] for result in judged if result["stage"] == "finetune"), None)  # share of the labels
-    check_comparable(results, judged, few)
+    few = next((result["data_ratio"] for result in downstream if result["stage"] == "finetune"), None)  # share of the labels
+    check_comparable(results, downstream, few)
     stages_of = defaultdict(lambda: defaultdict(list))  # method -> stage -> results, by seed
     for result in sorted(results, key=lambda result: result["seed"]):
         for stage in places(result, few):
@@ -77,13 +77,13 @@ def report(results):
     tuned = "fine-tuning" + (f", {100 * few:.3g} % of the labels" if few else "")
     head = ("", *list(COLUMNS)[:-1], tuned, "parameters, encoder", "in pre-training", "GFLOP per sample", "samples/s")
     rows = [(name, *map(spread, cells[name].values()), *cost(stages)) for name, stages in methods.items()]
-    title = f"# {name_of(judged[0]['dataset'])}: methods with the same budget"
-    return "\n\n".join([title, markdown_table(head, rows), *not_better(methods, cells), *notes(methods, judged)])
+    title = f"# {name_of(downstream[0]['dataset'])}: methods with the same budget"
+    return "\n\n".join([title, markdown_table(head, rows), *not_better(methods, cells), *notes(methods, downstream)])
 
 
 def places(result, few):
-    """The stages in whose columns a result stands. Of coordinates: beside fine-tuning where they have as many labels as that
-    (the share `few`); with all labels ridge regression is beside the linear probe, too, and neighbours beside neighbours."""
+    """The stages in whose columns a result belongs. Coordinates belong to fine-tuning if they have its share of the labels
+    (`few`); with all labels ridge regression belongs to the linear probe, and 1-NN to retrieval."""
     if result["stage"] != COORDINATES:
         return [result["stage"]]
     beside = {"ridge": "linprobe", "1-NN": "retrieval"}[result["method"]]
@@ -91,8 +91,7 @@ def places(result, few):
 
 
 def not_better(methods, cells):
-    """Notes of which methods are, in which columns, not better than what costs nothing: coordinates, and their own encoder or
-    network without pre-training."""
+    """Notes on which methods are, in which columns, not better than coordinates or their own encoder without pre-training."""
     worse, better, missing = [], [], set()
     for name, stages in ((name, stages) for name, stages in methods.items() if stages["pretrain"]):
         untrained = UNTRAINED[METHODS[options_of(stages["pretrain"][0])["method"]]]
@@ -106,21 +105,21 @@ def not_better(methods, cells):
                 worse.append(f"- {name}: {column}, {accuracy:.1f} against {best:.1f} ({other})")
         better += [name] if means and len(worse) == before else []
     if worse:
-        yield "Not better than what costs nothing, coordinates or the own encoder without pre-training:\n\n" + "\n".join(worse)
+        yield "Not better than a baseline (coordinates, or the own encoder without pre-training):\n\n" + "\n".join(worse)
     if better and not missing:
         yield f"Better in every column than coordinates and the own encoder without pre-training: {', '.join(better)}."
     if missing:
         yield f"Not among the runs, and so not compared with: {'; '.join(sorted(missing))}."
 
 
-def check_comparable(results, judged, few):
-    """Raises ValueError, naming two runs and what differs, for what is not comparable."""
+def check_comparable(results, downstream, few):
+    """Raises ValueError naming two runs that are not comparable, and what differs."""
     check_same(results, "dataset")
     check_same(results, "input_stream")
     check_same(results, "data_path", lambda result: result.settings["data_path"])
-    check_same(judged, "evaluated_on")
-    check_same(judged, "test samples", lambda result: result["last"]["test_samples"])
-    for stage in ("pretrain", *JUDGED):
+    check_same(downstream, "evaluated_on")
+    check_same(downstream, "test samples", lambda result: result["last"]["test_samples"])
+    for stage in ("pretrain", *DOWNSTREAM):
         column = [result for result in results if stage in places(result, few)]
         check_same(column, "data_ratio", lambda result: result.get("data_ratio", 1))
         check_same(column, "labels")
@@ -133,10 +132,10 @@ def check_comparable(results, judged, few):
                 by_seed[result["seed"]].append(result)
         for same_seed in by_seed.values():
             check_same(same_seed, "subset_seed")
-        for runs in by_method.values():  # they differ in their seeds alone
+        for runs in by_method.values():  # may differ only in their seeds
             for key in runs[0].settings.keys() | runs[-1].settings.keys():
                 check_same(runs, key, lambda result, key=key: result.settings.get(key))
-    check_encoders(results, judged)
+    check_encoders(results, downstream)
     check_seeds(results, few)
 
 
@@ -148,10 +147,10 @@ def check_same(results, what, value_of=None):
             raise ValueError(f"{what} {one} in {result.folder}, {other} in {results[0].folder}: not comparable")
 
 
-def check_encoders(results, judged):
+def check_encoders(results, downstream):
     """Raises ValueError unless every encoder is the last one of a pre-training of the same seed."""
     pretrained = {(result.get("checkpoint") or {}).get("sha256"): result for result in results if result["stage"] == "pretrain"}
-    for result in (result for result in judged if result.encoder):
+    for result in (result for result in downstream if result.encoder):
         source = pretrained.get(result.encoder.get("sha256"))
         if source is None:
             path = result.encoder["path"]
@@ -161,7 +160,8 @@ def check_encoders(results, judged):
 
 
 def check_seeds(results, few):
-    """Raises ValueError unless every method has the same seeds in every stage. With all labels, coordinates know no chance."""
+    """Raises ValueError unless every method has the same seeds in every stage (coordinates with all labels do not depend on
+    one)."""
     seeds = defaultdict(list)
     for result in sorted(results, key=lambda result: result["stage"] == COORDINATES):
         if result["stage"] != COORDINATES or result["data_ratio"] == few < 1:
@@ -173,7 +173,7 @@ def check_seeds(results, few):
 
 
 def accuracies(results, accuracy_of, readout):
-    """Of a read-out, by seed; none if some of the runs did not make it."""
+    """Accuracies of a read-out, by seed; [] if some of the runs do not have it."""
     values = [accuracy_of(result, readout) for result in results]
     return values if None not in values else []
 
@@ -182,7 +182,7 @@ def accuracies(results, accuracy_of, readout):
 
 
 def cost(stages):
-    """(parameters of the encoder, in pre-training, GFLOP of a sample, samples/s) as text; no pre-training costs nothing."""
+    """(parameters of the encoder, in pre-training, GFLOP per sample, samples/s) as text, '' without pre-training."""
     example = next(results[0] for stage, results in stages.items() if stage != "pretrain" and results)
     if example["stage"] == COORDINATES:
         return "", "", "", ""
@@ -203,7 +203,7 @@ def options_of(result):
 
 
 def encoder_parameters(options):
-    """Number of parameters of the encoder that a run of a judging stage had."""
+    """Number of parameters of the encoder in a downstream run."""
     args = argparse.Namespace(**options)
     model = build.classifier(args, build_feeder(args, "test", augment=False), num_classes=2)
     return sum(p.numel() for name, p in model.named_parameters() if not name.startswith(f"{model.head_name}."))
@@ -212,8 +212,8 @@ def encoder_parameters(options):
 def pretraining_cost(options):
     """(parameters, floating-point operations of one sample, forward and backward) of a pre-training.
 
-    Counted by torch's FlopCounterMode on tensors without values: matrix products and convolutions. A sample is a sequence with
-    all its bodies, for UmURL with its four views; UmURL's loss compares it with the others of an update.
+    torch's FlopCounterMode counts matrix products and convolutions, on tensors without data. A sample is a sequence with all its
+    bodies, for UmURL with its four views and its share of the loss over an update.
     """
     args = argparse.Namespace(**options | {"skip_empty_bodies": False})  # what that saves depends on the values
     data = build_feeder(args, "train", augment=True, views=build.views(args))
@@ -228,17 +228,17 @@ def pretraining_cost(options):
 # --- how the numbers were made ---
 
 
-def notes(methods, judged):
-    """What the table does not say of how its numbers were made, in paragraphs."""
+def notes(methods, downstream):
+    """Paragraphs on how the numbers in the table were made."""
     pretrained = [result for stages in methods.values() for result in stages["pretrain"]]
-    seeds = ", ".join(str(seed) for seed in sorted({result["seed"] for result in judged if result["stage"] != COORDINATES}))
-    sequences = f"{judged[0]['last']['test_samples']:,} {judged[0]['evaluated_on']} sequences after the last epoch"
+    seeds = ", ".join(str(seed) for seed in sorted({result["seed"] for result in downstream if result["stage"] != COORDINATES}))
+    sequences = f"{downstream[0]['last']['test_samples']:,} {downstream[0]['evaluated_on']} sequences after the last epoch"
     averaged = f": mean ± standard deviation over the seeds {seeds}, and each" if "," in seeds else f", seed {seeds}"
     yield f"Top-1 accuracy in % on {sequences}{averaged}."
     yield "Mean and per joint: two read-outs of the same features. UmURL's stand in the first column, coordinates in both."
     if pretrained:
         budget = f"{pretrained[0]['epochs']} epochs of pre-training over the same {pretrained[0]['labels']:,} sequences"
-        yield f"Budget: {budget}; a seed is judged on its own pre-training."
+        yield f"Budget: {budget}; each seed uses its own pre-training."
         yield (
             "GFLOP: matrix products and convolutions, forward and backward, of one sequence with all its bodies (UmURL: its "
             "four views), counted by torch's FlopCounterMode."

@@ -1,12 +1,12 @@
-"""What coordinates tell without any network: ridge regression and cosine 1-NN on them, the least that an encoder should beat.
+"""Baselines without any network: ridge regression and cosine 1-NN on coordinates, which an encoder should beat.
 
     python -m scripts.coordinates --dataset ucla [options of main_linprobe.py]
 
-Every sequence is taken as an encoder gets it: the central crop (--test_p_interval), resized to --num_frames, joints or another
---input_stream, flattened. --data_ratio with --subset_seed takes the labels of the fine-tuning with the same ones, --val_groups
-judges held-out performers; options about models or training change nothing here. Prints both accuracies and leaves
-OUTPUT_DIR/ridge and OUTPUT_DIR/1-NN (default: output/coordinates), which scripts/compare.py and scripts/tables.py read. Samples
-times coordinates are held in memory several times; the time grows as samples times coordinates times the smaller of both.
+The input is an encoder's, flattened: the central crop (--test_p_interval) resized to --num_frames, of joints or another
+--input_stream. --data_ratio and --subset_seed select the same labels as in fine-tuning, --val_groups evaluates on held-out
+performers; options about models and training have no effect. Prints both accuracies and writes OUTPUT_DIR/ridge and
+OUTPUT_DIR/1-NN (default: output/coordinates), which scripts/compare.py and scripts/tables.py read. All coordinates of all samples
+are held in memory several times; the time grows with samples times coordinates times the smaller of the two.
 """
 
 import argparse
@@ -16,9 +16,9 @@ from feeder.loader import build_feeder, test_loader
 from util import config, console, distributed, errors
 from util.engine import outputs
 from util.hardware import hardware
-from util.logging import tell, write_result
+from util.logging import print_always, write_result
 from util.metrics import accuracy, nearest
-from util.results import COORDINATES, COORDINATES_KEYS
+from util.results import COORDINATES, COORDINATES_KEYS, evaluated_on
 from util.ridge import ridge
 
 
@@ -30,16 +30,15 @@ def main(argv=None):
     console.be_quiet(args.quiet)
     device = distributed.setup(args.device)
     train, test = (build_feeder(args, split, augment=False) for split in ("train", "test"))
-    # all sequences of a split as an encoder gets them, (N, C·T·V·M), and labels (N,)
+    # (N, C·T·V·M) inputs and labels (N,) of both splits
     (x, y), (x_test, y_test) = (outputs(lambda x: x.flatten(1), test_loader(d, args, device), device) for d in (train, test))
     scores, chosen = ridge(x, y, x_test, train.num_classes)
     neighbour = y[nearest(x, x_test, 1, device)[:, 0]]
     top1 = {"ridge": accuracy(scores, y_test)[0], "1-NN": 100.0 * (neighbour == y_test).double().mean().item()}
-    evaluated_on = "validation" if args.val_groups else "test"
     how = f"{'standardised' if chosen['standardised'] else 'centred'}, strength {chosen['strength']:g}"
-    tell(
+    print_always(
         f"coordinates: ridge regression {top1['ridge']:.2f} % ({how}, chosen by leave-one-out), "
-        f"cosine 1-NN {top1['1-NN']:.2f} %, {len(y):,} training sequences, {len(y_test):,} {evaluated_on} samples, "
+        f"cosine 1-NN {top1['1-NN']:.2f} %, {len(y):,} training sequences, {len(y_test):,} {evaluated_on(args)} samples, "
         f"{args.num_frames} frames, {args.input_stream} stream"
     )
     used = {"stage": COORDINATES} | {key: getattr(args, key) for key in COORDINATES_KEYS}
@@ -50,7 +49,7 @@ def main(argv=None):
         write_result(
             path,
             **used,
-            **{"method": method, "seed": args.subset_seed, "evaluated_on": evaluated_on, "labels": len(y)},
+            **{"method": method, "seed": args.subset_seed, "evaluated_on": evaluated_on(args), "labels": len(y)},
             **(chosen if method == "ridge" else {}),
             last={"test_acc1": top1[method], "test_samples": len(y_test)},
             config="config.yaml",

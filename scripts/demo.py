@@ -1,7 +1,7 @@
-"""The whole way on an invented recording: raw .skeleton files -> arrays -> MAMP without labels -> what it learned.
+"""Demo on invented recordings: raw .skeleton files -> npz -> pre-training with MAMP -> accuracy of its encoder.
 
-Every step is one of the commands a user would type; each is printed before it runs. Two seeds run side by side. Everything lands
-in data/demo/ and output/demo/. With --smoke, a tenth of the data and two epochs, to see that it all runs, in output/demo-smoke/.
+Every step is a command that a user could type, and is printed before it runs. Two seeds run at the same time. Everything is
+written to data/demo/ and output/demo/; with --smoke (a tenth of the data, two epochs, a test) to output/demo-smoke/.
 """
 
 import argparse
@@ -28,7 +28,7 @@ SMOKE_SCHEDULE = ["--epochs", "2", "--warmup_epochs", "1"]
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0], allow_abbrev=False)
     parser.add_argument("--smoke", action="store_true", help="a tenth of the data, two epochs, in folders of its own")
-    parser.add_argument("--seeds", type=int, default=2, help="runs, side by side")
+    parser.add_argument("--seeds", type=int, default=2, help="number of seeds, run at the same time")
     parser.add_argument("--ratio", type=float, default=0.1, help="share of the labels that fine-tuning gets")
     parser.add_argument("--data", help="folder for the recording and the arrays [data/demo; of --smoke output/demo-smoke/data]")
     parser.add_argument("--output", help="folder for the runs [output/demo; of --smoke output/demo-smoke]")
@@ -77,7 +77,7 @@ def main():
 
 
 def run(words):
-    """Run one command of Python in the foreground; stop the demo if it fails."""
+    """Run a Python command; stop the demo if it fails."""
     print("$ python " + " ".join(words), flush=True)
     code = subprocess.run([sys.executable, *words], cwd=ROOT).returncode
     if code:
@@ -85,7 +85,7 @@ def run(words):
 
 
 def side_by_side(jobs):
-    """Run commands, as many at once as there are cores, one thread each, with one progress bar over their epochs."""
+    """Run commands in parallel, one per core with one thread each, with a progress bar over their epochs."""
     print("\n".join("$ python " + " ".join(job) for job in jobs), flush=True)
     folders = [Path(job[job.index("--output_dir") + 1]) for job in jobs]
     waiting, running = list(zip(jobs, folders, strict=True)), []
@@ -111,13 +111,13 @@ def side_by_side(jobs):
 
 
 def progress(folder):
-    """Share of a command's work that is done: 1 with its result, before that the share of epochs in its log."""
+    """Share of a command's work that is done: 1 if it has a result, else the share of epochs in its log."""
     if (folder / "result.json").exists():
         return 1.0
     try:
         epochs = yaml.safe_load((folder / "config.yaml").read_text())["epochs"]
         return len((folder / "log.jsonl").read_text().splitlines()) / epochs
-    except (FileNotFoundError, KeyError, TypeError):  # not begun, or without epochs
+    except (FileNotFoundError, KeyError, TypeError):  # not started, or a stage without epochs
         return 0.0
 
 

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# From invented raw recordings to accuracy in one command: bash scripts/demo.sh [--smoke]. See scripts/environment.sh for PYTHON and VENV.
+# From invented raw recordings to accuracies in one command: bash scripts/demo.sh [--smoke]. See scripts/environment.sh for PYTHON and VENV.
 set -euo pipefail
 source "$(dirname "$0")/help.sh"
 cd "$(dirname "$0")/.."

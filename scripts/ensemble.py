@@ -1,8 +1,8 @@
-"""Accuracy of several streams together, from the scores.npz files that --eval writes.
+"""Accuracy of an ensemble of streams, from the scores.npz files that --eval writes.
 
     python -m scripts.ensemble joint/scores.npz motion/scores.npz bone/scores.npz [--weights 1 1 1] [--probabilities]
 
-The weighted sum of the scores (logits) is ranked, as 2s-AGCN, CTR-GCN and others do it; with --probabilities, that of their
+The ensemble's score is the weighted sum of the logits, as in 2s-AGCN, CTR-GCN and others, or with --probabilities of their
 softmax.
 """
 
@@ -58,7 +58,7 @@ def load(file):
 
 
 def check_same_samples(files, streams):
-    """Raises ValueError unless all streams are about the same samples and classes, in the same order."""
+    """Raises ValueError unless all files have the same samples and classes, in the same order."""
     first = streams[0]
     for file, stream in zip(files, streams, strict=True):
         if stream["scores"].shape != first["scores"].shape:

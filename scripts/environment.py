@@ -1,6 +1,6 @@
-"""Whether the interpreter that runs this has the packages of a requirements file; names what it lacks, and then exits with 1.
+"""Check that this interpreter has the packages of a requirements file; else name the missing ones and exit with 1.
 
-It may have none of them, so this uses the standard library alone.
+Uses only the standard library, since all packages may be missing.
 """
 
 import re

@@ -1,7 +1,7 @@
 # Sourced by the scripts: sets $PYTHON to an interpreter with the packages of $1 (a requirements file).
 #   PYTHON=/path/to/python   use this interpreter as it is, install nothing
 #   VENV=/path/to/venv       create or reuse this environment
-# With neither, the active environment if it has all of them, else .venv, made by the first call. DRY_RUN=1 installs nothing.
+# With neither: the active environment if it has all packages, else .venv, created by the first call. DRY_RUN=1 installs nothing.
 requirements=$1
 active=${VIRTUAL_ENV:-${CONDA_PREFIX:-}}
 if [ -n "${PYTHON:-}" ]; then

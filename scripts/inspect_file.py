@@ -1,4 +1,4 @@
-"""Look at a file: what is in it, printed, and one of its sequences, drawn.
+"""Describe a file, and draw one of its sequences.
 
     python -m data.prepare.inspect FILE
 
@@ -22,9 +22,9 @@ from util.files import written_aside
 
 
 def draw(sequence, gif=None, sheet=None, fps=30, view="front", up=None):
-    """Write a `Sequence` as a GIF and as a PNG; by default both, named after it, in the current folder.
+    """Write a `Sequence` as a GIF and a PNG; by default both, named after it, in the current folder.
 
-    view, up: as in skeletons.turned. Returns a line per file that says where it is. Raises ValueError if there is no body.
+    view, up: as in skeletons.turned. Returns a message for each file. Raises ValueError if there is no body.
     """
     if gif is None and sheet is None:
         stem = re.sub(r"[^\w.+-]+", "_", sequence.name)[:100].lstrip(".") or "sequence"
@@ -60,7 +60,9 @@ def _file(suffix):
 
 
 def main():
-    parser = argparse.ArgumentParser("python -m data.prepare.inspect", description="What is in a file, and how a sequence looks.")
+    parser = argparse.ArgumentParser(
+        "python -m data.prepare.inspect", description="Describe a file, and draw one of its sequences."
+    )
     parser.add_argument(
         "file",
         type=Path,

@@ -1,12 +1,13 @@
-"""Which commands a launch script runs: `bash scripts/NAME.sh [options of the mains]` is `python -m scripts.plan NAME [options]`.
+"""Lists and runs the commands of the launch scripts: `bash scripts/NAME.sh [options of the mains]` calls
+`python -m scripts.plan NAME [options]`.
 
-A run of one stage, for every METHOD and every seed (the variables are explained in scripts/launch.sh):
+A command for one stage, made for every METHOD and every seed (scripts/launch.sh explains the variables):
 
     torchrun --nproc_per_node $GPUS main_$STAGE.py --dataset $DATA --seed $SEED --resume auto \
         --finetune $ENCODER --output_dir $OUT/$DATA/$METHOD/$STAGE/seed$SEED
 
-The functions in SCRIPTS list the runs of every script in the order in which they are needed. How a METHOD differs from the data
-set's configuration, and which epoch of a pre-training the paper judges, stands in config/paper.yaml.
+The functions in SCRIPTS list the runs of each script in the order in which they are needed. config/paper.yaml says how a METHOD
+differs from the data set's configuration, and which epoch of a pre-training the paper evaluates.
 """
 
 import os
@@ -23,14 +24,14 @@ from scripts.variables import (
     METHODS,
     STREAMS,
     TRAINED,
-    but,
+    check_choice,
     configured,
     demo_data,
     encoder_method,
     in_paper,
     join,
-    one_of,
     own_method,
+    replace,
     settings,
     smoke_options,
     words,
@@ -39,8 +40,8 @@ from util.results import PAPER
 
 
 def run(command, folder="", done="result.json", encoder="", made_by=""):
-    """A command; the folder of its files (without one it is run each time) and the last file that it writes there; the checkpoint
-    that it judges, and how to make that."""
+    """A command to run. folder, done: its output folder and the last file it writes there, which marks it as done (without a
+    folder it is always run). encoder, made_by: the checkpoint that it needs, and what makes that."""
     command = [os.environ.get("PYTHON") or sys.executable, *command]
     return SimpleNamespace(command=command, folder=folder, done=done, encoder=encoder, made_by=made_by)
 
@@ -68,7 +69,7 @@ def pretrain(s, options):
             yield run(main_command(s, method, "pretrain", seed, folder, *words(changes), *options), folder)
 
 
-def judge(s, stage, options):
+def evaluate(s, stage, options):
     """A linear probe, fine-tuning or retrieval of every METHOD and seed."""
     for method in s.methods:
         for seed in s.seeds:
@@ -77,48 +78,48 @@ def judge(s, stage, options):
                 encoder, made_by = pretrained(s, method, seed)
                 own = ["--finetune", encoder]
             elif stage == "finetune":
-                own = ["--layer_decay", "1"]  # from scratch, all layers learn alike
+                own = ["--layer_decay", "1"]  # from scratch, all layers have the same learning rate
             folder = folder_of(s, method, join(stage, s.tag), seed)
             command = main_command(s, method, stage, seed, folder, *own, *options)
             yield run(command, folder, encoder=encoder, made_by=made_by)
 
 
 def pretrained(s, method, seed):
-    """(checkpoint of the pre-training, how to make it): ENCODER, or else CHECKPOINT of its folder, the published epoch where the
-    arrays are made for the method, or the last one."""
-    k = s.pretrain_seed or seed
+    """(checkpoint of the pre-training, what makes it). ENCODER if given, else in the pre-training's folder CHECKPOINT if given,
+    else the epoch that the paper evaluates (for a data set and method in the paper), else the last one."""
+    pretrain_seed = s.pretrain_seed or seed
     published = in_paper(s.source) and encoder_method(method) == own_method(s.source)
     epoch = PAPER["data"][s.source]["encoder_epoch"] if published else "last"
-    file = f"{folder_of(s, method, 'pretrain', k, s.source)}/{s.checkpoint or f'checkpoint-{epoch}.pth'}"
-    return s.encoder or file, f"scripts/pretrain.sh with DATA={s.source} METHOD={method} SEEDS={k} STREAM={s.stream}"
+    file = f"{folder_of(s, method, 'pretrain', pretrain_seed, s.source)}/{s.checkpoint or f'checkpoint-{epoch}.pth'}"
+    return s.encoder or file, f"scripts/pretrain.sh with DATA={s.source} METHOD={method} SEEDS={pretrain_seed} STREAM={s.stream}"
 
 
 def tune(s, options):
-    """A tuning of every METHOD and seed, and a linear probe and a retrieval of what it leaves."""
+    """A tuning of every METHOD and seed, each with a linear probe and a retrieval of its encoder."""
     for method in [name for name in s.methods if name in TRAINED]:
         for seed in s.seeds:
             encoder, made_by = pretrained(s, method, seed)
             folder = folder_of(s, method, join("tune", s.tag), seed)
             command = main_command(s, method, "tune", seed, folder, "--finetune", encoder, *options)
             yield run(command, folder, encoder=encoder, made_by=made_by)
-            tuned = but(s, methods=[method], seeds=[seed], encoder=f"{folder}/checkpoint-last.pth", tag=join("tuned", s.tag))
-            yield from judge(tuned, "linprobe", [])
-            yield from judge(tuned, "retrieval", [])
+            tuned = replace(s, methods=[method], seeds=[seed], encoder=f"{folder}/checkpoint-last.pth", tag=join("tuned", s.tag))
+            yield from evaluate(tuned, "linprobe", [])
+            yield from evaluate(tuned, "retrieval", [])
 
 
 def semi(s, options):
     for ratio in s.ratios.split():
-        yield from judge(but(s, tag=join(ratio, s.tag)), "finetune", ["--data_ratio", ratio, *options])
+        yield from evaluate(replace(s, tag=join(ratio, s.tag)), "finetune", ["--data_ratio", ratio, *options])
 
 
 def transfer(s, options):
     for source in s.sources.split():
-        one_of("SOURCES", source, DATASETS)
-        yield from judge(but(s, source=source, tag=join(f"from-{source}", s.tag)), "finetune", options)
+        check_choice("SOURCES", source, DATASETS)
+        yield from evaluate(replace(s, source=source, tag=join(f"from-{source}", s.tag)), "finetune", options)
 
 
 def ablation_rows(s):
-    """{TABLE: [(methods, what their pre-training has instead of the data set's own settings), ...]}."""
+    """{TABLE: [(methods, {option: value} that change in their pre-training), ...]}."""
 
     def vary(methods, key, *values):
         return [(methods, {key: value}) for value in values]
@@ -142,38 +143,38 @@ def ablation_rows(s):
 
 def ablation(s, options):
     tables, own = ablation_rows(s), configured(s)
-    one_of("TABLE", s.table, ("all", *tables))
+    check_choice("TABLE", s.table, ("all", *tables))
     if s.variant:
         raise ValueError(f"VARIANT={s.variant}: the rows of an ablation name themselves; use another OUT")
     for table in [name for name in tables if name != "decoder"] if s.table == "all" else [s.table]:
         for methods, changes in tables[table]:
-            row = but(s, methods=methods.split(), stream=changes.get("input_stream", "joint"))
+            row = replace(s, methods=methods.split(), stream=changes.get("input_stream", "joint"))
             if "epochs" in changes:
                 row.checkpoint = f"checkpoint-{changes['epochs'] - 1}.pth"
             changes = {key: value for key, value in changes.items() if key != "input_stream"}
             differing = {key: value for key, value in changes.items() if value != own[key]}
-            if differing:  # otherwise it is the data set's own pre-training, in its own folder
+            if differing:  # otherwise it is the data set's usual pre-training, in its usual folder
                 row.variant = join(*map(str, next(iter(changes.items()))))
             yield from pretrain(row, [*words(differing), *options])
             length = {key: value for key, value in differing.items() if key == "num_frames"}  # of the probe, too
-            yield from judge(row, "linprobe", [*words(length), *options])
+            yield from evaluate(row, "linprobe", [*words(length), *options])
 
 
 def ensemble(s, options):
-    one_of("STAGE", s.stage, ("finetune", "linprobe"))
+    check_choice("STAGE", s.stage, ("finetune", "linprobe"))
     if any("umurl" in method for method in s.methods):
         raise ValueError(f"METHOD={' '.join(s.methods)}: UmURL sees joints, bones and motions together already")
     for stream in STREAMS:
-        yield from pretrain(but(s, stream=stream), options)
-        yield from judge(but(s, stream=stream), s.stage, options)
+        yield from pretrain(replace(s, stream=stream), options)
+        yield from evaluate(replace(s, stream=stream), s.stage, options)
     for method in s.methods:
         for seed in s.seeds:
-            judged = [folder_of(but(s, stream=stream), method, join(s.stage, s.tag), seed) for stream in STREAMS]
-            for folder in judged:
+            folders = [folder_of(replace(s, stream=stream), method, join(s.stage, s.tag), seed) for stream in STREAMS]
+            for folder in folders:
                 line = words({"config": f"{folder}/config.yaml", "eval": f"{folder}/checkpoint-last.pth"})
                 line += ["--output_dir", f"{folder}/scores", *options]
                 yield run([f"main_{s.stage}.py", *line], f"{folder}/scores", done="scores.npz")
-            files = [f"{folder}/scores/scores.npz" for folder in judged]
+            files = [f"{folder}/scores/scores.npz" for folder in folders]
             yield run(["-m", "scripts.ensemble", *files, "--weights", *s.weights.split()])
 
 
@@ -194,51 +195,51 @@ def compare(s, options):
     few = ["--data_ratio", s.ratio, *options]
     runs = [coordinates(s, "all", "0", options), *(coordinates(s, s.ratio, seed, few) for seed in s.seeds)]
     untrained = ["umurl_none" if encoder_method(method) == "umurl" else "none" for method in s.methods]
-    for method in dict.fromkeys(s.methods + untrained):  # every encoder is there without pre-training, too
-        own, usual, budget = but(s, methods=[method]), configured(s, encoder_method(method)), {}
+    for method in dict.fromkeys(s.methods + untrained):  # each encoder is also evaluated without pre-training
+        own, usual, budget = replace(s, methods=[method]), configured(s, encoder_method(method)), {}
         if method in TRAINED and int(epochs) != usual["epochs"]:
             own.variant, budget["epochs"] = join(s.variant, f"epochs-{epochs}"), epochs
-            if usual["lr_steps"]:  # UmURL's rate falls after the same share of the epochs, rounded up
+            if usual["lr_steps"]:  # UmURL: lower the rate after the same share of the epochs
                 budget["lr_steps"] = -(-usual["lr_steps"][0] * int(epochs) // usual["epochs"])
         runs += pretrain(own, [*words(budget), *options])
-        runs += judge(own, "linprobe", options)
-        runs += judge(own, "retrieval", options)
-        runs += judge(but(own, tag=join(s.ratio, s.tag)), "finetune", few)
+        runs += evaluate(own, "linprobe", options)
+        runs += evaluate(own, "retrieval", options)
+        runs += evaluate(replace(own, tag=join(s.ratio, s.tag)), "finetune", few)
     return [*runs, run(["-m", "scripts.compare", *(one.folder for one in runs), "--markdown", f"{s.out}/compare-{s.data}.md"])]
 
 
 def reproduce(s, options):
     ntu, elsewhere, umurl = s.data.startswith("ntu"), not in_paper(s.data), own_method(s.data) == "umurl"
     yield from pretrain(s, options)
-    yield from judge(s, "linprobe", options)
+    yield from evaluate(s, "linprobe", options)
     if ntu or elsewhere:
-        yield from judge(s, "retrieval", options)
+        yield from evaluate(s, "retrieval", options)
     if (ntu or elsewhere) and not umurl:
-        yield from judge(s, "finetune", options)
+        yield from evaluate(s, "finetune", options)
     if ntu and not umurl:
-        yield from judge(settings("scratch"), "finetune", options)
+        yield from evaluate(settings("scratch"), "finetune", options)
     if s.data.startswith("ntu60") and not umurl:
         yield from semi(settings("semi", METHOD=" ".join([*s.methods, "none"])), options)
     if elsewhere:
         ratios = s.ratios if os.environ.get("RATIOS") or s.smoke == "1" else "0.1"
-        yield from semi(but(s, pretrain_seed="", ratios=ratios), options)
+        yield from semi(replace(s, pretrain_seed="", ratios=ratios), options)
     if s.data == "pku2_xsub":
         for source in s.sources.split():
-            yield from pretrain(but(s, data=source), options)
+            yield from pretrain(replace(s, data=source), options)
         yield from transfer(s, options)
     if s.ablation:
         yield from ablation(settings("ablation", TABLE=s.ablation), options)
     yield run(["-m", "scripts.tables", s.out, "--markdown", f"{s.out}/tables.md", "--csv", f"{s.out}/tables.csv"])
 
 
-# scripts/NAME.sh: what lists its runs, of its settings and the options that go on to the mains
+# {NAME of scripts/NAME.sh: function (settings, options for the mains) -> its runs}
 SCRIPTS = {f.__name__: f for f in (pretrain, tune, semi, transfer, ablation, ensemble, compare, reproduce)}
-SCRIPTS |= {stage: lambda s, options, stage=stage: judge(s, stage, options) for stage in ("linprobe", "finetune", "retrieval")}
-SCRIPTS["scratch"] = SCRIPTS["finetune"]  # whose METHOD is none
+SCRIPTS |= {stage: lambda s, options, stage=stage: evaluate(s, stage, options) for stage in ("linprobe", "finetune", "retrieval")}
+SCRIPTS["scratch"] = SCRIPTS["finetune"]  # with METHOD none
 
 
 def smoke_data(s):
-    """The commands that make the invented recording of SMOKE=1."""
+    """The commands that make the invented data for SMOKE=1."""
     data = f"{s.out}/data"
     if s.smoke == "0" or Path(data, "DEMO_XSub.npz").exists():
         return []
@@ -248,13 +249,13 @@ def smoke_data(s):
 def execute(s, runs):
     """Print every command and, unless DRY_RUN, run it; the first that fails ends this process with its exit status.
 
-    Raises ValueError if the checkpoint that a run judges is not there, or is the last one of an unfinished pre-training.
+    Raises ValueError if the checkpoint that a run needs does not exist, or is the last one of an unfinished pre-training.
     """
     if s.dry_run == "0":
-        signal.signal(signal.SIGINT, lambda *_: None)  # Ctrl-C is for the run, which saves and ends, and this with it
+        signal.signal(signal.SIGINT, lambda *_: None)  # leave Ctrl-C to the run, which saves and ends, and this process with it
     folders = set()
     for each in runs:
-        if each.folder in folders:  # in the plan of an earlier table, too
+        if each.folder in folders:  # listed twice, by two tables
             continue
         folders |= {each.folder} - {""}
         if each.folder and Path(each.folder, each.done).exists():
@@ -267,7 +268,7 @@ def execute(s, runs):
         if each.encoder and not encoder.exists():
             raise ValueError(f"{encoder} is not there; {each.made_by} makes it")
         if encoder.name == "checkpoint-last.pth" and not s.encoder and not encoder.with_name("result.json").exists():
-            raise ValueError(f"{encoder}: the pre-training is not finished; scripts/pretrain.sh goes on where it was")
+            raise ValueError(f"{encoder}: the pre-training is not finished; scripts/pretrain.sh resumes it")
         print("$", shlex.join(each.command), flush=True)
         code = subprocess.call(each.command)
         if code:
@@ -277,7 +278,7 @@ def execute(s, runs):
 def main(script, *options):
     try:
         s = settings(script)
-        runs = list(SCRIPTS[script](s, options))  # all of them: a mistake is found before the first one starts
+        runs = list(SCRIPTS[script](s, options))  # all at once, to find mistakes before the first one starts
         if s.smoke == "1":
             print(f"SMOKE=1: tiny runs on an INVENTED recording, in {s.out}; their numbers mean nothing", file=sys.stderr)
         execute(s, [*smoke_data(s), *runs])

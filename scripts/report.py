@@ -1,12 +1,12 @@
-"""Make or remake the pages of finished runs, or one page that compares them.
+"""Write the reports of finished runs (again), or one page that compares them.
 
     python -m scripts.report FOLDER [MORE_FOLDERS...] [--data_path FILE.npz]
     python -m scripts.report --compare PAGE.html FOLDER [MORE_FOLDERS...]
 
-Writes report.html into every folder of a finished run, those below the named ones, too; a line names each that holds none.
-With --compare these pages stay as they are, and PAGE.html shows the runs side by side, those that differ in seed alone together.
-A run of an older version left no scores.npz: its last checkpoint (of a retrieval, the encoder) is evaluated again first, with the
-run's own settings, and has to give the accuracy that the run reported.
+Writes report.html into each folder with a finished run, at or below the given ones. With --compare only PAGE.html is written,
+which compares the runs; runs that differ only in their seed are grouped. Runs of older versions have no scores.npz: their last
+checkpoint (for retrieval, the encoder) is first evaluated again with the run's settings, and must give the accuracy in
+result.json.
 """
 
 import argparse
@@ -26,7 +26,7 @@ def main(argv=None):
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folders", nargs="+", metavar="FOLDER", help="output_dir of a finished run, or a folder above some")
     parser.add_argument("--data_path", metavar="FILE.npz", help="where the data set is now (default: where it was)")
-    parser.add_argument("--compare", metavar="PAGE.html", help="make this one page over all runs instead of a page for each")
+    parser.add_argument("--compare", metavar="PAGE.html", help="write one page that compares all runs instead of a page for each")
     args = parser.parse_args(argv)
     if args.compare and args.data_path:
         parser.error("--data_path says nothing with --compare, which reads no data set")
@@ -57,14 +57,14 @@ def write_pages(folders, data_path):
         except (ValueError, FileNotFoundError) as error:
             skipped.append(str(error))
             continue
-        if run.judged and run.predicted is None:
+        if run.has_accuracy and run.predicted is None:
             evaluate(run)
         print(run_page.write(folder, data_path), flush=True)
     return skipped
 
 
 def evaluate(run):
-    """Evaluate the run's model again and leave scores.npz in its folder. Raises ValueError if its accuracy is another one."""
+    """Evaluate the run's model again and write scores.npz into its folder. Raises ValueError if the accuracy has changed."""
     left_out = {"output_dir", "log_dir", "wandb", "resume", "save_features", *([] if run.stage == "retrieval" else ["finetune"])}
     options = {key: value for key, value in run.options.items() if key not in left_out} | {"report": False, "num_workers": 0}
     if run.stage != "retrieval":

@@ -3,14 +3,14 @@
 #
 #   sbatch --nodes 2 --gpus-per-node 4 --time 12:00:00 scripts/slurm.sh main_pretrain.py --dataset ntu60_xsub --output_dir output/pretrain
 #
-# Two minutes before its time is over the run saves and the job queues itself again; it goes on at the step where it stopped
-# (--resume auto), as often as it takes. A rank that dies is started again, with all others, from the last checkpoint.
+# Two minutes before its time limit the run saves and the job requeues itself; it continues at the step where it stopped (--resume
+# auto), as often as needed. If a rank dies, all ranks are restarted from the last checkpoint.
 #
 #   GPUS=         processes per node (default: its GPUs)
-#   RESTARTS=3    how often a job starts its ranks again
-#   PORT=         of the rendezvous on the first node (default: made of the job's number)
+#   RESTARTS=3    how often a job may restart its ranks
+#   PORT=         of the rendezvous on the first node (default: derived from the job id)
 #   DRY_RUN=1     print the command and run nothing; works without SLURM, too
-#   PYTHON= VENV= see scripts/environment.sh; they have to be there on every node
+#   PYTHON= VENV= see scripts/environment.sh; needed on every node
 #
 #SBATCH --job-name=mamp
 #SBATCH --output=slurm-%j.out

@@ -1,11 +1,11 @@
-"""The paper's tables with our numbers: paper, release, ours with both read-outs, from the result.json files of finished runs.
+"""The paper's tables with the numbers of paper, release and finished runs (from their result.json), with both read-outs.
 
     python -m scripts.tables output [MORE_FOLDERS...] [--all] [--markdown FILE] [--csv FILE]
 
-Prints the tables that hold a result, as Markdown; --all those without, too. --csv writes all of them, and beside them
-FILE-runs.csv with a line per run. Ours is the mean over the seeds ± the standard deviation (n - 1) of the accuracy after the last
-epoch. A cell holds only runs of the data set's configuration but for what the row says (config/paper.yaml); every other result is
-listed below the tables with the settings in which it differs.
+Prints the tables that have a result as Markdown, with --all also those without. --csv writes all of them, and FILE-runs.csv with
+a line per run. Ours is the mean over seeds ± standard deviation (n - 1) of the accuracy after the last epoch. A cell holds only
+runs with the data set's configuration, changed as the row says (config/paper.yaml); all other results are listed below the tables
+with the settings that differ.
 """
 
 import argparse
@@ -23,15 +23,15 @@ from util.seeds import description, mean_and_deviation, mixed_precision, number,
 INTRODUCTION = """Top-1 accuracy in %. Ours: mean ± standard deviation over seeds, after the last epoch. Encoder epochs count from
 0, as in the names of checkpoints. Other read-out: of the same features; the number before it alone is to be compared with the
 paper."""
-RUNS = "Last: after the last epoch, the headline. Best: the best one on the samples it was judged by, picked by looking at them."
+RUNS = "Last: after the last epoch, the headline. Best: the best epoch, chosen on the samples it is evaluated on."
 OTHERS = "Not the protocol of a table above: what differs from the data set's configuration is named."
 
 
 def main(argv=None):
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folders", nargs="+", help="folders to look for result.json in")
-    parser.add_argument("--all", action="store_true", help="the tables without a result of ours, too")
-    parser.add_argument("--markdown", metavar="FILE", help="write what is printed to this file, too, with links relative to it")
+    parser.add_argument("--all", action="store_true", help="also print tables without a result")
+    parser.add_argument("--markdown", metavar="FILE", help="also write the output to this file, with links relative to it")
     parser.add_argument("--csv", metavar="FILE", help="write the tables as CSV, and FILE-runs.csv")
     args = parser.parse_args(argv)
     try:
@@ -56,16 +56,17 @@ def main(argv=None):
 
 
 def collect(results):
-    """({title: lines}, lines of other results, [(result, the one it doubles)]); a line is a dict, one per row and column."""
-    judged, doubles = without_doubles([r for r in results if r["stage"] not in UNLABELLED and not r.get("eval")])
+    """({title: lines}, lines of other results, [(repetition, result that it repeats)]); a line is a dict, one per row and
+    column."""
+    evaluated, doubles = without_doubles([r for r in results if r["stage"] not in UNLABELLED and not r.get("eval")])
     tables, placed = defaultdict(list), set()
     for cell in cells():
-        ours = [result for result in judged if belongs(result, cell)]
+        ours = [result for result in evaluated if belongs(result, cell)]
         placed |= {result.path for result in ours}
         if cell["runs"] is not None or cell["paper"] is not None:
             tables[cell["table"]] += lines_of(cell["table"], cell["column"], cell["row"], ours, cell["paper"], cell["release"])
     groups = defaultdict(list)
-    for result in judged:
+    for result in evaluated:
         if result.path not in placed:
             stage = "" if result["stage"] == COORDINATES else f"{result['stage']}: "
             groups[result["dataset"], result["stage"], stage + description(result)].append(result)
@@ -76,7 +77,7 @@ def collect(results):
 
 
 def lines_of(table, data, row, results, paper=None, release=None):
-    """A line of a table for each precision and judged epoch of the results; one without our numbers if there are none."""
+    """A line for each precision and encoder epoch of the results; one without our numbers if there are none."""
     groups = defaultdict(list)
     for result in results:
         groups[mixed_precision(result), result.encoder.get("epoch")].append(result)
@@ -99,7 +100,7 @@ def lines_of(table, data, row, results, paper=None, release=None):
 
 
 def ours(line):
-    """Our numbers of a line: '84.7 ± 0.2 (3 seeds, encoder epoch 400, last epoch 100, mean)' and '81.2 ± 0.3 (per_joint)'."""
+    """A line's numbers as text: '84.7 ± 0.2 (3 seeds, encoder epoch 400, last epoch 100, mean)' and '81.2 ± 0.3 (per_joint)'."""
     if line["mean"] is None:
         return "", ""
     runs, seeds = line["runs"], len(set(line["seeds"].split()))
@@ -135,13 +136,13 @@ def markdown(tables, others, doubles, results, complaints, home):
 
 
 def markdown_table(head, rows):
-    """A Markdown table of anything; None is an empty cell."""
+    """A Markdown table; None is an empty cell."""
     lines = [head, ["---"] * len(head), *rows]
     return "\n".join("| " + " | ".join("" if c is None else str(c).replace("|", "\\|") for c in line) + " |" for line in lines)
 
 
 def run_line(result):
-    """One run: what it was, its numbers, and the checksums of what was judged and of its last checkpoint."""
+    """One run: description, numbers, and the checksums of its encoder and its last checkpoint."""
     method, differing = result.method()
     last, best, versions = result["last"], result.get("best"), result.get("versions") or {}
     name, accuracy, _ = other_readout([result])

@@ -4,7 +4,7 @@ set -euo pipefail
 source "$(dirname "$0")/help.sh"
 cd "$(dirname "$0")/.."
 source scripts/environment.sh requirements-test.txt
-export OMP_NUM_THREADS="${OMP_NUM_THREADS:-1}"  # the tests' tensors are tiny: threads only get in each other's way
+export OMP_NUM_THREADS="${OMP_NUM_THREADS:-1}"  # the tests' tensors are tiny, so threads only slow them down
 echo "ruff: style"
 "$PYTHON" -m ruff check --quiet .
 "$PYTHON" -m ruff format --check .

@@ -1,13 +1,12 @@
-"""t-SNE of frozen features: how the test sequences of some classes lie before any label was seen.
+"""t-SNE of an encoder's features of the test sequences of some classes.
 
     python -m scripts.tsne --finetune CHECKPOINT ... --out tsne.png [--classes 10 | --class_ids 3 7] [--perplexity 30] [--seed 0]
                            [--dataset NAME | --data_path NPZ] [options of main_retrieval.py]
 
-CHECKPOINT is any that holds an encoder: MAMP, SkeletonMAE* or UmURL, pre-trained, tuned, linear-probe or fine-tuned; without one
-the encoder is random. Of several, for example before and after tuning, the same sequences are drawn side by side. The data set is
-the checkpoint's unless another is named. Classes count from 0. The features are those of retrieval, scaled to length 1 as its
-cosine sees them. The points are written beside the picture as CSV: panel, name, label, class_name, x, y. --seed also chooses the
-classes.
+CHECKPOINT is of any method and stage; without one the encoder is random. For several, for example before and after tuning, the
+same sequences are drawn side by side. The data set is the checkpoint's unless another is named. Classes count from 0; --seed also
+chooses them. The features are those of retrieval, scaled to length 1. The points are also written as CSV: panel, name, label,
+class_name, x, y.
 """
 
 import argparse
@@ -25,20 +24,20 @@ from report import METHOD_NAMES, charts
 from util import checkpoint, config, distributed, errors, results
 from util.engine import outputs
 from util.files import csv_text, write_text, written_aside
-from util.logging import say
+from util.logging import print_info
 
-NAMED = 20  # classes at most whose names stand among the points
+NAMED = 20  # largest number of classes whose names are written among the points
 
 
 def main(argv=None):
     layout = argparse.RawDescriptionHelpFormatter
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=layout, allow_abbrev=False)
-    encoders = "whose encoders, a panel for each (default: a random one)"
+    encoders = "files whose encoders to use, a panel for each (default: a random encoder)"
     parser.add_argument("--finetune", nargs="+", metavar="CHECKPOINT", default=[None], help=encoders)
     which = parser.add_mutually_exclusive_group()
     which.add_argument("--classes", type=int, help="how many classes to draw at random [10, or all if there are fewer]")
     which.add_argument("--class_ids", type=int, nargs="+", metavar="CLASS", help="these classes instead")
-    parser.add_argument("--perplexity", type=float, default=30, help="about how many neighbours a point has [30]")
+    parser.add_argument("--perplexity", type=float, default=30, help="roughly the number of neighbours of a point [30]")
     parser.add_argument("--out", type=Path, default=Path("tsne.png"), help="picture to write [tsne.png]")
     script_args, words = parser.parse_known_args(argv)
     out, perplexity = script_args.out, script_args.perplexity
@@ -54,21 +53,20 @@ def main(argv=None):
         panels[f"{len(panels) + 1}. {encoder}" if len(script_args.finetune) > 1 else encoder] = points
 
     names_of = data.names_of_classes()
-    title = f"t-SNE of {args.dataset}: {len(data)} {results.protocol(args)['evaluated_on']} sequences of {len(chosen)} classes"
+    title = f"t-SNE of {args.dataset}: {len(data)} {results.evaluated_on(args)} sequences of {len(chosen)} classes"
     how = f"perplexity {perplexity:g}, seed {args.seed}"
     wrapped = {textwrap.fill(f"{encoder}, {how}", 76, break_on_hyphens=False): points for encoder, points in panels.items()}
     figure = charts.scatter(wrapped, labels, {c: names_of[c] for c in chosen}, centres=len(chosen) <= NAMED)
     figure.suptitle(title, x=0.005, ha="left", fontsize=14, fontweight="bold", parse_math=False)
     with written_aside(out) as file:
         figure.savefig(file, format="png", dpi=100)
-    names = [data.name(row) for row in data.indices] if data.names is None else data.names[data.indices]
     rows = [
         {"panel": encoder, "name": name, "label": label, "class_name": names_of[label], "x": float(x), "y": float(y)}
         for encoder, points in panels.items()
-        for name, label, (x, y) in zip(names, labels.tolist(), points, strict=True)
+        for name, label, (x, y) in zip(data.sample_names(), labels.tolist(), points, strict=True)
     ]
     write_text(out.with_suffix(".csv"), csv_text(rows))
-    say(f"{title}; {'; '.join(panels)}, {how}: {out} and {out.with_suffix('.csv')}")
+    print_info(f"{title}; {'; '.join(panels)}, {how}: {out} and {out.with_suffix('.csv')}")
 
 
 def chosen_data(path, words, script_args):
@@ -93,7 +91,7 @@ def embed(args, data, perplexity):
     device = distributed.setup(args.device)
     torch.manual_seed(args.seed)  # of a random encoder
     model = build.classifier(args, data, data.num_classes)
-    encoder = checkpoint.start_from(model, args.finetune)
+    encoder = checkpoint.initialize_encoder(model, args.finetune)
     model.to(device).eval()
     features, labels = outputs(model.pooled, test_loader(data, args, device), device, args.enable_amp)
     points = charts.tsne(F.normalize(features.double(), dim=1).numpy(), perplexity, args.seed)

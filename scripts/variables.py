@@ -1,4 +1,4 @@
-"""The variables of the launch scripts (explained in scripts/launch.sh): their defaults and checks, and what a METHOD is."""
+"""The variables of the launch scripts (explained in scripts/launch.sh): defaults, checks, and helpers for scripts/plan.py."""
 
 import os
 import re
@@ -17,14 +17,14 @@ METHODS = {name: method["runs"] for name, method in PAPER["methods"].items() if 
 TRAINED = [name for name, changes in METHODS.items() if changes.get("encoder") != "none"]
 STREAMS = ("joint", "motion", "bone")
 
-# what is meant where a variable is not given ("": see `settings`), by all scripts, by one of them, and with SMOKE=1
+# defaults ("": see `settings`) for all scripts, for single scripts, and for SMOKE=1
 DEFAULTS = dict(DATA="ntu60_xsub", METHOD="", STREAM="joint", SEEDS="0", GPUS="", OUT="", VARIANT="", TAG="", ENCODER="")
 DEFAULTS |= dict(CHECKPOINT="", PRETRAIN_SEED="", DRY_RUN="0", SMOKE="0", RATIO="0.1", RATIOS="0.01 0.1", EPOCHS="")
 DEFAULTS |= dict(TABLE="all", SEGMENTS="30", ABLATION="", STAGE="finetune", WEIGHTS="1 1 1")
 DEFAULTS |= dict(SOURCES="ntu60_xsub ntu120_xsub pku1_xsub")
 DEFAULTS_OF = {"semi": {"SEEDS": "0 1 2 3 4", "PRETRAIN_SEED": "0"}, "transfer": {"DATA": "pku2_xsub"}}
 DEFAULTS_OF_SMOKE = {"RATIO": "0.5", "RATIOS": "0.5", "SEGMENTS": "2", "OUT": "output/smoke"}
-# what a script, and SMOKE=1, does not leave to the caller
+# values that SMOKE=1, or a script, fixes
 FIXED_BY_SMOKE = {"DATA": "demo", "GPUS": "1", "CHECKPOINT": "checkpoint-last.pth", "SOURCES": "demo"}
 FIXED = {
     "scratch": {"METHOD": "none"},
@@ -35,7 +35,7 @@ FIXED = {
 
 
 def usual_methods(script, data):
-    """METHOD where none is given."""
+    """The default of METHOD."""
     umurl = own_method(data) == "umurl"
     return {
         "reproduce": "mamp skeletonmae" if in_paper(data) else "mamp skeletonmae random_masking none",
@@ -46,23 +46,23 @@ def usual_methods(script, data):
 
 
 def settings(script, **fixed):
-    """The variables of a script, in lower case, checked. Raises ValueError naming the one that is wrong."""
+    """The variables of a script, with lower-case names, checked. Raises ValueError naming a wrong one."""
     given = {key: value for key, value in os.environ.items() if value or key == "PRETRAIN_SEED"}
     smoke = given.get("SMOKE") == "1"
     values = DEFAULTS | (DEFAULTS_OF_SMOKE if smoke else {}) | DEFAULTS_OF.get(script, {})
     values |= given | (FIXED_BY_SMOKE if smoke else {}) | FIXED.get(script, {}) | fixed
     s = SimpleNamespace(**{key.lower(): values[key] for key in DEFAULTS})
-    one_of("DRY_RUN", s.dry_run, "01")
-    one_of("SMOKE", s.smoke, "01")
+    check_choice("DRY_RUN", s.dry_run, "01")
+    check_choice("SMOKE", s.smoke, "01")
     if s.data not in DATASETS:
         own = "for data of your own, config/dataset/NAME.yaml: a copy of ucla.yaml with your npz as data_path"
         raise ValueError(f"DATA={s.data}: use one of {' '.join(DATASETS)}; {own}")
     s.source = s.data  # of the pre-training
     s.out = s.out or "output"
-    s.gpus = int(one_of("GPUS", s.gpus or ("4" if in_paper(s.data) else "1"), ("1", "2", "4", "8", "16")))
-    s.methods = [one_of("METHOD", name, METHODS) for name in (s.method or usual_methods(script, s.data)).split()]
+    s.gpus = int(check_choice("GPUS", s.gpus or ("4" if in_paper(s.data) else "1"), ("1", "2", "4", "8", "16")))
+    s.methods = [check_choice("METHOD", name, METHODS) for name in (s.method or usual_methods(script, s.data)).split()]
     s.seeds = s.seeds.split()
-    if one_of("STREAM", s.stream, STREAMS) != "joint" and any("umurl" in method for method in s.methods):
+    if check_choice("STREAM", s.stream, STREAMS) != "joint" and any("umurl" in method for method in s.methods):
         raise ValueError(f"STREAM={s.stream}: UmURL makes bones and motions of the joints itself")
     for seed in (*s.seeds, *s.pretrain_seed.split()):
         if not seed.isdecimal():
@@ -71,7 +71,7 @@ def settings(script, **fixed):
         if not re.fullmatch(r"0\.[0-9]+", ratio):
             raise ValueError(f"{name}={ratio}: is not a share of the labels such as 0.1")
     if s.encoder:
-        one_of(f"ENCODER={s.encoder} with METHOD", " ".join(s.methods), TRAINED)
+        check_choice(f"ENCODER={s.encoder} with METHOD", " ".join(s.methods), TRAINED)
         if not s.tag and not s.variant:
             raise ValueError(f"ENCODER={s.encoder}: give its results a name, as in TAG=released")
     if s.dry_run == "0" and 0 < gpus_here() < s.gpus:
@@ -79,28 +79,28 @@ def settings(script, **fixed):
     return s
 
 
-def but(s, **changes):
-    """A copy of the settings with other values."""
+def replace(s, **changes):
+    """A copy of the settings with some values replaced."""
     return SimpleNamespace(**vars(s) | changes)
 
 
 @cache
 def gpus_here():
-    """Number of NVIDIA GPUs of this machine; 0 where there is no nvidia-smi."""
+    """Number of NVIDIA GPUs of this machine; 0 without nvidia-smi."""
     try:
         return len(subprocess.run(["nvidia-smi", "--list-gpus"], capture_output=True, text=True).stdout.splitlines())
     except OSError:
         return 0
 
 
-def one_of(name, value, choices):
+def check_choice(name, value, choices):
     if value not in choices:
         raise ValueError(f"{name}={value}: use one of {' '.join(choices)}")
     return value
 
 
 def own_method(data):
-    """The method that a data set's arrays are made for: mamp or umurl."""
+    """The method that a data set's npz is made for: mamp or umurl."""
     return yaml.safe_load((config.FOLDER / "dataset" / f"{data}.yaml").read_text()).get("method", DEFAULT_METHOD)
 
 
@@ -113,7 +113,7 @@ def encoder_method(method):
 
 
 def configured(s, method=DEFAULT_METHOD):
-    """{option: value} of the data set's pre-training, by the configuration files."""
+    """{option: value} of the data set's pre-training, from the configuration files."""
     return vars(config.parse("pretrain", ["--dataset", s.data, "--method", method, *smoke_options(s, "pretrain")]))
 
 
@@ -126,7 +126,7 @@ def words(options):
 
 
 def demo_data(data, *size):
-    """The commands that invent a recording and prepare it, in the folder `data`: its DEMO_XSub.npz."""
+    """The commands that invent recordings and prepare them as DEMO_XSub.npz in the folder `data`."""
     return [
         ["data/demo/make_demo.py", "--out", f"{data}/raw", *size],
         ["data/ntu/get_raw_skes_data.py", "--raw", f"{data}/raw/nturgb+d_skeletons", "--out", str(data)],

@@ -1,12 +1,12 @@
-"""See what a checkpoint does with single sequences: pictures (PNG) and films (GIF, with ffmpeg MP4 too).
+"""Show what a model does with single sequences, in pictures (PNG) and films (GIF, with ffmpeg also MP4).
 
     python -m scripts.visualize --checkpoint output/pretrain/checkpoint-399.pth [--dataset NAME | --data_path NPZ]
         [--split test] [--samples 0 5 17 | --names NAME ...] [--out FOLDER] [--seed 0]
     python -m scripts.visualize --checkpoint output/finetune/checkpoint-99.pth --recording walk.bvh
 
-Of a pre-training: the moving body, what the mask hides, what is predicted, motion intensity. Of a linear probe or a fine-tuned
-model: the moving body, and which joints decided. Other options are those of the checkpoint's main_*.py, for example --mask_ratio;
-options left out, the data set's too, are as in the checkpoint. See docs/visualize.md.
+For a pre-training: the body, the mask, the prediction, the motion intensity. For a linear probe or fine-tuned model: the body and
+the saliency of its joints. Further options are those of the checkpoint's main_*.py, for example --mask_ratio; by default, all
+options and the data set are those in the checkpoint. See docs/visualize.md.
 """
 
 import argparse
@@ -16,7 +16,7 @@ from pathlib import Path
 
 from data.prepare import recipes
 from feeder.class_names import published_names
-from feeder.loader import number_as_trained
+from feeder.loader import match_classes_to_checkpoint
 from feeder.npz import Split, write_dataset
 from model import build
 from predict import load_model, readers
@@ -25,18 +25,18 @@ from report.sequences import choose, feeders, load_sample
 from report.sheet import DPI
 from util import checkpoint, config, errors, provenance
 from util.files import bare_name, written_aside
-from util.logging import say
+from util.logging import print_info
 from util.options import GROUPS, OPTIONS, UNLABELLED
 
-OF_DATA = ("num_frames", "input_stream", "test_p_interval")  # options that decide what a model sees of a sequence
+OF_DATA = ("num_frames", "input_stream", "test_p_interval")  # options that determine a model's input
 STAGE_NAMES = {"pretrain": "pre-training", "tune": "tuning", "linprobe": "linear probe", "finetune": "fine-tuned"}
-FPS = 10  # of films: slower than life
+FPS = 10  # of films, slower than the recordings
 
 
 def options(path, more=()):
-    """(options of the checkpoint's stage, its content): what the model is and sees as the checkpoint says, `more` on top.
+    """(options, checkpoint content): options of the checkpoint's stage, with the model's and its input's from the checkpoint.
 
-    more: words of a command line, as config.parse takes them. Raises what config.parse and checkpoint.load raise.
+    more: a command line that overrides them. Raises what config.parse and checkpoint.load raise.
     """
     content = checkpoint.load(path)
     stage, method = provenance.stage(content), provenance.architecture(content)
@@ -56,7 +56,8 @@ def options(path, more=()):
 
 
 def prepared(recording, path, folder):
-    """Path of an npz in `folder` whose test set is what a file of any kind holds, prepared as the training data of a checkpoint.
+    """Prepare the recordings in a file like a checkpoint's training data, as the test set of an npz in `folder`; returns its
+    path.
 
     Raises what readers.list_files, readers.list_recordings and load_model.training_data raise.
     """
@@ -78,7 +79,7 @@ def prepared(recording, path, folder):
 
 
 def model_of(args, content, path, data):
-    """The model in a checkpoint, on the CPU in eval mode; None for UmURL's pre-training and for a tuning, which hide no tokens.
+    """The model in a checkpoint, on the CPU in eval mode; None for UmURL's pre-training and for a tuning, which have no masks.
 
     Raises ValueError if the checkpoint does not fit the options or the data.
     """
@@ -93,7 +94,7 @@ def model_of(args, content, path, data):
 
 
 def write(folder, sample, source, drawings):
-    """PNG of each figure, and the film with each overlay (None: the body alone), into `folder`. Returns the files' names."""
+    """Write each figure as PNG and each overlay as a film (None: the body alone) into `folder`. Returns the files' names."""
     files, side = [], skeletons.sides(sample.names)
     clock = [f"frame {t + 1} of {len(sample.joints)}" for t in range(len(sample.joints))]
     for name, (figure, overlay) in drawings.items():
@@ -134,14 +135,14 @@ def main(argv=None):
 
 
 def draw(script_args, more):
-    """Write the pictures that the script's options ask for; more: words that config.parse takes, of the checkpoint's main."""
+    """Write the pictures. more: command line with options of the checkpoint's main, for config.parse."""
     path, split, recording = script_args.checkpoint, script_args.split, script_args.recording
     args, content = options(path, more)
     data, joint_data = feeders(args, split, False if recording else None)
     if args.stage not in UNLABELLED:
-        number_as_trained(data, content, path)
+        match_classes_to_checkpoint(data, content, path)
     model = model_of(args, content, path, data)
-    method = METHOD_NAMES[provenance.method(provenance.settings(content, path)) or args.method]
+    method = METHOD_NAMES[provenance.method_name(provenance.settings(content, path)) or args.method]
     if getattr(args, "decoder", "self") != "self":
         method += f", {args.decoder} decoder"
     epoch = f", epoch {content['epoch'] + 1}" if "epoch" in content else ""
@@ -151,9 +152,9 @@ def draw(script_args, more):
         raise ValueError(f"--out {out}: is a file; give a folder")
     if model is None:
         of_what = "a tuning" if args.stage == "tune" else "UmURL's pre-training"
-        say(f"{path}: {of_what} hides no tokens and predicts no motion; only the moving body is drawn")
+        print_info(f"{path}: {of_what} hides no tokens and predicts no motion; only the moving body is drawn")
     if not skeletons.has_ffmpeg():
-        say("ffmpeg is not installed: films are written as GIF only, not as MP4")
+        print_info("ffmpeg is not installed: films are written as GIF only, not as MP4")
     for index in choose(data, script_args.samples, script_args.names):
         sample = load_sample(data, joint_data, index)
         row, label = int(data.indices[index]), int(data.label[data.indices[index]])
@@ -164,7 +165,7 @@ def draw(script_args, more):
             drawings |= pictures.of_classifier(model, sample, source, args, data, label)
         name = re.sub(r"[^\w.+-]+", "_", sample.title.split(" · ")[0])[:100].lstrip(".")
         folder = out / (f"recording-{name}" if recording else f"{split}-{row}-{name}")
-        say(f"{sample.title}: {folder}: {', '.join(write(folder, sample, source, drawings))}")
+        print_info(f"{sample.title}: {folder}: {', '.join(write(folder, sample, source, drawings))}")
 
 
 if __name__ == "__main__":

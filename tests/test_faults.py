@@ -105,7 +105,7 @@ def test_stopped_while_features_are_computed(line, tmp_path, monkeypatch, capsys
     """Nothing is there to save: the line says so, the exit code is that of every stopped run, and a rerun begins anew."""
     words = line("linprobe", tmp_path)
     with monkeypatch.context() as asking:
-        asking.setattr(signals, "asked", lambda: True)
+        asking.setattr(signals, "stop_requested", lambda: True)
         with pytest.raises(SystemExit) as end:
             errors.main(lambda: main_linprobe.main(words))
     assert end.value.code == signals.REQUEUE and position(tmp_path) == (0, 0)

@@ -203,7 +203,7 @@ def test_the_next_command_takes_along_what_the_probe_needs(invented, tmp_path, m
     end = "--finetune out/checkpoint-3.pth"
 
     def following(*words):
-        return run.judge_command(args, list(map(str, words)))
+        return run.linprobe_command(args, list(map(str, words)))
 
     small = config.FOLDER / "small.yaml"
     assert following("--config", small) == f"python main_linprobe.py --config {small} --data_path {invented} {end}"

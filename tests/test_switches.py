@@ -155,7 +155,7 @@ def test_a_loss_goes_on_with_other_accumulation(train, tmp_path, monkeypatch, ca
     one_epoch("whole", 8)
     steps = iter((False, True))
     with monkeypatch.context() as patch, pytest.raises(signals.Interrupted):
-        patch.setattr(signals, "asked", lambda: next(steps))
+        patch.setattr(signals, "stop_requested", lambda: next(steps))
         one_epoch("parts", 2)
     one_epoch("parts", 8, "--resume", "auto")
     assert "stopped with accum_iter 4, goes on with 1: the masks are not those of one run" in capsys.readouterr().out

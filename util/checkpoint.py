@@ -1,6 +1,6 @@
-"""Checkpoints: written aside and renamed, read without ever unpickling code.
+"""Checkpoints: written under a temporary name and renamed; read without executing anything in them.
 
-python -m util.checkpoint FILE...      what a file is: method, sizes, epoch, configuration
+python -m util.checkpoint FILE...      print method, sizes, epoch and configuration of a file
 """
 
 import argparse
@@ -15,22 +15,20 @@ import torch.nn.functional as F
 from util import console, provenance, weights
 from util.files import replace, written_aside
 from util.options import OPTIONS
-from util.validation import convert, shown
+from util.validation import convert, short_repr
 
 LAST, PREVIOUS, BEST = "checkpoint-last.pth", "checkpoint-previous.pth", "checkpoint-best.pth"
 
 
 def save(path, content, previous=None):
-    """Write `content` to `path`; whenever this stops, the file is the old one or the whole new one.
-
-    previous: name that the old file gets.
-    """
+    """Write `content` to `path`. If interrupted, the file is the old one or the complete new one. previous: a name for the old
+    one."""
     with written_aside(path, previous) as file:
         torch.save(content, file)
 
 
 def link(source, path, previous=None):
-    """Give `source` the second name `path`, as `save` would write it; a copy where the file system knows no links."""
+    """Make `path` a second name (hard link) of `source`, or a copy where the file system has no links. previous: as in `save`."""
     aside = Path(path).with_name(Path(path).name + ".part")
     aside.unlink(missing_ok=True)
     try:
@@ -42,18 +40,17 @@ def link(source, path, previous=None):
         replace(aside, path, previous)
 
 
-_kept = {}  # {(path, size, time of change): content} of the last file that was read to be read again
+_kept = {}  # {(path, size, time of change): content} of the last file loaded with keep=True
 
 
 def load(path, keep=False):
-    """Read a checkpoint of ours or of a release, on the CPU: a dict with 'model' (UmURL's release says 'state_dict'; a state
-    dict alone becomes one).
+    """Read our or a released checkpoint, on the CPU: a dict with 'model' (which UmURL's release calls 'state_dict'); a state dict
+    alone becomes one.
 
-    keep: the configuration reads the file before the model does. The content stays in memory until the next call without keep,
-    which gets the same dict if the file has not changed.
+    keep: the content stays in memory for the next call, so that configuration and model read the file only once.
 
-    Raises FileNotFoundError or ValueError naming the file: absent, damaged, holding more than tensors and plain values, claiming
-    more than it holds, or without a model.
+    Raises FileNotFoundError or ValueError naming the file: missing, damaged, with anything but tensors and plain values, with
+    tensors larger than the file, or without a model.
     """
     path = Path(path)
     status = path.stat() if path.is_file() else None
@@ -74,7 +71,7 @@ def load(path, keep=False):
         _verify(path)
         with torch.serialization.safe_globals([argparse.Namespace]):
             content = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # whatever a damaged or hostile file makes zipfile, torch and the unpickler stumble over
+    except Exception as error:  # zipfile, torch and the unpickler raise many kinds for damaged files
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         if "weights_only" in reason.lower() or "weights only" in reason.lower():
             reason = "it holds Python objects that are not plain data, and these are never executed"
@@ -86,14 +83,14 @@ def load(path, keep=False):
     state = content.get("model") if isinstance(content, dict) else None
     if not isinstance(state, dict) or not all(isinstance(key, str) and _is_weight(value) for key, value in state.items()):
         raise ValueError(f"{path}: no state dict under 'model'")
-    for key, value in state.items():  # a tensor that repeats a few numbers takes no room in a file
+    for key, value in state.items():  # expanded tensors would need memory that the file does not have
         if value.nbytes > value.untyped_storage().nbytes():
             raise ValueError(f"{path}: {key} says shape {tuple(value.shape)}, more than the file holds")
     if "args" in content and "config" not in content and type(content.get("epoch", 0)) is not int:  # a published file
         try:
             content["epoch"] = convert(OPTIONS["epochs"], content["epoch"], path)
         except ValueError:
-            provenance.warn_once(f"warning: {path}: epoch: {shown(content.pop('epoch'))} is not a whole number; left out")
+            provenance.warn_once(f"warning: {path}: epoch: {short_repr(content.pop('epoch'))} is not a whole number; left out")
     for key, kind in (("config", dict), ("data", dict), ("heads", dict), ("epoch", int)):
         if (key not in ("data", "heads") or "config" in content) and not isinstance(content.get(key, kind()), kind):
             raise ValueError(f"{path}: {key} is not what a checkpoint has there")
@@ -105,10 +102,10 @@ def load(path, keep=False):
 
 
 def to_resume(args):
-    """(path, content) of the checkpoint that --resume means, or None to start anew.
+    """(path, content) of the checkpoint for --resume, or None.
 
-    'auto' takes checkpoint-last.pth or, if that is damaged or gone, checkpoint-previous.pth with a warning. Raises ValueError for
-    one that was not written to be resumed: a published one, or weights alone.
+    'auto' takes checkpoint-last.pth or, if that is damaged (a warning) or missing, checkpoint-previous.pth. Raises ValueError for
+    a checkpoint that was not written to be resumed: a published one, or weights alone.
     """
     if args.resume != "auto":
         return (args.resume, _complete(args.resume)) if args.resume else None
@@ -140,14 +137,13 @@ def _complete(path):
 
 
 def _is_weight(value):
-    """Whether this is a tensor as it is in a model."""
+    """Whether this is a dense tensor with data."""
     return isinstance(value, torch.Tensor) and value.layout == torch.strided and not value.is_meta
 
 
 def _verify(path):
-    """RuntimeError if a part of the file differs from its checksum: torch.save writes one per part, torch.load does not look.
-
-    Also if the parts are larger than the file, which torch.save does not compress: torch.load would allocate all they claim.
+    """Raise RuntimeError if a part of the file differs from its checksum (torch.load does not check), or if the parts claim more
+    bytes than the file has (torch.load would allocate them; torch.save does not compress).
     """
     if zipfile.is_zipfile(path):
         with zipfile.ZipFile(path) as archive:
@@ -162,30 +158,30 @@ def _verify(path):
 
 
 def load_encoder(model, path):
-    """Initialise the encoder of a classifier from a pre-trained (or other) checkpoint; the head stays as it is.
+    """Load the encoder's weights of a checkpoint of any stage into a classifier; its head stays as it is. Returns the checkpoint.
 
     Keys of decoder, projectors and head are ignored; temp_embed of another length is resized over time. Raises ValueError
-    naming the keys if anything else is missing, unknown or of another shape. Returns the checkpoint.
+    naming the keys if anything else is missing, unknown or of another shape.
     """
     content = load(path)
     _load_state(model, weights.of_encoder(content["model"]), path, may_lack=f"{model.head_name}.")
     return content
 
 
-def start_from(model, path):
-    """Start a classifier from the encoder in `path`; returns where that comes from (`describe`), None for no path."""
+def initialize_encoder(model, path):
+    """`load_encoder`, if a path is given; returns where the encoder comes from (provenance.describe), or None."""
     return provenance.describe(load_encoder(model, path), path) if path else None
 
 
 def load_model(model, path, content=None):
-    """Load every weight of `model` from a checkpoint (evaluation, resuming). Errors as in `load_encoder`."""
+    """Load all weights of a model, for evaluating or resuming. Errors as in `load_encoder`."""
     content = content or load(path)
     _load_state(model, dict(content["model"]), path)
     return content
 
 
 def _load_state(model, state, path, may_lack=()):
-    """Load `state`, temp_embed resized to the model's length. may_lack: how keys begin that need not be there."""
+    """Load `state`, with temp_embed resized to the model's length. may_lack: prefix of keys that may be missing."""
     own = model.state_dict()
     theirs, ours = weights.architecture(state), weights.architecture(own)
     if theirs != ours:
@@ -213,17 +209,19 @@ def _some(things):
 
 
 def main(paths):
-    """Print what each file is."""
+    """Print a summary of each file."""
     for path in paths:
-        facts = {key: value for key, value in provenance.facts(load(path), path).items() if value is not None}
-        for key, value in facts.items():
-            print(f"{key:<{max(map(len, facts))}}  {value}")
+        summary = {key: value for key, value in provenance.summary(load(path), path).items() if value is not None}
+        for key, value in summary.items():
+            print(f"{key:<{max(map(len, summary))}}  {value}")
 
 
 if __name__ == "__main__":
     from util import errors
 
-    parser = argparse.ArgumentParser("python -m util.checkpoint", description="What a file is.")
+    parser = argparse.ArgumentParser(
+        "python -m util.checkpoint", description="Print method, sizes, epoch and configuration of checkpoints."
+    )
     parser.add_argument("files", nargs="+", metavar="FILE", help="checkpoint, ours or released")
     files = parser.parse_args().files
     console.end_with_reader()

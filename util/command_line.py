@@ -1,17 +1,17 @@
-"""The command line of a main, made of util.options: what was given, and --help."""
+"""The command line of a main, built from util.options, and --help."""
 
 import argparse
 
 from util import published
 from util.options import GROUPS, METHODS, OPTIONS
-from util.validation import known
+from util.validation import check_known
 
 
-def words(stage, argv=None):
-    """{name: value} of the options on a command line. Raises ValueError for an unknown one, naming the main that has it."""
+def parse_command_line(stage, argv=None):
+    """{name: value} of the options given on a command line. Raises ValueError for an unknown one."""
     given, unknown = build_parser(stage).parse_known_args(argv)
     if unknown and not given.help:
-        replaced = published.instead(unknown[0])
+        replaced = published.replacement(unknown[0])
         if replaced:
             raise ValueError(f"option {unknown[0]!r} is one of the published code; here: {replaced}")
         if not unknown[0].startswith("-"):  # --enable_amp False
@@ -21,7 +21,7 @@ def words(stage, argv=None):
         if elsewhere and stage not in elsewhere.stages:
             owners = " and ".join(f"main_{owner}.py" for owner in elsewhere.stages)
             raise ValueError(f"option --{name}: is one of {owners}, not of main_{stage}.py")
-        known(name, list(vars(given)), "option")
+        check_known(name, list(vars(given)), "option")
         raise ValueError(f"option {unknown[0]!r} does not belong here")
     if getattr(given, "eval", None) == "":
         raise ValueError("option --eval: name the classifier's checkpoint: --eval FILE")
@@ -38,9 +38,9 @@ class _Parser(argparse.ArgumentParser):
 
 
 def build_parser(stage, values=None):
-    """argparse parser of a stage, grouped; what is not given on the command line stays None.
+    """argparse parser of a stage; options that are not given are None.
 
-    values: {name: value}; for --help, of only these options, each with its value.
+    values: {name: value} for --help, which then lists only these options, each with its value.
     """
     others = [name for name in METHODS if values and name != values["method"]]
     parser = _Parser(
@@ -49,19 +49,21 @@ def build_parser(stage, values=None):
         add_help=False,
         epilog="".join(f"--method {name} --help lists the options of {name}. " for name in others),
     )
-    values_too = "in brackets the values that the rest of the command line leads to: add a data set, a method, a checkpoint"
-    parser.add_argument("-h", "--help", action="store_true", help=f"show this, and {values_too}")
-    parser.add_argument("--print_config", action="store_true", help="print all values as YAML that --config takes, and stop")
-    parser.add_argument("--config", metavar="YAML", help=f"settings on top of config/{stage}.yaml; a published YAML works, too")
-    parser.add_argument("--dataset", metavar="NAME", help="the data set's settings: a file, or the name of one in config/dataset")
-    # torch.distributed.launch, which published scripts use, adds this to the environment that torchrun, too, makes
+    values_too = "with the values that result from the rest of the command line, such as a data set, a method, a checkpoint"
+    parser.add_argument("-h", "--help", action="store_true", help=f"show all options {values_too}")
+    parser.add_argument("--print_config", action="store_true", help="print all values as YAML, which --config takes, and exit")
+    parser.add_argument(
+        "--config", metavar="YAML", help=f"settings that override config/{stage}.yaml; a published YAML works, too"
+    )
+    parser.add_argument("--dataset", metavar="NAME", help="settings of a data set: a file, or the name of one in config/dataset")
+    # torch.distributed.launch, which published scripts use, adds this option; the environment says the same
     parser.add_argument("--local_rank", "--local-rank", type=int, help=argparse.SUPPRESS)
     for title, options in GROUPS.items():
         group = parser.add_argument_group(f"{title} (this method only)" if title in METHODS else title)
         for option in options:
             if stage not in option.stages or values is not None and option.name not in values:
                 continue
-            extra = {"default": None, "help": option.help + _shown((values or {}).get(option.name))}
+            extra = {"default": None, "help": option.help + _in_brackets((values or {}).get(option.name))}
             if option.kind is bool:
                 extra["action"] = argparse.BooleanOptionalAction
             else:
@@ -76,7 +78,7 @@ def build_parser(stage, values=None):
     return parser
 
 
-def _shown(value):
-    """' [value]' for a line of --help; '' for none."""
+def _in_brackets(value):
+    """' [value]' for --help, or ''."""
     text = " ".join(map(str, value)) if isinstance(value, list) else "" if value is None else str(value)
     return f" [{text}]".replace("%", "%%") if text else ""

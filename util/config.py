@@ -1,6 +1,6 @@
 """Configuration: config/<stage>.yaml < config/<method>.yaml < --config < --dataset < checkpoint < command line.
 
-In each file, what it says of the stage, and of the method, stands above the rest of it.
+Within a file, sections for the stage and the method override the rest of it.
 """
 
 import argparse
@@ -13,26 +13,24 @@ from pathlib import Path
 import yaml
 
 from util import published
-from util.command_line import build_parser, words
+from util.command_line import build_parser, parse_command_line
 from util.files import bare_name, write_text
 from util.options import DEFAULT_METHOD, EXTENDS, METHODS, OPTIONS, STAGES, WHAT
-from util.validation import check, convert, known, one_line
+from util.validation import check, check_known, convert, one_line
 
 FOLDER = Path(__file__).resolve().parent.parent / "config"
 
 
 def parse(stage, argv=None):
-    """Options of `stage` from --config, --dataset, a checkpoint and the rest of the command line, as a Namespace.
+    """Options of `stage` from the configuration files, a checkpoint and the command line, as a Namespace.
 
-    With --finetune or --eval the method and the sizes of the model are those of the checkpoint, with --resume FILE the method;
-    MAMP's --num_frames may differ (the embedding is resized). Raises ValueError or FileNotFoundError in one line naming file and
-    key: an unknown one (with the nearest known), another type, unreadable YAML, an option of another method, a size on the
-    command line that is not the checkpoint's.
+    With --finetune or --eval, method and model sizes are those of the checkpoint (MAMP's num_frames may differ, since its
+    embedding can be resized); with --resume FILE only the method. Raises ValueError or FileNotFoundError naming file and key:
+    unknown key, wrong type, unreadable YAML, an option of another method, a size that contradicts the checkpoint.
 
-    --help prints every option with the value that it would have, --print_config these values as YAML that --config takes; both
-    end in SystemExit.
+    --help and --print_config print the resulting values and end in SystemExit.
     """
-    given = words(stage, argv)
+    given = parse_command_line(stage, argv)
     wants_help, wants_config = (given.pop(name, False) for name in ("help", "print_config"))
     config, dataset = given.pop("config", None), given.pop("dataset", None)
 
@@ -48,7 +46,7 @@ def parse(stage, argv=None):
     method, source = stated.get("method", DEFAULT_METHOD), stated.get("eval") or stated.get("finetune")
     held = source or (stated.get("resume") if stated.get("resume") != "auto" else None)
     if held:
-        from util import checkpoint, provenance  # here, so that whatever has none starts without torch
+        from util import checkpoint, provenance  # here, so that torch is imported only if there is a checkpoint
 
         content = checkpoint.load(held, keep=True)
         encoder = provenance.architecture(content)
@@ -56,7 +54,7 @@ def parse(stage, argv=None):
             raise ValueError(f"{held}: holds weights of {encoder}, not of {method}")
         if source:
             method = encoder
-        elif "method" not in stated:  # a registered one goes on as itself
+        elif "method" not in stated:  # a registered method is resumed under its own name
             began_as = provenance.settings(content, held).get("method")
             method = began_as if isinstance(began_as, str) and METHODS.get(began_as) == encoder else encoder
     of_method = {o.name: o.default for o in OPTIONS.values() if o.belongs(stage, method)}
@@ -64,7 +62,7 @@ def parse(stage, argv=None):
     if foreign:
         raise ValueError(f"option {foreign[0]}: is not one of the method {method}")
     values = read(method)
-    resolved = "dataset" in values  # by the configuration of an earlier run
+    resolved = "dataset" in values  # --config is the config.yaml of an earlier run
     if dataset:
         values["dataset"] = Path(dataset).stem
     if source:
@@ -74,7 +72,7 @@ def parse(stage, argv=None):
         other, needed = OPTIONS[name].only_with or (None, None)
         if other and values[other] != needed:
             raise ValueError(f"option {name}: belongs to --{other} {needed}, this is {values[other]}")
-    if not values["output_dir"]:  # a stage must not overwrite another's checkpoints, nor an evaluation the run it evaluates
+    if not values["output_dir"]:  # stages must not overwrite each other's checkpoints, nor --eval the run
         evaluated = values.get("eval")
         beside = evaluated and Path(evaluated).with_name(f"{bare_name(evaluated)}-eval")
         values["output_dir"] = str(beside or f"output/{stage}")
@@ -86,7 +84,7 @@ def parse(stage, argv=None):
     if values["data_path"] is None:
         raise ValueError("data_path: no data set given; use --dataset NAME (a file of config/dataset) or --data_path FILE.npz")
     if "data_path" not in given:
-        values["data_path"] = located(values["data_path"])
+        values["data_path"] = resolve_path(values["data_path"])
     if not resolved and not dataset:
         stem = bare_name(values["data_path"]).lower()
         values["dataset"] = npz_names().get(stem, stem)
@@ -99,7 +97,7 @@ def parse(stage, argv=None):
 
 
 def _combined(values, later):
-    """Both, where `later` wins. Of accum_iter and effective_batch_size, which settle each other, the later one stays."""
+    """values | later. accum_iter and effective_batch_size determine each other: if `later` has one, the other is dropped."""
     pair = {"accum_iter", "effective_batch_size"}
     given = {key for key in pair if later.get(key) is not None}
     removed = pair - given if given else ()
@@ -107,8 +105,8 @@ def _combined(values, later):
 
 
 def overridden(args):
-    """{option: value} of what --config, the command line and a checkpoint's sizes changed against the configuration of the stage
-    and the data set, another place of the data included; not where and how fast a run is computed, nor its seeds."""
+    """{option: value} of the options that differ from the configuration of the stage and the data set. Without seeds and options
+    that only decide where and how fast a run is computed."""
     known_dataset = (FOLDER / "dataset" / f"{args.dataset}.yaml").is_file()
     data = ["--dataset", args.dataset] if known_dataset else ["--data_path", args.data_path]
     usual = vars(parse(args.stage, ["--method", args.method, *data]))
@@ -116,17 +114,17 @@ def overridden(args):
     return {name: getattr(args, name) for name in of_protocol if getattr(args, name) != usual[name]}
 
 
-def answer(stage):
-    """Answer --help, --print_config, mistyped options and data sets of this process's command line, and end.
+def check_command_line(stage):
+    """Answer --help and --print_config, and refuse unknown options and data sets, in which cases the process ends.
 
-    A main calls it before it imports torch, which takes seconds.
+    The mains call this before they import torch, which takes seconds.
     """
     try:
-        given = words(stage)
+        given = parse_command_line(stage)
         if given.get("dataset"):
             _dataset(given["dataset"])
         if given.get("help") or given.get("print_config"):
-            parse(stage)  # which ends there
+            parse(stage)  # prints and exits
     except (ValueError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(2)
@@ -135,29 +133,30 @@ def answer(stage):
 
 
 def _dataset(name):
-    """The YAML file that --dataset means."""
+    """The YAML file for --dataset."""
     if Path(name).suffix or Path(name).is_file():
         return name
     names = sorted(file.stem for file in (FOLDER / "dataset").glob("*.yaml"))
-    known(name, names, "data set")
+    check_known(name, names, "data set")
     return FOLDER / "dataset" / f"{name}.yaml"
 
 
-def located(path):
-    """A path that a configuration names: seen from the working directory or, if nothing is there, from this repository."""
+def resolve_path(path):
+    """A path from a configuration, relative to the working directory or, if there is no such file, to this repository."""
     there = FOLDER.parent / path
     return str(there) if not Path(path).exists() and there.is_file() else path
 
 
 @cache
 def npz_names():
-    """{stem of an npz in lower case: the data set of config/dataset that it holds}: published files only name the npz."""
+    """{stem of an npz in lower case: name of the data set in config/dataset}, since published configurations name only the
+    npz."""
     files = (FOLDER / "dataset").glob("*.yaml")
     return {Path(yaml.safe_load(file.read_text())["data_path"]).stem.lower(): file.stem for file in sorted(files, reverse=True)}
 
 
 def _sizes(content, path, stage, given, head):
-    """The options of `stage` that the checkpoint settles; the command line may repeat but not contradict them."""
+    """The options of `stage` that the checkpoint determines. Raises ValueError if the command line contradicts them."""
     from util import provenance
 
     sizes = {k: v for k, v in provenance.sizes(content, path, head).items() if stage in OPTIONS[k].stages}
@@ -171,8 +170,8 @@ def _sizes(content, path, stage, given, head):
 def read_yaml(path, stage, method=DEFAULT_METHOD):
     """Values for `stage` in one YAML file. Errors as in `parse`.
 
-    A key `stages: {stage: {...}}` holds exceptions, `methods: {method: {...}}` those of a method, again with `stages`.
-    Published files are translated (util.published). A run's own config.yaml, which says its `stage`, is read, too.
+    `stages: {stage: {...}}` holds settings of a stage, `methods: {method: {...}}` those of a method, again with `stages`.
+    The file may be a published one (see util.published), or the config.yaml of a run.
     """
     path = Path(path)
     if not path.is_file():
@@ -189,12 +188,12 @@ def read_yaml(path, stage, method=DEFAULT_METHOD):
     if published.MARKS & content.keys():
         content = published.translate(content, path, stage)
     origin = {}
-    if "stage" in content:  # a run's config.yaml, with everything settled
+    if "stage" in content:  # a run's config.yaml, which has every option
         if content.pop("stage") != stage:
             raise ValueError(f"{path}: is the configuration of another stage than {stage}")
         origin = {"dataset": str(content.pop("dataset", ""))}
         if content.get("effective_batch_size"):
-            content.pop("accum_iter", None)  # follows from it on any number of processes
+            content.pop("accum_iter", None)  # is set again from it, for this number of processes
     merged = {}
     for values in _applying(content, stage, method, path):
         merged = _combined(merged, values)
@@ -202,11 +201,11 @@ def read_yaml(path, stage, method=DEFAULT_METHOD):
 
 
 def _applying(content, stage, method, path):
-    """What a file says of a stage of a method: dicts, each of which overrides those before it. Keys of other stages and methods
-    are checked, too."""
+    """The dicts in a file that apply to a stage and a method; later ones override earlier ones. All other keys are checked,
+    too."""
     plain = {key: value for key, value in content.items() if key not in ("stages", "methods")}
     for key in plain:
-        known(key, OPTIONS, f"{path}: key")
+        check_known(key, OPTIONS, f"{path}: key")
     applying = [plain]
     for kind, names, wanted in (("stages", STAGES, [stage]), ("methods", METHODS, [METHODS[method], method])):
         exceptions = content.get(kind) or {}
@@ -214,14 +213,14 @@ def _applying(content, stage, method, path):
             one = kind[:-1]
             raise ValueError(f"{path}: {kind}: is not '{one}: {{key: value, ...}}' for each {one} that makes an exception")
         for name, values in exceptions.items():
-            known(name, names, f"{path}: {kind[:-1]}")
+            check_known(name, names, f"{path}: {kind[:-1]}")
             values = _applying(values or {}, stage, method, path)
             applying += values if name in wanted else []
     return applying
 
 
-def speaks_of(path, stage):
-    """Whether a configuration file, of --config, has exceptions for `stage`; not if it is gone or no longer readable."""
+def has_exceptions_for(path, stage):
+    """Whether a configuration file has settings for `stage`; False if it cannot be read (any more)."""
     try:
         content = yaml.safe_load(Path(path).read_text())
         methods = (content.get("methods") or {}).values()
@@ -231,8 +230,8 @@ def speaks_of(path, stage):
 
 
 def set_batches(args):
-    """Settle batch_size and accum_iter for this number of processes, so that every update sees effective_batch_size samples.
-    Raises ValueError if that cannot be had."""
+    """Set batch_size and accum_iter for this number of processes, so that an update has effective_batch_size samples. Raises
+    ValueError if that is not possible."""
     from util import distributed
 
     world, wanted = distributed.world_size(), args.effective_batch_size
@@ -257,14 +256,14 @@ def set_batches(args):
 
 
 def command(args):
-    """The command line of this run; of a main that was called from Python, one that does the same."""
+    """The command line of this run; if a main was called from Python, an equivalent one."""
     name = f"main_{args.stage}.py"
     words = sys.argv[1:] if Path(sys.argv[0]).name == name else ["--config", str(Path(args.output_dir, "config.yaml"))]
     return shlex.join(["python", name, *words])
 
 
 def as_yaml(args):
-    """The resolved options as the text of a YAML file."""
+    """The resolved options as YAML text."""
     return yaml.safe_dump(vars(args), sort_keys=False, allow_unicode=True)
 
 

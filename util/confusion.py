@@ -1,4 +1,4 @@
-"""Confusion matrices: how often which class was taken for which."""
+"""Confusion matrices."""
 
 import warnings
 
@@ -7,13 +7,13 @@ import numpy as np
 
 def counts(labels, predicted, num_classes):
     """(K, K) int64: samples of class [true, predicted]; labels, predicted: (N,)."""
-    from sklearn.metrics import confusion_matrix  # here: pre-training does without
+    from sklearn.metrics import confusion_matrix  # here, since pre-training does not need it
 
     return confusion_matrix(labels, predicted, labels=np.arange(num_classes))
 
 
 def shares(counts):
-    """(K, K) of 1: what share of a true class was taken for each; 0 where there is no sample of it."""
+    """(K, K): each row divided by its sum; rows without samples are 0."""
     return counts / np.maximum(1, counts.sum(1, keepdims=True))
 
 
@@ -26,11 +26,10 @@ def confused(counts, most=10):
 
 
 def figure(counts, class_names):
-    """(matplotlib Figure, classes): rows are true classes, columns predicted ones, of those that occur at all.
-
-    The darker, the larger the share of the row; blue is right, orange wrong.
+    """(matplotlib Figure, classes that occur): rows are true classes, columns predicted ones. Darker cells have a larger share of
+    the row; blue is right, orange wrong.
     """
-    from matplotlib.colors import to_rgba_array  # here: loading takes a second that a training run can do without
+    from matplotlib.colors import to_rgba_array  # here, since importing it takes a second
     from matplotlib.figure import Figure
 
     classes = np.flatnonzero(counts.any(0) | counts.any(1))
@@ -65,6 +64,6 @@ def picture(counts, class_names):
 
     canvas = FigureCanvasAgg(figure(counts, class_names)[0])
     with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "Glyph")  # names in scripts that the font lacks show as boxes
+        warnings.filterwarnings("ignore", "Glyph")  # characters that the font lacks are drawn as boxes
         canvas.draw()
     return np.asarray(canvas.buffer_rgba())[..., :3].copy()

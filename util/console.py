@@ -1,4 +1,4 @@
-"""Progress of long work: a bar with the time left on a terminal, a line now and then in a log file, nothing when quiet."""
+"""Progress of long work: a bar on a terminal, a line every half minute in a log file, nothing with --quiet."""
 
 import signal
 import sys
@@ -13,13 +13,12 @@ _quiet = []
 
 
 def be_quiet(wanted=True):
-    """From now on no progress is shown, and messages that are not results are left out."""
+    """For --quiet: show no progress and no messages other than results and warnings."""
     _quiet[:] = [True] if wanted else []
 
 
 def end_with_reader():
-    """From now on this process ends, without a word, when what reads its output does: `| head` is no mistake. For commands that
-    print and leave nothing unfinished."""
+    """End this process silently when the reader of its output ends (as in `| head`). For commands that only print."""
     signal.signal(signal.SIGPIPE, signal.SIG_DFL)
 
 
@@ -28,7 +27,7 @@ def quiet():
 
 
 class _Lines:
-    """A file for tqdm that starts a new line where a terminal would overwrite the old one."""
+    """A file for tqdm that writes each state of the bar as a new line."""
 
     def __init__(self, file):
         self.file = file
@@ -43,24 +42,24 @@ class _Lines:
 
 
 def bar(things=None, title=None, total=None, unit="it", disable=False, **options):
-    """tqdm over `things`; in a log file only what takes longer than half a minute is reported. options: tqdm's."""
+    """tqdm over `things`; in a log file it reports only what takes longer than EVERY seconds. options: tqdm's."""
     if not sys.stderr.isatty():
         options |= {"file": _Lines(sys.stderr), "mininterval": EVERY, "delay": EVERY, "leave": False}
     return tqdm(things, desc=title, total=total, unit=unit, disable=disable or quiet(), **options)
 
 
 def stamp(file):
-    """Date and time in front of a line of a log file, nothing on a terminal."""
+    """Date and time to begin a line of a log file with; '' on a terminal."""
     return "" if file.isatty() else f"{datetime.now():%Y-%m-%d %H:%M}  "
 
 
-def ahead(seconds):
-    """'5 h 8 min left (Tue 14:05)': with the time of day of the end."""
+def time_left(seconds):
+    """'5 h 8 min left (Tue 14:05)'"""
     return f"{duration(seconds)} left ({clock(seconds)})"
 
 
 def clock(seconds):
-    """The time of day in so many seconds, with the day of the week if that is another day."""
+    """The time of day `seconds` from now, with the day of the week if it is not today."""
     end = datetime.now() + timedelta(seconds=max(0, seconds))
     return end.strftime("%H:%M" if end.date() == datetime.now().date() else "%a %H:%M")
 
@@ -68,20 +67,19 @@ def clock(seconds):
 NAMES = {"train_loss": "loss", "lr": "lr", "samples_per_s": "samples/s", "skipped_steps": "skipped", "test_acc1": "top-1"}
 
 
-def numbers(metrics, before=None):
-    """What a line of 100 columns has room for of an epoch's metrics, 4 digits each; log.jsonl has them all.
-
-    Left out is what did not change since the last epoch, `before`, but for loss and accuracy.
+def metrics_text(metrics, before=None):
+    """An epoch's most important metrics for a console line; log.jsonl has all. `lr` and the like only if they differ from
+    `before`, the last epoch's metrics.
     """
     same = {key for key in ("lr", "skipped_steps") if (before or {}).get(key) == metrics.get(key)}
     same |= {"samples_per_s", *([] if metrics.get("skipped_steps") else ["skipped_steps"])} if "test_acc1" in metrics else set()
     names = NAMES | {key: key.removeprefix("test_acc1_") for key in metrics if key.startswith("test_acc1_")}  # of other read-outs
-    told = ((name, metrics[key]) for key, name in names.items() if key in metrics and key not in same)
-    return "  ".join(f"{name} {value:,.0f}" if value >= 1000 else f"{name} {value:.4g}" for name, value in told)
+    found = ((name, metrics[key]) for key, name in names.items() if key in metrics and key not in same)
+    return "  ".join(f"{name} {value:,.0f}" if value >= 1000 else f"{name} {value:.4g}" for name, value in found)
 
 
 def duration(seconds):
-    """In the two largest units, such as '2 d 3 h', '5 h 8 min', '8 min' or '42 s'."""
+    """'2 d 3 h', '5 h 8 min', '8 min' or '42 s'"""
     if seconds < 90:
         return f"{max(1, round(seconds))} s"
     minutes = round(seconds / 60)
@@ -90,9 +88,9 @@ def duration(seconds):
 
 
 class TimeEstimate:
-    """How long the training of `epochs` epochs takes, from the first seconds of the first: a line, once.
+    """Estimates once, after some seconds of the first epoch, how long all epochs will take.
 
-    The first look is the beginning, since a run's first step is slower than the others.
+    Time counts from the first call of `line`, since a run's first step is slower than the others.
     """
 
     SECONDS = 5
@@ -100,8 +98,8 @@ class TimeEstimate:
     def __init__(self, epochs):
         self.epochs, self.first, self.printed = epochs, None, False
 
-    def look(self, step, steps):
-        """After `step` of an epoch's `steps` updates: the line, or None if it is too early, too late, or was given already."""
+    def line(self, step, steps):
+        """After `step` of an epoch's `steps` updates: a line to print, or None if it is too early or was printed already."""
         now = time.perf_counter()
         if self.first is None:
             self.first = step, now
@@ -110,4 +108,4 @@ class TimeEstimate:
             return None
         self.printed = True
         left = (now - since) / (step - first) * (steps * self.epochs - step)
-        return f"about {ahead(left)} for {self.epochs} epochs"
+        return f"about {time_left(left)} for {self.epochs} epochs"

@@ -1,4 +1,4 @@
-"""One code path for one CPU process, one GPU, and torchrun on many (nccl on GPUs, gloo on CPUs, any number of nodes)."""
+"""Processes and devices: the same code for one CPU process, one GPU, and torchrun (NCCL on GPUs, gloo on CPUs)."""
 
 import os
 import time
@@ -9,10 +9,8 @@ import torch.distributed as dist
 
 
 def setup(device="auto"):
-    """Join the process group that torchrun describes in the environment, if any; return this process's torch.device.
-
-    Raises ValueError for a device that is not there.
-    """
+    """Join torchrun's process group, if there is one; returns this process's torch.device. Raises ValueError for a device that
+    does not exist."""
     if device == "auto":
         device = "cuda" if torch.cuda.is_available() else "cpu"
     try:
@@ -32,7 +30,7 @@ def setup(device="auto"):
     return device
 
 
-_control = []  # the group through which processes with GPUs talk without waiting for these
+_control = []  # with GPUs: a gloo group, for exchanges that need not wait for the GPUs
 
 
 def rank():
@@ -48,7 +46,7 @@ def is_main():
 
 
 def gather(thing):
-    """[thing of rank 0, thing of rank 1, ...] on every rank; any picklable thing of ours."""
+    """[thing of rank 0, thing of rank 1, ...] on every rank; anything that can be pickled."""
     if world_size() == 1:
         return [thing]
     things = [None] * world_size()
@@ -71,29 +69,27 @@ def mean(value):
 
 
 def average_(tensor):
-    """The tensor becomes its mean over the ranks, of which the host knows nothing: it does not wait for the device."""
+    """Replace a tensor by its mean over the ranks, in place; the host does not wait for the device."""
     if world_size() > 1:
         dist.all_reduce(tensor)
         tensor /= world_size()
     return tensor
 
 
-def parallel(model, device, args):
-    """What is called in training: the model itself; with --compile compiled, and on several processes wrapped so that they
-    exchange gradients. The model's own weights are trained either way."""
+def compile_and_wrap(model, device, args):
+    """The model to call in training: compiled with --compile, and wrapped in DistributedDataParallel for several processes. It
+    trains the weights of `model` itself."""
     if getattr(args, "compile", False):
         model = compiled(model, device)
     return wrap(model, device, static_graph=args.accum_iter == 1)
 
 
 def compiled(model, device):
-    """torch.compile of the model for training, with the random numbers of the uncompiled one; `model` itself stays as it is.
-
-    Raises ValueError where torch.compile does not work.
-    """
+    """torch.compile of the model, with the same random numbers as uncompiled. Raises ValueError where torch.compile does not
+    work."""
     try:
         torch.compile(torch.sin)(torch.zeros(8, device=device))
-    except Exception as error:  # every backend has its own
+    except Exception as error:  # it differs from backend to backend
         reason = str(error).strip().splitlines() or [type(error).__name__]
         raise ValueError(
             f"compile: torch.compile does not work here ({reason[0]}); it needs a C++ compiler (CXX) and, on a GPU, Triton"
@@ -102,16 +98,16 @@ def compiled(model, device):
 
 
 def wrap(model, device, static_graph=False):
-    """DistributedDataParallel when there are several processes; the model itself otherwise.
+    """DistributedDataParallel if there are several processes, else the model itself.
 
-    static_graph is not for gradient accumulation: it fails in a backward pass below no_sync. BatchNorm's running statistics are
-    not sent around at every step; `share_buffers` does so before they are used.
+    static_graph fails with no_sync, so it cannot be used with gradient accumulation. Buffers (BatchNorm's running statistics) are
+    not broadcast at every step; `share_buffers` does that before they are used.
     """
     if world_size() == 1:
         return model
     ids = [device.index] if device.type == "cuda" else None
     with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", ".*broadcast_buffers", FutureWarning)  # its successor is not in torch 2.6
+        warnings.filterwarnings("ignore", ".*broadcast_buffers", FutureWarning)  # the newer option does not exist in torch 2.6
         return torch.nn.parallel.DistributedDataParallel(
             model, device_ids=ids, static_graph=static_graph, gradient_as_bucket_view=True, broadcast_buffers=False
         )
@@ -122,21 +118,21 @@ def unwrap(model):
 
 
 def share_buffers(model):
-    """Give every rank rank 0's buffers: BatchNorm's running statistics, which each rank gathers from its own samples."""
+    """Broadcast rank 0's buffers. Each rank has BatchNorm running statistics of its own samples."""
     if dist.is_initialized():
         for buffer in model.buffers():
             dist.broadcast(buffer, 0)
 
 
 def cleanup(together=True):
-    """Leave the process group. together: whether all processes do so now.
+    """Leave the process group. together: whether all processes do so now; False if this one failed.
 
-    To take NCCL down is to flush it and to wait for the other processes. Where one has failed, these wait for it in their turn,
-    until NCCL's time is over, so it leaves NCCL alone: the end of the process aborts it, and torchrun sees that one has failed.
+    Destroying the NCCL group waits for the other processes, which wait for this one if it failed. Then it is not destroyed: it is
+    aborted when the process ends, and torchrun notices the failure.
     """
     if dist.is_initialized():
-        # gloo's thread may still be letting go of the last tensors, for which it needs the interpreter; torch 2.6 waits for that
-        # thread without giving the interpreter away, for ever
+        # gloo's thread may still have to release tensors, which needs Python's GIL; torch 2.6 waits for that thread while holding
+        # the GIL, which would be a deadlock
         time.sleep(0.1)
         control = _control.pop() if _control else None  # only with NCCL
         dist.destroy_process_group(None if together else control)  # None: all groups

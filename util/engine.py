@@ -1,4 +1,4 @@
-"""An epoch of training, and the outputs of a model over a test set."""
+"""One epoch of training, and a model's outputs for a test set."""
 
 import contextlib
 import math
@@ -9,12 +9,12 @@ from dataclasses import dataclass
 import torch
 
 from util import console, distributed, signals
-from util.logging import say, tell
+from util.logging import print_always, print_info
 from util.lr_sched import adjust_learning_rate
 
 
 def half(device):
-    """The 16-bit type of --enable_amp: bfloat16, on GPUs that lack it float16."""
+    """The 16-bit type of --enable_amp: bfloat16, or float16 on GPUs without it."""
     lacks = device.type == "cuda" and not torch.cuda.is_bf16_supported(including_emulation=False)
     return torch.float16 if lacks else torch.bfloat16
 
@@ -24,33 +24,33 @@ def autocast(device, enabled):
 
 
 def allow_tf32(device, wanted):
-    """Whether matrix products and convolutions in float32 may round what goes into them to TF32; nothing changes on a CPU."""
+    """Whether float32 matrix products and convolutions may round their inputs to TF32. No effect on a CPU."""
     if device.type == "cuda":
         with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", ".*TF32", UserWarning)  # newer names for the same, which torch 2.6 lacks
+            warnings.filterwarnings("ignore", ".*TF32", UserWarning)  # the newer API does not exist in torch 2.6
             torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = wanted
 
 
 def grad_scaler(device, enabled):
-    """Keeps float16 gradients from underflowing; does nothing in bfloat16 and float32."""
+    """Loss scaling for float16; disabled for bfloat16 and float32."""
     return torch.amp.GradScaler(device.type, enabled=enabled and half(device) == torch.float16)
 
 
 @dataclass
 class Progress:
-    """How far an epoch is, and what its metrics are made of."""
+    """How far an epoch is: step, sum of losses and time so far."""
 
-    step: int = 0  # updates done, those that were skipped included
+    step: int = 0  # updates done, skipped ones included
     loss: float = 0.0  # sum over this process's forward passes
-    skipped: int = 0  # updates left out by --skip_nonfinite
+    skipped: int = 0  # updates skipped by --skip_nonfinite
     seconds: float = 0.0  # since the epoch began
-    random_state: dict | None = None  # of torch's generators, where the epoch goes on
-    estimate: console.TimeEstimate | None = None  # of the whole run, to be printed once
+    random_state: dict | None = None  # of torch's generators, to resume within an epoch
+    estimate: console.TimeEstimate | None = None  # prints once how long the run will take
 
-    def look(self, step, losses, begin, epoch):
-        """After `step` updates: add up `losses`, those since the last look, and empty the list. The host waits for the device.
+    def read_losses(self, step, losses, begin, epoch):
+        """After `step` updates: copy `losses` from the device, which has to be waited for, add them up, and empty the list.
 
-        losses: [(step from 0, rows (N,) of the samples, loss)]. Raises FloatingPointError naming the first that is not finite.
+        losses: [(step from 0, row numbers (N,) of the samples, loss)]. Raises FloatingPointError for the first non-finite one.
         """
         values = torch.stack([loss for *_, loss in losses]).tolist() if losses else []
         for (at, index, _), loss in zip(losses, values, strict=True):
@@ -60,18 +60,18 @@ class Progress:
         self.step, self.loss, self.seconds = step, self.loss + sum(values), time.perf_counter() - begin
 
     def state_dict(self, device):
-        """What a checkpoint keeps, of all processes; to be called by each of them."""
+        """The progress of all processes, for a checkpoint. Every process has to call this."""
         of_rank = {"loss": self.loss, "rng": _random_state(device)}
         return {"step": self.step, "skipped": self.skipped, "seconds": self.seconds, "ranks": distributed.gather(of_rank)}
 
     @classmethod
     def from_state_dict(cls, state, steps, args, accum_iter):
-        """The Progress of this process. With other processes or accum_iter, data stay the same, masks become others: a warning.
+        """The Progress of this process. Warns if the number of processes or accum_iter has changed: samples stay the same, masks
+        do not.
 
-        steps: updates in an epoch; older checkpoints of an epoch that waited for its evaluation hold its metrics alone.
-        accum_iter: forward passes per update when the state was saved, which --resume may change.
+        steps: updates in an epoch. accum_iter: forward passes per update when the state was saved.
         """
-        if metrics := state.get("metrics"):
+        if metrics := state.get("metrics"):  # an older checkpoint, stopped in the evaluation: it holds the epoch's metrics
             skipped = metrics.get("skipped_steps", 0)
             loss = metrics["train_loss"] * max(1, steps - skipped) * args.accum_iter
             return cls(steps, loss, skipped, steps * args.effective_batch_size / metrics["samples_per_s"])
@@ -80,11 +80,13 @@ class Progress:
             loss, random_state = ranks[distributed.rank()]["loss"], ranks[distributed.rank()]["rng"]
         else:
             now = distributed.world_size()
-            tell(f"stopped with {len(ranks)} processes, goes on with {now}: the masks are not those of one run")
+            print_always(f"stopped with {len(ranks)} processes, goes on with {now}: the masks are not those of one run")
             loss, random_state = sum(rank["loss"] for rank in ranks) / len(ranks), None
         if accum_iter != args.accum_iter:
-            tell(f"stopped with accum_iter {accum_iter}, goes on with {args.accum_iter}: the masks are not those of one run")
-        loss *= args.accum_iter / accum_iter  # a sum over as many passes as these updates would take now
+            print_always(
+                f"stopped with accum_iter {accum_iter}, goes on with {args.accum_iter}: the masks are not those of one run"
+            )
+        loss *= args.accum_iter / accum_iter  # as if these updates had been made with today's accum_iter
         return cls(state["step"], loss, state["skipped"], state["seconds"], random_state)
 
 
@@ -92,13 +94,11 @@ def train_one_epoch(model, loader, optimizer, loss_of, epoch, args, device, scal
     """One epoch over `loader` with gradient accumulation. Returns {'train_loss': mean over samples and processes, 'lr',
     'samples_per_s'}, with --skip_nonfinite also 'skipped_steps'.
 
-    loss_of(model, x, label) -> scalar, the mean over the samples; or (mean, share), where only a share (a scalar tensor) of the
-    batch counts, which differs between the parts of an update: the update is then the mean over all that counts.
-    scaler: see `grad_scaler`. progress: a `Progress` to go on from, updated at every look at the losses.
+    loss_of(model, x, label) -> mean loss (a scalar), or (mean loss, share of the batch that it is the mean of): the update's loss
+    is then the mean weighted by these shares. scaler: see `grad_scaler`. progress: where to start; kept up to date.
 
-    Raises FloatingPointError naming epoch and step (from 1) and samples, when a loss or in the end a weight is not finite; losses
-    stay on the device between looks (every args.print_freq steps; on a CPU every step). Raises Interrupted after such a look
-    when the run is asked to stop.
+    Losses stay on the device and are read every args.print_freq updates (on a CPU after each). Only then FloatingPointError is
+    raised for a loss that is not finite, and Interrupted if the run was asked to stop. At the end weights are checked, too.
     """
     model.train()
     scaler, progress = scaler or grad_scaler(device, False), progress or Progress()
@@ -106,63 +106,63 @@ def train_one_epoch(model, loader, optimizer, loss_of, epoch, args, device, scal
     loader.batches.start(epoch, progress.step * args.accum_iter)
     batches, steps = iter(loader), len(loader) // args.accum_iter
     look_every = 1 if device.type == "cpu" else args.print_freq
-    # parts of the model whose gradients are clipped each by its own norm: one, but for the heads of a linear probe
+    # parts of the model whose gradients are clipped separately: the whole model, or each head of a linear probe
     parts = getattr(distributed.unwrap(model), "clipped_separately", [model])
     parts = [[p for p in part.parameters() if p.requires_grad] for part in parts]
-    losses, begin = [], time.perf_counter() - progress.seconds  # losses: (step, samples, loss on the device) not looked at yet
+    losses, begin = [], time.perf_counter() - progress.seconds  # losses not read yet: (step, samples, loss)
     style = {"initial": progress.step * args.accum_iter, "leave": False, "disable": not distributed.is_main()}
-    title = f"epoch {epoch + 1}/{args.epochs}"  # of forward passes, since an update may take minutes of them
+    title = f"epoch {epoch + 1}/{args.epochs}"  # the bar counts forward passes: a single update may take minutes
     bar = console.bar(None, title, steps * args.accum_iter, "pass", **style)
-    # the rate of the update before: that of the epoch if it was stopped after its last one
+    # for the metrics, if the epoch was stopped after its last update and only its evaluation is missing
     lr = adjust_learning_rate(optimizer, epoch + max(0, progress.step - 1) / steps, args)
 
     for step in range(progress.step, steps):
-        lr = adjust_learning_rate(optimizer, epoch + step / steps, args)  # per update, not per epoch
-        if args.skip_nonfinite:  # BatchNorm will have seen the samples of a step that is not taken
+        lr = adjust_learning_rate(optimizer, epoch + step / steps, args)
+        if args.skip_nonfinite:  # to undo BatchNorm's running statistics if the update is skipped
             buffers = [buffer.clone() for buffer in model.buffers()]
         shares = []
-        try:  # [(x (N, C, T, V, M), label (N,), rows (N,) of the samples)], accum_iter batches; x and label on the device
+        try:  # accum_iter batches: x (N, C, T, V, M) and label (N,) on the device, row numbers of the samples (N,)
             fetched = [next(batches) for _ in range(args.accum_iter)]
-        except RuntimeError:  # a loader's worker died, perhaps of the signal that asks this run to stop
-            if not signals.asked_here():
+        except RuntimeError:  # a loader's worker died, maybe of the same signal that asked this run to stop
+            if not signals.stop_requested_here():
                 raise
-            progress.look(step, losses, begin, epoch)
+            progress.read_losses(step, losses, begin, epoch)
             raise signals.Interrupted(progress) from None
         for part, (x, label, index) in enumerate(fetched):
-            # processes exchange gradients once, with the last part of an update
+            # processes exchange gradients once per update, in the backward pass of its last part
             exchange = part == args.accum_iter - 1 or distributed.world_size() == 1
             with contextlib.nullcontext() if exchange else model.no_sync():
                 with autocast(device, args.enable_amp):
                     loss = loss_of(model, x, label)
-                if isinstance(loss, tuple):  # (mean, share) -> a sum over what counts, divided below
+                if isinstance(loss, tuple):  # (mean, share) -> a sum, which is divided below
                     shares.append(loss[1])
                     loss = loss[0] * loss[1]
                 scaler.scale(loss / args.accum_iter).backward()
             losses.append((step, index, loss.detach()))
             bar.update()
-        if shares:  # gradients and losses are sums so far; divided by how much counts, in all parts and processes, they are means
+        if shares:  # gradients and losses are sums: divide them by the mean share of all parts and processes
             factor = 1 / distributed.average_(torch.stack(shares).mean()).clamp(min=1e-12)
             torch._foreach_mul_([p.grad for part in parts for p in part if p.grad is not None], factor)
             losses[-args.accum_iter :] = [(*where, loss * factor) for *where, loss in losses[-args.accum_iter :]]
         if _update(parts, optimizer, scaler, args):
             optimizer.zero_grad(set_to_none=True)
-        else:  # --skip_nonfinite: the step is left out, and buffers and losses are those from before it
+        else:  # --skip_nonfinite: the update was skipped; restore buffers, drop its losses
             for buffer, before in zip(model.buffers(), buffers, strict=True):
                 buffer.copy_(before)
             progress.skipped += 1
             del losses[-args.accum_iter :]
 
         if (step + 1) % look_every and step + 1 < steps:
-            continue  # without having waited for the device
-        progress.look(step + 1, losses, begin, epoch)
-        if progress.estimate and (line := progress.estimate.look(step + 1, steps)):
+            continue  # without waiting for the device
+        progress.read_losses(step + 1, losses, begin, epoch)
+        if progress.estimate and (line := progress.estimate.line(step + 1, steps)):
             bar.clear()
-            say(line)
+            print_info(line)
         if (step + 1) % args.print_freq == 0:
             speed = (step + 1) * args.effective_batch_size / progress.seconds
             mean = progress.loss / max(1, step + 1 - progress.skipped) / args.accum_iter
             bar.set_postfix_str(f"step {step + 1}/{steps}, loss {mean:.4f}, {speed:.0f} samples/s", refresh=False)
-        stop = signals.asked()
+        stop = signals.stop_requested()
         if stop or step + 1 == steps:
             _check_weights(model, epoch, step, index)
         if stop:
@@ -179,7 +179,8 @@ def train_one_epoch(model, loader, optimizer, loss_of, epoch, args, device, scal
 
 
 def _update(parts, optimizer, scaler, args):
-    """The optimizer's step; with --skip_nonfinite none, and False, if the gradient, the same on all ranks, is not finite."""
+    """Clip and take the optimizer's step. With --skip_nonfinite return False instead if the gradient, the same on
+    all ranks, is not finite."""
     if args.clip_grad is not None or args.skip_nonfinite:
         scaler.unscale_(optimizer)
         norms = [torch.nn.utils.clip_grad_norm_(part, args.clip_grad or math.inf) for part in parts]
@@ -193,7 +194,7 @@ def _update(parts, optimizer, scaler, args):
 
 
 def start_random(seed, epoch, device, state=None):
-    """Seed torch for an epoch, whose random numbers depend on nothing before it; or go on from a `state` of its middle."""
+    """Seed torch for an epoch, so that its random numbers do not depend on earlier ones. state: restore this one afterwards."""
     torch.manual_seed((seed * 1_000_003 + epoch) * 4096 + distributed.rank())
     if state:
         torch.set_rng_state(state["torch"])
@@ -206,22 +207,21 @@ def _random_state(device):
 
 
 def _check_weights(model, epoch, step, index):
-    """No loss comes after the last update: raise FloatingPointError if it ruined a weight."""
+    """Raise FloatingPointError if a weight is not finite. No loss would show this after the last update."""
     if not torch.stack([p.detach().isfinite().all() for p in model.parameters()]).all():
         raise FloatingPointError(f"weights are not finite after epoch {epoch + 1}, step {step + 1}, samples {index.tolist()}")
 
 
 @torch.no_grad()
 def outputs(function, loader, device, enable_amp=False):
-    """function(x) for every sample of the test set, in the data set's order, the same on every rank.
+    """function(x) of every sample, each once and in the data set's order, on every rank.
 
-    function: x -> (n, ...), or several such by name, a dict. loader: this rank's share (feeder.loader.test_loader). Returns
-    outputs (N, ...) float32, or the dict of them, and labels (N,) on the CPU: each sample once, whatever the number of
-    processes.
+    function: x -> (n, ...), or a dict of these. loader: feeder.loader.test_loader. Returns outputs (N, ...) float32, or a dict of
+    these, and labels (N,), on the CPU.
     """
     results, labels, indices = [], [], []
     for x, label, index in loader:
-        if distributed.world_size() == 1 and signals.asked():  # ranks may have different numbers of batches
+        if distributed.world_size() == 1 and signals.stop_requested():  # with more, ranks may have different numbers of batches
             raise signals.Interrupted()
         with autocast(device, enable_amp):
             result = function(x)
@@ -230,14 +230,14 @@ def outputs(function, loader, device, enable_amp=False):
         indices.append(index)
     share = {name: torch.cat([result[name] for result in results]).cpu() for name in results[0]} if indices else None
     shares = [s for s in distributed.gather((share, torch.cat(labels).cpu(), torch.cat(indices)) if indices else None) if s]
-    order = first_of_each(torch.cat([index for *_, index in shares]))
+    order = first_occurrences(torch.cat([index for *_, index in shares]))  # without --dist_eval every rank has all samples
     label = torch.cat([label for _, label, _ in shares])[order]
     result = {name: torch.cat([share[name] for share, *_ in shares])[order] for name in shares[0][0]}
     return result.get("", result), label
 
 
-def first_of_each(index):
-    """Positions that visit every value of `index` (N,) once, in rising order of value."""
+def first_occurrences(index):
+    """Positions of the first occurrence of every value of `index` (N,), in rising order of value."""
     order = index.argsort(stable=True)
     fresh = torch.ones_like(order, dtype=torch.bool)
     fresh[1:] = index[order][1:] != index[order][:-1]

@@ -1,4 +1,4 @@
-"""A user's mistake ends in one line, never in a traceback."""
+"""Turns a user's mistake into one line instead of a traceback."""
 
 import os
 import sys
@@ -9,18 +9,16 @@ from util import distributed, signals
 
 
 def main(function):
-    """Run a main: a user's mistake ends in one line and exit code 2 (MAMP_TRACEBACK=1 shows where it came from).
-
-    A run that was asked to stop ends with signals.REQUEUE.
-    """
+    """Run a main. A user's mistake ends in one line and exit code 2 (a traceback with MAMP_TRACEBACK=1), a run that was asked to
+    stop in exit code signals.REQUEUE."""
     together = False
     try:
         function()
         together = True
     except signals.Interrupted as stop:
         together = True  # all processes stop at the same step
-        if not stop.saved and distributed.is_main():  # features or an evaluation: nothing that could be continued
-            print(f"stopped by {signals.by_what()} with nothing new to save; the same command starts again", flush=True)
+        if not stop.saved and distributed.is_main():  # while computing features or evaluating
+            print(f"stopped by {signals.signal_name()} with nothing new to save; the same command starts again", flush=True)
         sys.exit(signals.REQUEUE)
     except KeyboardInterrupt:
         sys.exit(130)
@@ -34,7 +32,7 @@ def main(function):
             message = f"out of memory; a smaller --batch_size needs less of it ({' '.join(message.split())[:200]})"
         if lost_worker:
             message = f"{message.splitlines()[0]}; --num_workers 0 or --data_on_device do without, --resume auto goes on"
-        if "Original Traceback" in message:  # from a loader's worker process: its last line is "ValueError: what was wrong"
+        if "Original Traceback" in message:  # of a loader's worker; the last line is "ValueError: what was wrong"
             message = message.splitlines()[-1].split(": ", 1)[-1]
         print(f"error: {message}", file=sys.stderr, flush=True)
         sys.exit(2)

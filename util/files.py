@@ -1,4 +1,4 @@
-"""Files that are either the old ones or the whole new ones, whenever writing stops."""
+"""Writing files atomically: if it is interrupted, the old file is still there."""
 
 import csv
 import hashlib
@@ -12,9 +12,8 @@ SUFFIXES = (".npz", ".npy", ".pkl", ".pickle", ".gz", ".pth", ".pt", ".tar")
 
 @contextmanager
 def written_aside(path, previous=None):
-    """A binary file to write; it is on the disk and gets the name `path` when the block ends, and vanishes if the block fails.
-
-    previous: see `replace`.
+    """Open a binary file for writing under a temporary name. When the block ends it is synchronised to disk and renamed to
+    `path`; if the block fails it is removed. previous: see `replace`.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -30,8 +29,8 @@ def written_aside(path, previous=None):
 
 
 def replace(source, path, previous=None):
-    """Rename `source` to `path`, which at no moment is missing; what had that name before gets the name `previous` in the same
-    folder, if one is given. Without hard links there is a moment in which only the previous one is there."""
+    """Rename `source` to `path`, which exists at every moment. previous: a name for the old file, in the same folder (on a file
+    system without hard links, `path` is missing for a moment then)."""
     path = Path(path)
     if previous and path.exists():
         older, aside = path.with_name(previous), path.with_name(previous + ".part")
@@ -47,7 +46,7 @@ def replace(source, path, previous=None):
 
 
 def bare_name(path):
-    """The name of a file without .npz, .pth.tar and the like at its end, however many; any other dot is part of the name."""
+    """The name of a file without all of SUFFIXES at its end; any other dot is part of the name."""
     name = Path(path).name
     while (suffix := Path(name).suffix) in SUFFIXES:
         name = name.removesuffix(suffix)
@@ -55,13 +54,13 @@ def bare_name(path):
 
 
 def write_text(path, text):
-    """Write `text` to `path`, all or nothing."""
+    """Write `text` to `path` atomically."""
     with written_aside(path) as file:
         file.write(text.encode())
 
 
 def csv_text(lines, end="\r\n"):
-    """Lines, dicts with the same keys, as CSV with a head; each line ends in `end`."""
+    """CSV with a header from lines, dicts with the same keys. end: of each line."""
     text = io.StringIO(newline="")
     writer = csv.DictWriter(text, list(lines[0]) if lines else [], lineterminator=end)
     writer.writeheader()

@@ -1,4 +1,4 @@
-"""What a device is called and can do, and what the method asks of it."""
+"""Names and peak speeds of devices, and the floating-point operations of the models."""
 
 import time
 from pathlib import Path
@@ -25,7 +25,7 @@ def hardware(device):
 
 
 def lacks_bfloat16():
-    """Whether the processor's flags name no bfloat16 products (x86, ARM); False where there are no flags to be read."""
+    """Whether the processor (x86, ARM) has no bfloat16 products by its flags; False where these cannot be read."""
     flags = [line.partition(":")[2].split() for line in cpuinfo().splitlines() if line.startswith(("flags", "Features"))]
     return bool(flags) and not {"avx512_bf16", "amx_bf16", "bf16"} & set(flags[0])
 
@@ -36,7 +36,7 @@ def cpuinfo():
 
 
 def peak_tflops(device, amp, tf32=False):
-    """What the device can do, in TFLOP/s: from its data sheet, or else the speed of a large matrix product."""
+    """Peak TFLOP/s of a device: from PEAKS, else the measured speed of a large matrix product."""
     if hardware(device) in PEAKS:
         return PEAKS[hardware(device)][0 if amp else 1 if tf32 else 2]
     size = 512 if amp and device.type == "cpu" and lacks_bfloat16() else 2048  # a hundred times slower there
@@ -51,11 +51,12 @@ def peak_tflops(device, amp, tf32=False):
 def flops(
     part, dim_feat, depth, decoder_depth, num_frames, num_joints, classes, decoder="self", query_frames=24, predict_ratio=0.25
 ):
-    """Operations of one sample of two bodies in 'pretrain' (90 % masked), 'finetune' (two-layer head) or 'inference' (features).
+    """Operations of one sample with two bodies in 'pretrain' (90 % masked), 'finetune' (two-layer head) or 'inference'
+    (features).
 
-    Matrix products alone, l = 4 frames to a token, decoder as wide as the encoder; backward is twice forward, recomputation and
-    what `skip_empty_bodies` saves are not counted, nor what a batch does once: the first projection of `query`'s queries.
-    Pre-training embeds only visible tokens; decoder, query_frames and predict_ratio are MAMP's.
+    Only matrix products are counted, for 4 frames per token and a decoder as wide as the encoder; backward is twice forward. Not
+    counted: recomputation, savings by skip_empty_bodies, and the first projection of the queries, which is done once per batch.
+    decoder, query_frames and predict_ratio are MAMP's.
     """
     d, tokens = dim_feat, num_frames // 4 * num_joints
 
@@ -68,9 +69,9 @@ def flops(
         if decoder == "self":
             return 6 * (encoder + blocks(decoder_depth, tokens) + 2 * tokens * d * 12)
         frames = query_frames if decoder == "query" else 4
-        asked = num_frames // frames * num_joints if decoder == "query" else max(1, int(predict_ratio * (tokens - seen)))
-        asking = decoder_depth * (20 * asked * d**2 + 4 * seen * d**2 + 4 * asked * seen * d)
-        asking -= 2 * asked * d**2 if decoder == "query" else 0
-        return 6 * (encoder + asking + 2 * asked * d * frames * 3)
+        queries = num_frames // frames * num_joints if decoder == "query" else max(1, int(predict_ratio * (tokens - seen)))
+        cross = decoder_depth * (20 * queries * d**2 + 4 * seen * d**2 + 4 * queries * seen * d)
+        cross -= 2 * queries * d**2 if decoder == "query" else 0
+        return 6 * (encoder + cross + 2 * queries * d * frames * 3)
     features = 2 * (2 * tokens * 12 * d + blocks(depth, tokens))
     return features if part == "inference" else 3 * (features + 2 * 2048 * (num_joints * d + classes))

@@ -1,4 +1,4 @@
-"""What a run writes down: log.jsonl (a line per epoch), TensorBoard, result.json. Rank 0 only."""
+"""Messages, log.jsonl (a line per epoch), TensorBoard and result.json, on rank 0 only."""
 
 import json
 import platform
@@ -20,31 +20,30 @@ from util.metrics import plain
 from util.validation import one_line
 
 
-def say(*words):
+def print_info(*words):
     """Print on rank 0, unless --quiet."""
     if not console.quiet():
-        tell(*words)
+        print_always(*words)
 
 
-def tell(*words):
-    """Print results and warnings on rank 0."""
+def print_always(*words):
+    """Print results and warnings on rank 0, also with --quiet."""
     if distributed.is_main():
         print(*words, flush=True)
 
 
 def versions():
-    """Versions of everything a result depends on."""
+    """Versions of Python and the packages that results depend on."""
     return {"python": platform.python_version(), **{m.__name__: str(m.__version__) for m in (torch, torchvision, timm, numpy)}}
 
 
-FIGURE_SECONDS = 20  # between two pictures in TensorBoard, so that they take little of a run of short epochs
-NO_STEP = 2**31  # beyond every epoch
+PICTURE_SECONDS = 20  # at least, between two pictures in TensorBoard: drawing must not slow down short epochs
+NO_STEP = 2**31  # larger than any epoch
 
 
 class Log:
-    """What a run says of its epochs: log.jsonl, TensorBoard, Weights & Biases, a line on the console.
-
-    On resuming, what log.jsonl and TensorBoard hold from `first_epoch` on is dropped and written anew.
+    """Logs epochs to log.jsonl, TensorBoard, Weights & Biases and the console. On resuming, what log.jsonl and TensorBoard
+    already hold from `first_epoch` on is dropped.
     """
 
     def __init__(self, args, first_epoch=0):
@@ -53,14 +52,14 @@ class Log:
         if not distributed.is_main():
             return
         lines = self.path.read_text().splitlines() if self.path.exists() else []
-        kept = [line for line in lines if line.endswith("}") and json.loads(line)["epoch"] < first_epoch]  # not a cut one
+        kept = [line for line in lines if line.endswith("}") and json.loads(line)["epoch"] < first_epoch]  # complete lines
         write_text(self.path, "".join(line + "\n" for line in kept))
-        # TensorBoard drops what it has from purge_step on, but heeds no first mark of this kind: a new run makes an empty one
+        # TensorBoard drops entries from purge_step on, but ignores the first such mark: a new run writes one that drops nothing
         self.board = SummaryWriter(args.log_dir or args.output_dir, purge_step=first_epoch + 1 if lines else NO_STEP)
 
     def epoch(self, epoch, metrics, evaluation=None):
-        """An epoch's metrics: a line {'epoch': from 0, **metrics} of log.jsonl, scalars STAGE/NAME of TensorBoard from 1, the
-        console's line with the time left. The first ones come with the command and the configuration.
+        """Log an epoch (from 0): a line {'epoch', **metrics} in log.jsonl, scalars STAGE/NAME in TensorBoard (epochs from 1), a
+        line on the console. The first epoch also logs command and configuration.
 
         evaluation: a util.predictions.Evaluation whose confusion matrix is drawn now and then.
         """
@@ -72,7 +71,7 @@ class Log:
         stage, epochs, tagged = self.args.stage, self.args.epochs, tracking.tagged(self.args.stage, metrics)
         if epoch == self.first_epoch:
             for name, text in (("command", config.command(self.args)), ("config", config.as_yaml(self.args))):
-                self.board.add_text(f"{stage}/{name}", textwrap.indent(text, "    "), epoch + 1)  # Markdown's code
+                self.board.add_text(f"{stage}/{name}", textwrap.indent(text, "    "), epoch + 1)  # as code in Markdown
         for tag, value in tagged.items():
             self.board.add_scalar(tag, value, epoch + 1)
         self.board.flush()
@@ -80,16 +79,15 @@ class Log:
         if "test_acc1" in metrics and evaluation:
             self.picture("confusion", epoch, evaluation.picture, must=epoch + 1 == epochs)
         left = (time.time() - self.begin) / (epoch + 1 - self.first_epoch) * (epochs - 1 - epoch)
-        line = f"{console.stamp(sys.stdout)}epoch {epoch + 1}/{epochs}  {console.numbers(metrics, self.before)}"
-        say(line + (f"  {console.ahead(left)}" if left else ""))
+        line = f"{console.stamp(sys.stdout)}epoch {epoch + 1}/{epochs}  {console.metrics_text(metrics, self.before)}"
+        print_info(line + (f"  {console.time_left(left)}" if left else ""))
         self.before = metrics
 
     def picture(self, name, epoch, draw, must=False):
-        """The image (H, W, 3) uint8 that draw() makes, for TensorBoard; unless it must be, only one every FIGURE_SECONDS.
-
-        Nothing that goes wrong in draw() stops the run: it is a warning.
+        """Log the image (H, W, 3) uint8 that draw() returns; skipped within PICTURE_SECONDS of the last one, unless `must`.
+        Errors in draw() only cause a warning.
         """
-        if self.board is None or not must and time.monotonic() - self.drawn < FIGURE_SECONDS:
+        if self.board is None or not must and time.monotonic() - self.drawn < PICTURE_SECONDS:
             return
         try:
             tag, image = f"{self.args.stage}/{name}", draw()
@@ -97,24 +95,24 @@ class Log:
             self.board.flush()
             tracking.log_image(tag, image, epoch + 1)
         except Exception as error:
-            tell(f"warning: no picture {name!r} for TensorBoard ({one_line(error)})")
+            print_always(f"warning: no picture {name!r} for TensorBoard ({one_line(error)})")
         self.drawn = time.monotonic()
 
     def close(self):
-        """The run is complete: TensorBoard's HPARAMS get the options that name it and those that were changed."""
+        """Log the most important options to TensorBoard's HPARAMS, and close it."""
         if self.board is None:
             return
         names = {name: getattr(self.args, name, None) for name in ("method", "dataset", "seed", "finetune")}
         changed = names | config.overridden(self.args)
         changed = {name: " ".join(map(str, value)) if isinstance(value, list) else value for name, value in changed.items()}
-        _, *session = hparams(changed, {})  # without the first part, TensorBoard joins the options of all runs it shows
+        _, *session = hparams(changed, {})  # the first part would mix up the options of different runs
         for summary in session:
             self.board.file_writer.add_summary(summary, self.args.epochs)
         self.board.close()
 
 
 def write_result(output_dir, **values):
-    """Write result.json of a finished run: numbers together with how they were made."""
+    """Write result.json of a finished run, with versions."""
     if distributed.is_main():
         result = values | {"versions": versions()}
         write_text(Path(output_dir, "result.json"), json.dumps(result, indent=2) + "\n")

@@ -4,7 +4,7 @@ import re
 
 
 def param_groups_wd(model, weight_decay):
-    """Pre-training: no decay for 1-D parameters (biases and norms); everything else decays, embeddings too."""
+    """Pre-training: no weight decay for 1-D parameters (biases and norms); everything else decays, embeddings too."""
     groups = {True: [], False: []}
     for parameter in model.parameters():
         if parameter.requires_grad:
@@ -15,8 +15,8 @@ def param_groups_wd(model, weight_decay):
 def param_groups_lrd(model, weight_decay=0.05, no_weight_decay_list=(), layer_decay=0.75):
     """Fine-tuning: the learning rate of layer i is scaled by layer_decay ** (depth + 1 − i).
 
-    Embeddings are layer 0, blocks.i (UmURL: ma_encoder's layers.i) layer i+1, the final norm and the head depth+1. 1-D
-    parameters and those named in no_weight_decay_list do not decay. Returns groups with 'params', 'names', 'lr_scale' and
+    Embeddings are layer 0, blocks.i (UmURL: ma_encoder's layers.i) layer i+1, the final norm and the head layer depth+1. No
+    weight decay for 1-D parameters and those in no_weight_decay_list. Returns groups with 'params', 'names', 'lr_scale',
     'weight_decay'.
     """
     top = model.depth + 1

@@ -1,4 +1,4 @@
-"""Learning rate over epochs: linear warm-up, then half a cosine, or steps."""
+"""Learning rate schedule: linear warm-up, then half a cosine, or steps."""
 
 import math
 
@@ -6,7 +6,7 @@ import math
 def adjust_learning_rate(optimizer, epoch, args):
     """Set the rate for the fractional `epoch` = epoch + iteration / iterations per epoch; a group's lr_scale multiplies it.
 
-    args: lr, min_lr, warmup_epochs, epochs; with lr_steps, it falls to a tenth at each of them.
+    args: lr, min_lr, warmup_epochs, epochs, and lr_steps, epochs at which the rate is divided by 10 instead of the cosine.
     Returns the rate before scaling.
     """
     if epoch < args.warmup_epochs:

@@ -10,7 +10,7 @@ def plain(metrics):
 
 
 def accuracy(logits, labels, topk=(1, 5)):
-    """Share of samples in percent whose label is among the k largest logits. logits: (N, K), labels: (N,)."""
+    """Percentage of samples whose label is among the k largest logits, for each k. logits: (N, K), labels: (N,)."""
     ranked = logits.topk(min(max(topk), logits.shape[1]), dim=1).indices
     hits = ranked == labels[:, None]
     return [100.0 * hits[:, :k].any(1).double().mean().item() for k in topk]
@@ -24,9 +24,9 @@ def classification(logits, labels):
 
 
 def nearest(gallery, queries, k, device="cpu", chunk=1024):
-    """Rows of the k gallery features of largest cosine similarity, nearest first: (G, D), (Q, D) -> (Q, k), on the CPU.
+    """Rows of the k gallery features with the largest cosine similarity, nearest first: (G, D), (Q, D) -> (Q, k), on the CPU.
 
-    device: where they are compared; per joint, NTU-60 takes 8 TFLOP. There has to be room for twice the gallery.
+    device: computes the similarities, and needs memory for twice the gallery.
     """
     gallery = F.normalize(gallery.to(device).float(), dim=1)
     parts = (F.normalize(part.to(device).float(), dim=1) for part in queries.split(chunk))
@@ -34,6 +34,6 @@ def nearest(gallery, queries, k, device="cpu", chunk=1024):
 
 
 def vote(labels, num_classes):
-    """Neighbours' labels (Q, k), nearest first -> scores (Q, num_classes): the number of votes, ties decided for the nearer."""
-    nearness = 1 + 0.5 ** torch.arange(1, labels.shape[1] + 1, dtype=torch.float64)  # all halves together are less than a vote
+    """Neighbours' labels (Q, k), nearest first -> scores (Q, num_classes): number of votes; ties go to the nearer neighbours."""
+    nearness = 1 + 0.5 ** torch.arange(1, labels.shape[1] + 1, dtype=torch.float64)  # the fractions add up to less than a vote
     return torch.zeros(len(labels), num_classes, dtype=torch.float64).scatter_add_(1, labels, nearness.expand(labels.shape))

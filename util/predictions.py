@@ -1,4 +1,4 @@
-"""What a classifier said of a test set: kept from the evaluation that a run makes anyway, written to scores.npz."""
+"""Predictions of a classifier for a test set: evaluation, and the file scores.npz."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -7,41 +7,40 @@ import numpy as np
 import torch
 
 from util import confusion, distributed
-from util.engine import first_of_each, outputs
+from util.engine import first_occurrences, outputs
 from util.files import written_aside
 from util.metrics import classification
 from util.validation import one_line
 
 FILE = "scores.npz"
-DRAWN = 1000  # the most samples whose features are kept, for a picture of them, ...
-COMPONENTS = 50  # ... and in how many dimensions
+MAX_FEATURES = 1000  # samples whose features are kept for the report's t-SNE, ...
+COMPONENTS = 50  # ... reduced to this many principal components
 
 
 @dataclass
 class Predictions:
-    """Of N samples of a Feeder, in its order: scores (N, K) and labels (N,); features (n, D) of those at `positions` (n,);
-    class_names: K, None in older files."""
+    """For N samples in the Feeder's order: scores (N, K), labels (N,), and the features (n, D) of the samples at `positions`
+    (n,). class_names: K names, None in older files."""
 
     scores: np.ndarray
     labels: np.ndarray
     features: np.ndarray
     positions: np.ndarray
     class_names: list | None = None
-    neighbours: np.ndarray | None = None  # (N, k) of a retrieval: positions in the gallery, nearest first
+    neighbours: np.ndarray | None = None  # (N, k) of retrieval: positions in the gallery, nearest first
 
     @property
     def predicted(self):
-        """(N,) the class of the largest score."""
+        """(N,) class with the largest score."""
         return self.scores.argmax(1)
 
 
 class Evaluation:
-    """Metrics of a classifier on a test set (util.metrics.classification) each time it is called; the last one's `predictions`
-    stay. Features are what the classifier's last linear map sees.
+    """Calling it evaluates a classifier on a test set and returns util.metrics.classification. `predictions` are the last call's;
+    their features are the inputs of the classifier's last linear map.
 
-    model: its logits_and_features(x) gives logits (N, K) and these features; if several heads give logits, a dict by name, the
-    first are the headline, and the others' metrics bear their names: test_acc1_per_joint.
-    loader: feeder.loader.test_loader. data: the Feeder whose samples these are.
+    model: its logits_and_features(x) gives logits (N, K), or a dict of these with the headline's first, and the features. Metrics
+    of the other heads get their names: test_acc1_per_joint. loader: feeder.loader.test_loader. data: the Feeder of the samples.
     """
 
     def __init__(self, model, loader, device, enable_amp=False, data=None):
@@ -50,69 +49,65 @@ class Evaluation:
         self.predictions = None
 
     def due(self, epoch, args):
-        """Whether --eval_freq, or the run's end, wants an evaluation after `epoch`, counted from 0."""
+        """Whether to evaluate after `epoch` (from 0): every --eval_freq epochs and after the last."""
         return (epoch + 1) % args.eval_freq == 0 or epoch + 1 == args.epochs
 
     def save(self, args):
-        """Write scores.npz of the last evaluation, on rank 0; returns its path."""
+        """Write the last evaluation's scores.npz on rank 0; returns its path."""
         if distributed.is_main():
             save(args.output_dir, self.predictions, self.data, args.input_stream)
         return Path(args.output_dir, FILE)
 
     def picture(self):
-        """The confusion matrix of the predictions, see util.confusion.picture."""
+        """Image of the predictions' confusion matrix, see util.confusion.picture."""
         counts = confusion.counts(self.predictions.labels, self.predictions.predicted, self.data.num_classes)
         return confusion.picture(counts, self.data.names_of_classes())
 
     def __call__(self):
         self.model.eval()
-        distributed.share_buffers(self.model)  # so that what is evaluated is what rank 0 saves
-        model, positions = distributed.unwrap(self.model), draw_positions(len(self.data))
+        distributed.share_buffers(self.model)  # evaluate what rank 0 saves
+        model, positions = distributed.unwrap(self.model), sample_positions(len(self.data))
         batches = iter((batch, np.flatnonzero(np.isin(batch, positions))) for batch, _ in self.loader.batches)
         kept = []
 
-        def look(x):
+        def keep_features(x):
             logits, seen = model.logits_and_features(x)
             rows, chosen = next(batches)
-            place = torch.from_numpy(chosen).to(seen.device, non_blocking=True)  # by index: a mask would wait for the device
+            place = torch.from_numpy(chosen).to(seen.device, non_blocking=True)  # indices: a mask would wait for the device
             kept.append((torch.from_numpy(rows[chosen]), seen[place].float()))
             return logits
 
-        scores, labels = outputs(look, self.loader, self.device, self.enable_amp)
+        scores, labels = outputs(keep_features, self.loader, self.device, self.enable_amp)
         (_, scores), *others = scores.items() if isinstance(scores, dict) else [(None, scores)]
         share = [torch.cat(part).cpu() for part in zip(*kept, strict=True)]
         rows, features = (torch.cat(parts) for parts in zip(*(s for s in distributed.gather(share) if s), strict=True))
-        order = first_of_each(rows)
+        order = first_occurrences(rows)
         self.predictions = Predictions(scores.numpy(), labels.numpy(), features[order].numpy(), rows[order].numpy())
         return classification(scores, labels) | suffixed({name: classification(other, labels) for name, other in others})
 
 
 def suffixed(metrics):
-    """Metrics of read-outs that are not the headline, {name: metrics}, as they stand beside it: {'test_acc1_per_joint': ...}."""
+    """Metrics of the other read-outs, {name: metrics}, under the names that they get: {'test_acc1_per_joint': ...}."""
     return {f"{key}_{name}": value for name, own in metrics.items() for key, value in own.items() if key != "test_samples"}
 
 
-def draw_positions(count):
-    """Positions of at most DRAWN of `count` samples, in order, always the same ones."""
-    return np.sort(np.random.RandomState(0).permutation(count)[:DRAWN])
+def sample_positions(count):
+    """Sorted positions of at most MAX_FEATURES of `count` samples, always the same ones."""
+    return np.sort(np.random.RandomState(0).permutation(count)[:MAX_FEATURES])
 
 
 def save(folder, predictions, data, stream):
-    """Write scores.npz: scores, label, name, class_names and input_stream, for ensembles too, and what a report draws. Returns
-    its path.
-
-    Of the features, the first COMPONENTS principal components are kept, as is usual in front of a t-SNE.
-    """
+    """Write scores.npz for reports and ensembles; returns its path. Features are reduced to their COMPONENTS first principal
+    components, as is usual before t-SNE."""
     path, features = Path(folder, FILE), predictions.features - predictions.features.mean(0)
     features = np.nan_to_num(features)
     directions = np.linalg.svd(features, full_matrices=False)[2][:COMPONENTS]
-    names = [data.name(row) for row in data.indices] if data.names is None else data.names[data.indices]
     with written_aside(path) as file:
         np.savez(
             file,
             scores=predictions.scores,
             label=predictions.labels,
-            name=np.array(names),
+            name=data.sample_names(),
             input_stream=stream,
             class_names=np.array(data.names_of_classes(predictions.scores.shape[1])),
             features=features @ directions.T,
@@ -123,14 +118,14 @@ def save(folder, predictions, data, stream):
 
 
 def load(folder):
-    """(Predictions, names (N,)) of a run's scores.npz. Raises FileNotFoundError, or ValueError for another file."""
+    """(Predictions, names (N,)) from a run's scores.npz. Raises FileNotFoundError, or ValueError for any other file."""
     path = Path(folder, FILE)
     if not path.is_file():
         raise FileNotFoundError(f"{path}: no such file; a finished evaluation has one")
     try:
-        with np.load(path) as file:  # numbers and texts alone: Python objects are refused
+        with np.load(path) as file:  # which refuses Python objects
             arrays = {key: file[key] for key in file.files}
-    except Exception as error:  # whatever a damaged file makes zipfile and numpy stumble over
+    except Exception as error:  # zipfile and numpy raise many kinds for damaged files
         raise ValueError(f"{path}: not a complete npz file ({one_line(error)}); evaluate again") from error
     missing = [key for key in ("scores", "label", "name", "features", "positions") if key not in arrays]
     if missing:

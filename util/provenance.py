@@ -1,6 +1,6 @@
-"""What a checkpoint says of itself: method, stage, sizes, settings, and where its encoder comes from. Ours or of a release.
+"""Method, stage, sizes, settings and origin of the encoder of a checkpoint, ours or released.
 
-content: what util.checkpoint.load gives; path: for messages.
+content: from util.checkpoint.load; path: for messages.
 """
 
 import argparse
@@ -23,17 +23,15 @@ def num_classes(content):
 
 
 def stage(content):
-    """'pretrain', 'tune', 'linprobe' or 'finetune': what a checkpoint of ours says, else by the keys of the model."""
+    """'pretrain', 'tune', 'linprobe' or 'finetune': from our checkpoint's config, else from the names of the weights."""
     by_keys = weights.stage(content["model"])
     stated = content.get("config", {}).get("stage", by_keys)
     return stated if (stated in UNLABELLED) == (by_keys in UNLABELLED) else by_keys
 
 
 def settings(content, path="checkpoint"):
-    """The options a checkpoint was made with, under our names: {} if it does not say.
-
-    Settings of a published file that cannot be read are left out with one line of warning.
-    """
+    """The options a checkpoint was made with, under our names; {} if it holds none. Settings of a published file that cannot be
+    read are left out, with a warning."""
     if "config" in content:
         return content["config"]
     args = content.get("args")
@@ -44,23 +42,21 @@ def settings(content, path="checkpoint"):
     norm = content["model"].get("norm.weight")  # (D,) of a MAMP
     if norm is not None and norm.numel() % made_with.get("num_heads", 1):
         complaints.append(f"num_heads: {made_with.pop('num_heads')} does not divide the width {norm.numel()}")
-    if complaints:  # the weights are what counts
+    if complaints:
         warn_once(f"warning: {path}: of its settings, these are not read: {'; '.join(complaints)}")
     return made_with
 
 
 @cache
 def warn_once(line):
-    """Print a warning once, on rank 0, to stderr: standard output is for results."""
+    """Print a warning to stderr, on rank 0, the first time only."""
     if distributed.is_main():
         print(line, file=sys.stderr, flush=True)
 
 
 def sizes(content, path, head=False):
-    """The model's options that its weights and settings tell; with `head`, those of the classifier's head, too.
-
-    Raises ValueError if these are not the weights of a skeleton transformer.
-    """
+    """The model's options, from its weights and settings; with `head`, also those of the classifier's head. Raises ValueError for
+    weights of another kind of model."""
     made_with = settings(content, path)
     try:
         found = weights.sizes(content["model"], head)
@@ -73,8 +69,8 @@ def sizes(content, path, head=False):
     return found | {key: made_with[key] for key in from_settings if key in made_with}
 
 
-def method(made_with):
-    """'mamp', 'skeletonmae' (joints as target, uniform masking), 'umurl', ..., or None if the settings do not say."""
+def method_name(made_with):
+    """'mamp', 'skeletonmae' (joints as target, uniform masking), 'umurl', ..., or None if the settings are incomplete."""
     if made_with.get("method", DEFAULT_METHOD) != DEFAULT_METHOD:
         return made_with["method"]
     if "target" not in made_with:
@@ -82,37 +78,35 @@ def method(made_with):
     return "skeletonmae" if made_with["target"] == "joint" and made_with.get("motion_aware_tau", 0) <= 0 else "mamp"
 
 
-def recipe(made_with):
-    """The settings that decide what a pre-training learns, and the method's name; not where and how fast it ran."""
+def pretraining_settings(made_with):
+    """The settings of a pre-training, without those of where and how it ran, and the method's name."""
     elsewhere = {option.name for option in GROUPS["run"] if option.role == HOW}
-    return {k: v for k, v in made_with.items() if k not in elsewhere} | {"method": method(made_with)}
+    return {k: v for k, v in made_with.items() if k not in elsewhere} | {"method": method_name(made_with)}
 
 
 def describe(content, path):
-    """Where an encoder comes from: path, sha256, format (ours or released), stage, epoch, and the recipe of its pre-training; of
-    a tuned one also tune_NAME, the options of its tuning.
-
-    What a foreign file does not say of data set, target and epochs is None.
+    """Where an encoder comes from: path, sha256, format ('ours' or 'released'), stage, epoch, the settings of its pre-training
+    (None where not known) and, for a tuned encoder, those of the tuning as tune_NAME.
     """
     made_with, known = settings(content, path), content.get("encoder") or {}
     if stage(content) == "pretrain":
         dataset = bare_name(made_with.get("data_path") or "").lower() or None
-        known = recipe({"dataset": dataset, "method": architecture(content)} | made_with | sizes(content, path))
+        known = pretraining_settings({"dataset": dataset, "method": architecture(content)} | made_with | sizes(content, path))
     identity = {"path": str(path), "sha256": sha256(path), "format": "ours" if "config" in content else "released"}
     identity |= {"stage": stage(content), "epoch": content.get("epoch")}
-    if stage(content) == "tune":  # then "epoch" is that of the tuning
-        identity["pretrain_epoch"] = known.get("pretrain_epoch", known.get("epoch"))  # tuned once already, or pre-trained
-        tuning = {k: v for k, v in recipe(made_with).items() if k in OPTIONS and OPTIONS[k].role in (WHAT, EXTENDS)}
+    if stage(content) == "tune":  # here "epoch" is that of the tuning
+        identity["pretrain_epoch"] = known.get("pretrain_epoch", known.get("epoch"))  # tuned before, or pre-trained
+        tuning = {k: v for k, v in pretraining_settings(made_with).items() if k in OPTIONS and OPTIONS[k].role in (WHAT, EXTENDS)}
         identity |= {f"tune_{k}": v for k, v in tuning.items() if k not in ("method", "data_path", "finetune")}
     return dict.fromkeys(("dataset", "method", "target", "epochs")) | known | identity
 
 
-def facts(content, path):
-    """{name: value} of what a file is, epochs counted from 1: what this run was made with, its data, and then, as
-    'encoder: NAME', the pre-training that a judging run began with."""
+def summary(content, path):
+    """{name: value} that describe a file, epochs counted from 1: its run's settings, its data ('data: NAME'), and for a
+    downstream run its encoder ('encoder: NAME')."""
     made_with, ours = settings(content, path), "config" in content
     about = describe(content, path)
-    if stage(content) != "pretrain":  # described are then the encoder's settings
+    if stage(content) != "pretrain":  # the rest of `describe` is about the encoder
         about = {key: about[key] for key in ("path", "sha256", "format", "stage", "epoch")}
         about["method"] = made_with.get("method", architecture(content))
     about = {key: about.pop(key) for key in ("path", "sha256", "format", "stage", "epoch", "method")} | about

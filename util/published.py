@@ -1,31 +1,32 @@
-"""Published settings (`feeder:`, `model:`, `train_feeder_args:` ...) in our names: of a YAML file, a checkpoint, a command line.
+"""Translates settings of the published code (`feeder:`, `model:`, `train_feeder_args:` ...), from a YAML file, a checkpoint or a
+command line, into our options.
 
-NAMES says what a published name is called here; ASIDE what there is instead of it; OFF what does not exist here, so that only a
-value that switches it off is read. Every other name is the same here. Dotted names are compared with those that are known;
-nothing is ever imported by a name from a file.
+NAMES: published names that are called otherwise here. REPLACED: options without a counterpart, and what to use instead.
+UNSUPPORTED: features that do not exist here; accepted only with a value that switches them off. All other names are the same.
+Class paths are compared with known ones; nothing is ever imported by a name from a file.
 """
 
 from util.options import OPTIONS
-from util.validation import check, convert, known, shown
+from util.validation import check, check_known, convert, short_repr
 
 TESTED = ("val_feeder_args", "test_feeder_args")
 SECTIONS = ("train_feeder_args", *TESTED, "model_args")
 MARKS = {"feeder", "model", *SECTIONS}  # a file with one of these keys is a published one
-# This feeder draws the share data_ratio on each process anew. A configuration means the share that it names, as the paper does:
-# subset shared (see util.options). A checkpoint tells what was done: subset released.
+# This feeder draws a share of data_ratio on each process anew. For a configuration we draw one share, as the paper means it
+# (subset shared, see util.options); a checkpoint was made with a share on each process (subset released).
 SEMI = "feeder.feeder_ntu_semi.Feeder"
 FEEDERS = ("feeder.feeder_ntu.Feeder", SEMI)
-MODELS = {  # what a model's name settles of its pre-training; nothing: a classifier
+MODELS = {  # {published model: settings of a pre-training that it implies; {} for a classifier}
     "model.transformer.Transformer": {},
     "model_mamp.transformer.Transformer": {"target": "motion"},
-    "model_mae.transformer.Transformer": {"target": "joint", "motion_aware_tau": 0},  # takes no tau, whatever a file says
+    "model_mae.transformer.Transformer": {"target": "joint", "motion_aware_tau": 0},  # has no tau, whatever the file says
     "model.mamp.MAMP": {"target": "motion"},
 }
-GPUS = {"pretrain": 4, "linprobe": 2, "finetune": 2}  # of the published launches; batch_size is the samples on one of them
+GPUS = {"pretrain": 4, "linprobe": 2, "finetune": 2}  # number in the published launch scripts; batch_size is per GPU
 
 NAMES = {"window_size": "num_frames", "p_interval": "train_p_interval", "bone": "input_stream", "vel": "input_stream"}
 STREAMS = {"bone": "bone", "vel": "motion"}
-# drop_path is one of the published parser, which builds its model from model_args and the drop_path_rate there
+# the published parser has drop_path, but its model uses model_args' drop_path_rate if there is one
 FALLBACK = {"drop_path": "drop_path_rate"}
 
 
@@ -34,14 +35,14 @@ def _all(names, text):
 
 
 _MIXED = "samples are not mixed here; leave it out"
-ASIDE = {
+REPLACED = {
     **_all("world_size rank local_rank gpu distributed dist_on_itp dist_url dist_backend", "torchrun tells the processes"),
     **_all("num_classes nb_classes num_joints", "the data tell it; for --eval the checkpoint does"),
     **_all("mask_ratio_inter mask_ratio_intra", "no published model reads it; --mask_ratio"),
     **_all("cutmix_minmax mixup_prob mixup_switch_prob mixup_mode", _MIXED),
     **_all(
         "train_feeder_args val_feeder_args test_feeder_args model_args",
-        "its keys are options of their own (--help), or stand in the file of --config",
+        "its keys are separate options (--help), or go into the file of --config",
     ),
     "feeder": "--data_path or --dataset; --data_ratio for a share of it",
     "model": "--method and --target",
@@ -54,27 +55,27 @@ ASIDE = {
     "protocol": "main_linprobe.py and main_finetune.py",
     "use_mmap": "data are always mapped; leave it out",
 }
-OFF = {
+UNSUPPORTED = {
     **_all("mixup cutmix", _MIXED),
     **_all("random_choose random_shift random_move normalization reprob", "training crops and rotates, no more; leave it out"),
     "debug": "--data_ratio takes a share of the samples",
 }
 
 
-def instead(word):
-    """What there is here instead of a published option on a command line ('--dist_url=env://'), or None for any other word."""
+def replacement(word):
+    """What to use instead of a published option on a command line ('--dist_url=env://'); None for any other word."""
     if not word.startswith("-"):
         return None
     name = word.split("=")[0].lstrip("-").replace("-", "_").removeprefix("no_")
-    return f"--{NAMES[name]}" if name in NAMES else (ASIDE | OFF).get(name)
+    return f"--{NAMES[name]}" if name in NAMES else (REPLACED | UNSUPPORTED).get(name)
 
 
 def translate(content, where, stage=None, complaints=None):
     """A published configuration as {our option: value}.
 
-    where: what to call it in messages. stage: that of the main that reads it. Raises ValueError for an unknown key, feeder or
-    model, augmentation that does not exist here, values that disagree, and the configuration of another stage. With
-    `complaints`, a list, such entries are left out and told there.
+    where: its name in messages. stage: that of the main that reads it. Raises ValueError for an unknown key, feeder or model,
+    unsupported augmentation, contradicting values, or the configuration of another stage. If `complaints` is a list, such entries
+    are left out and the messages are added to it.
     """
     model = content.get("model")
     fixed = MODELS.get(model, {}) if isinstance(model, str) else {}
@@ -84,18 +85,18 @@ def translate(content, where, stage=None, complaints=None):
             continue
         try:
             read = _read(section, key, value)
-            _of_stage(key, value, stage)
+            _check_stage(key, value, stage)
             for name, translated in read:
                 if ours.setdefault(name, translated) != translated:
-                    raise ValueError(f"{name} is {shown(ours[name])} in one place and {shown(translated)} in another")
+                    raise ValueError(f"{name} is {short_repr(ours[name])} in one place and {short_repr(translated)} in another")
             if key == "blr" and content.get("lr") is None and complaints is None:
-                raise ValueError(f"blr: give lr; {ASIDE['blr'].removeprefix('--')}")
+                raise ValueError(f"blr: give lr; {REPLACED['blr'].removeprefix('--')}")
         except ValueError as error:
             if complaints is None:
                 raise ValueError(f"{where}: {error}") from None
             complaints.append(str(error))
     for key, name in FALLBACK.items():
-        if _said(content.get(key)):
+        if _is_set(content.get(key)):
             ours.setdefault(name, content[key])
     if stage in GPUS and "batch_size" in ours and not {"effective_batch_size", "accum_iter"} & ours.keys():
         ours["effective_batch_size"] = GPUS[stage] * convert(OPTIONS["batch_size"], ours["batch_size"], where)
@@ -103,66 +104,68 @@ def translate(content, where, stage=None, complaints=None):
 
 
 def settings(args, where):
-    """(options that a checkpoint's `args`, a dict, tell of its making; complaints about those that cannot be read)."""
-    complaints, told = [], {}
+    """({our option: value} from a published checkpoint's `args`, a dict; complaints about those that cannot be read)."""
+    complaints, ours = [], {}
     for name, value in translate(args, where, complaints=complaints).items():
         try:
-            told[name] = convert(OPTIONS[name], value, where)
-            check({name: told[name]})
+            ours[name] = convert(OPTIONS[name], value, where)
+            check({name: ours[name]})
         except ValueError as error:
-            told.pop(name, None)
+            ours.pop(name, None)
             complaints.append(str(error).removeprefix(f"{where}: "))
     if args.get("feeder") == SEMI:
-        told |= {"subset": "released", "subset_seed": 0}
-    return told, complaints
+        ours |= {"subset": "released", "subset_seed": 0}
+    return ours, complaints
 
 
 def _entries(content):
-    """(section or None, key, value) of every line; bone and vel of a section together as its input_stream."""
+    """Yield (section or None, key, value) of every entry; `bone` and `vel` of a section become its input_stream."""
     for key, value in content.items():
         if key not in SECTIONS or not isinstance(value, dict):
             yield None, key, value
             continue
         yield from ((key, name, of_section) for name, of_section in value.items() if name not in STREAMS)
         if value.keys() & STREAMS.keys():
-            on = [stream for name, stream in STREAMS.items() if _said(value.get(name))]
+            on = [stream for name, stream in STREAMS.items() if _is_set(value.get(name))]
             yield key, "input_stream", " and ".join(on) or "joint"
 
 
-def _of_stage(key, value, stage):
-    """ValueError if a line says that this is the configuration of another stage."""
+def _check_stage(key, value, stage):
+    """Raise ValueError if an entry shows that this is the configuration of another stage."""
     another = key == "model" and stage in GPUS and bool(MODELS[value]) != (stage == "pretrain")
     if another or (key == "protocol" and stage in GPUS and value != stage):
-        raise ValueError(f"{key}: {shown(value)} belongs to another stage than {stage}")
+        raise ValueError(f"{key}: {short_repr(value)} belongs to another stage than {stage}")
 
 
 def _read(section, key, value):
-    """[(our option, value)] of a line, [] if there is nothing to set. Raises ValueError for what cannot be read."""
+    """[(our option, value)] for an entry, [] if it sets nothing. Raises ValueError if it cannot be read."""
     if key in ("feeder", "model"):
         names = FEEDERS if key == "feeder" else MODELS
         if not isinstance(value, str) or value not in names:
-            raise ValueError(f"{key}: {shown(value)} is not known; use one of {', '.join(names)}")
+            raise ValueError(f"{key}: {short_repr(value)} is not known; use one of {', '.join(names)}")
         return []
-    if not _plain(value):
+    if not _is_plain(value):
         raise ValueError(f"{key}: is a {type(value).__name__}, not a plain value")
     value = None if value in ("", "None") else list(value) if isinstance(value, tuple) else value
     if key in SECTIONS and value is not None:
         raise ValueError(f"{key}: is not a list of 'key: value' lines")
-    if key in OFF or (section in TESTED and key == "random_rot"):
+    if key in UNSUPPORTED or (section in TESTED and key == "random_rot"):
         if value:
-            reason = OFF.get(key, "nothing is drawn at random in a test")
-            raise ValueError(f"{key}: {shown(value)} does not exist here ({reason}); only a value that switches it off is read")
+            reason = UNSUPPORTED.get(key, "nothing is drawn at random in a test")
+            raise ValueError(
+                f"{key}: {short_repr(value)} does not exist here ({reason}); only a value that switches it off is read"
+            )
         return []
     if key == "split" and section and (value == "train") == (section in TESTED):
-        raise ValueError(f"split: {shown(value)} in {section}; here training is on x_train and testing on x_test")
-    if key in ASIDE:
+        raise ValueError(f"split: {short_repr(value)} in {section}; here training is on x_train and testing on x_test")
+    if key in REPLACED:
         return []
-    if key == "eval" and not isinstance(value, str):  # there a flag, here the file
+    if key == "eval" and not isinstance(value, str):  # in the published code a flag, here a file
         if value:
-            raise ValueError(f"eval: {shown(value)}: name the classifier's checkpoint, eval: FILE")
+            raise ValueError(f"eval: {short_repr(value)}: name the classifier's checkpoint, eval: FILE")
         return []
     name = "test_p_interval" if section in TESTED and key == "p_interval" else NAMES.get(key, key)
-    known(name, [*OPTIONS, *NAMES, *ASIDE, *OFF], "key")
+    check_known(name, [*OPTIONS, *NAMES, *REPLACED, *UNSUPPORTED], "key")
     if section in TESTED and name not in ("test_p_interval", "num_frames", "data_path", "input_stream"):
         raise ValueError(f"{key}: has no meaning in {section}")
     if OPTIONS[name].kind is bool and isinstance(value, int | float) and value in (0, 1):
@@ -170,13 +173,13 @@ def _read(section, key, value):
     return [(name, value)]
 
 
-def _said(value):
-    """Whether a value is a plain one that is not None, zero, false or empty."""
-    return _plain(value) and value not in (None, 0, "", "None")
+def _is_set(value):
+    """Whether a value is plain and not None, zero, false or empty."""
+    return _is_plain(value) and value not in (None, 0, "", "None")
 
 
-def _plain(value):
-    """Whether a value is one that YAML and JSON have, too, or a list of such."""
+def _is_plain(value):
+    """Whether a value is a YAML scalar or a list of scalars."""
     if isinstance(value, list | tuple):
-        return all(_plain(v) and not isinstance(v, list | tuple) for v in value)
+        return all(_is_plain(v) and not isinstance(v, list | tuple) for v in value)
     return value is None or isinstance(value, str | int | float)

@@ -1,4 +1,4 @@
-"""What finished runs say about themselves: result.json and config.yaml beside it, held against the data set's configuration."""
+"""Results of finished runs: result.json and config.yaml, compared with the data set's configuration and the paper's tables."""
 
 import json
 from dataclasses import dataclass
@@ -13,12 +13,12 @@ from util.validation import one_line
 
 PAPER = yaml.safe_load((config.FOLDER / "paper.yaml").read_text())
 SUBSET = ("data_ratio", "subset", "subset_seed")
-# what may differ between runs of one protocol: where and how they were computed, and the seeds they are averaged over
+# options that may differ between runs of one protocol: where and how they were computed, and seeds
 FREE = {"stage", "dataset", *(option.name for option in OPTIONS.values() if option.role in (HOW, DRAW))}
-# what a run takes over from its encoder, so that it is named once; everything else of a pre-training is its own
+# settings that a run shares with its encoder's pre-training; named only once
 SHARED = {"input_stream", "num_frames", "t_patch_size", "dim_feat", "depth", "num_heads"}
 
-# what scripts/coordinates.py leaves: results of a stage without an encoder, and the options that matter there
+# scripts/coordinates.py writes results of this stage, which has no encoder; these are the options that matter there
 COORDINATES = "coordinates"
 COORDINATES_KEYS = ("dataset", "data_path", "num_frames", "test_p_interval", "input_stream", "val_groups")
 COORDINATES_KEYS += ("data_ratio", "subset_seed")
@@ -30,7 +30,7 @@ OPTIONAL = {"best": dict, "encoder": dict, "checkpoint": dict, "versions": dict,
 
 @dataclass
 class Result:
-    """A finished run: `settings` is what it was made with, `expected` what the data set's configuration says."""
+    """A finished run. settings: what it was made with; expected: the same settings by the data set's configuration."""
 
     path: Path  # of result.json
     content: dict
@@ -46,7 +46,7 @@ class Result:
 
     @property
     def folder(self):
-        """As text, relative to the working directory if it lies below that."""
+        """A string, relative to the working directory if it is below it."""
         folder = self.path.parent
         return str(folder.relative_to(Path.cwd()) if folder.is_relative_to(Path.cwd()) else folder)
 
@@ -59,8 +59,8 @@ class Result:
         return self["last"].get("test_acc1")
 
     def accuracy_of(self, readout):
-        """That of a read-out, whether it is the headline or stands beside it; None if it was not made. What has no read-outs
-        (UmURL, fine-tuning) has its accuracy as 'mean', coordinates theirs as any."""
+        """Accuracy of a read-out, the headline or another; None if there is none. UmURL and fine-tuning, which have no read-outs,
+        count as 'mean', coordinates as every read-out."""
         if self["stage"] == COORDINATES or readout == (self.get("readout") or "mean"):
             return self.accuracy
         return self["last"].get(f"test_acc1_{readout}")
@@ -73,11 +73,11 @@ class Result:
         return found.get(readout) if self.get("readout") or readout != "mean" else next(iter(found.values()), None)
 
     def fits(self, runs):
-        """Whether this is a run of the data set's configuration but for the settings in `runs`."""
+        """Whether the settings are exactly the data set's configuration changed by `runs`."""
         return self.settings == self.expected | runs
 
     def method(self):
-        """(name of the pre-training in paper.yaml, {setting: value} of what else is not as the configuration has it)."""
+        """(name of the method in config/paper.yaml, {setting: value} of what else differs from the configuration)."""
         differing = {k: v for k, v in sorted(self.settings.items()) if k not in self.expected or self.expected[k] != v}
         if self["stage"] == COORDINATES:
             return f"coordinates, {self['method']}", differing
@@ -92,13 +92,13 @@ def settings_text(settings):
 
 
 def value_text(value):
-    """A setting's value as words: a list as its parts with spaces between."""
+    """A setting's value as text, a list without brackets."""
     return " ".join(map(str, value)) if isinstance(value, list) else str(value)
 
 
 def cells():
-    """Every cell of the paper's tables: table, row, column, the stage and dataset of its runs, the settings they differ in (None
-    for other people's rows), and the numbers of paper and release or None.
+    """Yield every cell of the paper's tables: table, row, column, stage and dataset of its runs, `runs`, the settings that differ
+    from the configuration (None for other methods' rows), and the numbers of paper and release or None.
     """
     for table in PAPER["tables"]:
         for number, column in enumerate(table["columns"]):
@@ -118,7 +118,7 @@ def cells():
 
 
 def belongs(result, cell):
-    """Whether a run's number stands in a cell: exactly its protocol, and judged on the test set after training."""
+    """Whether a run's accuracy belongs in a cell: exactly its protocol, on the test set, and not from --eval."""
     same = (result["stage"], result["dataset"]) == (cell["stage"], cell["dataset"])
     return same and cell["runs"] is not None and not result.get("eval") and result.fits(cell["runs"])
 
@@ -128,9 +128,8 @@ def name_of(dataset):
 
 
 def find(folders):
-    """(results, complaints): every result.json below the folders, by path; a line for each that is not one of ours.
-
-    Raises FileNotFoundError for a folder that is not there.
+    """(results, complaints): every result.json below the folders, sorted by path; a line for each that cannot be read. Raises
+    FileNotFoundError for a folder that does not exist.
     """
     results, complaints = [], []
     for folder in folders:
@@ -147,7 +146,7 @@ def find(folders):
 
 
 def read(path):
-    """The Result in a result.json. Raises ValueError, KeyError or the like if it is damaged or somebody else's."""
+    """Read a result.json. Raises ValueError, KeyError or the like if it is damaged or another program's."""
     content = count_from_one(json.loads(path.read_text()))
     check_content(content)
     stage, options = content["stage"], yaml.safe_load((path.parent / content["config"]).read_text())
@@ -166,7 +165,7 @@ def read(path):
 
 
 def check_content(content):
-    """Raises ValueError or KeyError naming a key of result.json that is not as ours are."""
+    """Raises ValueError or KeyError for a key of result.json that is missing or of the wrong type."""
     if content["stage"] not in (*STAGES, COORDINATES):
         raise ValueError(f"stage {content['stage']!r}")
     for key, kind in (REQUIRED | {key: kind for key, kind in OPTIONAL.items() if content.get(key) is not None}).items():
@@ -182,8 +181,8 @@ def check_content(content):
 
 
 def count_from_one(content):
-    """A result's dict with the epochs of `best` and `encoder` counted from 1, as everywhere that people read. Checkpoints, their
-    names and log.jsonl count from 0, as published; so did the result.json of older runs, which do not say how they count."""
+    """A result's dict with the epochs of `best` and `encoder` counted from 1. Checkpoints, their names and log.jsonl count from
+    0, as published; so did older result.json files, which have no `epochs_counted_from`."""
     if content.get("epochs_counted_from") == 1:
         return content
     parts = {key: content[key] for key in ("best", "encoder") if isinstance(content.get(key), dict)}
@@ -192,23 +191,23 @@ def count_from_one(content):
 
 
 def run_settings(options):
-    """(settings, expected) of the run itself: its config.yaml, and what the configuration files say today."""
+    """(settings, expected) of the run itself: from its config.yaml, and from the configuration files."""
     stage, method = options["stage"], options.get("method", DEFAULT_METHOD)
     usual = defaults("linprobe" if stage == COORDINATES else stage, options["dataset"], options["data_path"], method)
     if stage == "finetune" and not options["finetune"]:
-        usual = usual | {"layer_decay": 1.0}  # from scratch, all layers learn alike
+        usual = usual | {"layer_decay": 1.0}  # from scratch, all layers have the same learning rate
     keys = COORDINATES_KEYS if stage == COORDINATES else usual
     expected = {k: usual[k] for k in keys if k not in FREE}
     settings = {k: options.get(k, OPTIONS[k].default) for k in expected}  # older runs lack newer options
     for values in (settings, expected):
-        values["data_path"] = Path(values["data_path"]).name  # wherever it lay
+        values["data_path"] = Path(values["data_path"]).name  # in any folder
     if stage != COORDINATES:
-        settings["method"], expected["method"] = method, DEFAULT_METHOD  # so that another one is named
+        settings["method"], expected["method"] = method, DEFAULT_METHOD  # so that another method is named
     return settings, expected
 
 
 def encoder_settings(content, options):
-    """(settings, expected) of the pre-training that was judged; what it shares with the run is named only where it differs."""
+    """(settings, expected) of the encoder's pre-training; those in SHARED only if they differ from the run's."""
     encoder = content["encoder"]
     if encoder is None:
         return {"encoder": "none"}, {}
@@ -222,15 +221,15 @@ def encoder_settings(content, options):
         return {"encoder": "tuned, of unknown origin" if tuned else "of unknown origin"}, {}
     dataset = config.npz_names().get(encoder["dataset"], encoder["dataset"])
     usual = defaults("pretrain", dataset, dataset + ".npz", method)
-    judged = encoder["epochs"]
-    if judged == usual["epochs"]:
-        judged = PAPER["data"].get(dataset, {}).get("encoder_epoch", judged - 1) + 1  # there the number of a checkpoint
+    usual_epoch = encoder["epochs"]
+    if usual_epoch == usual["epochs"]:  # the paper's schedule: the checkpoint that it evaluates, whose number counts from 0
+        usual_epoch = PAPER["data"].get(dataset, {}).get("encoder_epoch", usual_epoch - 1) + 1
     if tuned:
         of_tuning = defaults("tune", content["dataset"], options["data_path"], method)
         as_usual = {f"tune_{key}": value for key, value in of_tuning.items() if f"tune_{key}" in encoder}
         tuned |= {key: encoder[key] for key in as_usual}
     settings = {"pretrain_dataset": dataset, "pretrain_epoch": encoder["epoch"]} | tuned
-    expected = {"pretrain_dataset": content["dataset"], "pretrain_epoch": judged} | as_usual
+    expected = {"pretrain_dataset": content["dataset"], "pretrain_epoch": usual_epoch} | as_usual
     if encoder.get("format") == "released":
         settings["encoder"] = "released"
     for key in encoder.keys() & usual.keys() - FREE - {"method"}:
@@ -246,21 +245,26 @@ def encoder_settings(content, options):
 
 @cache
 def defaults(stage, dataset, data_path, method):
-    """Options of a stage of a method for a data set that has a file in config/dataset, else for any npz."""
+    """Options of a stage of a method by the configuration files: of the data set, if it has one, else for any npz."""
     named = (config.FOLDER / "dataset" / f"{dataset}.yaml").is_file()
     return vars(config.parse(stage, ["--method", method, *(["--dataset", dataset] if named else ["--data_path", data_path])]))
 
 
-def protocol(args):
-    """What every result says of how it was made: the part that comes from the options."""
+def evaluated_on(args):
+    """The samples that accuracies are measured on: 'test', or 'validation' with --val_groups."""
+    return "validation" if args.val_groups else "test"
+
+
+def how_made(args):
+    """The options that result.json repeats, and what was evaluated on."""
     keys = ("stage", "method", "dataset", "data_path", "seed", "epochs", "input_stream", "readout", "features", "k")
     keys += (*SUBSET, "effective_batch_size")
-    evaluated_on = {} if args.stage in UNLABELLED else {"evaluated_on": "validation" if args.val_groups else "test"}
-    return {key: getattr(args, key) for key in keys if hasattr(args, key)} | evaluated_on
+    evaluated = {} if args.stage in UNLABELLED else {"evaluated_on": evaluated_on(args)}
+    return {key: getattr(args, key) for key in keys if hasattr(args, key)} | evaluated
 
 
 def readout_text(args, metrics=None):
-    """What was taken from the encoder, for a message; with the accuracies in `metrics` of the read-outs beside it."""
+    """', read-out mean (per_joint: 68.32 %)' or ', features multi', for a message. metrics: those of the other read-outs, too."""
     what = {"readout": "read-out", "features": "features"}
     found = {key.removeprefix("test_acc1_"): value for key, value in (metrics or {}).items() if key.startswith("test_acc1_")}
     others = " (" + ", ".join(f"{name}: {value:.2f} %" for name, value in found.items()) + ")" if found else ""

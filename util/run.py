@@ -1,4 +1,4 @@
-"""How a run begins and what it says of itself in the end."""
+"""The start of a run (device, seed, output folder), and its result."""
 
 import argparse
 import os
@@ -12,22 +12,22 @@ from util import config, console, distributed, provenance, results, signals, tra
 from util.engine import allow_tf32
 from util.files import sha256
 from util.hardware import hardware, lacks_bfloat16
-from util.logging import say, tell, write_result
+from util.logging import print_always, print_info, write_result
 from util.memory import keep_freed
 
 
 def start(args):
-    """Join the process group, seed, make the output folder; returns this process's torch.device.
+    """Join the process group, seed, make the output folder, set batch_size and accum_iter for the number of processes. Returns
+    this process's torch.device.
 
-    Settles batch_size and accum_iter of a training run for the number of processes. Raises ValueError for an output folder that
-    holds another run, or a batch that the processes cannot share out evenly.
+    Raises ValueError for an output folder that holds another run, or an effective batch that cannot be divided evenly.
     """
     console.be_quiet(args.quiet)
     deterministic(args.deterministic)
     device = distributed.setup(args.device)
     allow_tf32(device, args.tf32)
     trains = hasattr(args, "epochs") and not getattr(args, "eval", None)
-    if trains:  # an evaluation makes no updates, so any number of processes will do
+    if trains:  # an evaluation has no updates, so any number of processes will do
         config.set_batches(args)
     if device.type == "cpu":
         keep_freed()
@@ -43,15 +43,15 @@ def start(args):
         raise ValueError(f"output_dir {folder}: holds a run; --resume auto goes on with it, or give another folder")
     if distributed.is_main():
         folder.mkdir(parents=True, exist_ok=True)
-    for line in warnings(args, device):
-        tell(f"warning: {line}")
+    for line in setting_warnings(args, device):
+        print_always(f"warning: {line}")
     tracking.start(args)
-    say(f"{args.stage}: {distributed.world_size()} process(es) on {device.type}, output in {folder}")
+    print_info(f"{args.stage}: {distributed.world_size()} process(es) on {device.type}, output in {folder}")
     return device
 
 
-def warnings(args, device):
-    """Lines about settings with which little can be learnt, or slowly."""
+def setting_warnings(args, device):
+    """Warnings about settings that are probably a mistake, or slow."""
     late = [step for step in getattr(args, "lr_steps", ()) if step >= args.epochs]
     if late:
         steps = " ".join(map(str, late))
@@ -68,44 +68,41 @@ def warnings(args, device):
 
 
 def deterministic(wanted):
-    """Whether torch uses only operations that give the same bits each time; to be called before a GPU is touched.
-
-    An operation that has no such form then raises a RuntimeError that names it.
-    """
+    """Whether torch may use only deterministic operations; others then raise a RuntimeError. To be called before using a GPU."""
     if wanted:
-        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # cuBLAS reads it once
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # cuBLAS reads this only once
     torch.use_deterministic_algorithms(wanted)
     torch.backends.cudnn.benchmark = False
 
 
 def _has_run(folder):
-    """Whether a training run has left at least an epoch in its log there."""
+    """Whether the folder holds the log of a training run."""
     log = folder / "log.jsonl"
     return log.is_file() and log.stat().st_size > 0
 
 
 def write(args, device, **values):
-    """Write result.json, `values` together with how they were made, and config.yaml beside it."""
+    """Write result.json (`values`, and how they were made) and config.yaml."""
     if not distributed.is_main():
         return
     config.save(args, Path(args.output_dir, "config.yaml"))
     last = Path(args.output_dir, f"checkpoint-{getattr(args, 'epochs', 0) - 1}.pth")
-    links = {"checkpoint": identity(last), "log": "log.jsonl"} if last.is_file() else {}
+    links = {"checkpoint": describe_file(last), "log": "log.jsonl"} if last.is_file() else {}
     made = {"command": config.command(args), "hardware": hardware(device), "processes": distributed.world_size()}
-    values = results.count_from_one(results.protocol(args) | links | values) | {"overridden": config.overridden(args)}
+    values = results.count_from_one(results.how_made(args) | links | values) | {"overridden": config.overridden(args)}
     write_result(args.output_dir, **values, config="config.yaml", **made)
 
 
-def identity(path):
-    """A file by path and checksum."""
+def describe_file(path):
+    """{'path', 'sha256'} of a file."""
     return {"path": str(path), "sha256": sha256(path)}
 
 
-def judge_command(args, argv=None):
-    """The command line of a linear probe on the encoder that a pre-training leaves.
+def linprobe_command(args, argv=None):
+    """The command line of a linear probe on the encoder of a finished pre-training.
 
-    argv: the words of that run's command line, by default those of this process. A data set that they name by its file, and a
-    file of --config that has exceptions for the linear probe, such as config/small.yaml, go with the probe.
+    argv: that run's command line (default: this process's), from which --dataset is taken and, if the file has settings for the
+    linear probe, as config/small.yaml has, --config.
     """
     parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
     for name in ("--config", "--dataset"):
@@ -115,23 +112,23 @@ def judge_command(args, argv=None):
     known = Path(dataset) if Path(dataset).is_file() else config.FOLDER / "dataset" / f"{dataset}.yaml"
     try:
         data, data_path = ["--dataset", dataset], config.read_yaml(known, args.stage).get("data_path")
-    except (OSError, ValueError):  # there is none, or it was edited while the run was going
+    except (OSError, ValueError):  # no such file, or it was edited during the run
         data, data_path = [], None
-    if not data_path or config.located(data_path) != args.data_path:
+    if not data_path or config.resolve_path(data_path) != args.data_path:
         data += ["--data_path", args.data_path]
-    if given.config and config.speaks_of(given.config, "linprobe"):
+    if given.config and config.has_exceptions_for(given.config, "linprobe"):
         data = ["--config", given.config, *data]
     file = Path(args.output_dir, f"checkpoint-{args.epochs - 1}.pth")
     return shlex.join(["python", "main_linprobe.py", *data, "--finetune", str(file)])
 
 
 def print_result(args, what, result):
-    """Print a classifier's result: the last epoch is the headline, the best on the test set stands beside it."""
-    last, best, where = result["last"], result["best"], results.protocol(args)["evaluated_on"]
+    """Print a classifier's accuracy after the last epoch, and that of the best epoch."""
+    last, best, where = result["last"], result["best"], results.evaluated_on(args)
     best = f"best on {where} {best['test_acc1']:.2f} % (epoch {best['epoch'] + 1})"
     ridge = "; ridge regression on the same features, " if result.get("ridge") else ""
     ridge += ", ".join(f"{name}: {value:.2f} %" for name, value in result.get("ridge", {}).items())
-    tell(
+    print_always(
         f"{what}: top-1 {last['test_acc1']:.2f} % after the last epoch ({args.epochs}), {best}, {last['test_samples']} {where} "
         f"samples{results.readout_text(args, last)}, {args.input_stream} stream, "
         f"encoder from {args.finetune or 'random weights'}, seed {args.seed}{ridge}"
@@ -139,19 +136,19 @@ def print_result(args, what, result):
 
 
 def evaluate(args, device, evaluation, content):
-    """--eval: print and write down the accuracy and scores of the classifier in the checkpoint `content`.
+    """For --eval: evaluate, print the accuracy, write result.json and scores.npz.
 
-    evaluation: a util.predictions.Evaluation of its model.
+    evaluation: a util.predictions.Evaluation. content: the classifier's checkpoint.
     """
-    metrics, where = evaluation(), results.protocol(args)["evaluated_on"]
+    metrics, where = evaluation(), results.evaluated_on(args)
     scores = evaluation.save(args)
     epoch = content["epoch"] + 1 if "epoch" in content else "unknown"
-    tell(
+    print_always(
         f"{args.eval} (epoch {epoch}): top-1 {metrics['test_acc1']:.2f} %, top-5 {metrics['test_acc5']:.2f} %, loss "
         f"{metrics['test_loss']:.4f}, {metrics['test_samples']} {where} samples{results.readout_text(args, metrics)}, "
         f"{args.input_stream} stream; scores in {scores}"
     )
     settings = provenance.settings(content, args.eval)
     trained = {key: value for key, value in settings.items() if key in ("seed", "epochs", *results.SUBSET)}
-    origin = {"encoder": content.get("encoder"), "checkpoint": identity(args.eval)}
+    origin = {"encoder": content.get("encoder"), "checkpoint": describe_file(args.eval)}
     write(args, device, eval=True, **origin, **trained, last=metrics)

@@ -1,4 +1,4 @@
-"""Being asked to stop: SIGTERM, SIGINT (Ctrl-C) or SIGUSR1 (a scheduler's warning) end a run at its next step, all saved."""
+"""Stopping: SIGTERM, SIGINT (Ctrl-C) and SIGUSR1 (a scheduler's warning) make a run save and end at its next step."""
 
 import os
 import signal
@@ -6,16 +6,13 @@ import signal
 from util import distributed
 
 SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1)
-REQUEUE = 75  # exit code of a run that was asked to stop; "try again" in sysexits.h
+REQUEUE = 75  # exit code of a run that was asked to stop; EX_TEMPFAIL in sysexits.h
 
-_asked = []
+_received = []
 
 
 class Interrupted(Exception):
-    """The run was asked to stop. progress: where the epoch stands (util.engine.train_one_epoch), if it was being trained.
-
-    saved: whether a checkpoint holds what was done.
-    """
+    """The run was asked to stop. progress: of the epoch that was being trained, if any; saved: whether a checkpoint holds it."""
 
     def __init__(self, progress=None, saved=False):
         super().__init__("stopped")
@@ -23,7 +20,7 @@ class Interrupted(Exception):
 
 
 def listen():
-    """From now on the signals are remembered; the same a second time ends the process at once."""
+    """Remember these signals from now on; the same one a second time ends the process at once."""
     forget()
     for number in SIGNALS:
         signal.signal(number, _remember)
@@ -31,35 +28,33 @@ def listen():
 
 def forget():
     """Forget the signals that came so far."""
-    _asked.clear()
+    _received.clear()
 
 
 def _remember(number, frame):
-    _asked.append(signal.Signals(number).name)
+    _received.append(signal.Signals(number).name)
     signal.signal(number, signal.SIG_DFL)
 
 
 def in_worker(worker=None):
-    """For data loader workers: to stop is for the process that started them, but Ctrl-C and torchrun signal its whole group.
-
-    So they leave the group. SIGTERM, by which that process ends them, they obey.
-    """
+    """For data loader workers: leave the process group, which Ctrl-C and torchrun signal as a whole, and end only on SIGTERM,
+    which the parent process sends."""
     os.setpgid(0, 0)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     for number in (signal.SIGINT, signal.SIGUSR1):
         signal.signal(number, signal.SIG_IGN)
 
 
-def asked():
-    """Whether any rank was asked to stop: the same answer on every rank, which must all ask."""
-    return distributed.any_of(bool(_asked))
+def stop_requested():
+    """Whether any rank was asked to stop. Every rank has to call this, and gets the same answer."""
+    return distributed.any_of(bool(_received))
 
 
-def asked_here():
+def stop_requested_here():
     """Whether this rank was asked."""
-    return bool(_asked)
+    return bool(_received)
 
 
-def by_what():
-    """Name of the signal that this process got."""
-    return _asked[0] if _asked else "another process's signal"
+def signal_name():
+    """Name of the signal that this process received."""
+    return _received[0] if _received else "another process's signal"

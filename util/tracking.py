@@ -1,4 +1,4 @@
-"""Weights & Biases for runs with --wandb: what TensorBoard gets goes there, too. From rank 0; imported only when asked for."""
+"""Weights & Biases, with --wandb: gets what TensorBoard gets, from rank 0. The package is imported only then."""
 
 import secrets
 from pathlib import Path
@@ -6,20 +6,18 @@ from pathlib import Path
 from util import config, distributed
 from util.validation import one_line
 
-ID = "wandb_id.txt"  # in output_dir: which run of W&B goes on when this one does
-_active = []  # that run, if there is one
+ID = "wandb_id.txt"  # file in output_dir with the id of the W&B run, for --resume
+_active = []  # the W&B run, if there is one
 
 
 def start(args):
-    """Begin a run of W&B or, with --resume, go on with the one of output_dir.
-
-    Raises ValueError on every rank if the package is not installed, or W&B refuses (no login, for example).
-    """
+    """Start a W&B run, or continue it with --resume. Raises ValueError on every rank if the package is not installed or W&B
+    refuses (no login, for example)."""
     _active.clear()
     if args.wandb is None:
         return
     try:
-        import wandb  # here: it is optional, and not among the requirements
+        import wandb  # optional, not in requirements.txt
     except ImportError:
         raise ValueError("wandb: the package is not installed; pip install wandb, or leave --wandb out") from None
     refused, *_ = distributed.gather(_begin(wandb, args) if distributed.is_main() else None)
@@ -28,7 +26,7 @@ def start(args):
 
 
 def _begin(wandb, args):
-    """Begin the run of W&B; returns why it was refused, if it was."""
+    """Start the W&B run; returns the reason if it was refused."""
     place = Path(args.output_dir, ID)
     goes_on = getattr(args, "resume", None) and place.is_file()
     identity = place.read_text().strip() if goes_on else secrets.token_hex(4)
@@ -41,7 +39,7 @@ def _begin(wandb, args):
             job_type=args.stage,
             dir=args.output_dir,
             config=vars(args) | {"command": config.command(args)},
-            allow_val_change=True,  # a run that goes on may have another folder, device, ...
+            allow_val_change=True,  # a resumed run may have another folder, device, ...
             settings={"silent": args.quiet},
         )
     except wandb.Error as error:
@@ -59,13 +57,13 @@ def log(values, epoch):
 def log_image(tag, image, epoch):
     """Send an image (H, W, 3) uint8."""
     for run in _active:
-        import wandb  # here: see above
+        import wandb  # optional, see above
 
         run.log({tag: wandb.Image(image)}, step=epoch)
 
 
 def finish(result):
-    """Send what result.json holds, its last metrics under their tags, and end the run."""
+    """Send the result and its last metrics, and end the run."""
     while _active:
         run = _active.pop()
         run.summary.update({"result": result} | tagged(result["stage"], result["last"]))
@@ -73,5 +71,5 @@ def finish(result):
 
 
 def tagged(stage, metrics):
-    """Metrics under their names in TensorBoard and W&B, such as 'linprobe/test_acc1': no two stages share a chart."""
+    """Metrics under their names in TensorBoard and W&B, such as 'linprobe/test_acc1', so that each stage has its own charts."""
     return {f"{stage}/{name}": value for name, value in metrics.items()}

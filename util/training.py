@@ -1,4 +1,4 @@
-"""A run between its epochs: the checkpoints it leaves, how it stops, and how it goes on bit for bit."""
+"""What a run does around its epochs: write checkpoints, stop when asked to, and resume bit for bit."""
 
 import random
 import time
@@ -9,21 +9,18 @@ import numpy as np
 
 from util import checkpoint, config, console, distributed, signals
 from util.engine import Progress, grad_scaler
-from util.logging import say, tell, versions
+from util.logging import print_always, print_info, versions
 from util.metrics import plain
 from util.options import MAY_CHANGE_ON_RESUME, OPTIONS
 
 
 class Training:
-    """What a run is besides its weights: the epoch it begins with, how far that one is, and its best epoch.
+    """The state of a run besides its model: first epoch, progress within it, loss scaler, metrics and best epoch.
 
-    model, optimizer, loader: what is trained, and on which batches. data: the training set's Feeder, whose metadata every
-    checkpoint holds. encoder: where the model's encoder comes from (provenance.describe), for checkpoints and result. heads: of a
-    linear probe, see model.heads. resumed: (path, content) of checkpoint.to_resume, or None. Weights, optimizer and random state
-    become those of that checkpoint; without one, checkpoint-last.pth is written at once, with the weights that the run begins
-    with. Raises ValueError, in one line, for a checkpoint of a run with other settings.
-
-    scaler: keeps float16 gradients from underflowing. first_epoch: to be trained next, from 0; progress: how far it is.
+    data: the training set's Feeder, whose metadata go into every checkpoint. encoder: where the model's encoder comes from
+    (provenance.describe), for checkpoints and result. heads: of a linear probe, see model.heads. resumed: (path, content) of
+    checkpoint.to_resume, which gives weights, optimizer and random state; or None, in which case checkpoint-last.pth is written
+    at once with the initial weights. Raises ValueError if `resumed` is of a run with other settings.
     """
 
     def __init__(self, args, device, model, optimizer, loader, data, encoder=None, heads=None, resumed=None):
@@ -38,55 +35,54 @@ class Training:
             config.save(args, Path(args.output_dir, "config.yaml"))
         self.progress.estimate = console.TimeEstimate(args.epochs - self.first_epoch)
         if not resumed:
-            self.saver.last(self.state_dict(-1))  # something to go back to if the first epoch fails
+            self.saver.last(self.state_dict(-1))  # to go back to if the first epoch fails
 
     def _resume(self, path, content, loader):
         args = self.args
-        _check(args, content, path, loader)
+        _check_same_run(args, content, path, loader)
         checkpoint.load_model(self.model, path, content)
         self.optimizer.load_state_dict(content["optimizer"])
         self._resume_scaler(content["scaler"], path)
         self.first_epoch, self.metrics, self.best = content["epoch"] + 1, content["metrics"], content["best"]
         self.encoder = content["encoder"]
-        if hasattr(args, "finetune"):  # results name the encoder the run began with
+        if hasattr(args, "finetune"):  # so that the result names the encoder that the run started from
             args.finetune = content["config"].get("finetune")
         _set_random_state(content["random"])
         if content["progress"]:
             accum_iter = content["config"]["accum_iter"]
             self.progress = Progress.from_state_dict(content["progress"], loader.batches.steps, args, accum_iter)
         steps = self.progress.step
-        say(f"resuming {path} after {self.first_epoch} epochs" + (f" and {steps} steps" if steps else ""))
+        print_info(f"resuming {path} after {self.first_epoch} epochs" + (f" and {steps} steps" if steps else ""))
 
     def _resume_scaler(self, state, path):
-        """Go on with the run's loss scale. A run in bfloat16 had none: on a device with float16 alone it begins with one here."""
+        """Restore the loss scale. A run in bfloat16 has none; if it goes on in float16, a fresh scale is used, with a warning."""
         if state:
             self.scaler.load_state_dict(state)
         if self.args.enable_amp and bool(state) != self.scaler.is_enabled():
             kinds = ("bfloat16", "float16")
-            tell(
+            print_always(
                 f"warning: {path}: was trained in {kinds[bool(state)]} and goes on in {kinds[self.scaler.is_enabled()]}, as this "
                 "device has it; the numbers are not those of one run"
             )
 
     @contextmanager
-    def stoppable(self, epoch):
-        """A block in which an epoch is trained and evaluated. When the run is asked to stop, a checkpoint with how far it got is
-        saved before Interrupted ends the run; a loss that is not finite becomes a ValueError that names the last good weights."""
+    def save_if_stopped(self, epoch):
+        """Context for training and evaluating an epoch. If the run is asked to stop, a checkpoint with the epoch's progress is
+        saved and Interrupted is raised. A non-finite loss becomes a ValueError that names the last good checkpoint."""
         try:
             yield
         except FloatingPointError as error:
             raise ValueError(f"{error}; the last good weights are in {self.args.output_dir}/{checkpoint.LAST}") from error
         except signals.Interrupted:
             self.saver.last(self.state_dict(epoch - 1, self.progress), must=True)
-            tell(
-                f"stopped by {signals.by_what()} after step {self.progress.step} of epoch {epoch + 1}; saved, "
+            print_always(
+                f"stopped by {signals.signal_name()} after step {self.progress.step} of epoch {epoch + 1}; saved, "
                 "--resume auto goes on there"
             )
             raise signals.Interrupted(saved=True) from None
 
     def save(self, epoch, metrics):
-        """Checkpoints of an epoch that is complete: the best on the test set, every save_freq-th, the last. Returns whether it
-        is one that stays."""
+        """Write the checkpoints that are due after a complete epoch. Returns whether one of them is checkpoint-<epoch>.pth."""
         metrics = plain(metrics)
         args, self.metrics, self.progress = self.args, metrics, Progress()
         if "test_acc1" in metrics and (self.best is None or metrics["test_acc1"] > self.best["test_acc1"]):
@@ -101,7 +97,7 @@ class Training:
         return kept
 
     def state_dict(self, epoch, progress=None):
-        """The content of a checkpoint after `epoch`, the last one that is complete, and `progress` in the next."""
+        """The content of a checkpoint. epoch: the last complete one; progress: that of the next, if it has begun."""
         return {
             "model": self.model.state_dict(),
             "optimizer": self.optimizer.state_dict(),
@@ -119,17 +115,17 @@ class Training:
         } | ({"heads": self.heads.other_state_dicts()} if self.heads else {})
 
     def result(self, evaluation=None):
-        """{'last': metrics of the last epoch, 'best': of the best one, 'encoder': where it comes from}, for result.json."""
-        if evaluation and evaluation.predictions is None:  # resumed with nothing left to train
+        """For result.json: {'last': metrics of the last epoch, 'best': of the best one, 'encoder': where it comes from}."""
+        if evaluation and evaluation.predictions is None:  # nothing was left to train after resuming
             self.metrics = evaluation() | self.metrics
             self.best = self.best or self.metrics | {"epoch": self.first_epoch - 1}
         return {"last": self.metrics, "best": self.best, "encoder": self.encoder}
 
 
 class Saver:
-    """Writes a run's checkpoints, on rank 0: the last and the one before it, the best on the test set, and every save_freq-th.
+    """Writes a run's checkpoints on rank 0.
 
-    A disk that is full or gone costs the new checkpoint, never an old one, and the run goes on; must=True: it ends.
+    If a file cannot be written (disk full), older ones are kept and the run goes on with a warning; with must=True it ends.
     """
 
     def __init__(self, args):
@@ -140,17 +136,17 @@ class Saver:
         return time.monotonic() - self.time >= self.seconds
 
     def last(self, content, must=False):
-        """Write checkpoint-last.pth; what had this name becomes checkpoint-previous.pth."""
+        """Write checkpoint-last.pth; the old one becomes checkpoint-previous.pth."""
         self.time = time.monotonic()
         self._write(content, [checkpoint.LAST], must)
 
     def best(self, content):
-        """Write checkpoint-best.pth, which is for evaluation: without what resuming needs."""
+        """Write checkpoint-best.pth, for evaluation: without what only resuming needs."""
         without = {k: v for k, v in content.items() if k not in ("optimizer", "scaler", "progress", "random")}
         self._write(without, [checkpoint.BEST], must=False)
 
     def keep(self, content, epoch, must=False):
-        """Write checkpoint-<epoch>.pth, which is the last one, too."""
+        """Write checkpoint-<epoch>.pth, and checkpoint-last.pth as a second name of the same file."""
         self.time = time.monotonic()
         self._write(content, [f"checkpoint-{epoch}.pth", checkpoint.LAST], must)
 
@@ -165,11 +161,11 @@ class Saver:
         except OSError as error:
             if must:
                 raise
-            tell(f"warning: {first} could not be written ({error.strerror}); the older checkpoints are still there")
+            print_always(f"warning: {first} could not be written ({error.strerror}); the older checkpoints are still there")
 
 
-def _check(args, content, path, loader):
-    """Refuse to go on with other settings than the run began with: the result would be neither of the two."""
+def _check_same_run(args, content, path, loader):
+    """Refuse to resume with other settings than the run began with."""
     made_with = content["config"]
     for key, value in vars(args).items():
         before = made_with.get(key, OPTIONS[key].default if key in OPTIONS else None)  # older runs lack newer options
@@ -184,11 +180,11 @@ def _check(args, content, path, loader):
     if content["epoch"] >= args.epochs:
         raise ValueError(f"{path}: {content['epoch'] + 1} epochs are done already, more than --epochs {args.epochs}")
     if made_with["epochs"] != args.epochs:
-        tell(f"{path}: began as a run of {made_with['epochs']} epochs; its learning rates were those of another schedule")
+        print_always(f"{path}: began as a run of {made_with['epochs']} epochs; its learning rates were those of another schedule")
 
 
 def _random_state():
-    """State of Python's and numpy's generators, in plain types. Training draws from torch's alone, which Progress holds."""
+    """State of Python's and numpy's generators, as plain values. Training uses only torch's, whose state is in Progress."""
     version, state, gauss = random.getstate()
     name, keys, position, has_gauss, cached = np.random.get_state()
     return {"python": [version, list(state), gauss], "numpy": [name, keys.tolist(), position, has_gauss, cached]}

@@ -1,4 +1,4 @@
-"""What the value of an option may be: its type, its range, and the nearest name that is known; what to say of one that is not."""
+"""Checks of option names and values, and the messages for wrong ones."""
 
 import difflib
 from reprlib import Repr
@@ -6,29 +6,29 @@ from reprlib import Repr
 from util.options import OPTIONS, SEED
 
 _repr = Repr()
-_repr.maxstring = _repr.maxother = 200  # a value out of a file may be large; names are shown in full
-shown = _repr.repr
+_repr.maxstring = _repr.maxother = 200  # values in files may be large
+short_repr = _repr.repr
 
 
 def one_line(error):
-    """What an exception says; if that is nothing, its kind."""
+    """An exception's message in one line, or its type if it has none."""
     return " ".join(str(error).split()) or type(error).__name__
 
 
-def known(name, names, what):
-    """ValueError, with the nearest of `names` and, if they are few, all, if `name` is none of them. what: what to call it."""
+def check_known(name, names, what):
+    """Raise ValueError if `name` is not in `names`, suggesting the nearest one. what: what the message calls it."""
     if name not in names:
-        near = difflib.get_close_matches(str(name), names, n=1, cutoff=0.7)  # below that, letters say nothing of meaning
-        told = [f"did you mean {near[0]!r}?"] if near else []
-        told += [f"there are {', '.join(names)}"] if len(names) <= 20 else []
-        raise ValueError("; ".join([f"{what} {name!r} is not known", *told]))
+        near = difflib.get_close_matches(str(name), names, n=1, cutoff=0.7)  # below that, similar letters are chance
+        hints = [f"did you mean {near[0]!r}?"] if near else []
+        hints += [f"there are {', '.join(names)}"] if len(names) <= 20 else []
+        raise ValueError("; ".join([f"{what} {name!r} is not known", *hints]))
 
 
 _KINDS = {int: "a whole number", float: "a number", bool: "true or false", str: "text"}
 
 
 def convert(option, value, path):
-    """A YAML value as the option's type: YAML reads 1e-3 as a string, here it is a number. Raises ValueError."""
+    """A YAML value as the option's type (YAML reads 1e-3 as a string). Raises ValueError."""
     if value is None:
         if option.default is not None:
             raise ValueError(f"{path}: {option.name}: has no value; leave the key out for its default")
@@ -39,7 +39,7 @@ def convert(option, value, path):
 
 
 def _scalar(option, value, path):
-    where, kind = f"{path}: {option.name}: {shown(value)}", _KINDS[option.kind]
+    where, kind = f"{path}: {option.name}: {short_repr(value)}", _KINDS[option.kind]
     if option.choices and value not in option.choices:
         raise ValueError(f"{where} is not one of {', '.join(option.choices)}")
     if option.kind is bool or isinstance(value, bool):
@@ -60,10 +60,10 @@ def _scalar(option, value, path):
 
 
 def check(values):
-    """ValueError for options, of {name: value}, outside their range, or that exclude each other."""
+    """Raise ValueError for options, {name: value}, that are out of range or exclude each other."""
     for name, value in ((name, value) for name, value in values.items() if name in OPTIONS):
         option, numbers = OPTIONS[name], value if isinstance(value, list) else [] if value is None else [value]
-        text = " ".join(map(str, numbers))[:200]  # of a damaged checkpoint they may be many
+        text = " ".join(map(str, numbers))[:200]  # a damaged checkpoint may hold many
         if any(isinstance(v, int) and option.range is not SEED and abs(v) >= 2**31 for v in numbers):
             raise ValueError(f"{name} {text}: at most {2**31 - 1}")
         if not all(option.range[1](v) for v in numbers):

@@ -1,4 +1,4 @@
-"""What names and shapes of weights tell, of MAMP and of UmURL: method, stage, sizes, classes, and what is the encoder."""
+"""Method, stage, sizes and number of classes from the names and shapes of weights, and which weights are the encoder's."""
 
 
 def architecture(state):
@@ -7,7 +7,7 @@ def architecture(state):
 
 
 def stage(state):
-    """'pretrain', 'linprobe' or 'finetune'; both judging stages of UmURL have one linear map, which is called 'linprobe'."""
+    """'pretrain', 'linprobe' or 'finetune'. UmURL's two are alike (one linear map) and called 'linprobe'."""
     for key, name in (("head.fc1.weight", "finetune"), ("head.fc.1.weight", "linprobe"), ("fc.weight", "linprobe")):
         if key in state:
             return name
@@ -37,10 +37,8 @@ def of_encoder(state):
 
 
 def sizes(state, head=False):
-    """The model's options that its weights tell; with `head`, those of the classifier's head, too.
-
-    Raises KeyError, ValueError, IndexError or ZeroDivisionError if these are not the weights of such a model.
-    """
+    """The model's options, from its weights; with `head`, also those of the classifier's head. Raises KeyError, ValueError,
+    IndexError or ZeroDivisionError for weights of another kind of model."""
     if architecture(state) == "umurl":
         hidden, spatial = state["backbone.j_emb.s_embedding.0.weight"].shape
         layers = {key.split(".")[4] for key in state if key.startswith("backbone.ma_encoder.t_tr.layers.")}
@@ -61,8 +59,8 @@ def sizes(state, head=False):
     if "decoder_embed.weight" in state:
         found["decoder_dim_feat"] = len(state["decoder_embed.weight"])
         found["decoder_depth"] = len({key.split(".")[1] for key in state if key.startswith("decoder_blocks.")})
-        asks = "decoder_blocks.0.attn.kv.weight" in state
-        found["decoder"] = "self" if not asks else "cross" if "mask_token" in state else "query"
+        has_queries = "decoder_blocks.0.attn.kv.weight" in state
+        found["decoder"] = "self" if not has_queries else "cross" if "mask_token" in state else "query"
         if found["decoder"] == "query":
             found["query_frames"] = len(state["decoder_pred.weight"]) // dim_in
     if head and stage(state) == "linprobe":
@@ -73,10 +71,10 @@ def sizes(state, head=False):
 
 
 def other_skeleton(state, own):
-    """Why weights of an encoder cannot be those of the model with state dict `own`, or None: it has another skeleton."""
+    """A message if weights are of another skeleton than the model with the state dict `own`, else None."""
     try:
         theirs, ours = joints(state), joints(own)
     except (KeyError, IndexError):
-        return None  # they lack more than that
+        return None  # weights are missing, which is found later
     what = "joints of all bodies" if architecture(own) == "umurl" else "joints"
     return None if theirs == ours else f"trained on {theirs} {what}, the data has {ours}; an encoder cannot change its skeleton"

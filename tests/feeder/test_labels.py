@@ -98,7 +98,7 @@ def test_texts_reach_every_result_and_eval_finds_classes_by_them(npz, arrays, op
 
 def test_renumbered_classes_go_along_to_a_worker(npz, arrays):
     data = Feeder(npz(texts(arrays)))
-    data.number_by(["wave", "jump high", "bow", "sit"])
+    data.renumber_classes(["wave", "jump high", "bow", "sit"])
     again = pickle.loads(pickle.dumps(data))
     assert again.label.tolist() == data.label.tolist() == [(0, 2, 1)[i] for i in arrays["y_train"].argmax(1)]
 

@@ -60,10 +60,10 @@ def test_prediction(rehearsal, arguments, stream, more):
     rehearsal.waits.clear()
     with rehearsal:
         x = load_model.make_batch(sequences, args, data, CUDA)
-        likeliest = main_predict.likeliest(model, x, asked)
-    assert [len(row) for pair in likeliest for row in pair] == [3] * 4
+        most_likely = main_predict.most_likely(model, x, asked)
+    assert [len(row) for pair in most_likely for row in pair] == [3] * 4
     assert rehearsal.waits == more | {
         "predict/load_model.py make_batch": 3,  # the recordings' way to the GPU
         "model/transformer.py forward_features": 1,
-        "main_predict.py likeliest": 3,  # the answer: is it finite, probabilities, classes
+        "main_predict.py most_likely": 3,  # are they finite, probabilities, classes
     }

@@ -15,7 +15,7 @@ test_loader.__test__ = False  # pytest takes its name for a test's
 STEPS = 3
 # what may wait, how often in an epoch of 3 steps, and why
 ALWAYS = {
-    "util/engine.py look": 2,  # are the losses finite? every --print_freq (here 2) steps and at the end
+    "util/engine.py read_losses": 2,  # are the losses finite? every --print_freq (here 2) steps and at the end
     "util/engine.py _check_weights": 1,  # are the weights? at the end
 }
 
@@ -117,16 +117,16 @@ def test_linear_probe(rehearsal, arguments, words):
     data = build_feeder(args, "train", augment=args.augment)
     model = build.classifier(args, data, data.num_classes).freeze_encoder().to(CUDA).eval()
     heads = build.heads(args, data, data.num_classes, model)
-    weights, read_outs = list(heads.parameters()), torch.no_grad()(model.read_outs)
+    weights, readout_features = list(heads.parameters()), torch.no_grad()(model.readout_features)
     if not args.augment:
         with rehearsal:
             loader = test_loader(data, args, CUDA)
-            data = main_linprobe.Features(*outputs(read_outs, loader, CUDA), CUDA)
-        read_outs = dict
+            data = main_linprobe.Features(*outputs(readout_features, loader, CUDA), CUDA)
+        readout_features = dict
     optimizer = torch.optim.SGD(weights, lr=args.lr, momentum=args.momentum)
 
     def loss_of(heads, x, label):
-        return sum(F.cross_entropy(logits, label) for logits in heads(read_outs(x)).values())
+        return sum(F.cross_entropy(logits, label) for logits in heads(readout_features(x)).values())
 
     waits = epoch(rehearsal, args, heads, optimizer, loss_of, data)
     encoded = {"model/transformer.py forward_features": STEPS}  # in evaluation mode: how many bodies differ

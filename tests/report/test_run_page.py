@@ -24,7 +24,7 @@ from tests.runs import read
 from util import config, predictions
 
 ROOT = Path(__file__).resolve().parents[2]
-JUDGED = ("linprobe", "finetune", "retrieval", "eval")
+DOWNSTREAM = ("linprobe", "finetune", "retrieval", "eval")
 NAMES = [EVIL, 'drink "water" & tea', "walk"]
 
 
@@ -39,7 +39,7 @@ def table_of_classes(seen):
     return seen.rows[start + 1 : start + 4]
 
 
-@pytest.mark.parametrize("stage", ["pretrain", *JUDGED])
+@pytest.mark.parametrize("stage", ["pretrain", *DOWNSTREAM])
 def test_every_finished_run_leaves_a_page_that_needs_nothing_else(stage, finished, page):
     text, seen = (finished / stage / "report.html").read_text(), page(finished / stage)
     result = read(finished / stage)
@@ -75,7 +75,7 @@ def test_curves_are_those_of_the_log(stage, finished, page):
         assert drawn == [f"{name}, epoch {line['epoch'] + 1}: {line[key]:.5g}" for line in log if key in line]
 
 
-@pytest.mark.parametrize("stage", JUDGED)
+@pytest.mark.parametrize("stage", DOWNSTREAM)
 def test_numbers_are_those_of_the_predictions_and_names_are_text(stage, finished, page):
     with np.load(finished / stage / "scores.npz") as file:
         label, predicted = file["label"], file["scores"].argmax(1)
@@ -91,13 +91,13 @@ def test_numbers_are_those_of_the_predictions_and_names_are_text(stage, finished
     cells = {f"{NAMES[t]} → {NAMES[p]}: {n} of {every} ({n / every:.1%})" for t, p, n, every in cells}
     assert {title for title in seen.titles if " → " in title} == cells
     assert f"{100 * recall.mean():.2f} %" in seen.words and "<img src=x onerror=alert(1)>" in seen.words
-    readout = f"{last.get('test_acc1_per_joint', 0):.2f} %top-1 of the read-out per_joint, beside mean"
+    readout = f"{last.get('test_acc1_per_joint', 0):.2f} %top-1 of the other read-out, per_joint"
     assert (readout in seen.words) == ("test_acc1_per_joint" in last)
     probable = re.search(r"predicted .*?, (\d+)%", seen.words)
     assert (probable is None) == (stage == "retrieval")
 
 
-@pytest.mark.parametrize("stage", JUDGED)
+@pytest.mark.parametrize("stage", DOWNSTREAM)
 def test_the_table_of_classes_is_a_download(stage, finished, page):
     seen = page(finished / stage)
     link = next(attributes for tag, attributes in seen.tags if tag == "a" and "download" in attributes)

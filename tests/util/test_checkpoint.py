@@ -143,7 +143,7 @@ def test_a_checkpoint_of_another_model(pretrained, options, message):
     "target, tau, method", [("motion", 0, "mamp"), ("joint", 0.8, "mamp"), ("joint", 0, "skeletonmae"), (None, 0, None)]
 )
 def test_method(target, tau, method):
-    assert provenance.method({"motion_aware_tau": tau} | ({"target": target} if target else {})) == method
+    assert provenance.method_name({"motion_aware_tau": tau} | ({"target": target} if target else {})) == method
 
 
 def test_a_judged_file_tells_its_own_settings_and_then_its_encoders(finished, hostile, options, tmp_path, capsys):

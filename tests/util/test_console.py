@@ -59,7 +59,7 @@ def test_the_whole_run_is_estimated_once_within_its_first_epoch(monkeypatch):
     estimate, lines = console.TimeEstimate(400), []
     for step in range(1, 101):
         clock[0] += 30 if step == 1 else 2
-        lines.append(estimate.look(step, 100))
+        lines.append(estimate.line(step, 100))
     printed = [(step, line) for step, line in enumerate(lines, 1) if line]
     assert len(printed) == 1 and printed[0][0] == 4 and printed[0][1].startswith("about 22 h 13 min left (")
 
@@ -68,13 +68,15 @@ def test_an_epochs_line_fits_a_terminal():
     metrics = {"train_loss": 1.23456789, "lr": 0.05, "samples_per_s": 12345.678, "skipped_steps": 0, "test_samples": 16487}
     metrics |= {"test_acc1": 63.254321, "test_acc5": 90.123456, "test_loss": 1.98765}
     metrics |= {"test_acc1_per_joint": 65.4321, "test_acc5_per_joint": 91.2, "test_loss_per_joint": 1.87654}
-    line = f"epoch 100/100  {console.numbers(metrics)}  {console.ahead(300_000)}"
+    line = f"epoch 100/100  {console.metrics_text(metrics)}  {console.time_left(300_000)}"
     assert "loss 1.235  lr 0.05  top-1 63.25  per_joint 65.43" in line and len(line) <= 100
-    assert "lr" not in console.numbers(metrics, metrics) and "lr 0.05" in console.numbers(metrics, metrics | {"lr": 0.1})
+    assert "lr" not in console.metrics_text(metrics, metrics) and "lr 0.05" in console.metrics_text(
+        metrics, metrics | {"lr": 0.1}
+    )
     training = {key: metrics[key] for key in ("train_loss", "lr", "samples_per_s")}
-    assert console.numbers(training) == "loss 1.235  lr 0.05  samples/s 12,346"
+    assert console.metrics_text(training) == "loss 1.235  lr 0.05  samples/s 12,346"
 
 
 def test_the_end_is_told_by_the_clock():
-    assert re.fullmatch(r"5 h 8 min left \((\w{3} )?\d\d:\d\d\)", console.ahead(18_480))
+    assert re.fullmatch(r"5 h 8 min left \((\w{3} )?\d\d:\d\d\)", console.time_left(18_480))
     assert console.clock(86_400 * 3).startswith((datetime.now() + timedelta(days=3)).strftime("%a "))

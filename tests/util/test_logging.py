@@ -95,11 +95,11 @@ def test_pictures_are_some_seconds_apart(tmp_path, monkeypatch, capsys):
         now.seconds = seconds
         log.picture("confusion", seconds, lambda: drawn.append(seconds) or draw(), must)
 
-    at(logging.FIGURE_SECONDS - 1)  # a run of some seconds has the last one alone
-    at(logging.FIGURE_SECONDS + 1)
-    at(logging.FIGURE_SECONDS + 9)
-    at(logging.FIGURE_SECONDS + 10, must=True)
-    at(2 * logging.FIGURE_SECONDS + 9)
+    at(logging.PICTURE_SECONDS - 1)  # a run of some seconds has the last one alone
+    at(logging.PICTURE_SECONDS + 1)
+    at(logging.PICTURE_SECONDS + 9)
+    at(logging.PICTURE_SECONDS + 10, must=True)
+    at(2 * logging.PICTURE_SECONDS + 9)
     assert drawn == [21, 30]
     at(50, draw=lambda: 1 / 0)
     at(60)

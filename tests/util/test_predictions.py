@@ -35,7 +35,7 @@ def test_training_leaves_the_scores_and_features_of_its_last_evaluation(finished
 
 
 def test_features_are_kept_of_some_samples_of_many(finished, hostile, options, tmp_path, monkeypatch):
-    monkeypatch.setattr(predictions, "DRAWN", 5)
+    monkeypatch.setattr(predictions, "MAX_FEATURES", 5)
     encoder = ("--finetune", finished / "pretrain/checkpoint-2.pth")
     main_finetune.main(options("finetune", hostile, tmp_path, *encoder, "--epochs", 4))
     with np.load(tmp_path / "scores.npz") as some, np.load(finished / "finetune/scores.npz") as every:
@@ -49,7 +49,7 @@ def test_a_pretraining_shows_what_it_predicts(invented, options, tmp_path, monke
     """The picture changes as the model learns; the run does not change by being watched."""
     seen = []
     for seconds in (0, 20):
-        monkeypatch.setattr(logging, "FIGURE_SECONDS", seconds)
+        monkeypatch.setattr(logging, "PICTURE_SECONDS", seconds)
         main_pretrain.main(options("pretrain", invented, tmp_path / str(seconds), "--epochs", 3, "--save_freq", 1))
         seen.append(weights(tmp_path / str(seconds) / "checkpoint-2.pth"))
     events = EventAccumulator(str(tmp_path / "0")).Reload()

@@ -184,7 +184,7 @@ def test_pictures(file, recordings, tmp_path, monkeypatch):
     stage, path = file
     monkeypatch.setattr(visualize, "write", lambda folder, drawn, source, drawings: [source, *drawings])  # films take seconds
     lines = []
-    monkeypatch.setattr(visualize, "say", lines.append)
+    monkeypatch.setattr(visualize, "print_info", lines.append)
     visualize.main(["--checkpoint", str(path), "--data_path", str(recordings), "--samples", "0", "--out", str(tmp_path)])
     names = {"mamp": "MAMP, pre-training", "mae": "SkeletonMAE*, pre-training", "lp": "MAMP, linear probe"}
     assert names.get(stage, "MAMP, fine-tuned") in lines[-1] and ("saliency" if stage in HEADS else "prediction") in lines[-1]
