@@ -124,7 +124,7 @@ def test_no_labels_are_needed(words, npz, arrays, tmp_path):
 
 def test_umurl_has_no_tokens_to_leave_out(invented, tmp_path):
     line = f"--method umurl --data_path {invented} --view_mask_ratio 0.5 --output_dir {tmp_path} --num_frames 8 --min_frames 4"
-    with pytest.raises(ValueError, match="view_mask_ratio 0.5: leaves out tokens of MAMP's encoder"):
+    with pytest.raises(ValueError, match="view_mask_ratio 0.5: is for MAMP.s encoder only"):
         main_tune.main([*line.split(), "--batch_size", "4", "--effective_batch_size", "4"])
 
 

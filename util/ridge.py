@@ -31,9 +31,9 @@ def accuracies(train, test, num_classes):
     """{read-out: accuracy in %} of ridge regression on features (feeder.loader.Features) of both splits, as
     scripts/coordinates.py judges coordinates; without read-outs that would take too long."""
     found = {}
-    for name, x in train.read_outs.items():
+    for name, x in train.features.items():
         few, many = sorted(x.shape)
         if few**2 * many <= MOST_OPERATIONS:
-            scores, _ = ridge(x.cpu(), train.label, test.read_outs[name].cpu(), num_classes)
+            scores, _ = ridge(x.cpu(), train.label, test.features[name].cpu(), num_classes)
             found[name] = accuracy(scores, test.label)[0]
     return found
