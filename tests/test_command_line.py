@@ -40,12 +40,13 @@ def test_no_main_imports_torch_before_it_has_read_its_options():
         ("pretrain", "False", "'False' belongs to no option; those of yes or no are --NAME and --no-NAME"),
         ("pretrain", "--epochs=many", "^argument --epochs: invalid int value: 'many'$"),
         ("linprobe", "--finetune=", "option --finetune: is empty; leave it out for a random encoder"),
+        ("finetune", "--eval=a --finetune=b", "options --eval and --finetune: .*; leave one of them out"),
         ("pretrain", "--extra", "option 'extra' is not known$"),  # no option is like it
     ],
 )
 def test_the_main_that_has_an_option_is_named(stage, word, message):
     with pytest.raises(ValueError, match=message):
-        config.parse(stage, [word])
+        config.parse(stage, word.split())
 
 
 def test_what_is_no_checkpoint_is_told_from_one(tmp_path):
