@@ -24,7 +24,8 @@ def mamp(checkpoint=None, readout="mean", **sizes):
 
     checkpoint: of any stage; None gives random weights. readout: 'mean' over bodies, time and joints, or 'per_joint', which
     concatenates the joints: (N, V·D). sizes, only without a checkpoint: dim_feat, depth, num_heads, num_frames, num_joints, ...
-    as in model.transformer.Encoder. Raises FileNotFoundError or ValueError for what does not fit.
+    as in model.transformer.Encoder; num_heads also with a file of weights alone, which do not tell it. Raises FileNotFoundError
+    or ValueError for what does not fit.
     """
     from model.transformer import Transformer
     from predict import load_model
@@ -74,9 +75,11 @@ def _read(path, method, sizes):
         raise ValueError("pretrained: no weights are hosted; checkpoint=FILE opens a file that you have")
     if path is None:
         return None
+    content = checkpoint.load(path)
+    if method == "mamp" and "num_heads" in sizes and not provenance.settings(content, path):
+        content["args"] = {"num_heads": sizes.pop("num_heads")}
     if sizes:
         raise ValueError(f"{sorted(sizes)[0]}: the sizes are those of {path}; leave it out")
-    content = checkpoint.load(path)
     if provenance.architecture(content) != method:
         raise ValueError(f"{path}: holds weights of {provenance.architecture(content)}, not of {method}")
     return content

@@ -39,6 +39,14 @@ def test_mamp_with_the_weights_of_any_stage(stage, shared):
     close(hub("mamp", checkpoint=str(path), readout="per_joint")(x), features.mean((1, 2)).flatten(1))
 
 
+def test_weights_alone_with_the_number_of_heads(shared, tmp_path):
+    path, x = shared("parity/released_pretrain_tiny25.pth"), torch.randn(2, 3, 24, 25, 2)
+    torch.save(checkpoint.load(path)["model"], tmp_path / "weights.pth")
+    wanted = hub("mamp", checkpoint=path)(x)  # 4 heads
+    close(hub("mamp", checkpoint=tmp_path / "weights.pth", num_heads=4)(x), wanted)
+    assert not torch.allclose(hub("mamp", checkpoint=tmp_path / "weights.pth", num_heads=2)(x), wanted, atol=1e-4)
+
+
 def test_umurl_with_the_weights_of_a_release(shared):
     path, x = shared("parity/released_umurl_small.pth.tar"), torch.randn(2, 3, 64, 25, 2)
     reference = UmURLClassifier(parents("kinect_v2"), hidden_size=64)
@@ -62,6 +70,7 @@ def test_mistakes_are_one_line(shared):
     for name, arguments, message in (
         ("mamp", {"pretrained": True}, "no weights are hosted"),
         ("mamp", {"checkpoint": mamp, "depth": 4}, "depth: the sizes are those of"),
+        ("mamp", {"checkpoint": mamp, "num_heads": 2}, "num_heads: the sizes are those of"),
         ("mamp", {"checkpoint": umurl}, "holds weights of umurl, not of mamp"),
         ("umurl", {"checkpoint": mamp}, "holds weights of mamp, not of umurl"),
         ("mamp", {"checkpoint": mamp, "readout": "max"}, "readout 'max'"),
