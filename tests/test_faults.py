@@ -12,10 +12,11 @@ import pytest
 import torch
 
 import main_linprobe
+import main_pretrain
 from tests.processes import descendants, group, run_main, wait_for_epochs
 from tests.runs import assert_same_end
 from util import checkpoint, errors, signals
-from util.training import Saver
+from util.training import Saver, Training
 
 EPOCHS = 16
 
@@ -203,6 +204,15 @@ def test_a_full_disk_costs_the_new_checkpoint_only(must, tmp_path, monkeypatch, 
     monkeypatch.undo()
     epochs = {file.name: checkpoint.load(file)["epoch"] for file in tmp_path.iterdir()}
     assert epochs == {checkpoint.LAST: 1, checkpoint.PREVIOUS: 0}
+
+
+def test_content_that_could_not_be_loaded_again_ends_the_run_at_once(line, tmp_path, monkeypatch):
+    """What somebody adds to checkpoints shows in the first one, not when a run of days is resumed."""
+    whole = Training.state_dict
+    monkeypatch.setattr(Training, "state_dict", lambda self, *given: whole(self, *given) | {"mine": Path("a")})
+    with pytest.raises(ValueError, match="checkpoint-last.pth: not a readable checkpoint .*plain data"):
+        main_pretrain.main(line("pretrain", tmp_path))
+    assert not (tmp_path / f"checkpoint-{EPOCHS - 1}.pth").exists()
 
 
 def test_how_often_checkpoints_are_written(tmp_path):

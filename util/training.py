@@ -125,11 +125,13 @@ class Training:
 class Saver:
     """Writes a run's checkpoints on rank 0.
 
-    If a file cannot be written (disk full), older ones are kept and the run goes on with a warning; with must=True it ends.
+    If a file cannot be written (disk full), older ones are kept and the run goes on with a warning; with must=True it ends. The
+    first one is read back: a ValueError for content that could not be loaded again.
     """
 
     def __init__(self, args):
         self.folder, self.seconds, self.time = Path(args.output_dir), 60 * args.save_minutes, -float("inf")
+        self.read_back = False  # whether a checkpoint of this run has been
 
     def due(self):
         """Whether the last checkpoint is older than save_minutes."""
@@ -162,6 +164,10 @@ class Saver:
             if must:
                 raise
             print_always(f"warning: {first} could not be written ({error.strerror}); the older checkpoints are still there")
+        else:
+            if not self.read_back:  # an object of somebody's edit that `load` refuses ends the run now, not when it is resumed
+                checkpoint.load(first)
+                self.read_back = True
 
 
 def _check_same_run(args, content, path, loader):
