@@ -1,18 +1,18 @@
-"""Units of length, and what the size of bodies says of them. A unit is a number: metres per unit of a file."""
+"""Units of length, and warnings if the size of bodies does not fit the unit. A unit is a number: metres per unit of a file."""
 
 import numpy as np
 
 UNITS = {"m": 1.0, "cm": 0.01, "mm": 0.001}
 NAMED = tuple(UNITS.values())
 CMU = 0.0254 / 0.45  # of the BVH files of CMU's motions
-PERSON = 1.7  # metres; how large a body is in the published data sets
+PERSON = 1.7  # metres; size of a body in the published data sets
 STANDING = 0.5, 3.0  # metres; people who stand, perhaps with raised hands
 PLAUSIBLE = 0.1, 10.0  # metres; bodies of any kind
-OTHER_UNIT = 20  # times larger or smaller is no other person but another unit
+OTHER_UNIT = 20  # a body that many times larger or smaller is in another unit
 
 
 def body_sizes(joints):
-    """(n,) of joints (..., V, 3): the longest side of the box around each body that is not all zero, in their unit."""
+    """joints (..., V, 3) -> (n,): for each body that is not all zero the longest side of its bounding box, in the same unit."""
     bodies = joints[joints.any(axis=(-1, -2))]
     return np.ptp(bodies, axis=-2).max(axis=-1)
 
@@ -24,8 +24,8 @@ def body_size(joints):
 
 
 def likely_unit(size, wanted=PERSON, units=NAMED):
-    """Which of the `units` brings a body of this size, in the unit of its file, closest to `wanted` metres; if one of the two
-    sizes is not known (0 or None), the first."""
+    """The one of `units` in which a body of this size is closest to `wanted` metres; the first if size or wanted is not known (0
+    or None)."""
     return min(units, key=lambda unit: abs(np.log(unit * size / wanted))) if size and wanted else units[0]
 
 
@@ -35,7 +35,7 @@ def unit_name(unit):
 
 
 def unit_option(unit):
-    """The option by which a command takes a unit."""
+    """The command-line option that sets this unit."""
     name, scale = unit_name(unit), f"--scale {unit:.4g}"
     return f"--unit {name}" if name else scale + ", CMU's unit," * (unit == CMU)
 
@@ -44,11 +44,11 @@ def _within(size, limits):
     return limits[0] <= size <= limits[1]
 
 
-# ---- what to say, or '': of files that are prepared, of an npz, and of recordings for a model -------------------------------
+# ---- warnings, or '': for files to be prepared, for an npz, and for recordings given to a model ----------------------------
 
 
 def doubt_unit(size, unit, limits=PLAUSIBLE):
-    """size: of the bodies in files of this unit, in that unit; limits: metres that are not doubted."""
+    """A warning if bodies of this size, in this unit, are outside the limits in metres, else ''."""
     if not size or _within(size * unit, limits):
         return ""
     fitting = [unit_option(other) for other in (*NAMED, CMU) if _within(size * other, STANDING)]
@@ -57,7 +57,7 @@ def doubt_unit(size, unit, limits=PLAUSIBLE):
 
 
 def unit_warning(metadata):
-    """metadata: of Feeder.metadata. Pixels of a picture, and axes that min_max stretched, have no metres."""
+    """A warning about an npz, from Feeder.metadata. 2D keypoints and data scaled by min_max are not in metres and not checked."""
     size = metadata.get("body_size")
     if not size or metadata.get("coordinates") == 2 or metadata.get("min_max") or _within(size, PLAUSIBLE):
         return ""
@@ -68,7 +68,8 @@ def unit_warning(metadata):
 
 
 def doubt_likeness(size, wanted, unit):
-    """size: of bodies in metres, if their file is in this unit; wanted: of the training data's, None if not known."""
+    """A warning if bodies, `size` metres if their file is in this unit, differ too much from the training data's `wanted` metres
+    (None if not known), else ''."""
     if not size or not wanted or 1 / OTHER_UNIT < size / wanted < OTHER_UNIT:
         return ""
     likely, fitting = likely_unit(size / unit, wanted), unit * wanted / size  # the second makes them as large as those

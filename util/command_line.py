@@ -33,7 +33,7 @@ def parse_command_line(stage, argv=None):
 
 
 class _Parser(argparse.ArgumentParser):
-    """Whose complaints are one line like all others, without a usage in front."""
+    """Raises ValueError for wrong values, so that the error is one line like all others, without argparse's usage."""
 
     def error(self, message):
         raise ValueError(message)

@@ -5,7 +5,7 @@ import torch.nn.functional as F
 
 
 def plain(metrics):
-    """{name: number}, those of numpy and of tensors as Python's own: checkpoints with others are not read (checkpoint.load)."""
+    """{name: number} with numbers of numpy and tensors as Python's: checkpoint.load refuses others."""
     return {name: value.item() if hasattr(value, "item") else value for name, value in metrics.items()}
 
 

@@ -165,7 +165,7 @@ class Saver:
                 raise
             print_always(f"warning: {first} could not be written ({error.strerror}); the older checkpoints are still there")
         else:
-            if not self.read_back:  # an object of somebody's edit that `load` refuses ends the run now, not when it is resumed
+            if not self.read_back:  # content that cannot be loaded again ends the run now, not when it is resumed
                 checkpoint.load(first)
                 self.read_back = True
 

@@ -5,30 +5,30 @@ import numpy as np
 from data.prepare.transforms import described
 
 MOST_BODIES = 10  # no recording has more
-ORDERS = ("TVC", "VCT", "CTV", "TCV", "MTVC", "TMVC", "CTVM", "TVCM", "VCTM", "MTCV")  # in which recordings are found
-TOLD = ("TVC", "CTV", "MTVC", "CTVM", "TMVC")  # of these, those that `guess` tells apart
+ORDERS = ("TVC", "VCT", "CTV", "TCV", "MTVC", "TMVC", "CTVM", "TVCM", "VCTM", "MTCV")  # of recordings that exist
+TOLD = ("TVC", "CTV", "MTVC", "CTVM", "TMVC")  # those that `guess` can distinguish
 WANTED = "wanted is (T, {0}, 3), frames x joints x xyz, or (M, T, {0}, 3) with bodies in front, or (3, T, {0}, M)"
 
 
 def to_mtvc(array, order):
-    """An array whose axes have this order, with M or of one body, as (M, T, V, C), a view."""
+    """A view of an array with this order of axes as (M, T, V, C); without M in the order it has one body."""
     if "M" not in order:
         array, order = array[None], "M" + order
     return array.transpose([order.index(axis) for axis in "MTVC"])
 
 
 def possible(shape, orders=ORDERS, coordinates=(2, 3), num_joints=None):
-    """Those of the orders in which an array of this shape has so many coordinates and, if that is known, joints, as {order:
-    {axis: how long it is}}; one body has no axis of its own."""
+    """The orders in which an array of this shape has a valid number of coordinates and, if num_joints is given, that many joints:
+    {order: {axis: its length}}. For orders without M, M is 1."""
     sizes = {order: {"M": 1} | dict(zip(order, shape, strict=True)) for order in orders if len(order) == len(shape)}
     return {order: size for order, size in sizes.items() if size["C"] in coordinates and num_joints in (None, size["V"])}
 
 
 def guess(array, num_joints, num_bodies, flat=None, order=None):
-    """An array as (M, T, V, C) for a model that knows so many joints and bodies; a batch of one is taken, too.
+    """An array as (M, T, V, C), for a model with these numbers of joints and bodies. The array may also be a batch of one.
 
-    flat: whether the model knows two coordinates, None if that is not known; order: what the user says. Raises ValueError,
-    without a file name, if no order is possible, or several are.
+    flat: whether the model was trained on two coordinates, None if not known. order: the user's. Raises ValueError (without file
+    name) if no order is possible, or several are.
     """
     array = np.asarray(array)
     if array.ndim == 5 and len(array) == 1:
