@@ -92,12 +92,9 @@ def tuning_model(args, data):
     if queue_size(args, data) <= args.views:
         raise ValueError(f"queue_size {args.queue_size}: neighbours are other samples, so at least {args.views + 1} projections")
     kind = TunedUmURL if METHODS[args.method] == "umurl" else TunedTransformer
-    if args.view_mask_ratio and kind is TunedUmURL:
-        raise ValueError(f"view_mask_ratio {args.view_mask_ratio}: is for MAMP's encoder only, which has the tokens to leave out")
     head = {"predictor_dim": args.predictor_dim, "temperature": args.temperature}
     model = kind(queue_size(args, data), **head, **encoder_options(args, data))
     model.shear = args.shear
-    model.view_mask_ratio = args.view_mask_ratio
     return model
 
 

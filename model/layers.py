@@ -15,6 +15,11 @@ from torch import nn
 LayerNorm = partial(nn.LayerNorm, eps=1e-5)
 
 
+def gather_tokens(tokens, ids):
+    """Tokens (B, L, D) in the order of ids (B, K): (B, K, D)."""
+    return tokens.gather(1, ids.unsqueeze(-1).expand(-1, -1, tokens.shape[-1]))
+
+
 class SkeleEmbed(nn.Module):
     """Joint embedding, the same linear map for each (segment, joint): (B, T, V, C) -> (B, T', V, D), T' = T/l.
 

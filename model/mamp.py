@@ -21,18 +21,13 @@ from timm.models.vision_transformer import Block
 from torch import nn
 from torch.nn.functional import embedding
 
-from model.layers import CrossBlock, LayerNorm, build_blocks
+from model.layers import CrossBlock, LayerNorm, build_blocks, gather_tokens
 from model.transformer import Encoder
 
 TARGETS = ("motion", "joint")
 INPUT_STREAMS = ("joint", "motion")
 DECODERS = ("self", "query", "cross")
 LOSS_WEIGHTS = ("none", "motion")
-
-
-def gather_tokens(tokens, ids):
-    """Tokens (B, L, D) in the order of ids (B, K): (B, K, D)."""
-    return tokens.gather(1, ids.unsqueeze(-1).expand(-1, -1, tokens.shape[-1]))
 
 
 class MAMP(Encoder):

@@ -12,7 +12,6 @@ import torch.nn.functional as F
 from torch import nn
 
 from feeder.tools import transform_points
-from model.mamp import gather_tokens
 from model.transformer import Transformer
 from model.umurl import UmURLClassifier, all_gather_with_gradient
 from util.lr_decay import layer_id
@@ -100,21 +99,13 @@ class Tuning:
 class TunedTransformer(Tuning, Transformer):
     """MAMP's encoder; features are the mean over bodies, segments and joints, D = dim_feat. Further keys are the Encoder's."""
 
-    view_mask_ratio = 0.0  # share of a view's tokens that are left out in training
-
     def __init__(self, queue_size, predictor_dim=4096, temperature=0.07, **encoder):
         super().__init__(num_classes=1, protocol="linprobe", **encoder)
         self.head = NeighbourHead(self.dim_feat, queue_size, predictor_dim, temperature)
 
     def pooled(self, x):
         """(N, C, T, V, M) -> (N, D)."""
-        if not self.training or not self.view_mask_ratio:
-            return self.forward_features(x).mean((1, 2, 3))
-        tokens = self.embed(self.bodies(x))  # (N·M, L, D)
-        visible = max(1, int(tokens.shape[1] * (1 - self.view_mask_ratio)))
-        ids_keep = torch.rand(tokens.shape[:2], device=x.device).topk(visible, dim=1).indices  # another draw for each body
-        encoded = self.encode(gather_tokens(tokens, ids_keep))  # (N·M, visible, D)
-        return encoded.mean(1).unflatten(0, (len(x), -1)).mean(1)
+        return self.forward_features(x).mean((1, 2, 3))
 
 
 class TunedUmURL(Tuning, UmURLClassifier):

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from model.heads import READOUTS, Classifier, FinetuneHead, LinearHead, pool
-from model.layers import LayerNorm, SkeleEmbed, build_blocks
+from model.layers import LayerNorm, SkeleEmbed, build_blocks, gather_tokens
 
 PROTOCOLS = ("linprobe", "finetune")
 
@@ -19,7 +19,8 @@ class Encoder(nn.Module):
 
     num_frames T, num_joints V, dim_in C, t_patch_size l, dim_feat D. patch_size: joints per token, always 1; kept because
     released configurations have it. skip_empty_bodies: encode equal bodies only once in training, too; in eval mode this is
-    always done, and changes results by rounding at most. Raises ValueError for sizes that do not fit.
+    always done, and changes results by rounding at most. patch_drop_rate: share of each body's tokens that `forward_features`
+    leaves out in training. Raises ValueError for sizes that do not fit.
     """
 
     reuse_encodings = True  # False: encode every body; for export, where control flow cannot depend on the values of x
@@ -40,6 +41,7 @@ class Encoder(nn.Module):
         drop_rate=0.0,
         attn_drop_rate=0.0,
         drop_path_rate=0.0,
+        patch_drop_rate=0.0,
         skip_empty_bodies=False,
     ):
         super().__init__()
@@ -50,7 +52,7 @@ class Encoder(nn.Module):
         self.dim_in, self.dim_feat, self.depth = dim_in, dim_feat, depth
         self.num_frames, self.num_joints, self.t_patch_size = num_frames, num_joints, t_patch_size
         self.num_segments = num_frames // t_patch_size
-        self.skip_empty_bodies = skip_empty_bodies
+        self.skip_empty_bodies, self.patch_drop_rate = skip_empty_bodies, patch_drop_rate
         self.block_options = dict(  # also for MAMP's decoder
             num_heads=num_heads,
             mlp_ratio=mlp_ratio,
@@ -117,16 +119,28 @@ class Encoder(nn.Module):
             tokens = block(tokens)
         return self.norm(tokens)
 
+    def encode_share(self, tokens):
+        """As `encode`, for a random share 1 − patch_drop_rate of each body's tokens (B, L, D).
+
+        As in dropout, the encodings of the others are 0, and these are multiplied so that means over tokens keep their scale.
+        """
+        b, num_tokens, _ = tokens.shape
+        visible = max(1, round(num_tokens * (1 - self.patch_drop_rate)))
+        ids = torch.rand(b, num_tokens, device=tokens.device).topk(visible, dim=1).indices  # another draw for each body
+        encoded = self.encode(gather_tokens(tokens, ids)) * (num_tokens / visible)  # (B, visible, D)
+        return encoded.new_zeros(tokens.shape).scatter(1, ids.unsqueeze(-1).expand_as(encoded), encoded)
+
     def forward_features(self, x):
-        """(N, C, T, V, M) -> (N, M, T', V, D), every token visible."""
+        """(N, C, T, V, M) -> (N, M, T', V, D), of every token; see patch_drop_rate for training."""
         n, m = x.shape[0], x.shape[-1]
         x = self.bodies(x)  # (N·M, T, V, C)
+        encode = self.encode_share if self.patch_drop_rate and self.blocks.training else self.encode
         if m > 1 and self.reuse_encodings and (self.skip_empty_bodies or not self.blocks.training):
             # encode each different body once, (B, L, D), then repeat the encodings for all bodies, (N·M, L, D)
             encoded, place = self.find_redundant(x, m)[0].unique(return_inverse=True)
-            tokens = self.encode(self.embed(x[encoded]))[place]
+            tokens = encode(self.embed(x[encoded]))[place]
         else:
-            tokens = self.encode(self.embed(x))
+            tokens = encode(self.embed(x))
         return tokens.reshape(n, m, self.num_segments, self.num_joints, self.dim_feat)
 
 

@@ -123,8 +123,8 @@ def test_no_labels_are_needed(words, npz, arrays, tmp_path):
 
 
 def test_umurl_has_no_tokens_to_leave_out(invented, tmp_path):
-    line = f"--method umurl --data_path {invented} --view_mask_ratio 0.5 --output_dir {tmp_path} --num_frames 8 --min_frames 4"
-    with pytest.raises(ValueError, match="view_mask_ratio 0.5: is for MAMP.s encoder only"):
+    line = f"--method umurl --data_path {invented} --patch_drop_rate 0.5 --output_dir {tmp_path} --num_frames 8 --min_frames 4"
+    with pytest.raises(ValueError, match="patch_drop_rate: is not one of the method umurl"):
         main_tune.main([*line.split(), "--batch_size", "4", "--effective_batch_size", "4"])
 
 
@@ -132,7 +132,7 @@ def test_views_leave_out_tokens(words, tmp_path, monkeypatch):
     seen, encode = [], TunedTransformer.encode
     monkeypatch.setattr(TunedTransformer, "encode", lambda self, tokens: seen.append(tokens.shape[1]) or encode(self, tokens))
     for ratio in (0, 0.5):
-        main_tune.main(words(tmp_path / str(ratio), "--epochs", 1, "--view_mask_ratio", ratio))
+        main_tune.main(words(tmp_path / str(ratio), "--epochs", 1, "--patch_drop_rate", ratio))
     assert set(seen[: len(seen) // 2]) == {max(seen)} and set(seen[len(seen) // 2 :]) == {max(seen) // 2}
 
 
@@ -145,7 +145,7 @@ def test_views_leave_out_tokens(words, tmp_path, monkeypatch):
         (("--batch_size", 1, "--effective_batch_size", 1), "effective_batch_size 1: tuning compares samples"),
         (("--shear", 0.1), "option shear: belongs to --views 2"),
         (("--temperature", 0), "temperature 0.0: above 0"),
-        (("--view_mask_ratio", 1), "view_mask_ratio 1.0: a share, at least 0 and below 1"),
+        (("--patch_drop_rate", 1), "patch_drop_rate 1.0: a share, at least 0 and below 1"),
         (("--finetune", "absent.pth"), "absent.pth: no such checkpoint"),
     ],
 )

@@ -148,6 +148,9 @@ GROUPS = {
         Option("drop_rate", 0.0, float, range=SHARE).means("dropout"),
         Option("attn_drop_rate", 0.0, float, range=SHARE).means("dropout of attention weights"),
         Option("drop_path_rate", 0.0, float, range=SHARE).means("stochastic depth of the last block"),
+        Option("patch_drop_rate", 0.0, float, range=SHARE, stages=("finetune", "tune")).means(
+            "share of each body's tokens that training leaves out at random: less arithmetic, and an augmentation"
+        ),
         Option("decoder", "self", str, choices=("self", "query", "cross"), stages=("pretrain",)).means(
             "self: self-attention over all tokens, as in the paper; or cross-attention to the visible tokens, of a query for "
             "each joint and query_frames frames (query, as in AMR) or of mask tokens for a random share of the hidden tokens "
@@ -204,9 +207,6 @@ GROUPS = {
         ),
         Option("shear", 0.5, float, range=NOT_NEGATIVE, stages=("tune",), only_with=("views", 2)).means(
             "views 2: largest off-diagonal entry of the random shear matrices"
-        ),
-        Option("view_mask_ratio", 0.0, float, range=SHARE, stages=("tune",)).means(
-            "share of each view's tokens to leave out at random, which is cheaper and an augmentation (MAMP's encoder only)"
         ),
         Option("queue_size", 32768, int, range=AT_LEAST_ONE, stages=("tune",)).means(
             "length of the queue in which neighbours are searched; at most the number of sequences (times views)"

@@ -68,23 +68,6 @@ def test_what_learns(frozen):
     assert "joints_embed.proj.weight" not in learns and "pos_embed" not in learns
 
 
-def test_hidden_tokens_are_not_seen_in_training():
-    model, x = TunedTransformer(**SIZE), torch.randn(6, 3, 8, 5, 2)
-    whole, tokens = model.pooled(x), model.embed(model.bodies(x))
-    model.view_mask_ratio = 1 - 1.5 / tokens.shape[1]  # one token is left
-    bodies = torch.stack([model.encode(token[:, None])[:, 0] for token in tokens.unbind(1)], 1)  # (N·M, L, D)
-    first, second = bodies.unflatten(0, (6, 2)).unbind(1)
-    possible = (first[:, :, None] + second[:, None]).flatten(1, 2) / 2  # (N, L·L, D): any token of either body
-    drawn = [model.pooled(x) for _ in range(2)]
-    for pooled in drawn:
-        assert (pooled[:, None] - possible).abs().amax(2).amin(1).max() < 1e-5
-    assert not torch.allclose(*drawn)
-    model.view_mask_ratio = 1e-18  # hides nothing, but takes the tokens in another order
-    assert torch.allclose(model.pooled(x), whole, atol=1e-5)
-    model.view_mask_ratio = 0.9
-    assert torch.equal(model.eval().pooled(x), model.pooled(x))
-
-
 def test_umurl_is_tuned_on_its_fused_features():
     model = TunedUmURL(queue_size=8, predictor_dim=8, hidden_size=8, parents=[0, 0, 1, 1, 3], num_bodies=1, num_frames=8)
     x = torch.randn(4, 3, 8, 5, 1)

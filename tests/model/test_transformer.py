@@ -39,6 +39,26 @@ def test_keys_shapes_and_parameters_at_paper_size(name, build, count, shared):
     assert sum(p.numel() for p in encoder) == 6_336_000
 
 
+@pytest.mark.parametrize("skip_empty_bodies", [False, True])
+def test_patch_dropout(skip_empty_bodies):
+    model, x = classifier(skip_empty_bodies=skip_empty_bodies), sequences()
+    whole = model.train().forward_features(x)
+    model.patch_drop_rate = 0.8
+    features = model.forward_features(x)  # (N, M, T', V, D)
+    tokens, features = model.embed(model.bodies(x)), features.flatten(0, 1).flatten(1, 2)
+    seen = features.any(2)
+    assert (seen.sum(1) == 3).all() and len(seen.unique(dim=0)) > 1  # a fifth of 15 tokens, drawn for each body
+    for body in range(len(seen)):  # what is seen is encoded as if there was nothing else, and grows by 15 / 3
+        alone = model.encode(tokens[body][seen[body]][None])[0]
+        assert torch.allclose(features[body][seen[body]], 5 * alone, atol=1e-5)
+    assert not torch.equal(model.forward_features(x).flatten(0, 1).flatten(1, 2), features)
+    model.patch_drop_rate = 1e-18  # leaves nothing out, but takes the tokens in another order
+    assert torch.allclose(model.forward_features(x), whole, atol=1e-5)
+    model.patch_drop_rate = 0.8
+    assert model.eval().forward_features(x).flatten(3).any(3).all()  # in eval mode and under a frozen encoder every token is used
+    assert model.train().freeze_encoder().train().forward_features(x).flatten(3).any(3).all()
+
+
 @pytest.mark.parametrize("readout", ["mean", "per_joint"])
 def test_linear_probe_reads_out_the_named_average(readout):
     model = classifier(protocol="linprobe", readout=readout)
