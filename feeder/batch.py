@@ -10,16 +10,16 @@ import numpy as np
 import torch
 
 
-def uniforms(seed, epoch, count, views=1):
-    """An epoch's random numbers for augmentation, U(0, 1): (count, 5·views). Sample i uses row i, whichever process needs it."""
-    return np.random.Generator(np.random.Philox([seed, epoch])).random((count, 5 * views))
+def uniforms(seed, epoch, count, draws=5):
+    """An epoch's random numbers for augmentation, U(0, 1): (count, draws). Sample i uses row i, whichever process needs it."""
+    return np.random.Generator(np.random.Philox([seed, epoch])).random((count, draws))
 
 
 class Draws:
-    """Used like a numpy generator, but returns the columns of a table (N, 5) one after another: each draw is for N samples at
+    """Used like a numpy generator, but returns the columns of a table (N, draws) one after another: each draw is for N samples at
     once.
 
-    With a single row (5,) the draws are for one sample: Feeder.get(i, Draws(table[i])) is sample i of the batch.
+    With a single row (draws,) the draws are for one sample: Feeder.get(i, Draws(table[i])) is sample i of the batch.
     """
 
     def __init__(self, table):
@@ -59,9 +59,9 @@ class Resident:
 
     def collect(self, indices, draws):
         """As Feeder.collect, but with the positions of the crops instead of their frames."""
-        begin, length, *rotation = self.feeder.plan(self.valid[indices], draws)
+        begin, length, *augmentation = self.feeder.plan(self.valid[indices], draws)
         first = np.repeat(self.first[indices], self.feeder.views) + begin
-        return (torch.from_numpy(first), torch.from_numpy(length), *rotation), *self.feeder.labels(indices)
+        return (torch.from_numpy(first), torch.from_numpy(length), *augmentation), *self.feeder.labels(indices)
 
     def make(self, *crops):
         """See Feeder.make."""

@@ -20,6 +20,7 @@ class Feeder(NpzSplit, Dataset):
     p_interval: [p] crops the central share p, [p0, p1] a random share (feeder.tools.crop_bounds).
     window_size: frames after resizing. min_frames: shortest random crop, in frames.
     random_rot: rotate by U(-rot_theta, rot_theta) radians about x, y, z (one number, or one per axis).
+    mirror: mirror each sample, or each view of it, with probability 1/2 (feeder.tools.mirror).
     bone, vel: return bones, or frame differences, instead of joints.
     views: random crops of each sample; with more than one, batches are (N, views, C, window, V, M).
     data_ratio: share of the samples to use, int(N · ratio), drawn without replacement with subset_seed.
@@ -31,7 +32,7 @@ class Feeder(NpzSplit, Dataset):
     """
 
     in_memory = False  # see feeder.batch
-    _parents = None  # with bone: parents (V,) on the device of the batches
+    _parents = _opposite = None  # with bone: parents (V,), with mirror: opposite joints (V,), on the device of the batches
 
     def __init__(
         self,
@@ -42,6 +43,7 @@ class Feeder(NpzSplit, Dataset):
         min_frames=64,
         random_rot=False,
         rot_theta=0.3,
+        mirror=False,
         bone=False,
         vel=False,
         views=1,
@@ -63,8 +65,11 @@ class Feeder(NpzSplit, Dataset):
         self.split = split
         self.p_interval, self.window_size, self.min_frames = p, window_size, min_frames
         self.random_rot, self.rot_theta, self.bone, self.vel, self.views = random_rot, rot_theta, bone, vel, views
+        self.mirror, self.draws = mirror, (5 + mirror) * views  # random numbers for each sample
         if bone:
             self.parents()  # raises if they are not known
+        if mirror:
+            self.opposite_joints()  # raises if they are not known
         # rows of the split to use: first without the held-out ones, then a share of the rest
         if val_groups and split != "test":
             self.indices = self.indices[self._held_out(val_groups) == (split == "val")]
@@ -90,31 +95,36 @@ class Feeder(NpzSplit, Dataset):
         return self.get(index)
 
     def get(self, index, rng=np.random):
-        """One item, with its crop and rotation drawn from `rng`. `collect` and `make` give the same for whole batches."""
+        """One item, with its crop and augmentation drawn from `rng`. `collect` and `make` give the same for whole batches."""
         row = self.indices[index]
         frames = self.frames(index)
         data = torch.from_numpy(frames).reshape(len(frames), self.num_bodies, self.num_joints, 3).permute(3, 0, 2, 1)
         data = tools.valid_crop_resize(data, len(frames), self.p_interval, self.window_size, self.min_frames, rng)
         if self.random_rot:
             data = tools.random_rot(data, self.rot_theta, rng)
+        if self.mirror and rng.rand(1)[0] < 0.5:
+            data = tools.mirror(data, self.opposite_joints())
         data = tools.stream(data, self.parents() if self.bone else None, self.vel)
         return data.contiguous(), int(self.label[row]), int(row)
 
     def __getstate__(self):
-        return {key: value for key, value in super().__getstate__().items() if key != "_parents"}  # which may be on a GPU
+        on_device = ("_parents", "_opposite")  # which may be a GPU
+        return {key: value for key, value in super().__getstate__().items() if key not in on_device}
 
     # ---- batches: crops are cut on the host, everything else is done on the device (see feeder.batch) ---------------------
 
     def plan(self, valid, draws):
-        """Draw crops and rotations for N samples: begin (N·views,), length (N·views,) in frames[, rotation (N·views, 3, 3)].
-        The views of a sample are next to each other.
+        """Draw crops and augmentation for N samples: begin (N·views,), length (N·views,) in frames[, rotation (N·views, 3, 3)
+        [, mirrored (N·views,) bool]]. The views of a sample are next to each other.
 
-        valid: (N,) numbers of valid frames. draws: (N, 5·views), their rows of feeder.batch.uniforms.
+        valid: (N,) numbers of valid frames. draws: (N, self.draws), their rows of feeder.batch.uniforms.
         """
         rng = Draws(draws.reshape(len(valid) * self.views, -1))
         begin, end = tools.crop_bounds(np.repeat(valid, self.views), self.p_interval, self.min_frames, rng)
-        rotation = [tools.rotation_matrix(tools.random_angles(self.rot_theta, rng))] if self.random_rot else []
-        return begin, end - begin, *rotation
+        angles = tools.random_angles(self.rot_theta, rng) if self.random_rot else np.zeros((len(begin), 3))
+        rotation = [tools.rotation_matrix(angles)] if self.random_rot or self.mirror else []
+        mirrored = [torch.from_numpy(rng.rand(1)[0] < 0.5)] if self.mirror else []
+        return begin, end - begin, *rotation, *mirrored
 
     def labels(self, indices):
         """Labels and row numbers of samples, two tensors (N,)."""
@@ -122,18 +132,25 @@ class Feeder(NpzSplit, Dataset):
         return torch.from_numpy(self.label[rows]), torch.from_numpy(rows)
 
     def collect(self, indices, draws):
-        """On the host: ((concatenated crops (R, M·V·3), first row, length[, rotation]), labels (N,), row numbers (N,))."""
+        """On the host: ((concatenated crops (R, M·V·3), first row, length, *augmentation), labels (N,), row numbers (N,)); see
+        `plan`."""
         with self._unchanged_file():
             sequences = [self._frames(i) for i in indices]
-        begin, length, *rotation = self.plan(np.array([len(frames) for frames in sequences]), draws)
+        begin, length, *augmentation = self.plan(np.array([len(frames) for frames in sequences]), draws)
         repeated = (frames for frames in sequences for _ in range(self.views))
-        return (*tools.concatenate_crops(repeated, begin, length), *rotation), *self.labels(indices)
+        return (*tools.concatenate_crops(repeated, begin, length), *augmentation), *self.labels(indices)
 
-    def make(self, flat, first, length, rotation=None):
-        """On the device: resize and rotate the crops, rows first[i] to first[i] + length[i] of flat. Returns x (N, C, window, V,
+    def make(self, flat, first, length, rotation=None, mirrored=None):
+        """On the device: resize and augment the crops, rows first[i] to first[i] + length[i] of flat. Returns x (N, C, window, V,
         M) or, with several views, (N, views, C, window, V, M)."""
         if self.bone and (self._parents is None or self._parents.device != flat.device):
             self._parents = torch.from_numpy(self.parents()).to(flat.device)  # once, not in every step
-        sizes = self.window_size, self.num_bodies, self.num_joints
-        x = tools.make_clips(flat, first, length, *sizes, rotation, self._parents, self.vel)
+        if self.mirror and (self._opposite is None or self._opposite.device != flat.device):
+            self._opposite = torch.from_numpy(self.opposite_joints()).to(flat.device)
+        x = tools.resize_crops(flat, first, length, self.window_size, self.num_bodies, self.num_joints)
+        if rotation is not None:
+            x = tools.apply_rotation(x, rotation)
+        if mirrored is not None:
+            x = torch.where(mirrored[:, None, None, None, None], tools.mirror(x, self._opposite), x)
+        x = tools.stream(x, self._parents, self.vel)
         return x if self.views == 1 else x.unflatten(0, (-1, self.views))

@@ -17,16 +17,16 @@ from util.options import UNLABELLED
 
 
 class TrainBatches:
-    """The batches of one rank: (indices (n,), their rows of the epoch's random numbers (n, 5·views)).
+    """The batches of one rank: (indices (n,), their rows of the epoch's random numbers (n, draws)).
 
     Step s of an epoch takes the s-th slice of `effective_batch_size` indices of the epoch's permutation, for any number of ranks;
     micro-batch a of rank r is the (a·world + r)-th part of that slice. An incomplete last slice is dropped; a data set smaller
     than the effective batch is repeated to fill one step.
     """
 
-    def __init__(self, num_samples, batch_size, accum_iter, seed, views=1):
+    def __init__(self, num_samples, batch_size, accum_iter, seed, draws=5):
         self.num_samples, self.batch_size, self.accum_iter = num_samples, batch_size, accum_iter
-        self.seed, self.views = seed, views
+        self.seed, self.draws = seed, draws
         self.effective_batch_size = batch_size * accum_iter * distributed.world_size()
         self.steps = max(1, num_samples // self.effective_batch_size)
         self.start(0)
@@ -41,7 +41,7 @@ class TrainBatches:
     def __iter__(self):
         order = np.random.default_rng([self.seed, self.epoch]).permutation(self.num_samples)
         order = np.resize(order, max(len(order), self.effective_batch_size))
-        draws = uniforms(self.seed, self.epoch, self.num_samples, self.views)
+        draws = uniforms(self.seed, self.epoch, self.num_samples, self.draws)
         for micro in range(self.micro, len(self)):
             start = (micro * distributed.world_size() + distributed.rank()) * self.batch_size
             indices = order[start : start + self.batch_size]
@@ -127,7 +127,7 @@ class Features:
 
 def train_loader(data, args, device):
     """Loader of shuffled, augmented batches."""
-    batches = TrainBatches(len(data), args.batch_size, args.accum_iter, args.seed, getattr(data, "views", 1))
+    batches = TrainBatches(len(data), args.batch_size, args.accum_iter, args.seed, getattr(data, "draws", 5))
     return Loader(data, batches, args, device)
 
 
@@ -138,7 +138,7 @@ def test_loader(data, args, device):
 
 
 def build_feeder(args, split, augment, labelled=None, views=1):
-    """Feeder of 'train' or 'test' with the options' crops. augment: random crops and rotations.
+    """Feeder of 'train' or 'test' with the options' crops. augment: random crops, rotations and mirror images.
 
     With --val_groups 'test' is the held-out part of the training set. labelled: whether labels are required; by default in the
     downstream stages only.
@@ -152,6 +152,7 @@ def build_feeder(args, split, augment, labelled=None, views=1):
         min_frames=args.min_frames,
         random_rot=args.random_rot and augment,
         rot_theta=args.rot_theta,
+        mirror=args.mirror and augment,
         bone=args.input_stream == "bone",
         vel=args.input_stream == "motion"
         and not (args.stage == "pretrain" and args.method == "mamp"),  # which computes motion itself

@@ -8,7 +8,7 @@ from feeder.class_names import padded, published_names
 from feeder.labels import read_labels
 from feeder.metadata import read_metadata
 from feeder.npz import file_stamp, open_npz
-from feeder.skeleton import joint_names_of, parents_of
+from feeder.skeleton import joint_names_of, opposite_joints, parents_of
 from feeder.units import body_sizes
 
 ASSUMED = {"num_joints": 25, "num_bodies": 2}  # for an npz without these, as published ones are
@@ -166,6 +166,18 @@ class NpzSplit:
     def joint_names(self):
         """V names, the file's own or those of its layout; None if not known."""
         return self.file_metadata.get("joint_names") or joint_names_of(self.skeleton, self.num_joints)
+
+    def opposite_joints(self):
+        """(V,) int64: for each joint the one on the other side of the body. Raises ValueError if they are not known."""
+        names, parents = self.joint_names(), None
+        if not names:
+            raise ValueError(f"{self.data_path}: mirror: needs the names of the joints, an array 'joint_names' (docs/data.md)")
+        with suppress(ValueError):  # not known
+            parents = self.parents()
+        try:
+            return opposite_joints(names, parents)
+        except ValueError as error:
+            raise ValueError(f"{self.data_path}: mirror: {error}") from error
 
     def body_size(self):
         """Median body size (feeder.units.body_sizes) in 32 samples, in metres; None if all of them are damaged. For data

@@ -1,4 +1,6 @@
-"""Joint layouts: names and parents of the V joints."""
+"""Joint layouts: names, parents and sides of the V joints."""
+
+import re
 
 import numpy as np
 
@@ -22,6 +24,9 @@ LAYOUTS = {  # names of the joints, and the parent of each, 0-based; the root is
     "coco17": (tuple(_COCO), (0, 0, 0, 1, 2, 0, 0, 5, 6, 7, 8, 5, 6, 11, 12, 13, 14)),
 }
 KINECTS = ("kinect_v2", "kinect_v1")
+# the word left or right, or a letter l or r that stands alone, or before or after a change of case (LArm, armL)
+SIDE_WORD = re.compile(r"left|right|LEFT|RIGHT|Left|Right|(?<![A-Za-z])[lrLR](?![a-z])|(?<=[a-z])[LR](?![A-Za-z])")
+_OPPOSITE = {"left": "right", "right": "left", "l": "r", "r": "l"}
 
 
 def layout_of(num_joints, layouts=LAYOUTS):
@@ -55,6 +60,27 @@ def joint_names_of(arrays, num_joints):
     layouts = [str(arrays["layout"])] if "layout" in arrays else [] if "parents" in arrays else KINECTS
     layout = layout_of(num_joints, [layout for layout in layouts if layout in LAYOUTS])
     return list(joint_names(layout)) if layout else None
+
+
+def opposite_joints(names, parents=None):
+    """(V,) int64: for each joint the one on the other side of the body, found by SIDE_WORD in their names; a joint in the middle
+    is its own. parents: (V,) or None, to check that opposite joints hang from opposite joints. Raises ValueError naming the joint
+    if a side has no counterpart, or if no joint has a side.
+    """
+    names, place = [str(name) for name in names], {str(name).lower(): v for v, name in enumerate(names)}
+    found = [SIDE_WORD.sub(lambda word: _OPPOSITE[word[0].lower()], name).lower() for name in names]
+    for name, other in zip(names, found, strict=True):
+        if other not in place:
+            raise ValueError(f"joint {name!r} has no counterpart {other!r} on the other side of the body")
+    opposite = np.array([place[other] for other in found])
+    if (opposite == np.arange(len(names))).all():
+        raise ValueError(f"no name of a joint says left or right: {', '.join(names[:5])}, ...")
+    if parents is not None and (wrong := np.flatnonzero(parents[opposite] != opposite[parents])).size:
+        joint, above, other, above_other = (
+            names[v[wrong[0]]] for v in (np.arange(len(names)), parents, opposite, parents[opposite])
+        )
+        raise ValueError(f"joint {joint!r} hangs from {above!r}, but {other!r} from {above_other!r}")
+    return opposite
 
 
 def up_axis(layout, joints):

@@ -1,4 +1,4 @@
-"""Crop, resize, rotate, bone and velocity.
+"""Crop, resize, rotate, mirror, bone and velocity.
 
 Skeletons are (..., C, T, V, M): coordinates, frames, joints, bodies, with any leading batch dimensions, numpy or torch, on any
 device. `rng` is numpy's global generator, a `numpy.random.RandomState`, or feeder.batch's `Draws`, for N samples at once.
@@ -68,18 +68,16 @@ def valid_crop_resize(data, valid_frame_num, p_interval, window, min_frames=64, 
 
 
 def concatenate_crops(sequences, begin, length):
-    """Concatenate frames begin[i] to begin[i] + length[i] of N sequences (T_i, M·V·3), for `make_clips`. Returns three tensors:
+    """Concatenate frames begin[i] to begin[i] + length[i] of N sequences (T_i, M·V·3), for `resize_crops`. Returns three tensors:
     frames (R, M·V·3), the first row of each crop (N,), and length (N,)."""
     frames = np.concatenate([s[b : b + n] for s, b, n in zip(sequences, begin, length, strict=True)])
     return tuple(map(torch.from_numpy, (frames, np.cumsum(length) - length, length)))
 
 
-def make_clips(flat, first, length, window, num_bodies, num_joints, rotation=None, parents=None, vel=False):
-    """Make a model's input from crops, rows first[i] to first[i] + length[i] of flat (R, M·V·3): resize, rotate by rotation
-    (N, 3, 3) or None, and apply `stream` -> (N, C, window, V, M). Used in training and in prediction."""
+def resize_crops(flat, first, length, window, num_bodies, num_joints):
+    """Crops, rows first[i] to first[i] + length[i] of flat (R, M·V·3), resized to `window` frames: (N, C, window, V, M)."""
     x = resize_flat(flat, first, length, window)
-    x = x.view(len(x), window, num_bodies, num_joints, 3).permute(0, 4, 1, 3, 2)
-    return stream(x if rotation is None else apply_rotation(x, rotation), parents, vel)
+    return x.view(len(x), window, num_bodies, num_joints, 3).permute(0, 4, 1, 3, 2)
 
 
 def stream(data, parents=None, vel=False):
@@ -130,6 +128,14 @@ def random_angles(theta=0.3, rng=np.random):
 def random_rot(data, theta=0.3, rng=np.random):
     """Rotate by `random_angles`."""
     return rotate(data, random_angles(theta, rng))
+
+
+def mirror(data, opposite):
+    """Mirror image in the plane x = 0: (..., C, T, V, M) -> the same shape. opposite: (V,) the joint on the other side of the
+    body for each joint (feeder.skeleton.opposite_joints)."""
+    mirrored = torch.as_tensor(data)[..., opposite, :]
+    mirrored[..., :1, :, :, :] *= -1
+    return _like(data, mirrored)
 
 
 def bone(data, parents):

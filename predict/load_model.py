@@ -212,7 +212,7 @@ def make_batch(sequences, args, data, device, p_interval=None):
     crops = (tensor.to(device) for tensor in tools.concatenate_crops(sequences, begin, end - begin))
     bones = data.parents() if args.input_stream == "bone" else None
     sizes = args.num_frames, data.num_bodies, data.num_joints
-    return tools.make_clips(*crops, *sizes, parents=bones, vel=args.input_stream == "motion")
+    return tools.stream(tools.resize_crops(*crops, *sizes), bones, args.input_stream == "motion")
 
 
 # ---- description of what was used ---------------------------------------------------------------------------------------

@@ -17,6 +17,8 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import MultipleLocator
 from PIL import Image
 
+from feeder.skeleton import SIDE_WORD
+
 LEFT, MIDDLE, RIGHT = 0, 1, 2
 COLOURS = (  # of one person each: left, middle, right
     ("#4fa8e8", "#2f6fa8", "#173f6b"),
@@ -26,7 +28,6 @@ COLOURS = (  # of one person each: left, middle, right
 )
 GIF_FPS = 50  # largest number of pictures per second; viewers slow down faster GIFs
 INK, PAPER, GRID = "#30343a", "#ffffff", "#e3e6ea"
-_SIDE = {LEFT: re.compile(r"(^|[^a-z])(l|left)([^a-z]|$)|left"), RIGHT: re.compile(r"(^|[^a-z])(r|right)([^a-z]|$)|right")}
 # words that say which limb a joint belongs to, in the order in which limbs are listed
 _LIMBS = (
     re.compile("spine|neck|head|nose|chest|torso|pelvis|hips"),
@@ -48,9 +49,9 @@ def turned(sequence, view="front", up="y"):
 
 
 def sides(joint_names):
-    """(V,) LEFT, MIDDLE or RIGHT by the word left or right, or a letter l or r standing alone, in each joint's name."""
-    found = [next((side for side, word in _SIDE.items() if word.search(str(name).lower())), MIDDLE) for name in joint_names]
-    return np.array(found, int)
+    """(V,) LEFT, MIDDLE or RIGHT by the side in each joint's name (feeder.skeleton.SIDE_WORD)."""
+    words = [SIDE_WORD.search(str(name)) for name in joint_names]
+    return np.array([MIDDLE if word is None else LEFT if word[0][0] in "lL" else RIGHT for word in words], int)
 
 
 def limbs(joint_names, parents=None):

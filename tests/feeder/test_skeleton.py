@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from feeder.skeleton import joint_names, parents, parents_of, tree
+from feeder.skeleton import LAYOUTS, joint_names, opposite_joints, parents, parents_of, tree
 
 
 def test_names_and_bones_are_the_published_ones(shared):
@@ -28,6 +28,37 @@ def test_bones_are_a_tree(layout, count, root):
         for _ in range(count):
             joint = above[joint]
         assert joint_names(layout)[joint] == root
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_opposite_joints(layout):
+    names, opposite = joint_names(layout), opposite_joints(joint_names(layout), parents(layout))
+    for name, other in zip(names, opposite, strict=True):
+        swapped = [{"left": "right", "right": "left"}.get(word, word) for word in name.split()]
+        assert names[other] == " ".join(swapped)
+
+
+@pytest.mark.parametrize(
+    "names, above, expected",
+    [
+        (["Hips", "LeftArm", "RightArm", "armL", "armR", "r_toe", "l_toe"], None, [0, 2, 1, 4, 3, 6, 5]),
+        (["Hips", "LHipJoint", "RHipJoint", "LeftLeg", "RightLeg"], [0, 0, 0, 1, 2], [0, 2, 1, 4, 3]),
+        (["hips", "left arm", "arm"], None, "joint 'left arm' has no counterpart 'right arm'"),
+        (["hips", "chest", "head"], None, "no name of a joint says left or right: hips, chest, head"),
+        (
+            ["hips", "lhip", "rhip", "left leg", "right leg"],
+            [0, 0, 0, 1, 2],
+            "joint 'left leg' hangs from 'lhip', but 'right leg' from",
+        ),
+    ],
+)
+def test_opposite_joints_of_other_skeletons(names, above, expected):
+    above = above and np.array(above)
+    if isinstance(expected, list):
+        assert opposite_joints(names, above).tolist() == expected
+    else:
+        with pytest.raises(ValueError, match=expected):
+            opposite_joints(names, above)
 
 
 def test_own_parents_come_before_the_layout():

@@ -120,13 +120,15 @@ def test_what_goes_in_comes_out(data):
 
 
 def test_prediction_crops_and_streams_as_the_reference_does():
-    """make_clips against valid_crop_resize, rotate, bone and velocity, a sequence at a time."""
+    """Whole batches against valid_crop_resize, rotate, bone and velocity, a sequence at a time."""
     rng, above = np.random.default_rng(0), np.array([0, 0, 1, 1, 3])
     sequences = [rng.normal(size=(frames, 2 * 5 * 3)).astype(np.float32) for frames in (9, 40, 1)]
     begin, end = tools.crop_bounds(np.array([9, 40, 1]), [0.7])
     crops = tools.concatenate_crops(sequences, begin, end - begin)
     angles = rng.normal(size=(3, 3))
-    found = tools.make_clips(*crops, 8, 2, 5, tools.rotation_matrix(angles), above, vel=True)
+    found = tools.stream(
+        tools.apply_rotation(tools.resize_crops(*crops, 8, 2, 5), tools.rotation_matrix(angles)), above, vel=True
+    )
     assert found.shape == (3, 3, 8, 5, 2)
     for i, rows in enumerate(sequences):
         x = torch.from_numpy(rows.reshape(-1, 2, 5, 3)).permute(3, 0, 2, 1)
