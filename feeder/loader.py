@@ -152,7 +152,7 @@ def build_feeder(args, split, augment, labelled=None, views=1):
         min_frames=args.min_frames,
         random_rot=args.random_rot and augment,
         rot_theta=args.rot_theta,
-        mirror=args.mirror and augment,
+        mirror=getattr(args, "mirror", False) and augment,
         bone=args.input_stream == "bone",
         vel=args.input_stream == "motion"
         and not (args.stage == "pretrain" and args.method == "mamp"),  # which computes motion itself

@@ -112,7 +112,9 @@ GROUPS = {
         Option("rot_theta", [0.3], float, many=True, counts=(1, 3)).means(
             "largest rotation angle in radians: one number, or three for x, y, z"
         ),
-        Option("mirror", False, bool).means("mirror a random half of the training sequences: left and right change places"),
+        Option("mirror", False, bool, stages=TRAINED).means(
+            "mirror a random half of the training sequences: left and right change places"
+        ),
         Option("input_stream", "joint", str, choices=("joint", "motion", "bone")).means(
             "the model's input: joint, motion (frame differences) or bone (joint minus its parent)"
         ),
