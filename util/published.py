@@ -55,11 +55,12 @@ REPLACED = {
     "protocol": "main_linprobe.py and main_finetune.py",
     "use_mmap": "data are always mapped; leave it out",
 }
-UNSUPPORTED = {
-    **_all("mixup cutmix", _MIXED),
-    **_all("random_choose random_shift random_move normalization reprob", "training crops and rotates, no more; leave it out"),
+_AUGMENTATION = "training crops and rotates, no more; leave it out"
+OF_FEEDER = {
+    **_all("random_choose random_shift random_move normalization", _AUGMENTATION),
     "debug": "--data_ratio takes a share of the samples",
 }
+UNSUPPORTED = OF_FEEDER | _all("mixup cutmix", _MIXED) | _all("reprob", _AUGMENTATION)
 
 
 def replacement(word):
@@ -68,6 +69,15 @@ def replacement(word):
         return None
     name = word.split("=")[0].lstrip("-").replace("-", "_").removeprefix("no_")
     return f"--{NAMES[name]}" if name in NAMES else (REPLACED | UNSUPPORTED).get(name)
+
+
+def check_feeder_arguments(given):
+    """For arguments {name: value} of the published Feeder that ours does not have, such as debug: ValueError for a value that would
+    change the samples, TypeError for any other name."""
+    for name, value in given.items():
+        if name not in OF_FEEDER and name != "use_mmap":
+            raise TypeError(f"Feeder has no argument {name!r}")
+        _read(None, name, value)
 
 
 def translate(content, where, stage=None, complaints=None):
