@@ -1,15 +1,21 @@
-"""Scripts of one's own: the Feeder and the models are constructed with the arguments of a published configuration."""
+"""Scripts of one's own: the Feeder and the models are constructed with the arguments of a published configuration, and weights
+are handed back to the published code."""
 
 import json
+import re
 
 import numpy as np
 import pytest
 import torch
 
 from feeder.feeder_ntu import Feeder
+from feeder.skeleton import parents
 from model.mamp import MAMP
 from model.transformer import Transformer
+from model.umurl import UmURL
 from tests.conftest import invent
+from tests.processes import ROOT
+from util import checkpoint
 
 SMALL = {"dim_feat": 8, "depth": 1, "num_heads": 2, "num_frames": 24}
 WITHOUT_EFFECT = ("debug", "random_choose", "random_shift", "random_move", "normalization")
@@ -68,3 +74,16 @@ def test_models_of_all_published_configurations(configs):
             plain = Transformer(**options | {"qk_scale": None}).eval()
             plain.load_state_dict(model.state_dict())
             assert torch.equal(model(x), plain(x))
+
+
+def test_weights_are_handed_back_to_umurl(shared, tmp_path, monkeypatch):
+    """The lines of docs/training.md give a file with the published names."""
+    monkeypatch.chdir(tmp_path)
+    names = json.loads(shared("parity/umurl_checkpoint_keys.json").read_text())["pretrain"]
+    model = UmURL(parents("kinect_v2"), hidden_size=8, num_frames=8, projector_dim=8)
+    checkpoint.save("checkpoint-449.pth", {"model": model.state_dict(), "epoch": 449})
+    snippet = re.search(r"^content = .*\n.*umurl.pth.tar.*$", (ROOT / "docs/training.md").read_text(), re.M)[0]
+    exec(snippet, {"torch": torch})
+    found = torch.load("umurl.pth.tar", weights_only=True)
+    assert found["epoch"] == 449 and found["state_dict"].keys() == names.keys()
+    assert all(torch.equal(value, found["state_dict"][key]) for key, value in model.state_dict().items())
