@@ -4,6 +4,14 @@ python -m util.checkpoint FILE...      print method, sizes, epoch and configurat
 """
 
 import argparse
+
+if __name__ == "__main__":  # answer --help before importing torch, which takes seconds
+    parser = argparse.ArgumentParser(
+        "python -m util.checkpoint", description="Print method, sizes, epoch and configuration of checkpoints."
+    )
+    parser.add_argument("files", nargs="+", metavar="FILE", help="checkpoint, ours or released")
+    files = parser.parse_args().files
+
 import os
 import shutil
 import zipfile
@@ -230,10 +238,5 @@ def main(paths):
 if __name__ == "__main__":
     from util import errors
 
-    parser = argparse.ArgumentParser(
-        "python -m util.checkpoint", description="Print method, sizes, epoch and configuration of checkpoints."
-    )
-    parser.add_argument("files", nargs="+", metavar="FILE", help="checkpoint, ours or released")
-    files = parser.parse_args().files
     console.end_with_reader()
     errors.main(lambda: main(files))
