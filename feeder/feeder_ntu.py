@@ -7,6 +7,7 @@ from torch.utils.data import Dataset
 from feeder import tools
 from feeder.batch import Draws
 from feeder.npz_split import NpzSplit
+from util.published import check_feeder_arguments
 
 SPLITS = ("train", "val", "test")
 
@@ -26,6 +27,7 @@ class Feeder(NpzSplit, Dataset):
     data_ratio: share of the samples to use, int(N · ratio), drawn without replacement with subset_seed.
     val_groups: number of groups (performers) of the training set to hold out, always the same ones.
     labelled: whether labels are required. A file without labels has label -1 everywhere and 0 classes.
+    published: further arguments of a published configuration (debug, random_shift, ...), only with values that switch them off.
 
     Raises ValueError or FileNotFoundError naming the file and key: unreadable npz, missing array, wrong shape, invalid labels, a
     sample without frames or with values that are not finite; when frames are read, also if the file has changed since.
@@ -51,7 +53,9 @@ class Feeder(NpzSplit, Dataset):
         subset_seed=0,
         val_groups=0,
         labelled=True,
+        **published,
     ):
+        check_feeder_arguments(published)
         if split not in SPLITS:
             raise ValueError(f"split {split!r}: use one of {', '.join(SPLITS)}")
         if split == "val" and val_groups < 1:

@@ -10,7 +10,7 @@ from torch.utils.data import DataLoader, Dataset
 from feeder.batch import Resident, uniforms
 from feeder.feeder_ntu import Feeder
 from feeder.units import unit_warning
-from util import distributed, signals
+from util import config, distributed, signals
 from util.files import csv_text, write_text
 from util.logging import print_always, print_info
 from util.options import UNLABELLED
@@ -174,8 +174,8 @@ def report_training_set(args, data):
     if args.effective_batch_size and len(data) < args.effective_batch_size:
         warnings.append(
             f"{len(data)} samples are fewer than effective_batch_size {args.effective_batch_size}: an epoch is one step, in "
-            f"which they are repeated; --effective_batch_size {max(1, len(data) // 2)} or less gives more steps; "
-            "config/small.yaml (--config) is for small data"
+            f"which they are repeated; --effective_batch_size {max(1, len(data) // 2)} or less gives more steps"
+            + config.small_data_hint(args, "effective_batch_size")
         )
     for line in warnings:
         print_always(f"warning: {line}")

@@ -116,7 +116,7 @@ def build_blocks(
     options = dict(mlp_ratio=mlp_ratio, qkv_bias=qkv_bias, proj_drop=drop_rate, attn_drop=attn_drop_rate, norm_layer=LayerNorm)
     rates = torch.linspace(0, drop_path_rate, depth).tolist()
     blocks = nn.ModuleList(block(dim, num_heads, drop_path=rate, **options) for rate in rates)
-    if qk_scale is not None:  # timm's fused attention always uses head_dim**-0.5
+    if qk_scale not in (None, "None"):  # as text in published configurations; timm's fused attention always uses head_dim**-0.5
         for made in blocks:
             made.attn.scale, made.attn.fused_attn = qk_scale, False
     return blocks

@@ -7,17 +7,32 @@ Input x (N, C, T, V, M) float32, any N; output logits (N, K) or, with --encoder,
 """
 
 import argparse
+from pathlib import Path
+
+from predict.options import OWN_DATA
+
+
+def build_parser():
+    parser = argparse.ArgumentParser("python -m predict.export", description=__doc__.splitlines()[0])
+    parser.add_argument("checkpoint", help="linear probe or fine-tuned model, ours or released; with --encoder any")
+    parser.add_argument("out", type=Path, help="ends in .onnx, .pt2 (torch.export) or .ts (TorchScript)")
+    parser.add_argument("--encoder", action="store_true", help="features instead of logits: what a linear probe sees")
+    parser.add_argument("--data_path", metavar="NPZ", help=OWN_DATA)
+    return parser
+
+
+if __name__ == "__main__":  # answer --help before importing torch, which takes seconds
+    build_parser().parse_args()
+
 import contextlib
 import importlib
 import io
 import warnings
 from contextlib import contextmanager
-from pathlib import Path
 
 import torch
 
 from predict import load_model
-from predict.options import OWN_DATA
 from util import checkpoint, errors, provenance
 from util.files import written_aside
 
@@ -142,12 +157,7 @@ FORMATS = {  # suffix: (write, read, the packages that both need)
 
 
 def main(argv=None):
-    parser = argparse.ArgumentParser("python -m predict.export", description=__doc__.splitlines()[0])
-    parser.add_argument("checkpoint", help="linear probe or fine-tuned model, ours or released; with --encoder any")
-    parser.add_argument("out", type=Path, help="ends in .onnx, .pt2 (torch.export) or .ts (TorchScript)")
-    parser.add_argument("--encoder", action="store_true", help="features instead of logits: what a linear probe sees")
-    parser.add_argument("--data_path", metavar="NPZ", help=OWN_DATA)
-    args = parser.parse_args(argv)
+    args = build_parser().parse_args(argv)
     found = export(args.checkpoint, args.out, args.encoder, args.data_path)
     x, y = (" x ".join(map(str, found[key])) for key in ("input", "output"))
     agree = "" if args.encoder else f", the same likeliest class for {found['same_class']} of {found['compared']}"

@@ -112,7 +112,9 @@ def count_joints(content, path):
         return weights.joints(content["model"])
     except (KeyError, IndexError) as error:
         sought = error if isinstance(error, KeyError) else "an embedding of joints"
-        raise ValueError(f"{path}: not the weights of a skeleton transformer (looking for {sought})") from error
+        raise ValueError(
+            f"{path}: not the weights of a skeleton transformer (looking for {sought}); it holds {weights.some(content['model'])}"
+        ) from error
 
 
 def training_data(content, path, settings, data_path=None):

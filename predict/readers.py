@@ -1,5 +1,6 @@
 """Read recordings from every supported kind of file, and prepare them like a model's training data."""
 
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -146,11 +147,13 @@ def list_files(path):
 
 
 def list_recordings(file, preparation):
-    """[(name, load), ...] of the recordings in a file; load() returns a `Clip`. FileNotFoundError or ValueError is raised here,
-    when a recording is loaded, or when it is prepared.
+    """[(name, load), ...] of the recordings in a file, whose names differ; load() returns a `Clip`. FileNotFoundError or
+    ValueError is raised here, when a recording is loaded, or when it is prepared.
     """
     if file.suffix not in READERS:
-        return COLLECTIONS[file.suffix](file, preparation)
+        found = COLLECTIONS[file.suffix](file, preparation)
+        count = Counter(name for name, _ in found)  # answers are told apart by their names
+        return [(name if count[name] == 1 else f"{name} (number {i} of the file)", load) for i, (name, load) in enumerate(found)]
     return [(str(file), partial(_load, READERS[file.suffix], file, preparation))]
 
 

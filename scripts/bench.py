@@ -17,6 +17,42 @@ recordings see scripts/bench_prepare.py.
 """
 
 import argparse
+
+from util.options import OPTIONS
+
+PARTS = ("pretrain", "finetune", "inference", "feeder")
+SIZES = {"dim_feat": 256, "depth": 8, "decoder_depth": 5, "num_frames": 120, "num_joints": 25}
+# differences from the default; skip: --skip_empty_bodies; resident: --data_on_device
+MODES = {"release": {"release"}, "default": set(), "amp": {"amp"}, "compile": {"compile"}, "all": {"amp", "skip", "resident"}}
+
+
+def build_parser():
+    p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    p.add_argument("--parts", nargs="+", default=PARTS, choices=PARTS)
+    p.add_argument("--modes", nargs="+", default=list(MODES), choices=list(MODES))
+    p.add_argument("--device", help="default: cuda if there is a GPU, else cpu")
+    p.add_argument("--tf32", action=argparse.BooleanOptionalAction, default=True, help="of all modes, see the mains")
+    p.add_argument("--threads", type=int, help="CPU threads; default: one for each core")
+    p.add_argument("--batch_size", type=int, help="samples that pass together; default: 8 on a CPU, 32 on a GPU")
+    p.add_argument("--accum_iter", type=int, help="passes to an update; default: 1 on a CPU, 4 on a GPU, as in pre-training")
+    p.add_argument("--steps", type=int, help="passes per repeat; default: 2 on a CPU, 40 on a GPU")
+    p.add_argument("--repeats", type=int, default=5)
+    p.add_argument("--num_workers", type=int, help="loader processes (not of release); default: 0 on a CPU, 4 on a GPU")
+    p.add_argument("--empty", type=float, default=0.5, help="share of the second bodies that are all zeros")
+    p.add_argument("--peak_tflops", type=float, help="of the device; default: its data sheet, or a matrix product's speed")
+    for name, size in SIZES.items():
+        p.add_argument(f"--{name}", type=int, default=size)
+    p.add_argument("--decoder", nargs="+", choices=OPTIONS["decoder"].choices, default=["self"], help="of pre-training")
+    p.add_argument("--query_frames", type=int, default=24)
+    p.add_argument("--predict_ratio", type=float, default=0.25)
+    p.add_argument("--json", help="file for all numbers")
+    p.add_argument("--quick", action="store_true", help="tiny sizes, to see that everything runs; the numbers mean nothing")
+    return p
+
+
+if __name__ == "__main__":  # answer --help before importing torch, which takes seconds
+    build_parser().parse_args()
+
 import gc
 import json
 import multiprocessing
@@ -32,17 +68,13 @@ from pathlib import Path
 import torch
 
 from feeder.loader import cores
-from model.mamp import DECODERS
-from scripts.bench_stages import CLASSES, MODES, PerSample, Stage, decoder, feeder_of, invent, loader
+from scripts.bench_stages import CLASSES, PerSample, Stage, decoder, feeder_of, invent, loader
 from scripts.tables import markdown_table
 from util import console
 from util.engine import allow_tf32
 from util.hardware import flops, hardware, peak_tflops
 from util.logging import versions
 from util.memory import keep_freed
-
-PARTS = ("pretrain", "finetune", "inference", "feeder")
-SIZES = {"dim_feat": 256, "depth": 8, "decoder_depth": 5, "num_frames": 120, "num_joints": 25}
 
 
 def repeat(part, name, own_decoder, path, o):
@@ -145,27 +177,9 @@ def table(part, rows):
 
 
 def options(argv=None):
-    p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    p.add_argument("--parts", nargs="+", default=PARTS, choices=PARTS)
-    p.add_argument("--modes", nargs="+", default=list(MODES), choices=list(MODES))
-    p.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
-    p.add_argument("--tf32", action=argparse.BooleanOptionalAction, default=True, help="of all modes, see the mains")
-    p.add_argument("--threads", type=int, default=cores(), help="CPU threads")
-    p.add_argument("--batch_size", type=int, help="samples that pass together; default: 8 on a CPU, 32 on a GPU")
-    p.add_argument("--accum_iter", type=int, help="passes to an update; default: 1 on a CPU, 4 on a GPU, as in pre-training")
-    p.add_argument("--steps", type=int, help="passes per repeat; default: 2 on a CPU, 40 on a GPU")
-    p.add_argument("--repeats", type=int, default=5)
-    p.add_argument("--num_workers", type=int, help="loader processes (not of release); default: 0 on a CPU, 4 on a GPU")
-    p.add_argument("--empty", type=float, default=0.5, help="share of the second bodies that are all zeros")
-    p.add_argument("--peak_tflops", type=float, help="of the device; default: its data sheet, or a matrix product's speed")
-    for name, size in SIZES.items():
-        p.add_argument(f"--{name}", type=int, default=size)
-    p.add_argument("--decoder", nargs="+", choices=DECODERS, default=["self"], help="of pre-training")
-    p.add_argument("--query_frames", type=int, default=24)
-    p.add_argument("--predict_ratio", type=float, default=0.25)
-    p.add_argument("--json", help="file for all numbers")
-    p.add_argument("--quick", action="store_true", help="tiny sizes, to see that everything runs; the numbers mean nothing")
-    o = p.parse_args(argv)
+    o = build_parser().parse_args(argv)
+    o.device = o.device or ("cuda" if torch.cuda.is_available() else "cpu")
+    o.threads = o.threads or cores()
     if o.quick:
         o.dim_feat, o.depth, o.decoder_depth, o.num_frames, o.num_joints, o.query_frames, o.repeats = 32, 2, 1, 16, 5, 8, 1
     for key, values in {"batch_size": (8, 32), "accum_iter": (1, 4), "steps": (2, 40), "num_workers": (0, 4)}.items():

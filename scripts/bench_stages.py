@@ -22,10 +22,6 @@ from util.engine import autocast
 CLASSES = 60
 
 
-# differences from the default; skip: --skip_empty_bodies; resident: --data_on_device
-MODES = {"release": {"release"}, "default": set(), "amp": {"amp"}, "compile": {"compile"}, "all": {"amp", "skip", "resident"}}
-
-
 def invent(path, o, samples):
     """An npz of random walks of two bodies, T/2 to 2T valid frames, the second body empty in o.empty of the samples."""
     rng = np.random.default_rng(0)

@@ -9,6 +9,18 @@ encoder that is not the last one of a pre-training of the same seed among the RU
 """
 
 import argparse
+
+
+def build_parser():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("folders", nargs="+", metavar="RUN", help="folders to look for result.json in")
+    parser.add_argument("--markdown", metavar="FILE", help="also write the output to this file")
+    return parser
+
+
+if __name__ == "__main__":  # answer --help before importing torch, which takes seconds
+    build_parser().parse_args()
+
 import json
 import statistics
 import sys
@@ -44,10 +56,7 @@ UNTRAINED = {"mamp": PAPER["methods"]["none"]["name"], "umurl": PAPER["methods"]
 
 
 def main(argv=None):
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("folders", nargs="+", metavar="RUN", help="folders to look for result.json in")
-    parser.add_argument("--markdown", metavar="FILE", help="also write the output to this file")
-    args = parser.parse_args(argv)
+    args = build_parser().parse_args(argv)
     results, complaints = find(args.folders)
     for line in complaints:
         print(f"warning: {line}", file=sys.stderr)

@@ -10,6 +10,19 @@ are held in memory several times; the time grows with samples times coordinates 
 """
 
 import argparse
+
+from util.results import COORDINATES, COORDINATES_KEYS, evaluated_on
+
+
+def build_parser():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--output_dir", default=f"output/{COORDINATES}", metavar="FOLDER", help="[output/coordinates]")
+    return parser
+
+
+if __name__ == "__main__":  # answer --help before importing torch, which takes seconds
+    build_parser().parse_known_args()
+
 from pathlib import Path
 
 from feeder.loader import build_feeder, test_loader
@@ -18,14 +31,11 @@ from util.engine import outputs
 from util.hardware import hardware
 from util.logging import print_always, write_result
 from util.metrics import accuracy, nearest
-from util.results import COORDINATES, COORDINATES_KEYS, evaluated_on
 from util.ridge import ridge
 
 
 def main(argv=None):
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--output_dir", default=f"output/{COORDINATES}", metavar="FOLDER", help="[output/coordinates]")
-    folder, rest = parser.parse_known_args(argv)
+    folder, rest = build_parser().parse_known_args(argv)
     args = config.parse("linprobe", rest)
     console.be_quiet(args.quiet)
     device = distributed.setup(args.device)

@@ -7,6 +7,19 @@ softmax.
 """
 
 import argparse
+
+
+def build_parser():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("files", nargs="+", metavar="SCORES.npz")
+    parser.add_argument("--weights", nargs="+", type=float, help="one per file (default: 1 each)")
+    parser.add_argument("--probabilities", action="store_true", help="add softmax probabilities instead of logits")
+    return parser
+
+
+if __name__ == "__main__":  # answer --help before importing torch, which takes seconds
+    build_parser().parse_args()
+
 from pathlib import Path
 
 import numpy as np
@@ -19,11 +32,7 @@ from util.metrics import accuracy
 
 
 def main(argv=None):
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("files", nargs="+", metavar="SCORES.npz")
-    parser.add_argument("--weights", nargs="+", type=float, help="one per file (default: 1 each)")
-    parser.add_argument("--probabilities", action="store_true", help="add softmax probabilities instead of logits")
-    args = parser.parse_args(argv)
+    args = build_parser().parse_args(argv)
     weights = args.weights or [1.0] * len(args.files)
     if len(weights) != len(args.files):
         raise ValueError(f"weights {' '.join(f'{w:g}' for w in weights)}: {len(weights)} for {len(args.files)} files")

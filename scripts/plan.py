@@ -10,6 +10,7 @@ The functions in SCRIPTS list the runs of each script in the order in which they
 differs from the data set's configuration, and which epoch of a pre-training the paper evaluates.
 """
 
+import argparse
 import os
 import re
 import shlex
@@ -288,4 +289,10 @@ def main(script, *options):
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    parser = argparse.ArgumentParser(
+        "python -m scripts.plan", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("script", metavar="NAME", choices=SCRIPTS, help=", ".join(SCRIPTS))
+    parser.add_argument("options", nargs=argparse.REMAINDER, help="of the mains")
+    given = parser.parse_args()
+    main(given.script, *given.options)

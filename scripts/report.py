@@ -10,6 +10,19 @@ result.json.
 """
 
 import argparse
+
+
+def build_parser():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("folders", nargs="+", metavar="FOLDER", help="output_dir of a finished run, or a folder above some")
+    parser.add_argument("--data_path", metavar="FILE.npz", help="where the data set is now (default: where it was)")
+    parser.add_argument("--compare", metavar="PAGE.html", help="write one page that compares all runs instead of a page for each")
+    return parser
+
+
+if __name__ == "__main__":  # answer --help before importing torch, which takes seconds
+    build_parser().parse_args()
+
 import sys
 import tempfile
 from importlib import import_module
@@ -23,10 +36,7 @@ from util.files import replace
 
 
 def main(argv=None):
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("folders", nargs="+", metavar="FOLDER", help="output_dir of a finished run, or a folder above some")
-    parser.add_argument("--data_path", metavar="FILE.npz", help="where the data set is now (default: where it was)")
-    parser.add_argument("--compare", metavar="PAGE.html", help="write one page that compares all runs instead of a page for each")
+    parser = build_parser()
     args = parser.parse_args(argv)
     if args.compare and args.data_path:
         parser.error("--data_path says nothing with --compare, which reads no data set")

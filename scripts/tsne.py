@@ -10,8 +10,26 @@ class_name, x, y.
 """
 
 import argparse
-import textwrap
 from pathlib import Path
+
+
+def build_parser():
+    layout = argparse.RawDescriptionHelpFormatter
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=layout, allow_abbrev=False)
+    encoders = "files whose encoders to use, a panel for each (default: a random encoder)"
+    parser.add_argument("--finetune", nargs="+", metavar="CHECKPOINT", default=[None], help=encoders)
+    which = parser.add_mutually_exclusive_group()
+    which.add_argument("--classes", type=int, help="how many classes to draw at random [10, or all if there are fewer]")
+    which.add_argument("--class_ids", type=int, nargs="+", metavar="CLASS", help="these classes instead")
+    parser.add_argument("--perplexity", type=float, default=30, help="roughly the number of neighbours of a point [30]")
+    parser.add_argument("--out", type=Path, default=Path("tsne.png"), help="picture to write [tsne.png]")
+    return parser
+
+
+if __name__ == "__main__":  # answer --help before importing torch, which takes seconds
+    build_parser().parse_known_args()
+
+import textwrap
 
 import numpy as np
 import torch
@@ -30,16 +48,7 @@ NAMED = 20  # largest number of classes whose names are written among the points
 
 
 def main(argv=None):
-    layout = argparse.RawDescriptionHelpFormatter
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=layout, allow_abbrev=False)
-    encoders = "files whose encoders to use, a panel for each (default: a random encoder)"
-    parser.add_argument("--finetune", nargs="+", metavar="CHECKPOINT", default=[None], help=encoders)
-    which = parser.add_mutually_exclusive_group()
-    which.add_argument("--classes", type=int, help="how many classes to draw at random [10, or all if there are fewer]")
-    which.add_argument("--class_ids", type=int, nargs="+", metavar="CLASS", help="these classes instead")
-    parser.add_argument("--perplexity", type=float, default=30, help="roughly the number of neighbours of a point [30]")
-    parser.add_argument("--out", type=Path, default=Path("tsne.png"), help="picture to write [tsne.png]")
-    script_args, words = parser.parse_known_args(argv)
+    script_args, words = build_parser().parse_known_args(argv)
     out, perplexity = script_args.out, script_args.perplexity
     if out.suffix != ".png":
         raise ValueError(f"out {out}: give a file that ends in .png")

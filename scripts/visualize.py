@@ -10,9 +10,30 @@ options and the data set are those in the checkpoint. See docs/visualize.md.
 """
 
 import argparse
+from pathlib import Path
+
+
+def build_parser():
+    raw = argparse.RawDescriptionHelpFormatter
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=raw, allow_abbrev=False)
+    parser.add_argument("--checkpoint", required=True, type=Path)
+    parser.add_argument("--split", choices=("train", "test"), default="test")
+    which = parser.add_mutually_exclusive_group()
+    rows = "rows of the split (default: three, of different classes)"
+    which.add_argument("--samples", nargs="+", type=int, metavar="ROW", help=rows)
+    which.add_argument("--names", nargs="+", help="names of sequences")
+    recording = "instead of a data set: a file of any kind that main_predict.py takes, prepared as the training data were"
+    parser.add_argument("--recording", metavar="FILE", help=recording)
+    parser.add_argument("--out", type=Path, help="folder for the pictures (default: beside the checkpoint, NAME-pictures)")
+    parser.add_argument("--seed", type=int, default=0, help="of the mask (default: 0)")
+    return parser
+
+
+if __name__ == "__main__":  # answer --help before importing torch, which takes seconds
+    build_parser().parse_known_args()
+
 import re
 import tempfile
-from pathlib import Path
 
 from data.prepare import recipes
 from feeder.class_names import published_names
@@ -113,18 +134,7 @@ def write(folder, sample, source, drawings):
 
 
 def main(argv=None):
-    raw = argparse.RawDescriptionHelpFormatter
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=raw, allow_abbrev=False)
-    parser.add_argument("--checkpoint", required=True, type=Path)
-    parser.add_argument("--split", choices=("train", "test"), default="test")
-    which = parser.add_mutually_exclusive_group()
-    rows = "rows of the split (default: three, of different classes)"
-    which.add_argument("--samples", nargs="+", type=int, metavar="ROW", help=rows)
-    which.add_argument("--names", nargs="+", help="names of sequences")
-    recording = "instead of a data set: a file of any kind that main_predict.py takes, prepared as the training data were"
-    parser.add_argument("--recording", metavar="FILE", help=recording)
-    parser.add_argument("--out", type=Path, help="folder for the pictures (default: beside the checkpoint, NAME-pictures)")
-    parser.add_argument("--seed", type=int, default=0, help="of the mask (default: 0)")
+    parser = build_parser()
     args, more = parser.parse_known_args(argv)
     if args.recording and args.split != "test":
         parser.error("--split chooses in a prepared data set, --recording is a file of its own")

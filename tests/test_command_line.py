@@ -31,6 +31,29 @@ def test_no_main_imports_torch_before_it_has_read_its_options():
     assert done.stdout.count("--data_path") >= 4
 
 
+HELP_WITHOUT_TORCH = """
+import contextlib, io, runpy, sys
+sys.modules["torch"] = None
+for path in sys.argv[1:]:
+    sys.argv, out = [path, "--help"], io.StringIO()
+    try:
+        with contextlib.redirect_stdout(out):
+            runpy.run_module(path.removesuffix(".py").replace("/", "."), run_name="__main__")
+    except SystemExit as end:
+        print(path, end.code, "usage" in out.getvalue())
+"""
+
+
+def test_nothing_imports_torch_to_answer_help():
+    programs = ("main_*.py", "scripts/*.py", "predict/*.py", "util/*.py", "report/*.py", "data/*/*.py")
+    files = [path for pattern in programs for path in sorted(ROOT.glob(pattern)) if '__name__ == "__main__"' in path.read_text()]
+    files = [str(path.relative_to(ROOT)) for path in files]
+    assert len(files) > 30
+    line = [sys.executable, "-c", HELP_WITHOUT_TORCH, *files]
+    done = subprocess.run(line, cwd=ROOT, capture_output=True, text=True, timeout=200)
+    assert done.stdout.splitlines() == [f"{file} 0 True" for file in files], done.stderr
+
+
 @pytest.mark.parametrize(
     "stage, word, message",
     [
@@ -61,7 +84,14 @@ def test_what_is_no_checkpoint_is_told_from_one(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "words", ["-m scripts.tables nowhere", "-m scripts.ensemble nowhere.npz", "-m scripts.demo --smok", "-m util.checkpoint"]
+    "words",
+    [
+        "-m scripts.tables nowhere",
+        "-m scripts.ensemble nowhere.npz",
+        "-m scripts.demo --smok",
+        "-m util.checkpoint",
+        "-m scripts.plan nothing",
+    ],
 )
 def test_mistakes_exit_with_2(words, command):
     done = command(words.split())

@@ -16,13 +16,20 @@ def warnings(capsys, stage, line):
     return [text for text in capsys.readouterr().out.splitlines() if text.startswith("warning: ")]
 
 
-@pytest.mark.parametrize("effective, count, epochs, warmup", [(24, 0, 2, 1), (28, 1, 2, 1), (24, 1, 1, 1), (28, 2, 1, 2)])
+@pytest.mark.parametrize("effective, count, epochs, warmup", [(24, 0, 2, 1), (28, 1, 2, 1), (24, 1, 1, 4), (28, 2, 1, 4)])
 def test_a_schedule_in_which_little_is_learnt_is_named(effective, count, epochs, warmup, invented, options, tmp_path, capsys):
     line = options("pretrain", invented, tmp_path, "--epochs", epochs, warmup_epochs=warmup, effective_batch_size=effective)
     found = warnings(capsys, "pretrain", line)
     assert len(found) == count and all("config/small.yaml" in text for text in found)
     assert any("24 samples are fewer than effective_batch_size 28" in text for text in found) == (effective > 24)
     assert any(f"warmup_epochs {warmup}: " in text for text in found) == (warmup >= epochs)
+
+
+def test_the_small_configuration_is_not_recommended_to_those_who_use_it(invented, options, tmp_path, capsys):
+    own = {"effective_batch_size": None, "warmup_epochs": None, "num_frames": 40}
+    line = options("pretrain", invented, tmp_path, "--config", SMALL, "--epochs", 1, "--data_ratio", 0.5, **own)
+    found = warnings(capsys, "pretrain", line)
+    assert len(found) == 2 and not any("small.yaml" in text for text in found)
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,14 @@ python -m util.checkpoint FILE...      print method, sizes, epoch and configurat
 """
 
 import argparse
+
+if __name__ == "__main__":  # answer --help before importing torch, which takes seconds
+    parser = argparse.ArgumentParser(
+        "python -m util.checkpoint", description="Print method, sizes, epoch and configuration of checkpoints."
+    )
+    parser.add_argument("files", nargs="+", metavar="FILE", help="checkpoint, ours or released")
+    files = parser.parse_args().files
+
 import os
 import shutil
 import zipfile
@@ -45,12 +53,12 @@ _kept = {}  # {(path, size, time of change): content} of the last file loaded wi
 
 def load(path, keep=False):
     """Read our or a released checkpoint, on the CPU: a dict with 'model' (which UmURL's release calls 'state_dict'); a state dict
-    alone becomes one.
+    alone, or under other names, becomes one. What others put before the encoder's names is removed.
 
     keep: the content stays in memory for the next call, so that configuration and model read the file only once.
 
     Raises FileNotFoundError or ValueError naming the file: missing, damaged, with anything but tensors and plain values, with
-    tensors larger than the file, or without a model.
+    tensors larger than the file, without a model, or with several encoders.
     """
     path = Path(path)
     status = path.stat() if path.is_file() else None
@@ -76,13 +84,18 @@ def load(path, keep=False):
         if "weights_only" in reason.lower() or "weights only" in reason.lower():
             reason = "it holds Python objects that are not plain data, and these are never executed"
         raise ValueError(f"{path}: not a readable checkpoint ({reason})") from error
-    if isinstance(content, dict) and content and "model" not in content and all(map(_is_weight, content.values())):
+    if _is_state(content) and "model" not in content:
         content = {"model": content}  # it was the state dict alone
     if isinstance(content, dict) and content.get("state_dict"):
         content.setdefault("model", content.pop("state_dict"))
+    if isinstance(content, dict) and "model" not in content:  # under other names, {"teacher": ...}
+        states = {name: state for name, state in content.items() if _is_state(state)}
+        if states:
+            content["model"] = {f"{name}.{key}": value for name, state in states.items() for key, value in state.items()}
     state = content.get("model") if isinstance(content, dict) else None
-    if not isinstance(state, dict) or not all(isinstance(key, str) and _is_weight(value) for key, value in state.items()):
-        raise ValueError(f"{path}: no state dict under 'model'")
+    if not isinstance(state, dict) or state and not _is_state(state):
+        held = f"keys {weights.some(content)}" if isinstance(content, dict) else f"a {type(content).__name__}"
+        raise ValueError(f"{path}: no state dict under 'model'; it holds {held}")
     for key, value in state.items():  # expanded tensors would need memory that the file does not have
         if value.nbytes > value.untyped_storage().nbytes():
             raise ValueError(f"{path}: {key} says shape {tuple(value.shape)}, more than the file holds")
@@ -94,7 +107,12 @@ def load(path, keep=False):
     for key, kind in (("config", dict), ("data", dict), ("heads", dict), ("epoch", int)):
         if (key not in ("data", "heads") or "config" in content) and not isinstance(content.get(key, kind()), kind):
             raise ValueError(f"{path}: {key} is not what a checkpoint has there")
-    content["model"] = {key.removeprefix("module."): value for key, value in state.items()}
+    try:
+        content["model"], left_out = weights.under_our_names(state)
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from error
+    if left_out:
+        provenance.warn_once(f"warning: {path}: the encoder is read, these keys are not: {weights.some(left_out)}")
     if keep:
         _kept.clear()
         _kept[identity] = content
@@ -139,6 +157,11 @@ def _complete(path):
 def _is_weight(value):
     """Whether this is a dense tensor with data."""
     return isinstance(value, torch.Tensor) and value.layout == torch.strided and not value.is_meta
+
+
+def _is_state(value):
+    """Whether this is a state dict that is not empty."""
+    return isinstance(value, dict) and bool(value) and all(isinstance(k, str) and _is_weight(v) for k, v in value.items())
 
 
 def _verify(path):
@@ -197,15 +220,11 @@ def _load_state(model, state, path, may_lack=()):
         f"{k} {tuple(v.shape)} instead of {tuple(own[k].shape)}" for k, v in state.items() if k in own and v.shape != own[k].shape
     ]
     if wrong:
-        raise ValueError(f"{path}: built with other sizes (dim_feat, depth, ...) than the config: {_some(wrong)}")
+        raise ValueError(f"{path}: built with other sizes (dim_feat, depth, ...) than the config: {weights.some(wrong)}")
     missing, unknown = model.load_state_dict(state, strict=False)
     problems = {"missing": [key for key in missing if not key.startswith(may_lack)], "unknown": unknown}
-    if text := "; ".join(f"{what} keys: {_some(keys)}" for what, keys in problems.items() if keys):
+    if text := "; ".join(f"{what} keys: {weights.some(keys)}" for what, keys in problems.items() if keys):
         raise ValueError(f"{path}: not a checkpoint of this model ({text}); compare depth, stage and method")
-
-
-def _some(things):
-    return ", ".join(things[:4]) + (f" and {len(things) - 4} more" if len(things) > 4 else "")
 
 
 def main(paths):
@@ -219,10 +238,5 @@ def main(paths):
 if __name__ == "__main__":
     from util import errors
 
-    parser = argparse.ArgumentParser(
-        "python -m util.checkpoint", description="Print method, sizes, epoch and configuration of checkpoints."
-    )
-    parser.add_argument("files", nargs="+", metavar="FILE", help="checkpoint, ours or released")
-    files = parser.parse_args().files
     console.end_with_reader()
     errors.main(lambda: main(files))

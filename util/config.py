@@ -229,6 +229,13 @@ def has_exceptions_for(path, stage):
         return False
 
 
+def small_data_hint(args, name):
+    """'; config/small.yaml ...' if the option `name` is larger than in that file, else ''."""
+    value = read_yaml(FOLDER / "small.yaml", args.stage, args.method).get(name)
+    larger = value is not None and getattr(args, name) > value
+    return "; config/small.yaml (--config) is for small data" if larger else ""
+
+
 def set_batches(args):
     """Set batch_size and accum_iter for this number of processes, so that an update has effective_batch_size samples. Raises
     ValueError if that is not possible."""

@@ -105,10 +105,16 @@ class Log:
         names = {name: getattr(self.args, name, None) for name in ("method", "dataset", "seed", "finetune")}
         changed = names | config.overridden(self.args)
         changed = {name: " ".join(map(str, value)) if isinstance(value, list) else value for name, value in changed.items()}
-        _, *session = hparams(changed, {})  # the first part would mix up the options of different runs
-        for summary in session:
-            self.board.file_writer.add_summary(summary, self.args.epochs)
         self.board.close()
+        folder, suffix = Path(self.args.log_dir or self.args.output_dir), ".hparams"
+        for old in folder.glob(
+            f"*.tfevents.*{suffix}"
+        ):  # of the run before it went on: TensorBoard shows the first that it finds
+            old.unlink()
+        _, *session = hparams(changed, {})  # the first part would mix up the options of different runs
+        with SummaryWriter(folder, filename_suffix=suffix) as board:
+            for summary in session:
+                board.file_writer.add_summary(summary, self.args.epochs)
 
 
 def write_result(output_dir, **values):

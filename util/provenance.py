@@ -61,7 +61,9 @@ def sizes(content, path, head=False):
     try:
         found = weights.sizes(content["model"], head)
     except (KeyError, ValueError, IndexError, ZeroDivisionError) as error:
-        raise ValueError(f"{path}: not the weights of a skeleton transformer (looking for {error})") from error
+        raise ValueError(
+            f"{path}: not the weights of a skeleton transformer (looking for {error}); it holds {weights.some(content['model'])}"
+        ) from error
     mamp = architecture(content) == "mamp"
     if mamp and "num_heads" not in made_with:
         warn_once(f"warning: {path}: does not tell num_heads; {OPTIONS['num_heads'].default} unless it is told")

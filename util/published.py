@@ -1,5 +1,5 @@
 """Translates settings of the published code (`feeder:`, `model:`, `train_feeder_args:` ...), from a YAML file, a checkpoint or a
-command line, into our options.
+command line, into our options. MAE's options are in the tables, too.
 
 NAMES: published names that are called otherwise here. REPLACED: options without a counterpart, and what to use instead.
 UNSUPPORTED: features that do not exist here; accepted only with a value that switches them off. All other names are the same.
@@ -24,7 +24,13 @@ MODELS = {  # {published model: settings of a pre-training that it implies; {} f
 }
 GPUS = {"pretrain": 4, "linprobe": 2, "finetune": 2}  # number in the published launch scripts; batch_size is per GPU
 
-NAMES = {"window_size": "num_frames", "p_interval": "train_p_interval", "bone": "input_stream", "vel": "input_stream"}
+NAMES = {
+    "window_size": "num_frames",
+    "p_interval": "train_p_interval",
+    "norm_pix_loss": "norm_skes_loss",
+    "bone": "input_stream",
+    "vel": "input_stream",
+}
 STREAMS = {"bone": "bone", "vel": "motion"}
 # the published parser has drop_path, but its model uses model_args' drop_path_rate if there is one
 FALLBACK = {"drop_path": "drop_path_rate"}
@@ -35,17 +41,22 @@ def _all(names, text):
 
 
 _MIXED = "samples are not mixed here; leave it out"
+_AUGMENTATION = "training crops and rotates, no more; leave it out"
 REPLACED = {
     **_all("world_size rank local_rank gpu distributed dist_on_itp dist_url dist_backend", "torchrun tells the processes"),
     **_all("num_classes nb_classes num_joints", "the data tell it; for --eval the checkpoint does"),
     **_all("mask_ratio_inter mask_ratio_intra", "no published model reads it; --mask_ratio"),
     **_all("cutmix_minmax mixup_prob mixup_switch_prob mixup_mode", _MIXED),
+    **_all("remode recount resplit", _AUGMENTATION),
+    **_all("ngpus nodes timeout job_dir partition use_volta32 comment", "torchrun, or scripts/slurm.sh"),
+    **_all("cls_token global_pool", "there is no class token; --readout says how features are pooled for a linear probe"),
     **_all(
         "train_feeder_args val_feeder_args test_feeder_args model_args",
         "its keys are separate options (--help), or go into the file of --config",
     ),
     "feeder": "--data_path or --dataset; --data_ratio for a share of it",
-    "model": "--method and --target",
+    "model": "--method and --target; its size: --dim_feat, --depth, --num_heads",
+    "input_size": "--num_frames; the joints are the data's",
     "drop_path": "--drop_path_rate (the published model has that of model_args, too)",
     "blr": "--lr, which is blr × samples per update / 256",
     "config": "--config",
@@ -55,11 +66,11 @@ REPLACED = {
     "protocol": "main_linprobe.py and main_finetune.py",
     "use_mmap": "data are always mapped; leave it out",
 }
-UNSUPPORTED = {
-    **_all("mixup cutmix", _MIXED),
-    **_all("random_choose random_shift random_move normalization reprob", "training crops and rotates, no more; leave it out"),
+OF_FEEDER = {
+    **_all("random_choose random_shift random_move normalization", _AUGMENTATION),
     "debug": "--data_ratio takes a share of the samples",
 }
+UNSUPPORTED = OF_FEEDER | _all("mixup cutmix", _MIXED) | _all("reprob aa color_jitter", _AUGMENTATION)
 
 
 def replacement(word):
@@ -68,6 +79,15 @@ def replacement(word):
         return None
     name = word.split("=")[0].lstrip("-").replace("-", "_").removeprefix("no_")
     return f"--{NAMES[name]}" if name in NAMES else (REPLACED | UNSUPPORTED).get(name)
+
+
+def check_feeder_arguments(given):
+    """For arguments {name: value} that the published Feeder has and ours has not, such as debug. Raises ValueError for a value
+    that would change the samples, TypeError for any other name."""
+    for name, value in given.items():
+        if name not in OF_FEEDER and name != "use_mmap":
+            raise TypeError(f"Feeder has no argument {name!r}")
+        _read(None, name, value)
 
 
 def translate(content, where, stage=None, complaints=None):

@@ -59,7 +59,7 @@ def setting_warnings(args, device):
     if hasattr(args, "epochs") and not getattr(args, "eval", None) and args.epochs <= args.warmup_epochs:
         yield (
             f"warmup_epochs {args.warmup_epochs}: the learning rate rises in all {args.epochs} epochs and never comes down; "
-            "fewer --warmup_epochs or more --epochs; config/small.yaml (--config) is for small data"
+            f"fewer --warmup_epochs or more --epochs{config.small_data_hint(args, 'warmup_epochs')}"
         )
     if hasattr(args, "min_lr") and not getattr(args, "eval", None) and not args.lr_steps and args.min_lr > args.lr:
         yield f"min_lr {args.min_lr:g}: above lr {args.lr:g}, so the learning rate rises to it; a lower --min_lr, too"

@@ -1,5 +1,34 @@
 """Method, stage, sizes and number of classes from the names and shapes of weights, and which weights are the encoder's."""
 
+from util.validation import short_repr
+
+# {a weight that every encoder of MAMP, of UmURL has: what stands before its name}
+LANDMARKS = {"joints_embed.proj.weight": "", "j_emb.t_embedding.0.weight": "backbone."}
+CONTRASTIVE = ("projector.", "predictor.", "queue")  # heads of a pre-training or tuning that other code writes beside the encoder
+
+
+def under_our_names(state):
+    """(state dict, keys that are left out): without what others put before the encoder's names, such as module., encoder_q. or
+    teacher.; weights that do not have it are left out. Raises ValueError if there are several encoders."""
+    found = {key.removesuffix(mark): ours for mark, ours in LANDMARKS.items() for key in state if f".{key}".endswith(f".{mark}")}
+    if len(found) > 1:
+        named = " and ".join(short_repr(prefix) for prefix in sorted(found))
+        raise ValueError(
+            f"holds {len(found)} encoders, their keys begin with {named}; save one of them as a state dict of its own"
+        )
+    for theirs, ours in found.items():
+        whole = theirs.endswith(ours)  # with UmURL's projectors, not the backbone alone
+        prefix, added = (theirs.removesuffix(ours), "") if whole else (theirs, ours)
+        renamed = {added + key.removeprefix(prefix): value for key, value in state.items() if key.startswith(prefix)}
+        return renamed, [key for key in state if not key.startswith(prefix)]
+    return {key.removeprefix("module."): value for key, value in state.items()}, []
+
+
+def some(names):
+    """'a, b, c, d and 7 more'."""
+    named = ", ".join(short_repr(name).strip("'") for name in list(names)[:4])
+    return named + (f" and {len(names) - 4} more" if len(names) > 4 else "")
+
 
 def architecture(state):
     """'umurl' or 'mamp', which SkeletonMAE* shares."""
@@ -33,7 +62,7 @@ def of_encoder(state):
     """The encoder's part of the weights of any stage."""
     if architecture(state) == "umurl":
         return {key: value for key, value in state.items() if key.startswith("backbone.")}
-    return {k: v for k, v in state.items() if not k.startswith(("decoder_", "head.")) and k != "mask_token"}
+    return {k: v for k, v in state.items() if not k.startswith(("decoder_", "head.", *CONTRASTIVE)) and k != "mask_token"}
 
 
 def sizes(state, head=False):

@@ -57,6 +57,16 @@ def test_a_flat_file_is_all_its_recordings(mamp, person, predict, tmp_path):
     np.testing.assert_allclose(probabilities(result)[:2], probabilities(result)[2:], atol=1e-6)
 
 
+def test_recordings_of_the_same_name_are_told_apart(mamp, person, predict, tmp_path):
+    flat = {"joints": np.concatenate([person] * 3), "offset": [0, 40, 80, 120], "label": [3, 4, 4], "name": ["a", "b", "a"]}
+    np.savez(tmp_path / "flat.npz", **flat)
+    result, code, _ = predict(mamp, tmp_path / "flat.npz", "--features", tmp_path / "features.npz")
+    names = [f"{tmp_path}/flat.npz: {name}" for name in ("a (number 0 of the file)", "b", "a (number 2 of the file)")]
+    assert code == 0 and [recording["name"] for recording in result["recordings"]] == names
+    with np.load(tmp_path / "features.npz") as features:
+        assert features["names"].tolist() == names
+
+
 def test_a_folder_is_all_its_recordings_and_what_is_empty_is_named(mamp, raw, predict):
     result, code, messages = predict(mamp, raw)
     names = sorted(map(str, raw.glob("*.skeleton")))

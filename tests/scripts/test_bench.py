@@ -26,7 +26,7 @@ def stage(tmp_path):
     def make(part, mode, o):
         bench_stages.invent(tmp_path / "bench.npz", o, 64)
         feeder = bench_stages.feeder_of(tmp_path / "bench.npz", o)
-        return bench_stages.Stage(part, bench_stages.MODES[mode], feeder, o, torch.device("cpu"))
+        return bench_stages.Stage(part, bench.MODES[mode], feeder, o, torch.device("cpu"))
 
     return make
 

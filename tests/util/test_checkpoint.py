@@ -11,7 +11,7 @@ import torch.nn.functional as F
 import main_finetune
 from model.mamp import MAMP
 from model.transformer import Transformer
-from util import checkpoint, provenance
+from util import checkpoint, config, provenance
 
 TINY = dict(dim_feat=8, depth=2, num_heads=2, mlp_ratio=2, num_frames=12, num_joints=5)
 
@@ -107,6 +107,73 @@ def test_a_state_dict_alone(prefix, pretrained, tmp_path):
     assert alone.keys() == {"model"} and alone["model"].keys() == whole["model"].keys()
     assert provenance.describe(alone, tmp_path / "alone.pth")["stage"] == "pretrain"
     checkpoint.load_encoder(classifier(), tmp_path / "alone.pth")
+
+
+BESIDE = {
+    "projector.0.weight": torch.zeros(2),
+    "predictor.0.weight": torch.zeros(2),
+    "queue": torch.zeros(2),
+    "queue_ptr": torch.zeros(1),
+}
+
+
+def _prefixed(prefix, state):
+    return {prefix + key: value for key, value in state.items()}
+
+
+@pytest.mark.parametrize(
+    "wrap, complaint",
+    [
+        (lambda state: {"model": _prefixed("module.", state)}, False),
+        (lambda state: {"state_dict": _prefixed("model.encoder.", state), "epoch": 3}, False),
+        (lambda state: {"model": _prefixed("_orig_mod.backbone.", state)}, False),
+        (lambda state: {"model": _prefixed("backbone.", state) | BESIDE}, True),
+        (lambda state: {"model": _prefixed("module.encoder.", state) | _prefixed("module.", BESIDE)}, True),
+        (lambda state: {"model": state | BESIDE}, False),
+        (lambda state: {"teacher": state}, False),
+        (lambda state: {"encoder": _prefixed("module.", state), "predictor": BESIDE, "optimizer": {"state": {}}}, True),
+    ],
+)
+def test_an_encoder_behind_other_prefixes(wrap, complaint, pretrained, tmp_path, capsys):
+    path = tmp_path / f"{tmp_path.name}.pth"
+    torch.save(wrap(pretrained[1]), path)
+    args = config.parse("linprobe", ["--finetune", str(path), "--data_path", "x.npz"])
+    assert (args.method, args.dim_feat, args.depth) == ("mamp", 8, 2)
+    message = f"{path}: the encoder is read, these keys are not: "
+    assert (message in capsys.readouterr().err) == complaint
+    model = classifier()
+    checkpoint.load_encoder(model, path)
+    of_encoder = {key: value for key, value in model.state_dict().items() if not key.startswith("head.")}
+    assert of_encoder and all(torch.equal(value, pretrained[1][key]) for key, value in of_encoder.items())
+
+
+@pytest.mark.parametrize("prefix, own", [("module.model.", "backbone."), ("", ""), ("online.", "")])
+def test_a_backbone_of_umurl_behind_other_prefixes(prefix, own, shared, tmp_path):
+    whole = checkpoint.load(shared("parity/released_umurl_small.pth.tar"))["model"]
+    backbone = {key: value for key, value in whole.items() if key.startswith("backbone.")}
+    renamed = {prefix + own + key.removeprefix("backbone."): value for key, value in backbone.items()}
+    torch.save(renamed, tmp_path / "a.pth")
+    found = checkpoint.load(tmp_path / "a.pth")["model"]
+    assert found.keys() == backbone.keys() and all(torch.equal(found[key], value) for key, value in backbone.items())
+
+
+@pytest.mark.parametrize("together", [True, False])
+def test_several_encoders_are_named(together, pretrained, tmp_path):
+    _, state = pretrained
+    both = {"student": state, "teacher": state}
+    merged = {f"{name}.{key}": value for name in both for key, value in state.items()}
+    torch.save({"model": merged} if together else both, tmp_path / "a.pth")
+    with pytest.raises(ValueError, match="a.pth: holds 2 encoders, their keys begin with 'student.' and 'teacher.'; save one"):
+        checkpoint.load(tmp_path / "a.pth")
+
+
+def test_what_another_file_holds_is_named(tmp_path):
+    torch.save({"model": {"cls_token": torch.zeros(1), "patch_embed.proj.weight": torch.zeros(1)}}, tmp_path / "a.pth")
+    with pytest.raises(ValueError, match="not the weights of a skeleton transformer.*; it holds cls_token, patch_embed.proj.wei"):
+        config.parse("linprobe", ["--finetune", str(tmp_path / "a.pth"), "--data_path", "x.npz"])
+    torch.save({"epoch": 3, "weights": "elsewhere"}, tmp_path / "b.pth")
+    with pytest.raises(ValueError, match="b.pth: no state dict under 'model'; it holds keys epoch, weights"):
+        checkpoint.load(tmp_path / "b.pth")
 
 
 def test_temporal_embedding_is_resized_bicubically(pretrained):

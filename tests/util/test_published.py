@@ -166,3 +166,52 @@ def test_options_of_the_published_launches_are_taken_or_replaced(stage, name, sh
     num_workers resume local_rank"""
     own = {"pretrain": "mask_ratio motion_stride motion_aware_tau", "linprobe": "dist_eval"}
     assert taken == {*expected.split(), *own.get(stage, "dist_eval clip_grad layer_decay smoothing").split()}
+
+
+MAE = {  # the option, with a value if it takes one: what is used here, by a user who knows only MAE
+    "--model mae_vit_base_patch16": "--method and --target",
+    "--input_size 224": "--num_frames",
+    "--norm_pix_loss": "--norm_skes_loss",
+    "--blr 1.5e-4": "--lr, which is blr",
+    "--global_pool": "--readout",
+    "--cls_token": "--readout",
+    "--nb_classes 60": "the data tell it",
+    "--drop_path 0.1": "--drop_path_rate",
+    "--aa rand-m9-mstd0.5-inc1": "crops and rotates",
+    "--color_jitter 0.4": "crops and rotates",
+    "--reprob 0.25": "crops and rotates",
+    "--remode pixel": "crops and rotates",
+    "--recount 1": "crops and rotates",
+    "--resplit": "crops and rotates",
+    "--mixup 0.8": "not mixed",
+    "--cutmix 1.0": "not mixed",
+    "--mixup_prob 1.0": "not mixed",
+    "--start_epoch 3": "--resume",
+    "--pin_mem": "leave it out",
+    "--no_pin_mem": "leave it out",
+    "--world_size 8": "torchrun",
+    "--dist_on_itp": "torchrun",
+    "--dist_url env://": "torchrun",
+    "--ngpus 8": "slurm.sh",
+    "--nodes 8": "slurm.sh",
+    "--job_dir out": "slurm.sh",
+    "--use_volta32": "slurm.sh",
+}
+
+
+@pytest.mark.parametrize("stage", ["pretrain", "linprobe", "finetune"])
+@pytest.mark.parametrize("option", MAE)
+def test_options_of_mae_are_replaced(stage, option):
+    with pytest.raises(ValueError, match=f"^option '{option.split()[0]}' is one of the published code; here: .*{MAE[option]}"):
+        config.parse(stage, [*option.split(), "--data_path", "x.npz"])
+
+
+def test_options_that_mae_and_we_have(tmp_path):
+    common = (
+        "--batch_size 4 --epochs 3 --accum_iter 2 --weight_decay 0.1 --lr 1e-3 --min_lr 0 --warmup_epochs 1 --data_path x.npz"
+    )
+    common += f" --output_dir {tmp_path} --log_dir {tmp_path} --device cpu --seed 1 --num_workers 2 --local_rank 0"
+    of_stage = {"pretrain": "--mask_ratio 0.75", "finetune": "--clip_grad 1 --layer_decay 0.65 --smoothing 0.1 --dist_eval"}
+    for stage, own in of_stage.items():
+        args = config.parse(stage, f"{common} {own}".split())
+        assert (args.batch_size, args.accum_iter, args.warmup_epochs, args.data_path) == (4, 2, 1, "x.npz")
