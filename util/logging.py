@@ -107,9 +107,7 @@ class Log:
         changed = {name: " ".join(map(str, value)) if isinstance(value, list) else value for name, value in changed.items()}
         self.board.close()
         folder, suffix = Path(self.args.log_dir or self.args.output_dir), ".hparams"
-        for old in folder.glob(
-            f"*.tfevents.*{suffix}"
-        ):  # of the run before it went on: TensorBoard shows the first that it finds
+        for old in folder.glob(f"*.tfevents.*{suffix}"):  # of the shorter run; TensorBoard shows the first one that it finds
             old.unlink()
         _, *session = hparams(changed, {})  # the first part would mix up the options of different runs
         with SummaryWriter(folder, filename_suffix=suffix) as board:
