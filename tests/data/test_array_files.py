@@ -9,7 +9,7 @@ from scipy.io import savemat
 from data.own import own_gendata as own
 from data.prepare import checks, recipes
 from data.prepare.array_files import ArrayFormat
-from data.prepare.transforms import resampled
+from data.prepare.transforms import resample
 from feeder import units
 from feeder.feeder_ntu import Feeder
 from feeder.skeleton import parents
@@ -104,15 +104,15 @@ def test_real_recordings_are_not_doubted(real, tmp_path):
     for name, sequences in real.items():
         for x in sequences:
             for array in (x, x * 1000, x[:, :15]):
-                checks.refuse(array[None], array.shape, name)
-                checks.refuse_columns(array.reshape(len(x), -1), 3, name)
+                checks.check_bodies(array[None], array.shape, name)
+                checks.check_columns(array.reshape(len(x), -1), 3, name)
         size = np.median([units.body_size(x) for x in sequences])
         assert units.doubt_unit(size, 1.0) == "" and "--unit mm" in units.doubt_unit(size * 1000, 1.0)
         if name in above:
-            tree, change = np.median([checks.bones(x[None], above[name]) for x in sequences], axis=0)
+            tree, change = np.median([checks.bone_statistics(x[None], above[name]) for x in sequences], axis=0)
             assert tree < 1.25 and change < checks.CHANGE
             for order in (UTD + [*range(20, 25)], [*range(5, x.shape[1]), *range(5)], [*range(x.shape[1])][::-1]):
-                wrong = [checks.bones(x[None][:, :, order[: x.shape[1]]], above[name])[0] for x in sequences]
+                wrong = [checks.bone_statistics(x[None][:, :, order[: x.shape[1]]], above[name])[0] for x in sequences]
                 assert np.median(wrong) > checks.WRONG_TREE
 
 
@@ -129,10 +129,10 @@ def test_z_upwards_is_turned_about_x(kind, tmp_path):
 
 def test_frames_are_reduced(kinect):
     t = np.arange(121)[None, :, None, None] * np.ones((1, 1, 2, 3)) + 1.0
-    assert (resampled(t, 4.0)[0, :, 0, 0] == np.arange(1, 122, 4)).all()
-    assert np.allclose(resampled(t, 2.5)[0, :, 0, 0], np.arange(1, 122, 2.5))
+    assert (resample(t, 4.0)[0, :, 0, 0] == np.arange(1, 122, 4)).all()
+    assert np.allclose(resample(t, 2.5)[0, :, 0, 0], np.arange(1, 122, 2.5))
     t[:, 3] = 0  # not seen: what lies beside it is not drawn towards zero
-    assert np.allclose(resampled(t, 2.5)[0, 1, 0, 0], t[0, 2, 0, 0])
+    assert np.allclose(resample(t, 2.5)[0, 1, 0, 0], t[0, 2, 0, 0])
     out = ArrayFormat(fps=60).to_bodies(kinect, "x")
     assert np.array_equal(out[0], kinect[::2])
 

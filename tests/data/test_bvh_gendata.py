@@ -162,7 +162,7 @@ def test_damaged_files_are_one_line_each(raw, tmp_path):
         ("noise_anna_9", "not text, so no BVH file"),
         ("cut_anna_9", "values, the hierarchy has 57 channels"),
         ("other_anna_9", "has no joint 'LeftHand'"),
-        ("unlabelled", "is not found in"),
+        ("unlabelled", "does not match"),
     ):
         assert sum(str(raw / name) in line and reason in line for line in lines) == 1
     with pytest.raises(ValueError, match="_anna_9.bvh"):
@@ -176,12 +176,12 @@ def test_damaged_files_are_one_line_each(raw, tmp_path):
         (["raw", "--joints", "Hips,Nose"], "--joints Hips,Nose: 'Nose' is not a joint"),
         (["raw", "--center", "Nose"], "--center Nose: use a number 0..17 or one of Hips"),
         (["raw", "--joints", "Hips,Neck", "--body_frame"], "--body_frame: name the four joints"),
-        (["raw", "--label_pattern", "(?P<label>swim)"], "fits none of 8 files; the first is 'anna/jump_anna_1.bvh'"),
+        (["raw", "--label_pattern", "(?P<label>swim)"], "matches none of 8 files; the first is 'anna/jump_anna_1.bvh'"),
         (["raw", "--label_pattern", "(?P<label>walk|jump)"], "split is missing; it is train or test, or --test_groups"),
         (["raw", "--label_pattern", PATTERN, "--test_groups", "carl"], "--test_groups carl: no recording is of this group"),
         (["raw", "--labels", "none.csv"], "none.csv: no such file"),
-        (["raw", "--window", "-1"], "argument --window: '-1' is no number of frames, or 0"),
-        (["raw", "--target_fps", "0"], "argument --target_fps: '0' is no number above 0"),
+        (["raw", "--window", "-1"], "argument --window: '-1' is not a number of frames, or 0"),
+        (["raw", "--target_fps", "0"], "argument --target_fps: '0' is not a number above 0"),
     ],
 )
 def test_mistakes_are_one_line(words, wrong, raw, tmp_path, command):

@@ -160,10 +160,10 @@ def test_command_line_and_mistakes(small, tmp_path, command):
     assert len((tmp_path / "out/raw_data/skipped.txt").read_text().splitlines()) == 2
     np.savez(tmp_path / "bare.npz", joints_tenth_mm=np.ones((4, 20, 3), int), offset=[0, 4])
     for words, wrong in (
-        ((), "nothing to build it of; give at least one of --ucla, --bandai, --ui_prmd, --irds"),
+        ((), "no source; give at least one of --ucla, --bandai, --ui_prmd, --irds"),
         (("--ucla", tmp_path / "none"), "none: no such folder or zip file"),
         (("--irds", tmp_path / "bare.npz"), "bare.npz: needs the arrays subject and joint_names"),
-        (("--ucla", *small["ucla"], "--window", "-2"), "argument --window: '-2' is no number of frames, or 0"),
+        (("--ucla", *small["ucla"], "--window", "-2"), "argument --window: '-2' is not a number of frames, or 0"),
         (("--bandai", *small["bandai"], "--strict"), "walk.bvh: not a name of the form"),
     ):
         done = command([*line, *words])

@@ -138,11 +138,11 @@ BAD_FILES = {
 }
 BAD_ROWS = {
     "nobody,walk,train,eve": "'nobody' is not in ",
-    "walk_1,walk,test,eve": "'walk_1' stands in line 2 already",
-    "walk_1.npy,walk,test,eve": "'walk_1.npy' stands in line 2 already",
+    "walk_1,walk,test,eve": "'walk_1' is already in line 2",
+    "walk_1.npy,walk,test,eve": "'walk_1.npy' is already in line 2",
     "twice,walk,train,eve": "'twice' is ambiguous: ",
-    "../raw/walk_1,walk,train,eve": "'../raw/walk_1' is no name below ",
-    "/etc/passwd,walk,train,eve": "'/etc/passwd' is no name below ",
+    "../raw/walk_1,walk,train,eve": "'../raw/walk_1' is not a path below ",
+    "/etc/passwd,walk,train,eve": "'/etc/passwd' is not a path below ",
     ",walk,train,eve": "the name is empty",
     "spare_1,walk,val,eve": "split 'val' is neither train nor test",
     "spare_2,walk,,eve": "split is missing",
@@ -175,8 +175,8 @@ def test_unusable_rows_and_files_are_one_line_each(raw, tmp_path):
         (line,) = (line for line in lines if line.startswith(f"{raw / name}: "))
         assert any(part in line for part in reason.split("|")), line
     assert any(line.startswith(f"{raw / 'objects.npy'}: not a complete npy file of numbers") for line in lines)
-    assert sum("has no row in" in line for line in lines) == 4  # spare_4, spare_5, both of 'twice'
-    with pytest.raises(ValueError, match="has no row in|not 4 values"):
+    assert sum("has no usable row in" in line for line in lines) == 4  # spare_4, spare_5, both of 'twice'
+    with pytest.raises(ValueError, match="has no usable row in|not 4 values"):
         own.generate([raw], tmp_path, strict=True)
 
 
@@ -206,7 +206,7 @@ def test_tables_that_cannot_be_used(raw, tmp_path, table, reason):
         ("[1, 2]", "needs a list 'parents'"),
         ("parents: [0, 0, 0, 0]\njoint_names: 4", "joint_names is not a list"),
         ("parents: []", "parents has to be a list"),
-        ("parents: [-1, knee, 0, 0]", "parents has to be a list with the number or the name"),
+        ("parents: [-1, knee, 0, 0]", "parents has to be a list of the number or name"),
         ("parents: [-1, 2, 1, 0]", "leads joint 1 around in a circle"),
         ("parents: [-1, 0, 1, 1]\njoint_names: [a, b]", "2 joint_names but 4 parents"),
         ("parents: [-1, 0, 1, 1]\njoints: [a, b]", "unknown key 'joints'"),
@@ -223,19 +223,19 @@ def test_skeletons_that_cannot_be_used(raw, tmp_path, content, reason):
     "words, reason",
     [
         (["nothing"], "nothing: no such folder or npz file"),
-        (["raw", "--labels", "no.csv"], "no.csv: no such table"),
-        (["raw", "raw"], "several are for flat npz files"),
+        (["raw", "--labels", "no.csv"], "no.csv: no such file"),
+        (["raw", "raw"], "only flat npz files (with an array 'offset') can be several"),
         (["raw/labels.csv", "--labels", "raw/labels.csv"], "not a complete npz"),
         (["raw", "--joints", "no.yaml"], "no.yaml: no such file"),
         (["raw", "--center", "4"], "--center 4: use a number 0..3"),
         (["raw", "--layout", "coco17"], "4 joints, the skeleton has 17"),
         (["raw", "--unit", "inch"], "'inch' is none of m, cm, mm"),
-        (["raw", "--scale", "0"], "'0' is no number above 0"),
+        (["raw", "--scale", "0"], "'0' is not a number above 0"),
         (["raw", "--scale", "2", "--unit", "mm"], "not allowed with argument"),
-        (["raw", "--raw", "raw"], "name all at once, behind one --raw or without it"),
-        (["raw", "--label_pattern", "("], "--label_pattern (: no regular expression"),
+        (["raw", "--raw", "raw"], "name all after one --raw, or all without it"),
+        (["raw", "--label_pattern", "("], "--label_pattern (: not a regular expression"),
         (["raw", "--label_pattern", "a"], "--label_pattern a: needs a group (?P<label>...)"),
-        (["raw", "--label_pattern", "(?P<label>fish)"], "fits none of 5 files"),
+        (["raw", "--label_pattern", "(?P<label>fish)"], "matches none of 4 files; the first is 'jump_1.csv'"),
         (["raw", "--joint_order", "a"], "'a' is not a list of whole numbers"),
     ],
 )

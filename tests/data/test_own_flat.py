@@ -50,7 +50,7 @@ def test_flat_names_stand_once(tmp_path):
         ({"label": None}, "no field 'label'; there are file, split"),
         ({"split": None}, "no recording can be used; the first: .*split is missing; .* --test_groups"),
         ({"parents": np.array([0.5, 0, 0, 0])}, r"parents has shape \(4,\), type float64; it needs a whole number or string"),
-        ({"parents": np.array(["a", "b", "c", "d"])}, "parents has to be a list with the number or the name"),
+        ({"parents": np.array(["a", "b", "c", "d"])}, "parents has to be a list of the number or name"),
         ({"joint_names": np.array(["a", "b"])}, r"joint_names has shape \(2,\), .* a string for each of the 4 joints"),
         ({"offset": np.array([0, 2, 2, 9])}, "no recording that can be used is for test"),
     ],

@@ -83,8 +83,8 @@ def test_instances_by_hand(raw, tmp_path):
     np.testing.assert_array_equal(arrays["x_test"][0, :4], values[5:9])
     assert not arrays["x_test"][0, 4:].any() and arrays["x_test"].shape == (1, 300, 150)
     assert skipped == [
-        f"{raw[0] / 'cross_subject.txt'}: names 0003-R, of which there is no skeleton file",
-        f"{raw[0] / 'cross-view.txt'}: names 0003-R, of which there is no skeleton file",
+        f"{raw[0] / 'cross_subject.txt'}: names 0003-R, which has no skeleton file",
+        f"{raw[0] / 'cross-view.txt'}: names 0003-R, which has no skeleton file",
     ]
 
 
@@ -194,7 +194,7 @@ def test_names_of_no_video_get_into_no_split(raw, tmp_path):
     arrays, skipped = prepared(raw[0], tmp_path / "out")
     assert len(arrays["y_train"]) == 2 and len(arrays["y_test"]) == 1
     assert skipped[:4] == [
-        f"{raw[0] / 'skeleton' / name}.txt: not a name of a video of PKU-MMD I"
+        f"{raw[0] / 'skeleton' / name}.txt: not the name of a video of PKU-MMD I"
         for name in ("0001-L (1)", "0001-X", "A01N01-L", "readme")
     ]
     assert pku.re.fullmatch(pku.PKU2.name, "A01N01-L") and not pku.re.fullmatch(pku.PKU2.name, "0001-L")
