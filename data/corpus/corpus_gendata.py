@@ -1,7 +1,7 @@
 """An open corpus for pre-training: NW-UCLA, Bandai-Namco, UI-PRMD and IntelliRehabDS, or some of them, as one npz: one body of
 the 20 joints of Kinect v1, metres, 30 frames a second, no labels.
 
-Their test sets are left out (`Source.without`). Sources, licences and numbers of sequences are in the npz and in a text beside it.
+Test sets are left out (`Source.without`). Sources, licences and numbers of sequences are in the npz and in a text beside it.
 """
 
 import re
@@ -75,7 +75,7 @@ def _bandai(item):
 
 
 def read_flat(renamed, test, paths, skipped):
-    """Flat npz files of Kinect v2's joints, in 0.1 mm, without the subjects `test`; renamed: {joint in the file: Kinect's name}."""
+    """Flat npz files of Kinect v2's joints, in 0.1 mm, without the subjects `test`; renamed: {name of a joint: Kinect's name}."""
     for path in paths:
         recordings, skeleton = custom_recordings.from_flat(path, "joints_tenth_mm")
         if skeleton.joint_names is None or "subject" not in recordings[0].fields:

@@ -67,7 +67,8 @@ def generate(
         skeleton = skeleton or their_skeleton
         if recordings and not recordings[0].fields:
             how["label_keys"] = []
-            print(f"{raws[0]}: no labels ({custom_recordings.TABLE}, --labels or --label_pattern), so everything is for training")
+            what = f"no {custom_recordings.TABLE}, --labels or --label_pattern"
+            print(f"{raws[0]}: {what}: everything is for training, without labels")
         custom_dataset.write(path, recordings, skeleton, skipped, raws[0], form=form, remarks=remarks, **how)
     return path
 

@@ -26,8 +26,8 @@ RECORDINGS = {".skeleton": formats.inspect_skeleton, ".json": formats.inspect_uc
 def inspect(path, split=None, index=None, name=None, layout=None, **form):
     """(lines of text about a file, the chosen `Sequence` or None if there is none).
 
-    split, index, name: choose a sequence of an npz, by default the first that is not all zero; index alone: an action of a PKU-MMD
-    video, an annotation of a pickle, a sample of a .npy. layout, form: of your own recording, see
+    split, index, name: choose a sequence of an npz, by default the first that is not all zero; index alone: an action of a
+    PKU-MMD video, an annotation of a pickle, a sample of a .npy. layout, form: of your own recording, see
     data.prepare.array_files.ArrayFormat. Raises FileNotFoundError or ValueError in one line: no such file, split or sequence, a
     file of another kind, or a damaged one.
     """

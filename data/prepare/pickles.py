@@ -112,9 +112,9 @@ def _check(shape, kind, data):
 class _Unpickler(pickle._Unpickler):
     def __init__(self, file):
         super().__init__(file)
-        self.budget = 2 * file.size  # bytes that may be made of the file's: by encoding, and once more by swapping their order
+        self.budget = 2 * file.size  # bytes that may be created from the file's: by encoding, and again by swapping byte order
         self.names = {
-            ("numpy", "ndarray"): None,  # only ever handed to _reconstruct
+            ("numpy", "ndarray"): None,  # only an argument of _reconstruct
             ("numpy", "dtype"): _Type,
             ("_codecs", "encode"): self._encode,
             ("builtins", "bytes"): self._no_bytes,
@@ -129,7 +129,7 @@ class _Unpickler(pickle._Unpickler):
         _require((module, name) in self.names, f"asks for {_printable(f'{module}.{name}')}")
         return self.names[module, name]
 
-    # ---- what numpy's names stand for
+    # ---- replacements of the functions that numpy's pickles name
 
     def _reconstruct(self, kind, shape, code):
         return _Array.__new__(_Array, 0)

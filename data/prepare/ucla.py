@@ -80,8 +80,8 @@ def generate(raw, out, align=False, strict=False, body_frame=False, min_max=Fals
     """Write out/UCLA_XView.npz, whose name also lists the options used; returns its path.
 
     raw: folder all_sqe or a zip of it. align: use `face_front`. body_frame, min_max: see data.prepare.transforms.row. unique:
-    leave out test sequences that equal a training sequence. Unusable files are listed in out/raw_data/skipped.txt; with `strict` the
-    first one raises ValueError. Raises ValueError for `align` together with body_frame or min_max.
+    leave out test sequences that equal a training sequence. Unusable files are listed in out/raw_data/skipped.txt; with `strict`
+    the first one raises ValueError. Raises ValueError for `align` together with body_frame or min_max.
     """
     if align and (body_frame or min_max):
         raise ValueError("--align: --body_frame rotates the sequences, too; give --align alone")

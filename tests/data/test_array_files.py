@@ -73,28 +73,29 @@ def test_what_would_be_misread_is_refused_with_its_remedy(kinect, tmp_path):
     four = np.concatenate([kinect, sure], axis=2)
     wide = [np.hstack([time, four.reshape(52, 80)]), np.hstack([kinect.reshape(52, 60), time, time * 2, sure[:, 0]])]
     wide += [four[:, :15].reshape(52, 60), kinect.swapaxes(0, 1).reshape(20, 156), kinect.reshape(-1, 3), four.reshape(52, 80)]
-    reasons = ["column 0 .* time stamps .*--skip_columns 0", "column -2 .*--skip_columns -2", "hardly any values.*--columns xyz_"]
-    reasons += ["--axes VTC says", "one joint; --row BODIES JOINTS 3", "--columns xyz_"]
+    reasons = ["column 0 .* time stamps .*--skip_columns 0", "column -2 .*--skip_columns -2"]
+    reasons += ["few different values.*--columns xyz_"]
+    reasons += ["--axes VTC", "a row is one joint; --row BODIES JOINTS 3", "--columns xyz_"]
     for i, (array, reason) in enumerate(zip(wide, reasons, strict=True)):
         with pytest.raises(ValueError, match=reason) as error:
             read(rows(tmp_path / f"{i}.csv", array))
         assert str(error.value).startswith(f"{tmp_path / f'{i}.csv'}: ") and "\n" not in str(error.value)
     picture = np.dstack([kinect[..., :2] * 100 + 300, np.random.default_rng(0).uniform(0.5, 1, (52, 20))])
     for array, reason in (
-        (kinect[:, None], "52 bodies in 1 frames; --axes TMVC"),
-        (kinect.swapaxes(0, 1), "--axes VTC says"),
+        (kinect[:, None], "52 bodies in 1 frames; if frames come first: --axes TMVC"),
+        (kinect.swapaxes(0, 1), "--axes VTC"),
         (kinect.transpose(1, 2, 0), "20 x 3 x 52 instead of .*--axes VCT"),
         (four, "--columns xyz_"),
-        (np.stack([kinect] * 2, -1).transpose(2, 0, 1, 3), "3 bodies in 2 dimensions or 2 in 3; --axes MTVC or --axes CTVM"),
+        (np.stack([kinect] * 2, -1).transpose(2, 0, 1, 3), "3 bodies in 2D or 2 bodies in 3D: give --axes MTVC or --axes CTVM"),
         (picture, "--columns xy_"),
-        (kinect.reshape(52, 60), "52 x 60 .*--row says"),
+        (kinect.reshape(52, 60), "52 x 60 .*--row BODIES"),
     ):
         np.save(tmp_path / "a.npy", array)
         with pytest.raises(ValueError, match=reason):
             read(tmp_path / "a.npy")
-    with pytest.raises(ValueError, match="4 numbers a row .*a joint a row, perhaps: --columns xyz_"):
+    with pytest.raises(ValueError, match="4 numbers per row .*perhaps a row is one joint: --columns xyz_"):
         read(rows(tmp_path / "sure.txt", four.reshape(-1, 4)))
-    with pytest.raises(ValueError, match="61 numbers a row; 20 joints have 60 .* with --skip_columns 0"):
+    with pytest.raises(ValueError, match="61 numbers per row; 20 joints have 60 .* with --skip_columns 0"):
         read(rows(tmp_path / "known.csv", np.hstack([sure[:, 0], kinect.reshape(52, 60)])), num_joints=20)
     assert read(tmp_path / "0.csv", checks=False).shape == (52, 27, 3)
 
@@ -145,7 +146,7 @@ def test_frames_are_reduced(kinect):
         ({"axes": "TVX"}, "--axes TVX: T, V, C"),
         ({"fps": 15}, "--fps 15: at least --target_fps 30"),
         ({"joint_order": (1, -1)}, "--joint_order: numbers of joints"),
-        ({"form": (1, 20, 5), "columns": "xyz_"}, "--row 1 20 5: 5 numbers a joint, --columns xyz_ has 4"),
+        ({"form": (1, 20, 5), "columns": "xyz_"}, "--row 1 20 5: 5 numbers per joint, --columns xyz_ has 4"),
     ],
 )
 def test_readings_that_cannot_be(how, reason):

@@ -159,7 +159,7 @@ def test_damaged_files_are_one_line_each(raw, tmp_path):
     lines = skipped(tmp_path)
     assert len(load(path)["x_train"]) + len(load(path)["x_test"]) == 4 + 7 * 5 and len(lines) == 4  # 40 to 47 frames
     for name, reason in (
-        ("noise_anna_9", "not text, so no BVH file"),
+        ("noise_anna_9", "not a BVH file, since not text"),
         ("cut_anna_9", "values, the hierarchy has 57 channels"),
         ("other_anna_9", "has no joint 'LeftHand'"),
         ("unlabelled", "does not match"),

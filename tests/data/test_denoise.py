@@ -48,7 +48,7 @@ def test_nothing_left(walk):
 
 
 def test_an_id_twice_in_a_frame(walk):
-    with pytest.raises(ValueError, match="a body id stands twice in one frame"):
+    with pytest.raises(ValueError, match="a body id occurs twice in one frame"):
         denoise(20, [Body("1", 0, walk(21)), Body("2", 0, walk(20))])
 
 

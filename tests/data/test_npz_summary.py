@@ -93,8 +93,8 @@ def test_sequences_that_occur_twice_are_told(tmp_path):
     np.savez(tmp_path / "a.npz", **train, x_test=test, y_test=y, name_test=np.array(list("abcde")), **sizes)
     text = say(tmp_path / "a.npz")
     train, test = text.split("test: 5 sequences")
-    line = "equal to an earlier sequence, number by number: 1 in this split; the first: train sample 3 = train sample 1\n"
+    line = "equal to an earlier sequence: 1 in this split; the first: train sample 3 = train sample 1\n"
     assert line in train
-    assert "number by number: 2 IN ANOTHER SPLIT; the first: test sample 1 (b) = train sample 2\n" in test
+    assert "equal to an earlier sequence: 2 IN ANOTHER SPLIT; the first: test sample 1 (b) = train sample 2\n" in test
     np.savez(tmp_path / "a.npz", x_train=x[:5], y_train=y, x_test=x[5:], y_test=y[:1], **sizes)
-    assert "number by number" not in say(tmp_path / "a.npz")
+    assert "equal to" not in say(tmp_path / "a.npz")

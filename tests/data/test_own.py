@@ -104,7 +104,7 @@ def test_numbers_as_labels_are_numbered_without_gaps(raw, tmp_path, capsys):
     assert arrays["y_train"].argmax(1).tolist() == [2, 1, 0] and arrays["y_test"].argmax(1).tolist() == [1]
     assert arrays["group_train"].tolist() == ["walk_1", "jump_1", "jump_2"]  # no group: everybody alone
     out = capsys.readouterr().out
-    assert "0 = '2', 1 = '9', 2 = '10'" in out and "test has no sample of 2 classes: 2, 10" in out
+    assert "0 = '2', 1 = '9', 2 = '10'" in out and "test has no recording of 2 classes: 2, 10" in out
 
 
 def test_test_groups_instead_of_a_split(raw, tmp_path):
@@ -131,9 +131,9 @@ BAD_FILES = {
     "empty.npy": (b"", "not a complete npy"),
     "junk.npz": (b"PK\3\4junk", "not a complete npz"),
     "empty.csv": (b"\n\n", "has no row of numbers"),
-    "short.csv": (b"1,2,3\n1,2\n", "line 2: 2 numbers instead of 3 as above"),
+    "short.csv": (b"1,2,3\n1,2\n", "line 2: 2 numbers instead of 3 as in the lines above"),
     "word.csv": (b"1,2,3\n\n1,2,fish\n", "line 3: 'fish' is not a number"),
-    "four.txt": (b"1 2 3 4\n", "4 numbers a row instead of bodies x joints x coordinates = 1 x 1 x 3; --row"),
+    "four.txt": (b"1 2 3 4\n", "4 numbers per row instead of bodies x joints x coordinates = 1 x 1 x 3; --row"),
     "binary.txt": (bytes(range(256)), "no row of numbers|not a number"),
 }
 BAD_ROWS = {
@@ -251,12 +251,54 @@ def test_the_example_in_the_documentation(tmp_path, command):
     code = text.split("```python\n", 1)[1].split("```", 1)[0]
     (tmp_path / "code.py").write_text(code)
     assert command(["code.py"], tmp_path).returncode == 0
-    line = next(line for line in text.splitlines() if line.startswith("python data/own/own_gendata.py --raw recordings"))
+    line = next(line for line in text.splitlines() if line.startswith("python data/own/own_gendata.py recordings"))
     done = command([SCRIPT, *line.split()[2:]], tmp_path)
     assert done.returncode == 0, done.stderr
     npz = tmp_path / line.split("--out ")[1].split()[0] / f"{line.split('--name ')[1].split()[0]}.npz"
     data = Feeder(npz, "train", window_size=20, min_frames=10, bone=True)
     assert data[0][0].shape[1:] == (20, data.num_joints, 1) and len(data.class_names) == data.num_classes
+    # and that the printed lines are those of the documentation
+    assert done.stdout in text.replace("```", "")
+
+
+def test_without_labels_everything_is_for_training(raw, tmp_path, capsys):
+    labelled = load(own.generate([raw], tmp_path))
+    (raw / "labels.csv").unlink()
+    (raw / "walk_3.npy").mkdir()  # not a file
+    (raw / "jump_1.txt").write_bytes((raw / "jump_1.csv").read_bytes())
+    arrays = load(own.generate([raw], tmp_path / "all"))
+    assert "everything is for training, without labels" in capsys.readouterr().out
+    assert arrays["name_train"].tolist() == ["jump_1.csv", "jump_1.txt", "jump_2", "walk_1", "walk_2"]
+    assert not {"y_train", "x_test", "class_names"} & arrays.keys()
+    assert (arrays["x_train"][[3, 0]] == labelled["x_train"]).all() and (arrays["x_train"][[4, 2]] == labelled["x_test"]).all()
+
+
+def test_kinect_files(tmp_path, skeleton_text, walk):
+    """Two people in NTU's format, under any names; one is joined from two tracks."""
+    (folder := tmp_path / "kinect").mkdir()
+    first, second = walk(30), walk(30)
+    for name in ("anna/wave", "ben/clap"):
+        (folder / name).parent.mkdir()
+        frames = [[(1 if t < 15 else 3, first[t]), (2, second[t])] for t in range(30)]
+        (folder / f"{name}.skeleton").write_text(skeleton_text(frames))
+    how = {"label_pattern": r"(?P<group>\w+)/(?P<label>\w+)", "test_groups": ["ben"], "layout": "kinect_v2"}
+    arrays = load(own.generate([folder], tmp_path, **how))
+    assert arrays["name_train"].tolist() == ["anna/wave"] and arrays["name_test"].tolist() == ["ben/clap"]
+    found = arrays["x_test"][0].reshape(30, 2, 25, 3).swapaxes(0, 1)
+    assert np.allclose(found, [first, second], atol=1e-4) or np.allclose(found, [second, first], atol=1e-4)
+
+
+def test_json_by_the_code_in_the_documentation(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "poses").mkdir()
+    x = joints(0, 6, 4, 3)
+    frames = [{"joints": [dict(zip("xyz", map(float, joint), strict=True)) for joint in frame]} for frame in x]
+    (tmp_path / "poses/a.json").write_text(json.dumps(frames))
+    with pytest.raises(FileNotFoundError, match="poses: holds no file that ends in .npy, .*'Other formats'"):
+        own.generate(["poses"], "out")
+    text = (SCRIPT.parents[2] / "docs" / "data.md").read_text().split("### Other formats", 1)[1]
+    exec(text.split("```python\n", 1)[1].split("```", 1)[0], {})
+    assert (load(own.generate(["poses"], "out"))["x_train"] == x.astype(np.float32).reshape(1, 6, 12)).all()
 
 
 def test_skeleton_as_json(tmp_path):

@@ -36,7 +36,7 @@ def test_flat_names_stand_once(tmp_path):
     arrays = load(own.generate([tmp_path / "flat.npz"], tmp_path))
     assert arrays["name_train"].tolist() == ["a"] and arrays["name_test"].tolist() == ["b"]
     (line,) = skipped(tmp_path)
-    assert line == f"{tmp_path / 'flat.npz'}: sequence 2: 'a' is the name of {tmp_path / 'flat.npz'}: sequence 0, too"
+    assert line == f"{tmp_path / 'flat.npz'}: sequence 2: 'a' is also the name of {tmp_path / 'flat.npz'}: sequence 0"
 
 
 @pytest.mark.parametrize(

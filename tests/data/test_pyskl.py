@@ -142,7 +142,7 @@ def test_unusable_samples_are_one_line_each(written, content, tmp_path):
 @pytest.mark.parametrize(
     "change, reason",
     [
-        (lambda c: c["annotations"], "12 annotations without a split; --split FILE, --test NAME"),
+        (lambda c: c["annotations"], "12 annotations without a split; give the test set by --split FILE, --test NAME"),
         (lambda c: {"split": c["split"]}, "neither a dict with 'annotations' nor a list of annotations"),
         (lambda c: c | {"split": [1]}, "'split' is not a dict of lists"),
         (lambda c: c | {"split": {"xsub_train": [1], "xsub_val": [2]}}, "holds something that is not a name"),
@@ -167,7 +167,7 @@ def test_command_line(written, content, tmp_path, command):
     assert {path.name for path in (tmp_path / "out").glob("*.npz")} == {"NTU60_xsub.npz", "NTU60_xview.npz"}
     for words, reason in (
         ([tmp_path / "none.pkl"], "none.pkl: no such file"),
-        (["a.pkl", "--raw", "b.pkl"], "b.pkl: one is read at a time"),
+        (["a.pkl", "--raw", "b.pkl"], "b.pkl: only one is read"),
         ([written(content), "--center", "knee"], "--center knee: use a number 0..24 or one of spine base"),
         ([written(content), "--layout", "kinect_v1"], "--layout kinect_v1 has 20 joints"),
         ([written(content), "--num_bodies", "0"], "--num_bodies 0: at least 1"),

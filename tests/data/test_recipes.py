@@ -28,13 +28,13 @@ def test_inspect_says_what_a_file_is_taken_for(kinect, real, tmp_path):
     np.savetxt(tmp_path / "turned.csv", kinect.swapaxes(0, 1).reshape(20, 156), delimiter=",")
     savemat(tmp_path / "utd.mat", {"d_skel": kinect[:, UTD].transpose(1, 2, 0)})
     for name, words in {
-        "list.pkl": ["2 annotations as PYSKL has them, without splits", "cannot be used: 1", "drawn: --index 0, a, class 3"],
-        "labels.pkl": ["(['a', 'b'], [0, 1]); no annotations"],
+        "list.pkl": ["2 annotations of PYSKL's form, without splits", "cannot be used: 1", "drawn: --index 0, a, class 3"],
+        "labels.pkl": ["(['a', 'b'], [0, 1]); not PYSKL's annotations"],
         "mm.npy": ["25 joints, 3 coordinates", "--unit mm would fit", "layout kinect_v2: bones fit"],
         "five.npy": ["samples x coordinates x frames x joints x bodies", "metres, as the size"],
-        "labels.npy": ["no recording; labels or counts"],
+        "labels.npy": ["not a recording; labels or counts"],
         "own.txt": [f"bodies: 1, {len(x)} frames"],
-        "turned.csv": ["doubtful: as 20 frames of 52 joints"],
+        "turned.csv": ["warning: read as 20 frames of 52 joints"],
         "utd.mat": ["52 frames", "20 joints", "layout kinect_v1: bones do not fit"],
     }.items():
         lines, sequence = inspect.inspect(tmp_path / name)
@@ -42,7 +42,7 @@ def test_inspect_says_what_a_file_is_taken_for(kinect, real, tmp_path):
             assert word in "\n".join(lines), lines
         assert (sequence is None) == ("labels" in name)
     lines, sequence = inspect.inspect(tmp_path / "turned.csv", axes="VTC")
-    assert np.allclose(sequence.joints[:, 0], kinect, atol=1e-6) and "doubtful" not in "\n".join(lines)
+    assert np.allclose(sequence.joints[:, 0], kinect, atol=1e-6) and "warning" not in "\n".join(lines)
 
 
 @pytest.mark.parametrize("scale, unit", [(100, "cm"), (1, "m"), (1000, "mm"), (1 / 0.056444, "0.056444 m")])
@@ -52,7 +52,7 @@ def test_bvh(scale, unit, tmp_path):
     out = "\n".join(lines)
     assert "BVH recording, 40 frames, 120 a second, 18 joints and 5 End Sites" in out
     assert f"unit: {unit}, as the size of the body suggests" in out and "--joints kinect_v1: all 20 joints are found" in out
-    assert len(sequence.joints) == 40 and len(sequence.parents) == 23 and "doubt" not in out and "along z" not in out
+    assert len(sequence.joints) == 40 and len(sequence.parents) == 23 and "along z" not in out
 
 
 def test_other_bvh_files(tmp_path):
