@@ -120,8 +120,8 @@ class ArrayFormat:
         if mat and "VCT" in orders:
             return "VCT"
         if rule not in orders:
-            hint = " or ".join(f"--axes {order}" for order in [*orders][:2]) or "--axes (such as VCT)"
-            hint += " gives the order of axes"
+            options = " or ".join(f"--axes {order}" for order in [*orders][:2]) or "--axes, such as VCT"
+            hint = f"give the order of axes: {options}"
             if shape[-1] == 4:
                 hint = "--columns xyz_ keeps three of four numbers per joint"
             what = "bodies x " * (len(shape) == 4) + "frames x joints x 2 or 3 coordinates"

@@ -12,16 +12,16 @@ from feeder import units
 from feeder.labels import ordered
 from feeder.npz import Split, write_dataset
 
-SIDES = ("train", "test")
+SPLITS = ("train", "test")
 
 
 @dataclass
 class UsableRecording:
-    """A recording that can be used. label: a string for each label key; side: one of SIDES; shape: (M, T, V, C)."""
+    """A recording that can be used. label: a string for each label key; split: one of SPLITS; shape: (M, T, V, C)."""
 
     recording: Recording
     label: tuple
-    side: str
+    split: str
     group: str
     shape: tuple
 
@@ -78,14 +78,14 @@ def write(
     num_bodies, num_frames = (max(sample.shape[axis] for sample in samples) for axis in (0, 1))
     warnings = statistics.warnings(unit, dims) if form.checks else []
     splits, missing = {}, {}
-    for side in SIDES if label_keys or test_groups else SIDES[:1]:
-        chosen = [sample for sample in samples if sample.side == side]
+    for split in SPLITS if label_keys or test_groups else SPLITS[:1]:
+        chosen = [sample for sample in samples if sample.split == split]
         if not chosen:
-            raise ValueError(f"{source}: no recording that can be used is for {side}")
+            raise ValueError(f"{source}: no usable recording is for {split}")
         labels = np.array([number[sample.label] for sample in chosen]) if label_keys else None
         names, groups = [sample.recording.name for sample in chosen], [sample.group for sample in chosen]
-        splits[side] = Split(names, labels, map(row, chosen), groups)
-        missing[side] = [" ".join(label) for label, i in number.items() if label_keys and i not in labels]
+        splits[split] = Split(names, labels, map(row, chosen), groups)
+        missing[split] = [" ".join(label) for label, i in number.items() if label_keys and i not in labels]
     write_dataset(
         path,
         splits,
@@ -105,32 +105,31 @@ def write(
         coordinates=dims,
         how=json.dumps(form.as_dict()) if form.as_dict() else None,
     )
-    counts = ", ".join(f"{len(split.names):,} {side}" for side, split in splits.items())
+    counts = ", ".join(f"{len(part.names):,} {split}" for split, part in splits.items())
     kinds = f"{len(number)} classes" if label_keys else "no labels"
     notes = [", z is 0"] * (dims == 2) + ["; no bones: see --layout and --joints"] * (skeleton.parents is None)
     print(f"{path}: {counts}, {kinds}, up to {num_frames} frames, {num_bodies} bodies, {num_joints} joints", *notes, sep="")
     if label_keys and list(number) != [(str(i),) for i in range(len(number))]:
         named = [f"{i} = {' '.join(label)!r}" for label, i in number.items()]
         print("  classes:", ", ".join(named[:4]) + (f", ... {named[-1]}" if len(named) > 4 else ""))
-    for side, labels in missing.items():
+    for split, labels in missing.items():
         if labels:
-            print(f"  {side} has no recording of {len(labels)} classes: {', '.join(labels[:10])}")
+            print(f"  {split} has no recording of {len(labels)} classes: {', '.join(labels[:10])}")
     for warning in warnings:
         print(f"  warning: {warning}")
 
 
-def choose_side(recording, group_key, test_groups):
+def choose_split(recording, group_key, test_groups):
     """'train' or 'test', from the recording's group or its field 'split'. Raises ValueError if it has neither."""
     if test_groups:
         if group_key is None:
             raise ValueError(f"{recording.where}: has no field group or subject for --test_groups; --group_key names another")
         return "test" if recording.fields[group_key] in test_groups else "train"
-    word = recording.fields.get("split")
-    if word in SIDES:
-        return word
-    wrong = f"{word!r} is neither train nor test"
-    absent = "is missing; give train or test, or --test_groups"
-    raise ValueError(f"{recording.where}: {recording.name!r}: split {wrong if word else absent}")
+    split = recording.fields.get("split")
+    if split in SPLITS:
+        return split
+    wrong = f"{split!r} is neither train nor test" if split else "is missing; give train or test, or --test_groups"
+    raise ValueError(f"{recording.where}: {recording.name!r}: split {wrong}")
 
 
 def number_classes(labels):
@@ -158,7 +157,7 @@ def read_samples(source, recordings, label_keys, group_key, test_groups, statist
         label = tuple(recording.fields[key] for key in label_keys)
         if not all(label):
             raise ValueError(f"{where}: {name!r}: has no label")
-        side = choose_side(recording, group_key, test_groups) if label_keys or test_groups else SIDES[0]
+        split = choose_split(recording, group_key, test_groups) if label_keys or test_groups else SPLITS[0]
         try:
             bodies = load(recording)
         except checks.Misread as error:
@@ -168,7 +167,7 @@ def read_samples(source, recordings, label_keys, group_key, test_groups, statist
             raise ValueError(f"{where}: {bodies.shape[2]} joints, the skeleton has {expected}")
         first_of_name[name] = where
         statistics.add(where, bodies)
-        return UsableRecording(recording, label, side, recording.fields.get(group_key) or name, bodies.shape)
+        return UsableRecording(recording, label, split, recording.fields.get(group_key) or name, bodies.shape)
 
     samples = [sample for _, sample in parallel.each(sample, recordings, "reading", skipped)]
     for remark in remarks:

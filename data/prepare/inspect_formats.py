@@ -161,7 +161,7 @@ def _inspect_bodies(bodies, name, label, layout):
     bodies = transforms.drop_empty(bodies)
     lines = [f"bodies: {count}, {frames} frames ({bodies.shape[1]} with a body), {num_joints} joints, {dims} coordinates"]
     joints = transforms.row(bodies).reshape(bodies.shape[1], len(bodies), num_joints, 3)
-    lines += Values().add(joints).lines()
+    lines += Values().add(joints).lines("coordinates")
     if dims == 3:
         doubt = units.doubt_unit(units.body_size(bodies[0]), 1.0)
         lines += [f"  unit: {doubt or 'metres, as the size of the body suggests'}"]

@@ -17,7 +17,7 @@ def main():
     arguments.add_raw(parser, "folder all_sqe, or a zip of it", raw)
     align = "rotate every sequence to face the camera in its first frame: ..._align"
     parser.add_argument("--align", action="store_true", help=align)
-    arguments.add_pose(parser, joints=False)
+    arguments.add_body_frame(parser, joints=False)
     what = "leave out test sequences that equal a training sequence (95 in the distributed files): ..._unique"
     parser.add_argument("--unique", action="store_true", help=what)
     ucla.generate(**vars(parser.parse_args()))

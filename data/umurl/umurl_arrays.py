@@ -22,7 +22,7 @@ from util import console
 from util.files import bare_name
 
 PREFIXES = {"train": ("train",), "test": ("val", "test")}  # split of the npz -> first part of its files' names
-JOINTS, FRAMES, LABELS = ("data_joint.npy", "data.npy"), ("num_frame.npy", "num_frame.pkl"), ("label.pkl",)
+JOINTS, FRAMES, LABELS = "data_joint.npy", "num_frame.npy", "label.pkl"  # last part
 PROTOCOLS = {"xsub": "XSub", "xview": "XView", "xset": "XSet", "xsetup": "XSet"}
 
 
@@ -55,7 +55,7 @@ def generate(folder, out, name=None, strict=False):
     folder, skipped = Path(folder), parallel.Skipped(strict)
     parts = {split: part for split, prefixes in PREFIXES.items() if (part := _read_part(folder, prefixes, skipped))}
     if not parts:
-        raise FileNotFoundError(f"{folder}: has neither {' nor '.join(f'{p}_{JOINTS[0]}' for p in ('train', 'val', 'test'))}")
+        raise FileNotFoundError(f"{folder}: has neither {' nor '.join(f'{p}_{JOINTS}' for p in ('train', 'val', 'test'))}")
     shapes = {part.x.shape[2:] for part in parts.values()}
     labels = [label for part in parts.values() for label in part.labels]
     kinds = set(map(type, labels))
@@ -76,33 +76,28 @@ def generate(folder, out, name=None, strict=False):
     print(f"{path}: {counts}, {count} classes, {frames} frames, {bodies} bodies of {joints} joints")
     for key, prefixes in PREFIXES.items():
         if key not in parts:
-            print(f"{folder}: has no {' or '.join(f'{prefix}_{JOINTS[0]}' for prefix in prefixes)}; the npz has no {key} split")
+            print(f"{folder}: has no {' or '.join(f'{prefix}_{JOINTS}' for prefix in prefixes)}; the npz has no {key} split")
         elif parts[key].frames is None:
-            print(f"{folder}: no {prefixes[0]}_{FRAMES[0]}: all frames that are not zero are valid, repetitions included")
+            print(f"{folder}: no {prefixes[0]}_{FRAMES}: all frames that are not zero are valid, repetitions included")
     skipped.write(Path(out) / "raw_data" / "skipped.txt")
     return path
 
 
-def _find_file(folder, prefix, names):
-    """The first of the files <prefix>_<name> that exists, or None."""
-    return next((file for name in names if (file := folder / f"{prefix}_{name}").is_file()), None)
-
-
 def _read_part(folder, prefixes, skipped):
     """The `Part` of the files with the first of the prefixes that exists, or None."""
-    prefix, path = next(((p, file) for p in prefixes if (file := _find_file(folder, p, JOINTS))), (None, None))
-    if path is None:
+    prefix = next((prefix for prefix in prefixes if (folder / f"{prefix}_{JOINTS}").is_file()), None)
+    if prefix is None:
         return None
+    path, labels_file, frames_file = (folder / f"{prefix}_{name}" for name in (JOINTS, LABELS, FRAMES))
     try:
         x = np.load(path, mmap_mode="r", allow_pickle=False)
     except ValueError as error:
         raise ValueError(f"{path}: not an npy of numbers ({' '.join(str(error).split())[:80]})") from error
     if x.ndim != 5 or x.shape[1] != 3 or x.dtype.kind not in "iuf" or not x.size:
         raise ValueError(f"{path}: {describe_array(x)}, not samples x 3 x frames x joints x bodies")
-    labels_file = _find_file(folder, prefix, LABELS)
-    if labels_file is None:
-        raise FileNotFoundError(f"{folder / f'{prefix}_{LABELS[0]}'}: no such file; it holds names and labels of {path}")
-    part = Part(x, *_read_labels(labels_file, len(x)), _read_frames(_find_file(folder, prefix, FRAMES), x), [])
+    if not labels_file.is_file():
+        raise FileNotFoundError(f"{labels_file}: no such file; it holds names and labels of {path}")
+    part = Part(x, *_read_labels(labels_file, len(x)), _read_frames(frames_file, x) if frames_file.is_file() else None, [])
     for row, sequence in enumerate(console.bar(x, f"{path.name} checked", len(x), "seq")):
         frames = None if part.frames is None else part.frames[row]
         if not np.isfinite(sequence[:, :frames]).all():
@@ -133,11 +128,9 @@ def _read_labels(path, count):
 
 
 def _read_frames(path, x):
-    """(N,) int32 valid frames, or None without a file."""
-    if path is None:
-        return None
+    """(N,) int32 valid frames."""
     try:
-        frames = np.asarray(pickles.load(path) if path.suffix == ".pkl" else np.load(path, allow_pickle=False))
+        frames = np.asarray(np.load(path, allow_pickle=False))
     except ValueError as error:
         raise ValueError(f"{path}: not an array of numbers ({' '.join(str(error).split())[:80]})") from error
     if frames.dtype.kind not in "iuf" or frames.size != len(x) or (frames % 1).any():

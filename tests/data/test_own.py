@@ -187,7 +187,7 @@ def test_unusable_rows_and_files_are_one_line_each(raw, tmp_path):
         ("name,name,label\nwalk_1,a,b\n", "the first line has to name the columns, each once"),
         ("name,label,split\n", "no recording can be used"),
         ("name,split\nwalk_1,train\n", "no field 'label'; there are name, split"),
-        ("name,label,split\nwalk_1,walk,train\n", "no recording that can be used is for test"),
+        ("name,label,split\nwalk_1,walk,train\n", "no usable recording is for test"),
         ('name,label,split\n"walk_1,walk,train\n', "not a CSV file"),
         (b"name,label\n\xff\xfe,1\n", "not a CSV file"),
     ],

@@ -52,7 +52,7 @@ def test_flat_names_stand_once(tmp_path):
         ({"parents": np.array([0.5, 0, 0, 0])}, r"parents has shape \(4,\), type float64; it needs a whole number or string"),
         ({"parents": np.array(["a", "b", "c", "d"])}, "parents has to be a list of the number or name"),
         ({"joint_names": np.array(["a", "b"])}, r"joint_names has shape \(2,\), .* a string for each of the 4 joints"),
-        ({"offset": np.array([0, 2, 2, 9])}, "no recording that can be used is for test"),
+        ({"offset": np.array([0, 2, 2, 9])}, "no usable recording is for test"),
     ],
 )
 def test_flat_files_that_cannot_be_used(tmp_path, changes, reason):
