@@ -281,7 +281,7 @@ def test_kinect_files(tmp_path, skeleton_text, walk):
         (folder / name).parent.mkdir()
         frames = [[(1 if t < 15 else 3, first[t]), (2, second[t])] for t in range(30)]
         (folder / f"{name}.skeleton").write_text(skeleton_text(frames))
-    how = {"label_pattern": r"(?P<group>\w+)/(?P<label>\w+)", "test_groups": ["ben"], "layout": "kinect_v2"}
+    how = {"label_pattern": r"(?P<group>\w+)/(?P<label>\w+)", "test_groups": ["ben"]}
     arrays = load(own.generate([folder], tmp_path, **how))
     assert arrays["name_train"].tolist() == ["anna/wave"] and arrays["name_test"].tolist() == ["ben/clap"]
     found = arrays["x_test"][0].reshape(30, 2, 25, 3).swapaxes(0, 1)
