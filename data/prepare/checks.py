@@ -30,7 +30,9 @@ def check_bodies(bodies, shape, where):
     # a body moves less from frame to frame than the distance between its joints
     x = np.asarray(bodies[bodies.any(axis=(1, 2, 3)).argmax()], np.float64)
     x = x[x.any(axis=(1, 2))]
-    if min(x.shape[:2], default=0) > 1 and np.isfinite(x).all():
+    if not x.size or not np.isfinite(x).all():
+        return  # transforms.drop_empty names what is wrong
+    if min(x.shape[:2]) > 1:
         in_time, in_space = (np.median(np.linalg.norm(np.diff(x, axis=axis), axis=-1)) for axis in (0, 1))
         if in_time > SWAPPED * in_space:
             raise Misread(
@@ -38,7 +40,7 @@ def check_bodies(bodies, shape, where):
                 "consecutive frames; if joints come first: --axes VTC"
             )
     # 2D keypoints with a confidence
-    if dims == 3 and 0 <= x[..., 2].min(initial=0) and x[..., 2].max(initial=0) <= 1 and np.median(x[..., :2]) > 10:
+    if dims == 3 and 0 <= x[..., 2].min() and x[..., 2].max() <= 1 and np.median(x[..., :2]) > 10:
         raise Misread(f"{where}: the third number of every joint is from 0 to 1, like a confidence; --columns xy_ leaves it out")
 
 

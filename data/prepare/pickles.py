@@ -126,7 +126,7 @@ class _Unpickler(pickle._Unpickler):
             self.names[f"{core}.numeric", "_frombuffer"] = self._from_buffer
 
     def find_class(self, module, name):
-        _require((module, name) in self.names, f"asks for {_printable(f'{module}.{name}')}")
+        _require((module, name) in self.names, f"uses {_printable(f'{module}.{name}')}")
         return self.names[module, name]
 
     # ---- replacements of the functions that numpy's pickles name

@@ -1,4 +1,4 @@
-"""Real recordings, written out in the forms in which they are found, are read right, and misread in no other."""
+"""Real recordings, written in the formats in which data sets come, are read correctly, and misread ones are refused."""
 
 from pathlib import Path
 
@@ -68,7 +68,7 @@ def test_every_form_gives_the_same_joints(kinect, tmp_path):
     assert np.array_equal(read(tmp_path / "a.npy", columns="xy_"), kinect[..., :2])
 
 
-def test_what_would_be_misread_is_refused_with_its_remedy(kinect, tmp_path):
+def test_misread_recordings_are_refused_with_the_option_to_use(kinect, tmp_path):
     time, sure = np.arange(52)[:, None] / 30 + 3, np.ones((52, 20, 1)) * 2
     four = np.concatenate([kinect, sure], axis=2)
     wide = [np.hstack([time, four.reshape(52, 80)]), np.hstack([kinect.reshape(52, 60), time, time * 2, sure[:, 0]])]
@@ -100,7 +100,7 @@ def test_what_would_be_misread_is_refused_with_its_remedy(kinect, tmp_path):
     assert read(tmp_path / "0.csv", checks=False).shape == (52, 27, 3)
 
 
-def test_real_recordings_are_not_doubted(real, tmp_path):
+def test_real_recordings_pass_the_checks(real, tmp_path):
     above = {"irds": parents("kinect_v2"), "ucla": parents("kinect_v1")}
     for name, sequences in real.items():
         for x in sequences:
@@ -132,7 +132,7 @@ def test_frames_are_reduced(kinect):
     t = np.arange(121)[None, :, None, None] * np.ones((1, 1, 2, 3)) + 1.0
     assert (resample(t, 4.0)[0, :, 0, 0] == np.arange(1, 122, 4)).all()
     assert np.allclose(resample(t, 2.5)[0, :, 0, 0], np.arange(1, 122, 2.5))
-    t[:, 3] = 0  # not seen: what lies beside it is not drawn towards zero
+    t[:, 3] = 0  # a missing frame is not interpolated
     assert np.allclose(resample(t, 2.5)[0, 1, 0, 0], t[0, 2, 0, 0])
     out = ArrayFormat(fps=60).to_bodies(kinect, "x")
     assert np.array_equal(out[0], kinect[::2])
@@ -173,7 +173,7 @@ def test_matlab_files_that_cannot_be_used(tmp_path, kinect):
 
 @pytest.fixture
 def utd(real, tmp_path):
-    """A folder as UTD-MHAD's: aA_sS_tT_skeleton.mat, 20 x 3 x T, its joint order; and what is no recording."""
+    """A folder like UTD-MHAD's: aA_sS_tT_skeleton.mat, 20 x 3 x T, its joint order; and two other files."""
     folder = tmp_path / "Skeleton"
     folder.mkdir()
     for i, x in enumerate(real["irds"][:8]):
@@ -214,7 +214,7 @@ def test_millimetres_and_changing_bones_are_warned_of(kinect, tmp_path, capsys):
     assert "warning: 1 of 4 recordings have bones that change their length" in capsys.readouterr().out
 
 
-def test_what_most_files_are_doubted_for_stops_the_others(kinect, tmp_path):
+def test_if_most_files_look_misread_nothing_is_written(kinect, tmp_path):
     time = np.cumsum(np.random.default_rng(0).integers(30, 40, 52))[:, None]
     for i, frames in enumerate((52, 52, 52, 5, 5)):  # a rising column says nothing in five frames
         wide = np.hstack([time, kinect.reshape(52, 60), kinect[:, 0, :2]])[:frames]
@@ -224,7 +224,7 @@ def test_what_most_files_are_doubted_for_stops_the_others(kinect, tmp_path):
     assert not (tmp_path / "out/own.npz").exists()
 
 
-def test_predict_reads_as_the_training_data_were_read(utd, tmp_path):
+def test_predict_reads_files_like_the_training_data(utd, tmp_path):
     """Axes, order of joints and frame rate go from the npz into a checkpoint and to the next recording."""
     how = {"joint_order": (*UTD, 2), "fps": 60.0, "axes": "VCT"}
     path = own.generate([utd], tmp_path, label_pattern=PATTERN, test_groups=["s2", "s4"], **how)

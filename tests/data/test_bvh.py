@@ -1,4 +1,4 @@
-"""BVH files against poses that are computed another way, and damaged ones; genuine files are in test_corpus.py."""
+"""BVH files against independently computed poses, and damaged files; genuine files are in test_corpus.py."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""The limits of denoising; and its rules once more, written from their description, slowly, on random recordings."""
+"""The limits of denoising, and a slow implementation of its rules, written from their description, on random recordings."""
 
 import numpy as np
 import pytest
@@ -77,7 +77,7 @@ def invent(rng, num_frames):
 
 
 def by_the_rules(frames):
-    """Steps 1 and 2 in words of one frame and one joint at a time; {(t, actor): (25, 3)} and the number of actors, or None."""
+    """Steps 1 and 2, one frame and joint at a time: ({(t, actor): (25, 3)}, number of actors), or None."""
     frames = [bodies for bodies in frames if bodies]
     tracks, first = {}, {}
     for t, bodies in enumerate(frames):

@@ -1,4 +1,4 @@
-"""What is said of a file, and how a sequence of it is drawn by the command."""
+"""The description of files, and the pictures that the command draws."""
 
 import json
 import shutil
@@ -85,7 +85,7 @@ def test_sequences_are_chosen_by_number_or_name(npz, arrays):
     assert "drawn: train --index 2, train002" in say(npz(arrays))
 
 
-def test_own_skeletons_bring_their_bones(npz, arrays, tmp_path):
+def test_own_skeletons_have_bones(npz, arrays, tmp_path):
     arrays |= {"parents": np.array([1, 1, 1, 2, 3]), "joint_names": np.array(["arm left", "hip", "arm right", "x", "y"])}
     _, sequence = inspect(npz(arrays))
     assert sequence.parents.tolist() == [1, 1, 1, 2, 3] and sequence.joint_names[2] == "arm right"
@@ -173,7 +173,7 @@ def test_an_ucla_file_from_the_side(shared, tmp_path, command):
     assert frames_of("a08_s01_e01_v01_side.gif") == len(joints)
 
 
-def test_nothing_is_replaced_in_silence_or_by_half(tmp_path, monkeypatch):
+def test_replaced_files_are_named_and_never_incomplete(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     sequence = Sequence("../a b/c:d", "", np.random.default_rng(0).normal(size=(3, 1, 4, 3)), None, None)
     assert draw(sequence) == ["written: _a_b_c_d.gif", "written: _a_b_c_d.png"]

@@ -1,4 +1,4 @@
-"""The 20 joints of Kinect v1 out of other skeletons, whose joints have the names that are usual."""
+"""Other skeletons mapped to the 20 joints of Kinect v1 by their usual joint names."""
 
 import numpy as np
 import pytest
@@ -8,7 +8,7 @@ from feeder import skeleton
 
 ARMS = ("shoulder", "elbow", "wrist")
 LEGS = ("hip", "knee", "ankle", "foot")
-# what files call the joints: the middle (base, neck, head); of a side shoulder, elbow, wrist, hip, knee, ankle, foot; and others
+# names of the joints: base, neck, head; shoulder, elbow, wrist, hip, knee, ankle, foot of a side; and joints without counterpart
 PEOPLE = {
     "CMU, MotionBuilder": (
         "Hips Neck Head",

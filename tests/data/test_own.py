@@ -1,4 +1,4 @@
-"""One's own recordings: small folders with a table, made here."""
+"""Your own recordings: small folders with a table, an npz, labels in file names, and invalid input."""
 
 import json
 from pathlib import Path
@@ -57,7 +57,7 @@ def test_folder_with_a_table(raw, tmp_path):
 
 
 def test_npz_with_a_table(raw, tmp_path):
-    """One npz with an array per sequence is the folder once more."""
+    """An npz with an array per recording gives the same as the folder."""
     path = tmp_path / "all.npz"
     np.savez(path, walk_1=joints(0, 3, 4, 3), walk_2=joints(1, 2, 4, 4, 3), jump_1=joints(2, 5, 4, 3), jump_2=joints(3, 6, 4, 3))
     folder = load(own.generate([raw], tmp_path / "a"))
@@ -152,6 +152,7 @@ BAD_ROWS = {
 }
 
 
+@pytest.mark.filterwarnings("error")  # of numpy
 def test_unusable_rows_and_files_are_one_line_each(raw, tmp_path):
     good = load(own.generate([raw], tmp_path))
     for name, (content, _) in BAD_FILES.items():

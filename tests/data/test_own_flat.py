@@ -1,4 +1,4 @@
-"""Flat npz files of all frames of all sequences; the real ones are read once more by plain arithmetic."""
+"""Flat npz files; the arrays of the real ones are computed again by plain arithmetic."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""Recordings in the body's own axes, stretched to -1 .. 1: against formulas written another way, and what must not matter."""
+"""The body frame and scaling to -1 .. 1: against independent formulas, and unchanged by another camera."""
 
 import json
 import zipfile
@@ -40,11 +40,11 @@ def released(shared):
 
 
 def moved(bodies, rng, scale=1.0):
-    """The same recording by a camera that stands elsewhere."""
+    """The same recording from another camera position."""
     return np.where(bodies.any(axis=(2, 3), keepdims=True), scale * bodies @ rotation(rng) + rng.normal(size=3), 0)
 
 
-def test_where_the_camera_stood_does_not_matter(bodies):
+def test_another_camera_gives_the_same_row(bodies):
     rng = np.random.default_rng(1)
     for min_max in (False, True):
         expected = transforms.row(bodies, origin=1, body_frame=AXES, min_max=min_max)
@@ -76,7 +76,7 @@ def test_min_max_joint_by_joint(bodies):
             for v in (0, 7, 19):
                 share = (bodies[m, t, v, c] - min(values)) / (max(values) - min(values))
                 assert row[t, m, v, c] == pytest.approx(2 * share - 1, abs=1e-6)
-    assert not row[0, 0].any() and not row[4:7, 1].any()  # who is absent stays so
+    assert not row[0, 0].any() and not row[4:7, 1].any()  # absent bodies stay zero
 
 
 def test_bodies_without_axes(bodies):
@@ -88,7 +88,7 @@ def test_bodies_without_axes(bodies):
 
 
 def test_the_release_and_prediction(released, predict, tmp_path):  # noqa: F811
-    """What a model sees of a raw file is the row of the npz, and the logits are those of --eval."""
+    """main_predict.py prepares a raw file like the npz: its probabilities are those of --eval."""
     (raw := tmp_path / "raw").mkdir()
     for name, joints in released:
         label = int(name.split("/")[-1][1:3])
@@ -108,7 +108,7 @@ def test_the_release_and_prediction(released, predict, tmp_path):  # noqa: F811
         expected = np.exp(own_logits - own_logits.max())
         np.testing.assert_allclose(probabilities({"recordings": [recording]})[0], expected / expected.sum(), atol=1e-5)
     _, code, messages = predict(path, *(_written(tmp_path / "mm.npy", 1000 * released[0][1]),))
-    assert code == 2 and "--unit" in messages  # the size of a body is that of before
+    assert code == 2 and "--unit" in messages  # compared with the body size before min_max
 
 
 def _written(path, array):
@@ -123,7 +123,7 @@ def test_both_at_once_are_refused(tmp_path):
 
 @pytest.fixture
 def folder(tmp_path):
-    """Recordings of 20 joints as another camera saw them, in centimetres, one of them a straight line, and their table."""
+    """Recordings of 20 joints from random cameras, in centimetres, one of them a straight line, and their table."""
     (raw := tmp_path / "own").mkdir()
     rng = np.random.default_rng(5)
     bodies = rng.normal(size=(5, 8, 20, 3)).cumsum(axis=1)
@@ -151,7 +151,7 @@ def test_own_recordings(words, layout, folder, tmp_path):
 
 
 def test_joints_are_found_by_usual_names(shared, tmp_path):
-    """UI-PRMD's waist, neck, l_upper_arm and r_upper_arm; what is not found is complained of before anything is read."""
+    """UI-PRMD's waist, neck, l_upper_arm and r_upper_arm; a missing one is an error before anything is read."""
     with np.load(shared("realdata/ui_prmd_kinect22_correct.npz")) as file:
         offset, names, parents = file["offset"][:5], file["joint_names"], file["parents"]
         x = file["joints_tenth_mm"][: offset[-1]] / 1e4

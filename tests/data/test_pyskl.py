@@ -1,4 +1,4 @@
-"""PYSKL's pickles, made here as PYSKL makes them, against plain arithmetic on the same arrays."""
+"""PYSKL's pickles against plain arithmetic on the same arrays."""
 
 import gzip
 import json
@@ -107,7 +107,7 @@ def test_two_dimensions(written, tmp_path):
 
 
 def test_unusable_samples_are_one_line_each(written, content, tmp_path):
-    spoilt = [
+    damaged = [
         (annotation("S001C001P001R001A001"), "an earlier annotation has this name"),
         (annotation("a", label=-1), "'a': the label is not a whole number"),
         (annotation("c", label=True), "'c': the label is not"),
@@ -123,15 +123,15 @@ def test_unusable_samples_are_one_line_each(written, content, tmp_path):
         (annotation("t", label=1) | {"frame_dir": "t\n\ud800"}, "frame_dir is not a name"),
     ]
     good = load(pyskl.generate(written(content), tmp_path)[0])
-    content["annotations"] += [a for a, _ in spoilt]
+    content["annotations"] += [a for a, _ in damaged]
     content["split"]["xsub_train"] += ["nobody", "i"]
     content["split"]["xsub_val"].append(NAMES[0])
     path = written(content)
     again = load(pyskl.generate(path, tmp_path)[0])
     assert all(np.array_equal(good[key], again[key]) for key in good)
     lines = skipped(tmp_path)
-    assert len(lines) == len(spoilt) + 3 and all(line.startswith(f"{path}: ") for line in lines)
-    for _, reason in spoilt:
+    assert len(lines) == len(damaged) + 3 and all(line.startswith(f"{path}: ") for line in lines)
+    for _, reason in damaged:
         assert any(reason in line for line in lines), reason
     assert sum("has no usable annotation" in line for line in lines) == 2
     assert sum("is repeated in the protocol" in line for line in lines) == 1

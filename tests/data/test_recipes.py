@@ -1,4 +1,4 @@
-"""What inspect says of other people's files, and the recipes of docs/data.md, with real recordings in the sets' forms."""
+"""inspect on files of other formats, and the recipes of docs/data.md on real recordings in the formats of these sets."""
 
 import pickle
 import subprocess
@@ -16,7 +16,7 @@ from tests.data.helpers import UTD
 ROOT = Path(__file__).resolve().parents[2]
 
 
-def test_inspect_says_what_a_file_is_taken_for(kinect, real, tmp_path):
+def test_inspect_describes_how_a_file_is_read(kinect, real, tmp_path):
     x = real["irds"][0]
     note = {"frame_dir": "a", "label": 3, "total_frames": len(x), "keypoint": x[None]}
     (tmp_path / "list.pkl").write_bytes(pickle.dumps([note, note | {"label": -1}]))
@@ -64,7 +64,7 @@ def test_other_bvh_files(tmp_path):
 
 
 def test_the_recipes_of_the_documentation(real, tmp_path):
-    """Recordings written as the sets are described, by the commands as they stand."""
+    """The documented commands, on recordings written in the formats that the sets are described to have."""
     text = (ROOT / "docs/data.md").read_text().split("## Recipes for public sets", 1)[1]
     blocks = {part.split("\n")[0]: part for part in text.split("\n### ")[1:]}
     takes = [real["irds"][i % 8][:60, :20] for i in range(20)]  # of 10 people

@@ -1,4 +1,4 @@
-"""Arrays as UmURL stores them, written here as it writes them, against plain indexing and against our preparation."""
+"""Arrays in UmURL's format, against plain indexing and the published ones."""
 
 import itertools
 import pickle
