@@ -246,22 +246,6 @@ def test_mistakes_on_the_command_line_are_one_line(words, reason, raw, tmp_path,
     assert not list((tmp_path / "out").glob("*.npz"))
 
 
-def test_the_example_in_the_documentation(tmp_path, command):
-    """The code block of docs/data.md that makes recordings, and the command below it."""
-    text = (SCRIPT.parents[2] / "docs" / "data.md").read_text().split("## Your own", 1)[1]
-    code = text.split("```python\n", 1)[1].split("```", 1)[0]
-    (tmp_path / "code.py").write_text(code)
-    assert command(["code.py"], tmp_path).returncode == 0
-    line = next(line for line in text.splitlines() if line.startswith("python data/own/own_gendata.py recordings"))
-    done = command([SCRIPT, *line.split()[2:]], tmp_path)
-    assert done.returncode == 0, done.stderr
-    npz = tmp_path / line.split("--out ")[1].split()[0] / f"{line.split('--name ')[1].split()[0]}.npz"
-    data = Feeder(npz, "train", window_size=20, min_frames=10, bone=True)
-    assert data[0][0].shape[1:] == (20, data.num_joints, 1) and len(data.class_names) == data.num_classes
-    # and that the printed lines are those of the documentation
-    assert done.stdout in text.replace("```", "")
-
-
 def test_without_labels_everything_is_for_training(raw, tmp_path, capsys):
     labelled = load(own.generate([raw], tmp_path))
     (raw / "labels.csv").unlink()
@@ -287,19 +271,6 @@ def test_kinect_files(tmp_path, skeleton_text, walk):
     assert arrays["name_train"].tolist() == ["anna/wave"] and arrays["name_test"].tolist() == ["ben/clap"]
     found = arrays["x_test"][0].reshape(30, 2, 25, 3).swapaxes(0, 1)
     assert np.allclose(found, [first, second], atol=1e-4) or np.allclose(found, [second, first], atol=1e-4)
-
-
-def test_json_by_the_code_in_the_documentation(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    (tmp_path / "poses").mkdir()
-    x = joints(0, 6, 4, 3)
-    frames = [{"joints": [dict(zip("xyz", map(float, joint), strict=True)) for joint in frame]} for frame in x]
-    (tmp_path / "poses/a.json").write_text(json.dumps(frames))
-    with pytest.raises(FileNotFoundError, match="poses: holds no file that ends in .npy, .*'Other formats'"):
-        own.generate(["poses"], "out")
-    text = (SCRIPT.parents[2] / "docs" / "data.md").read_text().split("### Other formats", 1)[1]
-    exec(text.split("```python\n", 1)[1].split("```", 1)[0], {})
-    assert (load(own.generate(["poses"], "out"))["x_train"] == x.astype(np.float32).reshape(1, 6, 12)).all()
 
 
 def test_skeleton_as_json(tmp_path):

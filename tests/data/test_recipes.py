@@ -1,5 +1,6 @@
-"""inspect on files of other formats, and the recipes of docs/data.md on real recordings in the formats of these sets."""
+"""inspect on files of other formats; the example and the recipes of docs/data.md, on recordings in the formats of these sets."""
 
+import json
 import pickle
 import subprocess
 import sys
@@ -9,9 +10,11 @@ import numpy as np
 import pytest
 from scipy.io import savemat
 
+from data.own import own_gendata as own
 from data.prepare import inspect
+from feeder.feeder_ntu import Feeder
 from tests.data import bvh_text
-from tests.data.helpers import UTD
+from tests.data.helpers import UTD, joints, load
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -96,12 +99,41 @@ def test_the_recipes_of_the_documentation(real, tmp_path):
     code = text.split("```python\n")[1].split("```")[0]
     subprocess.run([sys.executable, "-c", code], cwd=tmp_path, check=True)
     shapes = {"UTD-MHAD": 20, "MSR-Action3D": 20, "UTKinect-Action3D": 20, "SBU Kinect Interaction": 15, "HDM05": 31}
-    for name, joints in shapes.items():
+    for name, num_joints in shapes.items():
         command = blocks[name].split("```bash\n")[1].split("```")[0].replace("python data", f"{sys.executable} data")
         done = subprocess.run(["bash", "-c", command.rstrip() + " --out out"], cwd=tmp_path, capture_output=True, text=True)
         assert done.returncode == 0, (name, done.stderr)
         with np.load(tmp_path / "out" / f"{command.split('--name ')[1].split()[0]}.npz") as npz:
-            assert npz["num_joints"] == joints and len(npz["class_names"]) == 2 and len(npz["x_train"]) and len(npz["x_test"])
+            assert npz["num_joints"] == num_joints and len(npz["class_names"]) == 2 and len(npz["x_train"]) and len(npz["x_test"])
             if name == "UTD-MHAD":
                 x = takes[0] - takes[0][0, 1]
                 assert np.allclose(npz["x_train"][0, : len(x)], x.reshape(len(x), 60), atol=1e-6)
+
+
+def test_the_example_in_the_documentation(tmp_path, command):
+    """The code block of docs/data.md that makes recordings, and the command below it."""
+    text = (ROOT / "docs/data.md").read_text().split("## Your own", 1)[1]
+    code = text.split("```python\n", 1)[1].split("```", 1)[0]
+    (tmp_path / "code.py").write_text(code)
+    assert command(["code.py"], tmp_path).returncode == 0
+    line = next(line for line in text.splitlines() if line.startswith("python data/own/own_gendata.py recordings"))
+    done = command([own.__file__, *line.split()[2:]], tmp_path)
+    assert done.returncode == 0, done.stderr
+    npz = tmp_path / line.split("--out ")[1].split()[0] / f"{line.split('--name ')[1].split()[0]}.npz"
+    data = Feeder(npz, "train", window_size=20, min_frames=10, bone=True)
+    assert data[0][0].shape[1:] == (20, data.num_joints, 1) and len(data.class_names) == data.num_classes
+    # and that the printed lines are those of the documentation
+    assert done.stdout in text.replace("```", "")
+
+
+def test_json_by_the_code_in_the_documentation(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "poses").mkdir()
+    x = joints(0, 6, 4, 3)
+    frames = [{"joints": [dict(zip("xyz", map(float, joint), strict=True)) for joint in frame]} for frame in x]
+    (tmp_path / "poses/a.json").write_text(json.dumps(frames))
+    with pytest.raises(FileNotFoundError, match="poses: holds no file that ends in .npy, .*'Other formats'"):
+        own.generate(["poses"], "out")
+    text = (ROOT / "docs/data.md").read_text().split("### Other formats", 1)[1]
+    exec(text.split("```python\n", 1)[1].split("```", 1)[0], {})
+    assert (load(own.generate(["poses"], "out"))["x_train"] == x.astype(np.float32).reshape(1, 6, 12)).all()
