@@ -106,7 +106,7 @@ def main():
     parser.add_argument("--end_sites", action="store_true", help="use End Sites as joints, too, named NAME_end")
     arguments.add_window(parser, WINDOW)
     arguments.add_time_and_up(parser)
-    arguments.add_unit(parser, default=bvh.UNIT, what="unit of the files, which do not say it")
+    arguments.add_unit(parser, default="cm", what="unit of the files, which do not say it")
     parser.add_argument(
         "--center",
         metavar="JOINT",

@@ -82,12 +82,12 @@ def main():
     parser.add_argument("--joints_key", dest="key", default="joints", help="array with the joints, in files of several arrays")
     parser.add_argument("--offset_key", default="offset", help="array with the first frame of each sequence, in a flat npz")
     keys = "columns whose values together are the class; 'file' is the name of the flat npz"
-    parser.add_argument("--label_key", nargs="+", dest="label_keys", default=["label"], help=keys)
-    parser.add_argument("--group_key", help="column with the group; default: group or subject")
+    parser.add_argument("--label_key", nargs="+", dest="label_keys", metavar="COLUMN", default=["label"], help=keys)
+    parser.add_argument("--group_key", metavar="COLUMN", help="column with the group; default: group or subject")
     skeleton = parser.add_mutually_exclusive_group()
     skeleton.add_argument("--layout", choices=LAYOUTS, help="joint layout")
     joints = "YAML or JSON file with parents and perhaps joint_names"
-    skeleton.add_argument("--joints", type=Path, dest="joints_file", help=joints)
+    skeleton.add_argument("--joints", type=Path, dest="joints_file", metavar="FILE", help=joints)
     arguments.add_format(parser)
     arguments.add_unit(parser)
     center = "joint (name or number) whose position in the first frame is the origin"

@@ -20,9 +20,17 @@ class Quiet(argparse.Action):
         console.be_quiet()
 
 
+class _HelpFormatter(argparse.ArgumentDefaultsHelpFormatter):
+    """Shows defaults, but not those of options that are simply off."""
+
+    def _get_help_string(self, action):
+        off = action.default is None or action.default == () or isinstance(action.default, bool)
+        return action.help if off else super()._get_help_string(action)
+
+
 def parser(description, out, strict=True):
     """A parser with --out (default: the folder `out`), --quiet and, for steps that may skip files, --strict."""
-    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
+    parser = argparse.ArgumentParser(description=description, formatter_class=_HelpFormatter)
     parser.add_argument("--out", type=Path, default=out, help="folder for the npz and intermediate files")
     parser.add_argument("--quiet", action=Quiet, help="no progress bars")
     if strict:
@@ -78,8 +86,8 @@ def add_labels(parser):
     parser.add_argument("--test_groups", nargs="+", default=(), metavar="GROUP", help=test)
 
 
-def add_unit(parser, default=1.0, what="unit of the coordinates"):
-    """Options --unit and --scale; both set args.unit, in metres per unit."""
+def add_unit(parser, default="m", what="unit of the coordinates"):
+    """Options --unit and --scale; both set args.unit, in metres per unit. default: a name of UNITS, or None."""
     unit = parser.add_mutually_exclusive_group()
     unit.add_argument("--unit", type=_named_unit, default=default, metavar="{m,cm,mm}", help=what)
     unit.add_argument("--scale", type=_above_zero, dest="unit", default=argparse.SUPPRESS, help="metres per unit, such as 1e-4")
