@@ -64,7 +64,7 @@ def test_no_test_sequence_by_name(whole, shared):
     }
     with zipfile.ZipFile(paths["ucla"][0]) as archive:
         ucla = {Path(name).stem for name in archive.namelist() if name.endswith(".json") and "MACOSX" not in name}
-    # of the actions a02 and a03, view 2 is view 3, number by number, wherever there is one
+    # of the actions a02 and a03, view 3 is a copy of view 2
     same = {name for name in ucla if name[:3] in ("a02", "a03") and name.endswith("v02") and f"{name[:-1]}3" in ucla}
     expected = {name for name in ucla if not name.endswith("v03")} - same
     assert {"_".join(name.split("_")[:4]) for name in found["ucla"]} == expected and len(expected) == 1020 - 95
