@@ -1,8 +1,7 @@
-"""An open corpus for pre-training: NW-UCLA, Bandai-Namco, UI-PRMD and IntelliRehabDS, as far as they are at hand, as one npz of
-single bodies with the 20 joints of Kinect v1, in metres, 30 frames a second, without labels.
+"""An open corpus for pre-training: NW-UCLA, Bandai-Namco, UI-PRMD and IntelliRehabDS, or some of them, as one npz: one body of
+the 20 joints of Kinect v1, metres, 30 frames a second, no labels.
 
-What these sets are tested on is left out (`Source.without`). What was used, how much of it and under which licence stands in the
-npz (sources, licences, counts) and in a text beside it.
+Test sets are left out (`Source.without`). Sources, licences and numbers of sequences are in the npz and in a text beside it.
 """
 
 import re
@@ -31,15 +30,15 @@ BANDAI_NAMES = re.compile(r"dataset-\d_(?P<label>.+)_(?P<group>.+)_\d+\.bvh")
 BANDAI_TEST = ("childish", "elderly", "exhausted", "old", "tired", "youthful")  # the styles of age and of tiredness
 UI_PRMD_TEST = ("2", "4", "6", "8", "10")  # subjects
 IRDS_TEST = ("217",)  # subjects
-# UI-PRMD calls Kinect v2's joints otherwise. By its bones "neck" is 0.03 m above the shoulders, "head" 0.10 m, "head_tip" 0.25 m;
-# in IntelliRehabDS the spine between the shoulders is 0.03 m above them, the neck 0.09 m, the head 0.23 m.
+# UI-PRMD has other names for Kinect v2's joints. By its bones "neck" is 0.03 m above the shoulders, "head" 0.10 m, "head_tip"
+# 0.25 m; in IntelliRehabDS "spine shoulder" is 0.03 m above them, "neck" 0.09 m, "head" 0.23 m.
 UI_PRMD_JOINTS = {"spine": "spine mid", "neck": "spine shoulder", "head": "neck", "head_tip": "head"}
 
 
 @dataclass(frozen=True)
 class Source:
-    """A set that the corpus may have. read: (paths, skipped) -> [(name, group, joints (T, 20, 3) metres), ...]; without: what is
-    left out, since it is tested on."""
+    """A data set of the corpus. without: its test set, which is left out. read: (paths, skipped) -> iterable of (name, group,
+    joints (T, 20, 3) in metres)."""
 
     title: str
     licence: str
@@ -49,17 +48,17 @@ class Source:
 
 
 def read_ucla(paths, skipped):
-    """NW-UCLA's training views, but for sequences that are in the test view, too: in the files that are passed around, two
-    classes of view 3 are those of view 2, number by number."""
+    """NW-UCLA's training views without sequences that equal a test sequence: in the distributed files, two classes of view 3 are
+    copies of view 2."""
     sequences = list(parallel.each(ucla.read_sequence, ucla.find_files(paths[0]), "NW-UCLA", skipped))
-    tested = {joints.tobytes() for _, (joints, _, view) in sequences if view in ucla.VIEWS["test"]}
+    test = {joints.tobytes() for _, (joints, _, view) in sequences if view in ucla.VIEWS["test"]}
     for file, (joints, _, view) in sequences:
-        if view in ucla.VIEWS["train"] and joints.tobytes() not in tested:
+        if view in ucla.VIEWS["train"] and joints.tobytes() not in test:
             yield file.name.removesuffix(".json"), re.search(r"s\d+", file.name)[0], joints
 
 
 def read_bandai(paths, skipped):
-    """Bandai-Namco's training styles; the group is the style, since nobody says who acts."""
+    """Bandai-Namco's training styles; the group is the style, since the performers are not named."""
     files = []
     for file in (file for path in paths for file in parallel.find_files(path, ".bvh")):
         match = BANDAI_NAMES.fullmatch(file.name)
@@ -76,7 +75,7 @@ def _bandai(item):
 
 
 def read_flat(renamed, test, paths, skipped):
-    """Flat npz files of Kinect v2's joints, in 0.1 mm, but for the subjects `test`."""
+    """Flat npz files of Kinect v2's joints, in 0.1 mm, without the subjects `test`; renamed: {name of a joint: Kinect's name}."""
     for path in paths:
         recordings, skeleton = custom_recordings.from_flat(path, "joints_tenth_mm")
         if skeleton.joint_names is None or "subject" not in recordings[0].fields:
@@ -92,12 +91,12 @@ def read_flat(renamed, test, paths, skipped):
             yield recording.name, recording.fields["subject"], joints
 
 
-# the papers, and what is left out of each set
+# papers, and what is left out of each set
 UCLA = "Wang et al., Cross-view Action Modeling, Learning and Recognition, CVPR 2014"
 BANDAI = "Kobayashi et al., Motion Capture Dataset for Practical Use of AI-based Motion Editing and Stylization"
 UI_PRMD = "Vakanski et al., A Data Set of Human Body Movements for Physical Rehabilitation Exercises, Data 2018"
 IRDS = "Miron et al., IntelliRehabDS (IRDS), A Dataset of Physical Rehabilitation Movements, Data 2021"
-SAME = "view 3 and what is the same, number by number, in view 3"
+SAME = "view 3 and sequences that equal one of view 3"
 STYLES, SUBJECTS = f"styles {', '.join(BANDAI_TEST)}", f"subjects {', '.join(UI_PRMD_TEST)}"
 SOURCES = {
     "ucla": Source("NW-UCLA Multiview Action3D", "for research, no grant to pass it on", UCLA, SAME, read_ucla),
@@ -110,35 +109,35 @@ SOURCES = {
 
 
 def generate(out, paths, name="corpus", window=WINDOW, body_frame=False, min_max=False, strict=False):
-    """Write out/<name>.npz of {key of SOURCES: paths}, with what was done to the coordinates in its name; returns its path.
+    """Write out/<name>.npz, whose name also lists the options used, of {key of SOURCES: paths}; returns its path.
 
-    window: longer sequences are cut into pieces of at most so many frames; 0: they stay whole. body_frame, min_max: of every
-    piece, see data.prepare.transforms.row. Unusable files are left out and listed in out/raw_data/skipped.txt; with `strict` the
-    first one is a ValueError.
+    window: longer sequences are cut into equal pieces of at most this many frames; 0: do not cut. body_frame, min_max: of every
+    piece, see data.prepare.transforms.row. Unusable files are listed in out/raw_data/skipped.txt; with `strict` the first one
+    raises ValueError.
     """
     skipped, names, groups, rows, sizes, used = parallel.Skipped(strict), [], [], [], [], {}
-    axes = transforms.pose(None, [], joint_names(kinect.LAYOUT), NUM_JOINTS)[1] if body_frame else None
+    frame = transforms.origin_and_body_frame(None, [], joint_names(kinect.LAYOUT), NUM_JOINTS)[1] if body_frame else None
     for key, given in paths.items():
         for title, group, joints in SOURCES[key].read(given, skipped):
             for suffix, part in transforms.pieces(len(joints), window):
-                name_of = f"{key}/{title}{suffix}"
+                piece = f"{key}/{title}{suffix}"
                 try:
-                    row = transforms.row(joints[None, part], origin=ORIGIN, axes=axes, min_max=min_max)
+                    row = transforms.row(joints[None, part], origin=ORIGIN, body_frame=frame, min_max=min_max)
                 except ValueError as error:
-                    skipped.add(f"{name_of}: {error}")
+                    skipped.add(f"{piece}: {error}")
                     continue
-                names.append(name_of)
+                names.append(piece)
                 groups.append(f"{key}/{group}")
                 rows.append(row)
                 sizes.append(body_size(joints[part]))
         used[key] = SOURCES[key]
     counts = Counter(name.split("/")[0] for name in names)
     if absent := [key for key in used if not counts[key]]:
-        raise ValueError(f"{paths[absent[0]][0]}: nothing of {SOURCES[absent[0]].title} can be used{skipped.first()}")
+        raise ValueError(f"{paths[absent[0]][0]}: no sequence of {SOURCES[absent[0]].title} can be used{skipped.first()}")
     path, num_frames = Path(out) / f"{name}{'_body' * body_frame}{'_minmax' * min_max}.npz", max(map(len, rows))
     about = {
         "center": ORIGIN,
-        "body_frame": axes,
+        "body_frame": frame,
         "min_max": int(min_max) or None,
         "unit": 1.0,
         "coordinates": 3,
@@ -159,18 +158,18 @@ def generate(out, paths, name="corpus", window=WINDOW, body_frame=False, min_max
 
 
 def main():
-    parser = arguments.parser("An open corpus for pre-training, of what is at hand (docs/data.md, 'An open corpus').", out=HERE)
+    parser = arguments.parser("An open corpus for pre-training (docs/data.md, 'An open corpus').", out=HERE)
     parser.add_argument("--ucla", type=Path, nargs=1, metavar="RAW", help="NW-UCLA's folder all_sqe or its zip")
     parser.add_argument("--bandai", type=Path, nargs="+", metavar="RAW", help="folders or zips of Bandai-Namco's BVH files")
     parser.add_argument("--ui_prmd", type=Path, nargs="+", metavar="NPZ", help="flat npz files of UI-PRMD's Kinect recordings")
     parser.add_argument("--irds", type=Path, nargs="+", metavar="NPZ", help="flat npz files of IntelliRehabDS")
-    parser.add_argument("--name", default="corpus", help="what the npz is called")
+    parser.add_argument("--name", default="corpus", help="first part of the npz's name")
     arguments.add_window(parser, WINDOW)
-    arguments.add_pose(parser, joints=False)
+    arguments.add_body_frame(parser, joints=False)
     args = vars(parser.parse_args())
     paths = {key: paths for key in SOURCES if (paths := args.pop(key))}
     if not paths:
-        parser.error(f"nothing to build it of; give at least one of --{', --'.join(SOURCES)}")
+        parser.error(f"no source; give at least one of --{', --'.join(SOURCES)}")
     generate(args.pop("out"), paths, **args)
 
 

@@ -1,6 +1,6 @@
-"""An articulated 25-joint body (Kinect v2, NTU order) posed from a few channels by inverse and forward kinematics.
+"""An articulated body of 25 joints (Kinect v2, NTU order), posed from a few channels by inverse and forward kinematics.
 
-A person's own frame: x to their right, y up from the floor, z to their back (they face -z). Metres, radians.
+A person's frame: x to their right, y up from the floor, z to their back (they face -z). Metres, radians.
 Letters: T frames, V = 25 joints.
 """
 
@@ -23,9 +23,9 @@ ANKLE_HEIGHT = 0.08
 HANGING = (0.23, -0.50, -0.04)  # right wrist of a hanging arm, from the chest joint
 
 # channel -> value at rest; a position (3,) of a 1.70 m person or an angle (1,).
-# root: pelvis shift; hand_*: wrist from the chest joint in the chest's frame; foot_*: ankle shift; the rest angles:
-# lean forward, tilt to the right, twist to the left, nod down, turn the head left; elbow: how far it is spread;
-# wrist: bend of the hand towards the middle; toe: point the foot down.
+# root: pelvis shift; hand_*: wrist relative to the chest joint, in the chest's frame; foot_*: ankle shift. Angles: lean
+# forward, tilt to the right, twist to the left, nod down, turn the head left; elbow: away from the trunk; wrist: bend of
+# the hand towards the middle; toe: point the foot down.
 POSITIONS = {
     "root": (0, 0, 0),
     "hand_l": (-HANGING[0], *HANGING[1:]),
@@ -39,7 +39,7 @@ CHANNELS = POSITIONS | {angle: (0,) for angle in ANGLES}
 
 @dataclass
 class Build:
-    """The build of one performer: `scale` = height / 1.70 m, `lengths` in metres by the names of LENGTHS."""
+    """Body proportions of one performer: `scale` = height / 1.70 m, `lengths` {name of LENGTHS: metres}."""
 
     scale: float
     lengths: dict
@@ -53,7 +53,7 @@ class Build:
 
 
 def rotation(axis, angle):
-    """Matrices (T,3,3) of right-handed turns by `angle` (T,) radians about axis 0, 1 or 2."""
+    """Rotation matrices (T,3,3) by `angle` (T,) radians about axis 0, 1 or 2, right-handed."""
     i, j = [(1, 2), (2, 0), (0, 1)][axis]
     matrix = np.tile(np.eye(3), (len(angle), 1, 1))
     matrix[:, i, i] = matrix[:, j, j] = np.cos(angle)
@@ -74,7 +74,7 @@ def unit(vector):
 def two_bones(root, target, pole, upper, lower):
     """Middle and end joint (T,3) of a limb from `root` towards `target` (T,3), bent towards `pole` (T,3).
 
-    A target out of reach is approached on the straight line, so both lengths always hold exactly."""
+    If the target is out of reach, the end joint is on the straight line to it, so that both bones keep their lengths."""
     way = target - root
     distance = np.clip(np.linalg.norm(way, axis=-1, keepdims=True), 1.15 * abs(upper - lower) + 0.05, 0.998 * (upper + lower))
     way = unit(way)
@@ -84,13 +84,13 @@ def two_bones(root, target, pole, upper, lower):
 
 
 def pose(body, channels):
-    """Joints (T,25,3) of `body` in its own frame from rendered `channels` {name: (T, size)} (see CHANNELS)."""
+    """Joints (T,25,3) of `body` in its frame from rendered `channels` {name: (T, size)}, see CHANNELS."""
     size, scale = body.lengths, body.scale
     flat = {name: values[:, 0] for name, values in channels.items() if values.shape[1] == 1}
     joints = np.empty((len(channels["root"]), NUM_JOINTS, 3))
 
     def spine(share):
-        """(T, 3, 3): how the trunk is turned at this share of its height."""
+        """Rotation (T,3,3) of the trunk at this share of its height."""
         lean = rotation(0, -(0.5 + 0.5 * share) * flat["lean"])
         return rotation(1, share * flat["twist"]) @ lean @ rotation(2, -share * flat["tilt"])
 
@@ -130,7 +130,7 @@ def pose(body, channels):
 
 
 def mirrored(joints):
-    """The left-handed twin (T,25,3) of a motion in its own frame: x negated, left and right joints exchanged."""
+    """A motion (T,25,3) mirrored in the person's frame: x negated, left and right joints exchanged."""
     order = np.arange(NUM_JOINTS)
     for left, right in PAIRS:
         order[[left, right]] = right, left

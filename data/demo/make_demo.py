@@ -3,16 +3,17 @@
     python data/demo/make_demo.py --out data/demo/raw --seed 0 --performers 16 --actions 12 --replications 2 --cameras 3
 
 writes OUT/nturgb+d_skeletons/SsssCcccPpppRrrrAaaa.skeleton (default: 1152 files of about 55 frames at 30 per second, 25
-joints, metres) and OUT/demo_manifest.json with the arguments and what the files hold; a complete recording of the same
-arguments is kept.
+joints, metres) and OUT/demo_manifest.json with the arguments and a summary of the files; a complete recording with the same
+arguments is not made again.
 
-Performers with their own build, pace, habits and handedness (P001 ... by NTU-60's numbers, so its cross-subject list applies: of
-16, ten train and six test) play short motion programs named after NTU-60 actions (`motions.py`) on an articulated skeleton
-(`body.py`). Three cameras see each performance at once, camera 1 from 0, 2 from -45 and 3 from +45 degrees; in replication 1
-people face camera 2, in replication 2 camera 3. The sensor adds noise and the flaws of real recordings (`recording.py`).
+Performers with their own build, pace, habits and handedness (numbered like NTU-60's, so that its cross-subject split applies: of
+16, ten are for training and six for testing) act short motion programs named after NTU-60 actions (`motions.py`) with an
+articulated body (`body.py`). Three cameras record each performance, camera 1 at 0, 2 at -45 and 3 at +45 degrees; in
+replication 1 people face camera 2, in replication 2 camera 3. The sensor adds noise and the flaws of real recordings
+(`recording.py`).
 
-Nobody moved in front of a sensor for it: motions, noise and difficulty were chosen by hand. An accuracy on it says that the code
-runs and learns, nothing about any method's accuracy on NTU RGB+D, and must be called invented wherever it is printed.
+Nobody was recorded: motions, noise and difficulty were chosen by hand. An accuracy on this data shows that the code runs and
+learns; it says nothing about a method's accuracy on NTU RGB+D, and has to be called invented wherever it is printed.
 
 Every file depends only on (seed, performer, action, replication, camera): the number of workers changes nothing, and a
 smaller recording consists of the same files as the larger one with the same seed.
@@ -45,12 +46,12 @@ LIMITS = {"performers": (3, 40), "actions": (1, len(ACTIONS)), "replications": (
 
 
 def generator(seed, performer, action=0, replication=0, camera=0):
-    """The random numbers of one file (or, with zeros, of what several files share)."""
+    """The random generator of one file or, with zeros, of what several files share."""
     return np.random.default_rng(np.random.SeedSequence((seed, performer, action, replication, camera)))
 
 
 class Person:
-    """One performer as they appear in one performance: build and habits, and the score of this time."""
+    """A performer in one performance: build and habits, which are always the same, and the score of this performance."""
 
     def __init__(self, seed, performer, rng):
         habits = generator(seed, performer)  # the same in every performance
@@ -66,13 +67,13 @@ class Person:
         self.score.sway(self.restless)
 
     def joints(self, time):
-        """Joints (T,25,3) in the person's own frame at `time` (T,) seconds."""
+        """Joints (T,25,3) in the person's frame at `time` (T,) seconds."""
         joints = pose(self.body, self.score.render(time))
         return mirrored(joints) if self.left_handed else joints
 
 
 class Performance:
-    """One action once performed, to be looked at from any side at any time."""
+    """One performance of an action, whose joints can be computed at any time."""
 
     def __init__(self, seed, performer, action, replication):
         rng = generator(seed, performer, action.number, replication)
@@ -82,7 +83,7 @@ class Performance:
         spot = np.array([rng.uniform(-0.25, 0.25), 0, rng.uniform(-0.3, 0.3)])
         self.places = [(heading, spot)]
         if action.gap:
-            partner = 1000 + int(rng.integers(8))  # a pool of helpers, who are nobody's test subjects
+            partner = 1000 + int(rng.integers(8))  # a separate pool of partners, so that no test performer is one
             self.people.append(Person(seed, partner, rng))
             gap = action.gap * rng.uniform(0.92, 1.15)
             heading += rng.choice((-1, 1)) * np.pi / 2
@@ -109,7 +110,7 @@ class Performance:
 def record(folder, seed, replications, cameras, performer_action):
     """Write all files of one performer and action; returns [(awkward cases, frames, bytes)] of the files."""
     performer, action = performer_action
-    setup = 1 + (performer - 1) // 4  # the cameras stand elsewhere for every four performers
+    setup = 1 + (performer - 1) // 4  # every four performers have other camera positions
     room = generator(seed, 2000 + setup)
     distance, height, tilt = room.uniform(2.6, 3.6), room.uniform(0.8, 1.3), room.uniform(-0.08, 0.08)
     written = []
@@ -136,7 +137,7 @@ def record(folder, seed, replications, cameras, performer_action):
 def make_demo(out, seed=0, performers=16, actions=12, replications=2, cameras=3, workers=1, progress=print):
     """Write the recording below `out` unless it is there already; returns the manifest (dict).
 
-    Raises ValueError for numbers outside LIMITS and for a folder that holds somebody else's skeleton files."""
+    Raises ValueError for numbers outside LIMITS and for a folder with skeleton files that are not from this function."""
     arguments = dict(seed=seed, performers=performers, actions=actions, replications=replications, cameras=cameras)
     for name, (low, high) in LIMITS.items():
         if not low <= arguments[name] <= high:

@@ -1,7 +1,7 @@
-"""What the invented performers do: a score of smooth moves per person, one short program per NTU action.
+"""The invented actions: one short program per NTU action, which adds moves to the score of each person.
 
-Programs are written for right-handers of 1.70 m; times in seconds, positions in metres, frequencies in Hz.
-Every target, duration and frequency wavers from performance to performance, and by each performer's habits.
+Programs are for right-handed people of 1.70 m; times in seconds, positions in metres, frequencies in Hz.
+Every target, duration and frequency varies between performances and performers.
 """
 
 from collections.abc import Callable
@@ -12,7 +12,7 @@ import numpy as np
 from data.demo.body import CHANNELS
 
 # ---- one person ------------------------------------------------------------------------------------------------------
-# a program writes into the score of the actor (and the partner's) and returns the end of the action
+# a program adds moves to the score of the actor (and the partner) and returns the time at the end of the action
 
 
 def hand_waving(a, rng):
@@ -50,7 +50,7 @@ def pointing(a, rng):
 
 
 def hands_together(a, rng, frequency, part):
-    """Both hands meet before the chest; clapping parts them, rubbing slides them along each other."""
+    """Both hands meet before the chest; part: amplitude with which they move apart (clapping) or along each other (rubbing)."""
     height = rng.uniform(-0.3, -0.05)
     up = a.to(0, 0.45, hand_r=(0.07, height, -0.28), hand_l=(-0.07, height, -0.28), wrist_r=0.3, wrist_l=0.3)
     end = a.swing(up - 0.1, rng.integers(3, 7), frequency, hand_r=part, hand_l=np.negative(part))
@@ -127,7 +127,7 @@ def jump_up(a, rng):
     return a.rest(land - 0.1, 0.4, "hand_r", "hand_l")
 
 
-# ---- two people: a acts, b partners; `gap` is the distance of their pelvises in metres -------------------------------
+# ---- two people: actor a, partner b; `gap` is the distance of their pelvises in metres -------------------------------
 
 
 def punching(a, rng, b, gap):
@@ -177,7 +177,7 @@ def kicking_other(a, rng, b, gap):
 
 @dataclass(frozen=True)
 class Action:
-    """`number` is the NTU action (A<number>); two-person actions name their gap (m) and how the partner faces."""
+    """number: of the NTU action, A<number>. gap and partner are for actions of two people."""
 
     number: int
     name: str
@@ -186,7 +186,7 @@ class Action:
     partner: float = np.pi  # heading of the partner against the actor's, radians
 
 
-# --actions N takes the first N; already the first four hold look-alikes, a seat, and two people
+# --actions N uses the first N; the first four include similar actions, one that starts seated, and one of two people
 ACTIONS = (
     Action(23, "hand waving", hand_waving),
     Action(8, "sitting down", sitting_down),
@@ -209,11 +209,11 @@ ACTIONS = (
 )
 
 
-# ---- what happens besides --------------------------------------------------------------------------------------------
+# ---- distractions ----------------------------------------------------------------------------------------------------
 
 
 def distraction(score, rng, begin):
-    """One small movement that belongs to no class, starting at `begin`; a busy hand is left alone."""
+    """Add one small movement that belongs to no class, from `begin` on, with a hand that the action does not use."""
     name, sign = (("hand_l", -1), ("hand_r", 1))[int(rng.random() < 0.5)]
     busy = name in (move[0] for move in score.moves)
     kind = rng.integers(2) if busy or score.start["root"][1] else rng.integers(6)

@@ -1,6 +1,6 @@
-"""What a depth sensor makes of a scene: views, noise, the awkward cases of real recordings, and `.skeleton` files.
+"""A depth sensor's recording of a scene: camera views, noise, flaws of real recordings, and `.skeleton` files.
 
-Letters: P people, T frames, V = 25 joints. Metres in the sensor's frame: x to its side, y up, z away from it.
+Letters: P people, T frames, V = 25 joints. Metres in the sensor's frame: x sideways, y up, z away from it.
 """
 
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ for joints, factor in ((ELBOW, 1.2), (WRIST, 1.6), (HAND, 2.0), (TIP, 2.6), (THU
     JOINT_NOISE[list(joints)] = factor
 LIMBS = np.flatnonzero(JOINT_NOISE > 1)
 
-# share of the files in which each case occurs
+# share of the files with each flaw
 CASES = {"glitch": 0.20, "tracking loss": 0.06, "late detection": 0.05, "id change": 0.05, "short ghost": 0.05}
 CASES |= {"wide ghost": 0.05, "crlf": 0.10}
 FIRST_ID = 72057594037927936  # ids of the real release lie above 2^56
@@ -24,7 +24,7 @@ FIRST_ID = 72057594037927936  # ids of the real release lie above 2^56
 
 @dataclass
 class Track:
-    """One body id: joints (T,V,3) and tracking state (T,V) of all frames, shown where `present` (T,)."""
+    """One body id: joints (T,V,3) and tracking state (T,V) of all frames, recorded in those that are `present` (T,)."""
 
     body_id: int
     joints: np.ndarray
@@ -33,13 +33,13 @@ class Track:
 
 
 def view(scene, camera, distance, height, tilt):
-    """Scene coordinates (...,3), floor at y = 0, in the frame of a camera looking at the middle from `distance`."""
+    """Scene coordinates (...,3), floor at y = 0, in the frame of a camera at `distance` from the middle of the scene."""
     turned = scene @ rotation(1, np.array([-CAMERA_ANGLE[camera]]))[0].T
     return (turned + (0, -height, 0)) @ rotation(0, np.array([tilt]))[0].T + (0, 0, distance)
 
 
 def correlated(rng, shape, keep):
-    """Unit-variance noise of `shape` (T, ...) that keeps the share `keep` of itself from frame to frame."""
+    """Unit-variance noise of `shape` (T, ...) with correlation `keep` between consecutive frames."""
     noise = rng.normal(size=shape)
     for t in range(1, len(noise)):
         noise[t] = keep * noise[t - 1] + np.sqrt(1 - keep**2) * noise[t]
@@ -47,7 +47,7 @@ def correlated(rng, shape, keep):
 
 
 def occlusion(people):
-    """0..1 for every joint (P,T,V): how much it is hidden behind somebody's trunk."""
+    """How much each joint is hidden behind somebody's trunk, 0 to 1: (P,T,V)."""
     hidden = np.zeros(people.shape[:3])
     for trunk in people[:, :, MID]:
         x, z = people[..., 0] - trunk[:, None, 0], people[..., 2] - trunk[:, None, 2]
@@ -69,7 +69,7 @@ def sense_bodies(people, camera, rng):
 
 
 def disturb(tracks, cases, rng):
-    """The tracks of the file in which these of the CASES occur."""
+    """The tracks with these CASES applied."""
     tracks = list(tracks)
     frames = len(tracks[0].present)
     one = tracks[int(rng.integers(len(tracks)))]
@@ -117,7 +117,7 @@ def pixels(joints):
 
 
 def skeleton_text(frames, tracks):
-    """The content of a `.skeleton` file with `frames` frames: per frame the tracks present, in order of the list."""
+    """The content of a `.skeleton` file with `frames` frames; each holds the present tracks, in the order of the list."""
     lines, values = [f"{frames}\n"], []
     rows = [np.concatenate([track.joints, pixels(track.joints), track.state[..., None]], -1) for track in tracks]
     bodies = [BODY_LINE % track.body_id + JOINT_LINE * NUM_JOINTS for track in tracks]

@@ -1,4 +1,4 @@
-"""A score: the smooth moves of one person, written by the programs of motions.py and rendered to the channels of body.py.
+"""A score: the moves of one person, added by the programs of motions.py and rendered to the channels of body.py.
 
 Times in seconds, positions in metres, angles in radians, frequencies in Hz.
 """
@@ -7,15 +7,15 @@ import numpy as np
 
 from data.demo.body import CHANNELS
 
-# how far each channel sways while somebody stands idle; drawn in this order
+# amplitude with which each channel sways while a person stands idle; drawn in this order
 TRUNK_SWAY = {"root": (0.012, 0.002, 0.012), "lean": 0.03, "tilt": 0.02, "twist": 0.05, "nod": 0.06, "turn": 0.1}
 SWAY = TRUNK_SWAY | {"hand_l": 0.014, "hand_r": 0.014, "elbow_l": 0.06, "elbow_r": 0.06}
 
 
 class Score:
-    """Moves of one person, summed when rendered, so that sub-movements overlap freely.
+    """Moves of one person, which may overlap: rendering adds them up.
 
-    pace stretches every duration, size every oscillation, waver (metres or radians) blurs every target."""
+    pace scales every duration, size every oscillation; waver (metres or radians) is the noise of every target."""
 
     def __init__(self, rng, pace=1.0, size=1.0, waver=0.035):
         self.rng, self.pace, self.size, self.waver = rng, pace, size, waver
@@ -30,7 +30,7 @@ class Score:
             self.last[name] = self.start[name].copy()
 
     def to(self, begin, duration, **targets):
-        """Bring channels to `targets` from time `begin` on; returns when the move ends (all times before pace)."""
+        """Move channels to `targets` from time `begin` on; returns the time at the end (all times before scaling by pace)."""
         for name, target in targets.items():
             target = np.asarray(target, float) + self.rng.normal(0, self.waver, len(self.start[name]))
             late, longer = self.rng.uniform(-0.06, 0.06), np.exp(self.rng.normal(0, 0.15))
@@ -39,11 +39,11 @@ class Score:
         return begin + duration
 
     def rest(self, begin, duration, *names):
-        """Bring channels back to the resting pose."""
+        """Move channels back to the resting pose."""
         return self.to(begin, duration, **{name: self.start[name] for name in names})
 
     def swing(self, begin, count, frequency, bounce=False, **amplitudes):
-        """`count` oscillations around the current course; `bounce` keeps them positive. Returns their end."""
+        """Add `count` oscillations, positive ones with `bounce`; returns the time at their end."""
         phase = 0 if bounce else self.rng.uniform(-0.5, 0.5)
         for name, amplitude in amplitudes.items():
             amplitude = np.asarray(amplitude, float) * self.size * np.exp(self.rng.normal(0, 0.2))
@@ -51,7 +51,7 @@ class Score:
         return begin + count / frequency
 
     def push(self, begin, duration, hold=None, **changes):
-        """Change channels by `changes` on top of whatever else they do, taken back after `hold` seconds if given."""
+        """Add `changes` to channels, and subtract them again after `hold` seconds if given."""
         for name, change in changes.items():
             self.moves.append((name, begin, duration, np.asarray(change, float)))
             if hold is not None:
@@ -65,7 +65,7 @@ class Score:
             self.swings.append((name, begin + delay, 0.3, 1 / 0.3, 0, np.array([0, 0.07, 0]), True))
 
     def sway(self, strength):
-        """Slow idle movement over all time: three sines of random direction and phase per channel."""
+        """Add a slow idle movement over all time: three sines of random direction and phase per channel."""
         for name, size in SWAY.items():
             for _ in range(3):
                 amplitude = strength * np.asarray(size) * self.rng.normal(0, 0.5, len(self.start[name]))

@@ -1,4 +1,4 @@
-"""NTU RGB+D 60 as UmURL prepares it: from the raw .skeleton files to the npz files, in one step."""
+"""NTU RGB+D 60 as UmURL prepares it: raw .skeleton files -> npz files, in one step."""
 
 import sys
 from pathlib import Path

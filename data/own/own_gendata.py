@@ -1,4 +1,4 @@
-"""One's own recordings: from a folder or npz of sequences with a table, or from flat npz files, to one npz (docs/data.md)."""
+"""Your own recordings -> one npz (docs/data.md, 'Your own')."""
 
 import dataclasses
 import sys
@@ -16,7 +16,10 @@ HERE = Path(__file__).resolve().parent
 
 
 def collect(raws, table, pattern, offset_key, form, skipped):
-    """(recordings, `CustomSkeleton`, remarks) of `raws`: flat npz files, or one folder or npz with a table or a pattern."""
+    """(recordings, `CustomSkeleton`, remarks) of `raws`: flat npz files, or one folder or npz of sequences.
+
+    Without table and pattern, recordings have the fields of labels.csv if the folder has one, else none.
+    """
     for raw in raws:
         if not raw.exists():
             raise FileNotFoundError(f"{raw}: no such folder or npz file; name it on the command line")
@@ -28,35 +31,28 @@ def collect(raws, table, pattern, offset_key, form, skipped):
                     raise ValueError(f"{raw}: its {what} are not those of {raws[0]}")
         return [recording for part in parts for recording in part], skeletons[0], []
     if len(raws) > 1:
-        raise ValueError(f"{' '.join(map(str, raws))}: several are for flat npz files (with an array 'offset') only")
-    raw, skeleton = raws[0], custom_recordings.CustomSkeleton()
-    if pattern is not None:
-        if table is not None or not raw.is_dir():
-            raise ValueError(f"{raw}: --label_pattern is for the files of a folder, instead of a table")
-        recordings, remarks = custom_recordings.from_pattern(raw, pattern, custom_recordings.files_in(raw), form.read)
-        return recordings, skeleton, remarks
-    table = table or (raw if raw.is_dir() else raw.parent) / custom_recordings.TABLE
-    if not table.is_file():
-        raise FileNotFoundError(
-            f"{table}: no such table (columns name,label,split,group); write it, name it with --labels, or "
-            "take labels from file names with --label_pattern"
-        )
+        raise ValueError(f"{' '.join(map(str, raws))}: only flat npz files (with an array 'offset') can be several")
+    (raw,) = raws
+    default = (raw if raw.is_dir() else raw.parent) / custom_recordings.TABLE
+    table = table or (default if pattern is None and default.is_file() else None)
     if raw.is_dir():
-        files = [file for file in custom_recordings.files_in(raw) if file.resolve() != table.resolve()]
-        sources = custom_recordings.file_sources(raw, files, form.read)
+        tables = [path.resolve() for path in (table, default) if path]
+        files = [file for file in custom_recordings.files_in(raw) if file.resolve() not in tables]
+        recordings = custom_recordings.from_files(raw, files, form.read)
     else:
-        sources = custom_recordings.npz_sources(raw, form)
-    recordings, remarks = custom_recordings.from_table(raw, table, sources, skipped)
-    return recordings, skeleton, remarks
+        recordings = custom_recordings.from_npz(raw, form)
+    recordings, remarks = custom_recordings.with_fields(raw, recordings, skipped, pattern, table)
+    return recordings, custom_recordings.CustomSkeleton(), remarks
 
 
 def generate(
     raws, out, name="own", table=None, label_pattern=None, offset_key="offset", layout=None, joints_file=None, strict=False, **how
 ):
-    """Write out/<name>.npz from folders or files `raws`; returns its path. The options are those of the command line; how: those
-    of custom_dataset.write (label_keys, group_key, test_groups, unit, center, body_frame, min_max), and fields of ArrayFormat.
+    """Write out/<name>.npz of a folder, an npz or flat npz files `raws`; returns its path.
 
-    What cannot be used is listed in out/raw_data/skipped.txt, even if that is all; with `strict` the first is a ValueError.
+    The arguments are the options of the command line. how: those of custom_dataset.write (label_keys, group_key, test_groups,
+    unit, center, body_frame, min_max), and the fields of `ArrayFormat`. Without labels all recordings are for training.
+    Unusable recordings are listed in out/raw_data/skipped.txt, also if all are; with `strict` the first one raises ValueError.
     """
     raws, path, skeleton = list(map(Path, raws)), Path(out) / f"{name}.npz", None
     if layout:
@@ -69,35 +65,34 @@ def generate(
     with parallel.Skipped(strict, Path(out) / "raw_data" / "skipped.txt") as skipped:
         recordings, their_skeleton, remarks = collect(raws, table, label_pattern, offset_key, form, skipped)
         skeleton = skeleton or their_skeleton
+        if recordings and not recordings[0].fields:
+            how["label_keys"] = []
+            what = f"no {custom_recordings.TABLE}, --labels or --label_pattern"
+            print(f"{raws[0]}: {what}: everything is for training, without labels")
         custom_dataset.write(path, recordings, skeleton, skipped, raws[0], form=form, remarks=remarks, **how)
     return path
 
 
 def main():
     parser = arguments.parser("Your own recordings: write one npz (docs/data.md, 'Your own').", out=HERE)
-    what = "folder or npz of sequences, or flat npz files (with an array 'offset')"
+    what = "folder of recordings, npz with an array per recording, or flat npz files (with an array 'offset')"
     arguments.add_raw(parser, what, [HERE.parent / "own_raw"], many=True)
-    parser.add_argument("--name", default="own", help="what the npz is called")
-    parser.add_argument("--labels", type=Path, dest="table", help="CSV table name,label,split,group; default: labels.csv there")
-    parser.add_argument(
-        "--label_pattern",
-        metavar="REGEX",
-        help="instead of a table: regular expression for a file's path below "
-        "the folder; its named groups are the fields: (?P<label>a\\d+)_(?P<group>s\\d+)",
-    )
-    parser.add_argument("--joints_key", dest="key", default="joints", help="array of the joints where a file has several")
-    parser.add_argument("--offset_key", default="offset", help="array of the sequences' first frames in a flat npz")
-    keys = "fields that make the class together; 'file' is the name of the flat npz"
-    parser.add_argument("--label_key", nargs="+", dest="label_keys", default=["label"], help=keys)
-    parser.add_argument("--group_key", help="field of the group; default: group or subject")
-    parser.add_argument("--test_groups", nargs="+", default=(), help="groups that are test, all others train; instead of a split")
+    parser.add_argument("--name", default="own", help="name of the npz")
+    arguments.add_labels(parser)
+    parser.add_argument("--joints_key", dest="key", default="joints", help="array with the joints, in files of several arrays")
+    parser.add_argument("--offset_key", default="offset", help="array with the first frame of each sequence, in a flat npz")
+    keys = "columns whose values together are the class; 'file' is the name of the flat npz"
+    parser.add_argument("--label_key", nargs="+", dest="label_keys", metavar="COLUMN", default=["label"], help=keys)
+    parser.add_argument("--group_key", metavar="COLUMN", help="column with the group; default: group or subject")
     skeleton = parser.add_mutually_exclusive_group()
     skeleton.add_argument("--layout", choices=LAYOUTS, help="joint layout")
-    skeleton.add_argument("--joints", type=Path, dest="joints_file", help="YAML or JSON file with joint_names and parents")
+    joints = "YAML or JSON file with parents and perhaps joint_names"
+    skeleton.add_argument("--joints", type=Path, dest="joints_file", metavar="FILE", help=joints)
     arguments.add_format(parser)
     arguments.add_unit(parser)
-    parser.add_argument("--center", metavar="JOINT", help="move the origin to this joint (name or number) of the first frame")
-    arguments.add_pose(parser)
+    center = "joint (name or number) whose position in the first frame is the origin"
+    parser.add_argument("--center", metavar="JOINT", help=center)
+    arguments.add_body_frame(parser)
     args = vars(parser.parse_args())
     generate(args.pop("raw"), **args)
 

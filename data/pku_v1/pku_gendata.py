@@ -1,4 +1,4 @@
-"""PKU-MMD phase 1: from the skeleton and label files to PKUv1_XSub.npz and PKUv1_XView.npz."""
+"""PKU-MMD phase 1: skeleton and label files -> PKUv1_XSub.npz and PKUv1_XView.npz."""
 
 import sys
 from pathlib import Path

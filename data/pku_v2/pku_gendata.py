@@ -1,4 +1,4 @@
-"""PKU-MMD phase 2: from the skeleton and label files to PKUv2_XSub.npz and PKUv2_XView.npz."""
+"""PKU-MMD phase 2: skeleton and label files -> PKUv2_XSub.npz and PKUv2_XView.npz."""
 
 import sys
 from pathlib import Path

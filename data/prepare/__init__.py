@@ -1,1 +1,1 @@
-"""From raw recordings to one npz per protocol; the scripts in data/<data set>/ only choose folders and options."""
+"""Raw recordings -> one npz per protocol. The scripts in data/<data set>/ only choose folders and options."""

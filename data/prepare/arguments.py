@@ -1,4 +1,4 @@
-"""What the preparation scripts share on the command line."""
+"""Command-line options that the preparation scripts share."""
 
 import argparse
 import sys
@@ -11,7 +11,7 @@ from util import console
 
 
 class Quiet(argparse.Action):
-    """--quiet switches progress off as soon as it is read; scripts need not know it."""
+    """--quiet switches progress bars off when it is parsed; it leaves no attribute behind."""
 
     def __init__(self, option_strings, dest, help):
         super().__init__(option_strings, argparse.SUPPRESS, nargs=0, default=argparse.SUPPRESS, help=help)
@@ -20,18 +20,26 @@ class Quiet(argparse.Action):
         console.be_quiet()
 
 
+class _HelpFormatter(argparse.ArgumentDefaultsHelpFormatter):
+    """Shows defaults, but not those of options that are simply off."""
+
+    def _get_help_string(self, action):
+        off = action.default is None or action.default == () or isinstance(action.default, bool)
+        return action.help if off else super()._get_help_string(action)
+
+
 def parser(description, out, strict=True):
-    """A parser with --out (default: the folder `out`) and, for steps that can leave files out, --strict."""
-    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
-    parser.add_argument("--out", type=Path, default=out, help="folder for the results and what leads to them")
-    parser.add_argument("--quiet", action=Quiet, help="no progress")
+    """A parser with --out (default: the folder `out`), --quiet and, for steps that may skip files, --strict."""
+    parser = argparse.ArgumentParser(description=description, formatter_class=_HelpFormatter)
+    parser.add_argument("--out", type=Path, default=out, help="folder for the npz and intermediate files")
+    parser.add_argument("--quiet", action=Quiet, help="no progress bars")
     if strict:
-        parser.add_argument("--strict", action="store_true", help="stop at the first file that cannot be used")
+        parser.add_argument("--strict", action="store_true", help="stop at the first unusable file instead of listing it")
     return parser
 
 
 def run(main):
-    """main(), with a user's mistake as one line and exit code 2 instead of a traceback."""
+    """Call main(); ValueError and OSError are printed as one line, with exit code 2, instead of a traceback."""
     try:
         main()
     except (ValueError, OSError) as error:
@@ -42,14 +50,12 @@ def run(main):
 
 
 def add_raw(parser, what, default=None, many=False, metavar="RAW"):
-    """What is to be read, RAW or --raw RAW, becomes `raw`: a path or, if there may be many, a list of paths."""
+    """The raw data, as a positional argument or after --raw; args.raw is a path or, with `many`, a list of paths."""
 
     class Take(argparse.Action):
         def __call__(self, parser, namespace, paths, option_string=None):
             if getattr(namespace, "raw", default) is not default or not many and len(paths) > 1:
-                parser.error(
-                    f"{paths[-1]}: " + ("name all at once, behind one --raw or without it" if many else "one is read at a time")
-                )
+                parser.error(f"{paths[-1]}: " + ("name all after one --raw, or all without it" if many else "only one is read"))
             namespace.raw = paths if many else paths[0]
 
     add = parser.add_argument_group(metavar).add_argument
@@ -58,16 +64,30 @@ def add_raw(parser, what, default=None, many=False, metavar="RAW"):
 
 
 def add_workers(parser):
-    parser.add_argument("--workers", type=int, help="processes; all cores if not given")
+    parser.add_argument("--workers", type=int, help="number of processes; all cores if not given")
 
 
 def add_second_body(parser, default):
-    what = "what stands for the second person where there is but one"
+    what = "second body of recordings with only one: zeros, or a copy of the first"
     parser.add_argument("--second_body", choices=("zeros", "copy"), default=default, help=what)
 
 
-def add_unit(parser, default=1.0, what="of the coordinates"):
-    """Options --unit and --scale; either gives `unit`, metres per unit."""
+def add_labels(parser):
+    """Options --labels, --label_pattern and --test_groups."""
+    labels = parser.add_mutually_exclusive_group()
+    what = "CSV table with the columns name, label, split and perhaps group"
+    labels.add_argument("--labels", type=Path, dest="table", metavar="TABLE", help=what)
+    pattern = (
+        "instead of a table: regular expression searched in each file's path below RAW; "
+        "its named groups are the columns: (?P<label>[a-z]+)_(?P<group>s\\d+)"
+    )
+    labels.add_argument("--label_pattern", metavar="REGEX", help=pattern)
+    test = "groups that are the test set, instead of a column split; all others are for training"
+    parser.add_argument("--test_groups", nargs="+", default=(), metavar="GROUP", help=test)
+
+
+def add_unit(parser, default="m", what="unit of the coordinates"):
+    """Options --unit and --scale; both set args.unit, in metres per unit. default: a name of UNITS, or None."""
     unit = parser.add_mutually_exclusive_group()
     unit.add_argument("--unit", type=_named_unit, default=default, metavar="{m,cm,mm}", help=what)
     unit.add_argument("--scale", type=_above_zero, dest="unit", default=argparse.SUPPRESS, help="metres per unit, such as 1e-4")
@@ -85,63 +105,64 @@ def _above_zero(text):
     except ValueError:
         value = 0
     if not 0 < value < np.inf:
-        raise argparse.ArgumentTypeError(f"{text!r} is no number above 0")
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number above 0")
     return value
 
 
 def _frames(text):
     if not text.isdecimal():
-        raise argparse.ArgumentTypeError(f"{text!r} is no number of frames, or 0")
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of frames, or 0")
     return int(text)
 
 
-def add_pose(parser, joints=True):
-    """Options --body_frame and --min_max. joints: whether --body_frame may name its four joints."""
-    turned = "turn every recording so that x runs across the shoulders and y up the spine of its mean pose"
+def add_body_frame(parser, joints=True):
+    """Options --body_frame and --min_max. joints: whether --body_frame accepts its four joints."""
+    turned = "rotate every recording into the body frame: in its mean pose x runs across the shoulders and y up the spine"
     if joints:
         parser.add_argument(
             "--body_frame",
             nargs="*",
             metavar="JOINT",
-            help=f"{turned}; the origin is the first spine (else hip), unless --center says another. "
-            "Four joints, if their names do not tell: hip, neck, left and right shoulder",
+            help=f"{turned}; the origin is the spine (else the hip) of the first frame, unless --center is given. "
+            "Joints without usual names: name hip, neck, left and right shoulder",
         )
     else:
         parser.add_argument("--body_frame", action="store_true", help=f"{turned}: ..._body")
     parser.add_argument(
         "--min_max",
         action="store_true",
-        help="stretch every axis of every recording to -1 .. 1, as supervised methods do on NW-UCLA; bodies lose their size",
+        help="scale every axis of every recording to -1 .. 1, as supervised methods do on NW-UCLA; body sizes are lost",
     )
 
 
 def add_window(parser, default):
-    what = "cut longer files into equal pieces of at most so many frames; 0: do not"
+    what = "cut longer files into equal pieces of at most this many frames; 0: do not cut"
     parser.add_argument("--window", type=_frames, default=default, metavar="FRAMES", help=what)
 
 
 def add_format(parser, whole=True):
-    """The options that make an `array_files.ArrayFormat`; whole: also those that are not about the form of a file."""
+    """The options for the fields of `array_files.ArrayFormat`; whole: also --fps, --target_fps, --up and --no_checks."""
     add = parser.add_argument
-    add("--row", type=int, nargs=3, dest="form", metavar=("BODIES", "JOINTS", "COORDINATES"), help="of a frame in text files")
-    add("--axes", help="order of axes: M bodies, T frames, V joints, C coordinates [TVC and MTVC, of a .mat VCT; of text TMVC]")
-    add("--columns", help="what the numbers of a joint are, such as xyz_ where a confidence follows")
-    add("--skip_columns", type=int, nargs="+", default=(), help="columns of text files that are no coordinates, from 0; -1: last")
-    add("--joint_order", type=_whole_numbers, metavar="3,2,1,...", help="which joint of the file each joint is, from 0")
+    row = ("BODIES", "JOINTS", "COORDINATES")
+    add("--row", type=int, nargs=3, dest="form", metavar=row, help="shape of a frame in text files")
+    add("--axes", help="order of axes: M bodies, T frames, V joints, C coordinates [TVC or MTVC; .mat: VCT; text: TMVC]")
+    add("--columns", help="meaning of a joint's numbers: xyz_ if a confidence follows, which is left out")
+    add("--skip_columns", type=int, nargs="+", default=(), help="columns of text files to leave out, from 0; -1: the last")
+    add("--joint_order", type=_whole_numbers, metavar="3,2,1,...", help="numbers of the file's joints, from 0, in the new order")
     if whole:
         add("--fps", type=float, help="frames per second of the recordings, if more than --target_fps")
         add_time_and_up(parser)
-        add("--no_checks", dest="checks", action="store_false", help="do not refuse what looks misread")
+        add("--no_checks", dest="checks", action="store_false", help="accept recordings that look misread")
 
 
 def add_time_and_up(parser):
     """Options --target_fps and --up."""
-    parser.add_argument("--target_fps", type=_above_zero, default=30.0, help="frames per second they are brought to")
-    parser.add_argument("--up", choices=("y", "z"), default="y", help="axis of the recordings that points upwards; it becomes y")
+    parser.add_argument("--target_fps", type=_above_zero, default=30.0, help="frames per second after resampling")
+    parser.add_argument("--up", choices=("y", "z"), default="y", help="axis that points up in the recordings; z is rotated to y")
 
 
 def given_format(args):
-    """{field of `ArrayFormat`: value} of the options that somebody gave, but for axes."""
+    """{field of `ArrayFormat`: value} of the given options of add_format(whole=False), without axes."""
     return {key: value for key in ("form", "columns", "skip_columns", "joint_order") if (value := getattr(args, key))}
 
 

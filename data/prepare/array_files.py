@@ -1,4 +1,4 @@
-"""Files of one recording each, whatever their form, as arrays bodies x frames x joints x coordinates (M, T, V, C)."""
+"""Read files of one recording each (arrays, text, Kinect v2) as bodies x frames x joints x coordinates (M, T, V, C)."""
 
 import math
 import tokenize
@@ -9,21 +9,22 @@ from pathlib import Path
 import numpy as np
 
 from data.prepare import checks, transforms
-from data.prepare.axes import possible, to_mtvc
+from data.prepare.axes import possible_orders, to_mtvc
+from data.prepare.denoise import read_actors
 from feeder.npz import open_npz
 
-SUFFIXES = (".npy", ".npz", ".mat", ".csv", ".txt")
+SUFFIXES = (".npy", ".npz", ".mat", ".csv", ".txt", ".skeleton")
 
 
 @dataclass(frozen=True)
 class ArrayFormat:
-    """How the numbers of a file become coordinates; the options of `arguments.add_format` say the same on the command line.
+    """The format of a file; `arguments.add_format` has an option for each field.
 
-    form: (M, V, C) of a frame. axes: letters of an array's axes, or of a text file's rows and columns; by default TVC and MTVC,
-    of a .mat VCT. columns: letters of the numbers of a joint, such as xyz_ (_ is left out). skip_columns: numbers of the columns
-    left out of a row before that. joint_order: joint of the file for every joint. fps, target_fps: frames per second of the
-    file, and after. up: axis of the file that points up; it becomes y. key: array of a file with several. num_joints: V of the
-    file, if known. checks: refuse what is not plausible.
+    form: (M, V, C) of a frame. axes: letters of an array's axes, or of a text file's rows and then columns; default TVC or MTVC,
+    VCT for .mat. columns: a letter for each number of a joint, such as xyz_ (_ is left out). skip_columns: columns of a row that
+    are left out before that. joint_order: for each joint its number in the file. fps, target_fps: frames per second of the file,
+    and after resampling. up: axis of the file that points up; z is rotated to y. key: the array to read if a file has several.
+    num_joints: V of the file, if known. checks: raise `checks.Misread` for implausible recordings.
     """
 
     form: tuple | None = None
@@ -42,8 +43,8 @@ class ArrayFormat:
         columns = self.columns
         if columns is not None and sorted(columns.replace("_", "")) not in (["x", "y"], ["x", "y", "z"]):
             raise ValueError(
-                f"--columns {columns}: a letter for every number of a joint: x, y and perhaps z once each, _ for the "
-                "others, such as xyz_"
+                f"--columns {columns}: a letter for every number of a joint: x, y and perhaps z once each, _ for the others, "
+                "such as xyz_"
             )
         if self.axes is not None and sorted(self.axes) not in (sorted("TVC"), sorted("MTVC")):
             raise ValueError(
@@ -51,24 +52,24 @@ class ArrayFormat:
             )
         if self.form and columns and self.form[2] not in (len(columns), self.dims):
             row = " ".join(map(str, self.form))
-            raise ValueError(f"--row {row}: {self.form[2]} numbers a joint, --columns {columns} has {len(columns)}")
+            raise ValueError(f"--row {row}: {self.form[2]} numbers per joint, --columns {columns} has {len(columns)}")
         if self.joint_order is not None and min(self.joint_order, default=-1) < 0:
-            raise ValueError("--joint_order: numbers of joints, counted from 0")
+            raise ValueError("--joint_order: numbers of joints, from 0")
         if self.fps is not None and not self.fps >= self.target_fps > 0:
-            raise ValueError(f"--fps {self.fps:g}: at least --target_fps {self.target_fps:g}; frames are never invented")
+            raise ValueError(f"--fps {self.fps:g}: at least --target_fps {self.target_fps:g}; recordings are not upsampled")
 
     @property
     def numbers(self):
-        """Numbers of a joint in the file."""
+        """How many numbers a joint has in the file."""
         return len(self.columns) if self.columns else self.form[2] if self.form else 3
 
     @property
     def dims(self):
-        """Coordinates of a joint, 2 or 3."""
+        """How many of them are coordinates, 2 or 3."""
         return len(self.columns.replace("_", "")) if self.columns else self.numbers
 
     def as_dict(self):
-        """What is not the default, as plain values: what a later recording of the same kind has to be read with."""
+        """The fields that are not the default, as plain values for an npz, so that later recordings can be read alike."""
         given = {key: value for key, value in asdict(self).items() if key not in ("key", "num_joints", "checks")}
         given = {key: value for key, value in given.items() if value and value != getattr(ArrayFormat, key)}
         return {key: list(value) if isinstance(value, tuple) else value for key, value in given.items()}
@@ -76,34 +77,36 @@ class ArrayFormat:
     def read(self, path):
         """(M, T, V, C) of a file. Raises ValueError in one line naming it."""
         path = Path(path)
-        text = path.suffix in (".csv", ".txt")
-        array = self._split_rows(path, read_text(path)) if text else read_array(path, self.key)
-        return self.to_bodies(array, path, mat=path.suffix == ".mat", axes="MTVC" if text else None)
+        if path.suffix == ".skeleton":
+            return self.to_bodies(read_actors(path), path, axes="MTVC")
+        if path.suffix in (".csv", ".txt"):
+            return self.to_bodies(self._split_rows(path, read_text(path)), path, axes="MTVC")
+        return self.to_bodies(read_array(path, self.key), path, mat=path.suffix == ".mat")
 
     def to_bodies(self, array, where, mat=False, axes=None):
-        """(M, T, V, C) of an array of any form; axes: their order, if known. Raises ValueError beginning with `where`."""
+        """(M, T, V, C) of an array; axes: their order, if known. Raises ValueError beginning with `where`."""
         array = np.asarray(array)
         if array.ndim == 2 and array.dtype.kind in "iuf" and (self.form or self.num_joints):
             array, axes = self._split_rows(where, array), "MTVC"
         if array.ndim not in (3, 4) or array.dtype.kind not in "iuf":
-            hint = "; --row says of how many bodies, joints and coordinates a row consists" if array.ndim == 2 else ""
+            hint = "; --row BODIES JOINTS COORDINATES gives the shape of a row" if array.ndim == 2 else ""
             raise ValueError(
-                f"{where}: {transforms.described(array)} instead of numbers, frames x joints x coordinates "
+                f"{where}: {transforms.describe_array(array)} instead of numbers, frames x joints x coordinates "
                 f"(or bodies x frames x joints x coordinates){hint}"
             )
         bodies = to_mtvc(array, axes or self.order(array.shape, where, mat))
         if self.columns:
             if bodies.shape[3] != len(self.columns):
-                raise ValueError(f"{where}: {bodies.shape[3]} numbers a joint, --columns has {len(self.columns)}")
+                raise ValueError(f"{where}: {bodies.shape[3]} numbers per joint, --columns has {len(self.columns)}")
             bodies = bodies[..., [self.columns.index(letter) for letter in "xyz"[: self.dims]]]
         if self.checks and bodies.size and bodies.shape[3] in (2, 3):
-            checks.refuse(bodies, array.shape, where)
+            checks.check_bodies(bodies, array.shape, where)
         if self.joint_order is not None:
             if max(self.joint_order) >= bodies.shape[2]:
                 raise ValueError(f"{where}: {bodies.shape[2]} joints, --joint_order names joint {max(self.joint_order)}, from 0")
             bodies = bodies[:, :, list(self.joint_order)]
-        bodies = transforms.upright(bodies, self.up)
-        return bodies if self.fps is None else transforms.resampled(bodies, self.fps / self.target_fps)
+        bodies = transforms.to_y_up(bodies, self.up)
+        return bodies if self.fps is None else transforms.resample(bodies, self.fps / self.target_fps)
 
     def order(self, shape, where, mat=False):
         """The order of the axes of an array, as --axes or the rule says. Raises ValueError if that is not possible."""
@@ -113,29 +116,29 @@ class ArrayFormat:
             if len(order) != len(shape):
                 raise ValueError(f"{where}: {given} are {len(shape)} axes, --axes {self.axes} names {len(order)}")
             return order
-        orders = possible(shape, coordinates=(2, 3, self.numbers))
+        orders = possible_orders(shape, coordinates=(2, 3, self.numbers))
         if mat and "VCT" in orders:
             return "VCT"
         if rule not in orders:
-            hint = " or ".join(f"--axes {order}" for order in [*orders][:2]) or "--axes (such as VCT)"
-            hint += " says which axes these are"
+            options = " or ".join(f"--axes {order}" for order in [*orders][:2]) or "--axes, such as VCT"
+            hint = f"give the order of axes: {options}"
             if shape[-1] == 4:
-                hint = "--columns xyz_ takes three of four numbers a joint"
+                hint = "--columns xyz_ keeps three of four numbers per joint"
             what = "bodies x " * (len(shape) == 4) + "frames x joints x 2 or 3 coordinates"
             raise ValueError(f"{where}: {given} instead of {what}; {hint}")
         if shape[0] == 3 and shape[-1] == 2 and len(shape) == 4 and not self.form:  # ST-GCN's arrays: coordinates come first
-            raise ValueError(f"{where}: {given} is 3 bodies in 2 dimensions or 2 in 3; --axes MTVC or --axes CTVM says which")
+            raise ValueError(f"{where}: {given} is 3 bodies in 2D or 2 bodies in 3D: give --axes MTVC or --axes CTVM")
         return rule
 
     def _split_rows(self, where, rows):
-        """(M, T, V, numbers) of rows of numbers (R, K): a row per frame or, where a row is one joint, V rows per frame."""
+        """(M, T, V, numbers) of rows (R, K) of a text file: one row per frame or, if a row is one joint, V rows per frame."""
         if self.skip_columns:
             if max(self.skip_columns) >= rows.shape[1] or min(self.skip_columns) < -rows.shape[1]:
-                raise ValueError(f"{where}: {rows.shape[1]} numbers a row, --skip_columns names others")
+                raise ValueError(f"{where}: {rows.shape[1]} numbers per row, --skip_columns has a column outside these")
             rows = np.delete(rows, list(self.skip_columns), axis=1)
         if self.checks:
-            checks.refuse_columns(rows, self.numbers, where)
-        # rows and columns together are an array whose axes have these letters, of which the first `outer` make the rows
+            checks.check_columns(rows, self.numbers, where)
+        # the table is an array with these axes, of which the first `outer` are along its rows and the others along its columns
         letters = self.axes or "TMVC"
         letters = letters if "M" in letters else "M".join((letters[0], letters[1:]))
         bodies, joints, _ = self.form or (None, self.num_joints, None)
@@ -143,34 +146,34 @@ class ArrayFormat:
         of_joint = rows.shape[1] == self.numbers and letters == "TMVC" and (joints or 0) * (bodies or 1) > 1
         if rows.shape[1] == self.numbers and letters == "TMVC" and joints is None:
             raise ValueError(
-                f"{where}: {self.numbers} numbers a row, one joint; --row BODIES JOINTS {self.numbers} says how many such rows "
-                "make a frame"
+                f"{where}: {self.numbers} numbers per row, so a row is one joint; --row BODIES JOINTS {self.numbers} gives the "
+                "shape of a frame"
             )
         outer = 3 if of_joint else 1
-        if not sizes["M"]:  # as many bodies as fill a row, if that is known to be one frame
+        if not sizes["M"]:  # as many bodies as fill a row, if a row is one frame and the number of joints is known
             per_body = math.prod(sizes[x] or 1 for x in letters[outer:] if x != "M")
             sizes["M"] = rows.shape[1] // per_body or 1 if joints and not of_joint and letters[0] == "T" else 1
-        # what is left unknown in the rows, and in the columns, follows from their number
+        # one unknown size along the rows, and one along the columns, follow from the table's shape
         for part, count in ((letters[:outer], rows.shape[0]), (letters[outer:], rows.shape[1])):
             unknown = [letter for letter in part if not sizes[letter]]
             known = math.prod(sizes[letter] for letter in part if sizes[letter])
             if len(unknown) == 1 and count and count % known == 0:
                 sizes[unknown[0]] = count // known
             if math.prod(sizes[letter] or 0 for letter in part) != count:
-                raise ValueError(self._misfit(where, rows.shape, sizes, of_joint))
+                raise ValueError(self._wrong_size(where, rows.shape, sizes, of_joint))
         return to_mtvc(rows.reshape([sizes[letter] for letter in letters]), letters)
 
-    def _misfit(self, where, shape, sizes, of_joint):
-        """What to say of rows that are no whole number of joints or frames."""
+    def _wrong_size(self, where, shape, sizes, of_joint):
+        """The message for a table (R, K) that is not a whole number of frames or joints."""
         if of_joint:
-            return f"{where}: {shape[0]} rows of a joint each are no whole number of frames of {sizes['M']} x {sizes['V']} joints"
+            return f"{where}: {shape[0]} rows of one joint are not a whole number of frames of {sizes['M']} x {sizes['V']} joints"
         joints = sizes["V"] or shape[1] // self.numbers
-        hint = checks.columns_that_fit(shape[1], sizes["V"], self.columns)
+        hint = checks.suggest_columns(shape[1], sizes["V"], self.columns)
         if sizes["V"] and not (self.form and self.form[0]):
-            return f"{where}: {shape[1]} numbers a row; {joints} joints have {joints * self.numbers} for each body{hint}"
+            return f"{where}: {shape[1]} numbers per row; {joints} joints have {joints * self.numbers} for each body{hint}"
         return (
-            f"{where}: {shape[1]} numbers a row instead of bodies x joints x coordinates = {sizes['M']} x {joints} x "
-            f"{self.numbers}; --row says how many of each{hint}"
+            f"{where}: {shape[1]} numbers per row instead of bodies x joints x coordinates = {sizes['M']} x {joints} x "
+            f"{self.numbers}; --row gives these three{hint}"
         )
 
 
@@ -178,10 +181,10 @@ class ArrayFormat:
 
 
 def read_array(path, key="joints"):
-    """The array of a .npy, or the only one (or that called `key`) of a .npz or .mat. Raises ValueError naming the file."""
+    """The array of a .npy, or the array `key`, or the only one, of a .npz or .mat. Raises ValueError naming the file."""
     if path.suffix == ".npy":
         try:
-            return np.lib.format.open_memmap(path, mode="r")  # a map cannot ask for more than the file holds
+            return np.lib.format.open_memmap(path, mode="r")  # maps no more than the file holds, whatever its header says
         except (ValueError, EOFError, OverflowError, SyntaxError, TypeError, tokenize.TokenError) as error:
             raise ValueError(f"{path}: not a complete npy file of numbers ({' '.join(str(error).split())[:100]})") from error
     found = read_mat(path) if path.suffix == ".mat" else read_npz(path)
@@ -194,21 +197,21 @@ def read_array(path, key="joints"):
 
 
 def read_npz(path):
-    """{name: array} of an npz; compressed ones are read without a warning, since they are read once."""
+    """{name: array} of an npz, without the warning about compressed ones: they are read only once."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         return open_npz(path)
 
 
 def read_mat(path):
-    """{name: array} of the arrays of numbers in a MATLAB file of version 4 to 7. Raises ValueError naming it."""
-    from scipy.io import loadmat  # here, because nothing else needs it
+    """{name: array of numbers} of a MATLAB file of version 4 to 7. Raises ValueError naming the file."""
+    from scipy.io import loadmat  # imported here because only .mat files need it
 
     try:
         content = loadmat(path)
     except NotImplementedError as error:
-        raise ValueError(f"{path}: a MATLAB 7.3 file (HDF5), which is not read; save it in MATLAB with '-v7'") from error
-    except Exception as error:  # whatever a damaged file makes scipy stumble over
+        raise ValueError(f"{path}: a MATLAB 7.3 file (HDF5), which cannot be read; save it in MATLAB with '-v7'") from error
+    except Exception as error:  # scipy raises errors of many types for damaged files
         raise ValueError(f"{path}: not a complete MATLAB file ({' '.join(str(error).split())[:100]})") from error
     content = {key: value for key, value in content.items() if not key.startswith("__")}
     found = {
@@ -228,7 +231,7 @@ def _is_number(word):
 
 
 def read_text(path):
-    """(R, K) float64 of a text file: separated by commas, semicolons or blanks, with or without a line of titles."""
+    """(R, K) float64 of a text file: numbers separated by commas, semicolons or blanks, with or without a header line."""
     text = path.read_text(encoding="utf-8-sig", errors="replace")
     lines = [(i, line.replace(",", " ").replace(";", " ").split()) for i, line in enumerate(text.splitlines(), 1)]
     lines = [(i, words) for i, words in lines if words]
@@ -238,7 +241,7 @@ def read_text(path):
         raise ValueError(f"{path}: has no row of numbers")
     for i, words in lines:
         if len(words) != len(lines[0][1]):
-            raise ValueError(f"{path}: line {i}: {len(words)} numbers instead of {len(lines[0][1])} as above")
+            raise ValueError(f"{path}: line {i}: {len(words)} numbers instead of {len(lines[0][1])} as in the lines above")
         if not all(map(_is_number, words)):
             word = next(word for word in words if not _is_number(word))
             raise ValueError(f"{path}: line {i}: {word[:40]!r} is not a number")

@@ -1,7 +1,7 @@
-"""BVH, the text format of motion capture: a hierarchy of joints and the channels of every frame, as positions of joints.
+"""BVH, the text format of motion capture: a joint hierarchy and the channel values of every frame -> joint positions.
 
-The conventions are those of Biovision's format: a joint's rotation is the product of its rotation channels in the order in which
-they are listed, R = R_1 · R_2 · R_3 for column vectors, in degrees; position channels, on whatever joint, replace the OFFSET.
+A joint's rotation is the product of its rotation channels in their order, R = R_1 · R_2 · R_3 for column vectors, in degrees;
+position channels of any joint replace its OFFSET.
 """
 
 import re
@@ -13,22 +13,24 @@ import numpy as np
 
 from data.prepare import kinect
 from data.prepare.skeleton_file import is_coordinate
-from data.prepare.transforms import resampled, upright
+from data.prepare.transforms import resample, to_y_up
 from feeder.skeleton import joint_names
 from feeder.units import UNITS
 
 MOST_JOINTS = 1000
-UNIT = UNITS["cm"]  # metres; what most files are in, though none says so
-FAR = float(np.finfo(np.float32).max)  # from here on a number is none
+UNIT = UNITS["cm"]  # of most files; the format has no field for it
+FAR = float(np.finfo(np.float32).max)  # larger values are not finite in float32
 FRAME_TIMES = 1e-4, 1.0  # seconds
 _CHANNEL = re.compile(r"([xyz])(position|rotation)", re.IGNORECASE)
 
 
 @dataclass
 class Hierarchy:
-    """names: of the V joints, parents before children; an End Site is called after its parent, NAME_end. parents: (V,) int64, the
-    root its own. ends: (V,) bool, End Sites. offsets: (V, 3). channels: of every joint [(kind 'position' or 'rotation', axis
-    0 .. 2), ...]. frames, frame_time (seconds): of the motion. begin: number of the line of the first frame, from 0.
+    """The HIERARCHY of a file, and the head of its MOTION.
+
+    names: V joints, parents before children; an End Site is named after its parent, NAME_end. parents: (V,) int64, the root is
+    its own parent. ends: (V,) bool, whether it is an End Site. offsets: (V, 3). channels: for each joint [('position' or
+    'rotation', axis 0 .. 2), ...]. frames: T. frame_time: seconds. begin: line of the first frame, from 0.
     """
 
     names: list
@@ -41,29 +43,29 @@ class Hierarchy:
     begin: int
 
     def step(self, target_fps):
-        """Frames of the file from one to the next at `target_fps`. A Frame Time is rounded: 0.0333333 s are 30 a second."""
+        """Frames of the file per frame at `target_fps`, a whole number if nearly so: 0.0333333 s is meant as 1/30 s."""
         step = 1 / (self.frame_time * target_fps)
         whole = max(1, round(step))
         return whole if abs(step / whole - 1) < 1e-3 else step
 
 
 def read_header(path):
-    """The `Hierarchy` of a file, a path or one inside a zip; its frames are not read. Raises ValueError naming file and line."""
+    """The `Hierarchy` of a file (a path, perhaps inside a zip), without its frames. Raises ValueError naming file and line."""
     return _read_hierarchy(path, _read_lines(path))
 
 
 def read(path):
-    """(joints (T, V, 3) in the unit of the file, End Sites included; `Hierarchy`) of a file. Raises as `read_header`."""
+    """(joints (T, V, 3) in the file's unit, End Sites included; `Hierarchy`) of a file. Raises ValueError as `read_header`."""
     lines = _read_lines(path)
     hierarchy = _read_hierarchy(path, lines)
     return positions(hierarchy, _read_values(path, lines, hierarchy)), hierarchy
 
 
 def load(path, names, target_fps=30.0, up="y"):
-    """Joints (T, V, 3) of a file in its unit, those with `names` (V,); those of Kinect v1 are found, see data.prepare.kinect.
+    """The joints `names` (V,) of a file, (T, V, 3) in its unit, resampled to target_fps. Kinect v1's are found by their usual
+    names, see data.prepare.kinect.
 
-    target_fps: frames are taken where they are, else between two of them, linearly. up: axis that points up in the file; it
-    becomes y. Raises ValueError as `read`, or if a joint is missing.
+    up: axis that points up in the file; z is rotated to y. Raises ValueError as `read`, or if a joint is missing.
     """
     joints, hierarchy = read(path)
     names = list(map(str, names))
@@ -74,51 +76,52 @@ def load(path, names, target_fps=30.0, up="y"):
     else:
         missing = next(name for name in names if name not in hierarchy.names)
         raise ValueError(f"{path}: has no joint {missing!r}; it has {', '.join(hierarchy.names)[:300]}")
-    return resampled(upright(joints, up)[None], hierarchy.step(target_fps))[0]
+    return resample(to_y_up(joints, up)[None], hierarchy.step(target_fps))[0]
 
 
 def parents_among(hierarchy, names):
-    """(len(names),) int64: of the joints with `names`, the nearest above that is one of them, else the joint itself."""
+    """(len(names),) int64: the parent of each joint in a skeleton of the joints `names` only, its nearest ancestor among them; a
+    joint without one is its own parent."""
     chosen = [hierarchy.names.index(name) for name in names]
     nearest = []
     for joint in chosen:
-        above = hierarchy.parents[joint]
-        while above not in chosen and above != hierarchy.parents[above]:
-            above = hierarchy.parents[above]
-        nearest.append(chosen.index(above if above in chosen else joint))
+        ancestor = hierarchy.parents[joint]
+        while ancestor not in chosen and ancestor != hierarchy.parents[ancestor]:
+            ancestor = hierarchy.parents[ancestor]
+        nearest.append(chosen.index(ancestor if ancestor in chosen else joint))
     return np.array(nearest)
 
 
 def positions(hierarchy, values):
-    """Forward kinematics: (T, channels) of degrees and lengths -> (T, V, 3)."""
+    """Forward kinematics: channel values (T, channels) in degrees and the file's unit -> joint positions (T, V, 3)."""
     joints = np.empty((len(values), len(hierarchy.names), 3))
-    turns = [np.eye(3)] * len(hierarchy.names)  # of every joint, (T, 3, 3), in the world
-    column = 0  # of the values: channels stand in the order of the joints
-    for joint, (above, channels) in enumerate(zip(hierarchy.parents, hierarchy.channels, strict=True)):
-        place, turn = np.tile(hierarchy.offsets[joint], (len(values), 1)), np.eye(3)
+    rotations = [np.eye(3)] * len(hierarchy.names)  # global rotation of each joint, (T, 3, 3)
+    column = 0  # of the values, whose channels are in the order of the joints
+    for joint, (parent, channels) in enumerate(zip(hierarchy.parents, hierarchy.channels, strict=True)):
+        position, rotation = np.tile(hierarchy.offsets[joint], (len(values), 1)), np.eye(3)  # relative to the parent
         for kind, axis in channels:
             if kind == "position":
-                place[:, axis] = values[:, column]
+                position[:, axis] = values[:, column]
             else:
-                turn = turn @ _rotation(axis, np.radians(values[:, column]))
+                rotation = rotation @ _rotation(axis, np.radians(values[:, column]))
             column += 1
-        if above == joint:  # the root
-            joints[:, joint], turns[joint] = place, turn
+        if parent == joint:  # the root
+            joints[:, joint], rotations[joint] = position, rotation
         else:
-            joints[:, joint] = joints[:, above] + (turns[above] @ place[..., None])[..., 0]
-            turns[joint] = turns[above] @ turn
+            joints[:, joint] = joints[:, parent] + (rotations[parent] @ position[..., None])[..., 0]
+            rotations[joint] = rotations[parent] @ rotation
     return joints
 
 
 def _rotation(axis, angle):
-    """(T,) radians about x, y or z (0 .. 2) -> (T, 3, 3)."""
-    turn = np.zeros((len(angle), 3, 3))
+    """Rotations (T, 3, 3) by an angle (T,) in radians about axis x, y or z (0 .. 2)."""
+    matrix = np.zeros((len(angle), 3, 3))
     i, j = (axis + 1) % 3, (axis + 2) % 3
-    turn[:, axis, axis] = 1
-    turn[:, i, i] = turn[:, j, j] = np.cos(angle)
-    turn[:, j, i] = np.sin(angle)
-    turn[:, i, j] = -turn[:, j, i]
-    return turn
+    matrix[:, axis, axis] = 1
+    matrix[:, i, i] = matrix[:, j, j] = np.cos(angle)
+    matrix[:, j, i] = np.sin(angle)
+    matrix[:, i, j] = -matrix[:, j, i]
+    return matrix
 
 
 # ---- the text -----------------------------------------------------------------------------------------------------------
@@ -128,13 +131,13 @@ def _read_lines(path):
     try:
         return path.read_bytes().decode("utf-8-sig").splitlines()
     except UnicodeDecodeError as error:
-        raise ValueError(f"{path}: not text, so no BVH file ({error.reason} at byte {error.start})") from error
+        raise ValueError(f"{path}: not a BVH file, since not text ({error.reason} at byte {error.start})") from error
     except (zipfile.BadZipFile, zlib.error) as error:
         raise ValueError(f"{path}: damaged inside its zip ({error})") from error
 
 
 class _Statements:
-    """The words of a hierarchy, statement by statement: braces stand alone wherever they are written."""
+    """The statements of a hierarchy, as lists of words; a brace is a statement of its own wherever it is in a line."""
 
     def __init__(self, path, lines):
         self.path, self.line = path, 0
@@ -152,7 +155,7 @@ class _Statements:
         return ValueError(f"{self.path}: line {self.line}: {text}")
 
     def numbers(self, words, count, what):
-        """`count` finite numbers."""
+        """The words as `count` finite numbers. Raises ValueError, which calls them `what`."""
         try:
             values = [float(word) for word in words]
         except ValueError:
@@ -165,24 +168,24 @@ class _Statements:
 def _read_hierarchy(path, lines):
     statements = _Statements(path, lines)
     if [word.upper() for word in statements.next()] != ["HIERARCHY"]:
-        raise ValueError(f"{path}: does not begin with HIERARCHY, so no BVH file")
+        raise ValueError(f"{path}: not a BVH file, since it does not begin with HIERARCHY")
     names, parents, ends, offsets, channels = [], [], [], [], []
-    open_joints = []  # those whose brace is open, the innermost last
+    open_joints = []  # joints whose brace is not closed yet, the innermost last
     while True:
         words = statements.next()
-        keyword, above = words[0].upper(), open_joints[-1] if open_joints else None
-        inside = bool(open_joints) and not ends[above]  # an End Site has no joints below it
-        if keyword == "ROOT" and not names or keyword in ("JOINT", "END") and inside:
-            name = f"{names[above]}_end" if keyword == "END" else " ".join(words[1:])
+        keyword, current = words[0].upper(), open_joints[-1] if open_joints else None
+        in_joint = bool(open_joints) and not ends[current]  # and not in an End Site, which has no children
+        if keyword == "ROOT" and not names or keyword in ("JOINT", "END") and in_joint:
+            name = f"{names[current]}_end" if keyword == "END" else " ".join(words[1:])
             while keyword == "END" and name in names:
                 name += "_"
             if not name or not name.isprintable() or name in names:
-                raise statements.error(f"the joint's name {name[:40]!r} is " + ("there already" if name in names else "no text"))
+                raise statements.error(f"the joint name {name[:40]!r} is " + ("repeated" if name in names else "not printable"))
             if statements.next() != ["{"]:
                 raise statements.error(f"no {{ after {name[:40]!r}")
             if len(names) == MOST_JOINTS:
                 raise statements.error(f"more than {MOST_JOINTS} joints")
-            parents.append(above if inside else 0)
+            parents.append(current if in_joint else 0)
             open_joints.append(len(names))
             names.append(name)
             ends.append(keyword == "END")
@@ -190,25 +193,25 @@ def _read_hierarchy(path, lines):
             channels.append([])
         elif keyword == "}" and open_joints:
             if offsets[open_joints.pop()] is None:
-                raise statements.error(f"{names[above]!r} has no OFFSET")
+                raise statements.error(f"{names[current]!r} has no OFFSET")
         elif keyword == "OFFSET" and open_joints:
-            offsets[above] = statements.numbers(words[1:], 3, "the three numbers of an OFFSET")
-        elif keyword == "CHANNELS" and inside:
-            channels[above] = _channels(statements, words[1:])
+            offsets[current] = statements.numbers(words[1:], 3, "the three numbers of an OFFSET")
+        elif keyword == "CHANNELS" and in_joint:
+            channels[current] = _channels(statements, words[1:])
         elif keyword == "MOTION" and names and not open_joints:
             break
         else:
             hint = ""
             if keyword in ("MOTION", "ROOT") and names:
-                hint = "; a brace is missing" if open_joints else "; files of one body are read"
+                hint = "; a brace is missing" if open_joints else "; only files of one body can be read"
             elif keyword in ("JOINT", "END") and open_joints:
-                hint = "; an End Site has no joints below it"
+                hint = "; an End Site has no children"
             raise statements.error(f"{' '.join(words)[:40]!r} is not expected here{hint}")
     return Hierarchy(names, np.array(parents), np.array(ends), np.array(offsets), channels, *_motion(statements))
 
 
 def _channels(statements, words):
-    """[(kind, axis), ...] of the words after CHANNELS: their number, and as many names."""
+    """[('position' or 'rotation', axis), ...] of the words after CHANNELS: a number, and as many names."""
     found = [_CHANNEL.fullmatch(word) for word in words[1:]]
     if not words or not words[0].isdecimal() or int(words[0]) != len(found):
         raise statements.error(f"{' '.join(words)[:60]!r} instead of the number of CHANNELS and as many names")
@@ -217,7 +220,7 @@ def _channels(statements, words):
             raise statements.error(f"unknown channel {word[:40]!r}; known are Xposition to Zrotation")
     channels = [(match[2].lower(), "xyz".index(match[1].lower())) for match in found]
     if len(set(channels)) < len(channels):
-        raise statements.error("a channel stands twice")
+        raise statements.error("a channel is repeated")
     return channels
 
 
@@ -226,17 +229,17 @@ def _motion(statements):
     words = " ".join(statements.next())
     count = re.fullmatch(r"Frames\s*:\s*(\d+)", words, re.IGNORECASE)
     if not count or not int(count[1]):
-        raise statements.error(f"{words[:40]!r} instead of Frames: and how many there are")
+        raise statements.error(f"{words[:40]!r} instead of Frames: and their number")
     words = " ".join(statements.next())
     time = re.fullmatch(r"Frame\s*Time\s*:\s*(\S+)", words, re.IGNORECASE)
     seconds = statements.numbers([time[1] if time else words], 1, "Frame Time: and seconds")[0]
     if not FRAME_TIMES[0] <= seconds <= FRAME_TIMES[1]:
-        raise statements.error(f"a Frame Time of {seconds:g} s; plausible are {FRAME_TIMES[0]:g} to {FRAME_TIMES[1]:g} s")
+        raise statements.error(f"a Frame Time of {seconds:g} s, not {FRAME_TIMES[0]:g} to {FRAME_TIMES[1]:g} s")
     return int(count[1]), seconds, statements.line
 
 
 def _read_values(path, lines, hierarchy):
-    """(T, channels) of the lines of frames."""
+    """The channel values (T, channels)."""
     width = sum(map(len, hierarchy.channels))
     rows = [(number, line.split()) for number, line in enumerate(lines[hierarchy.begin :], hierarchy.begin + 1)]
     rows = [(number, words) for number, words in rows if words]

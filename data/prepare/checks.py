@@ -1,7 +1,7 @@
-"""Whether a recording was misread: its axes, columns, joints or unit confused. Each rule says which option puts it right, and
-real recordings pass.
+"""Checks for misread recordings: wrong order of axes or joints, extra columns, wrong unit. Each message names the option to use.
 
-Recordings here are (M, T, V, C) in whatever unit; a `Misread` begins with `where`, the file.
+The thresholds were set on real recordings, which pass. Recordings are (M, T, V, C) in any unit; messages begin with `where`, the
+file.
 """
 
 import numpy as np
@@ -9,45 +9,47 @@ import numpy as np
 from data.prepare.axes import MOST_BODIES
 from feeder import units
 
-USUAL = (15, 20, 25)  # joints of the Kinects and their kin
-LONG = 8  # rows from which on an order in them is no accident
-SWAPPED = 3  # frames are so many times less alike than neighbouring joints; real recordings: below 0.2, swapped ones above 8
-WRONG_TREE = 1.35  # all bones by the shortest tree; real data sets: 1.03 to 1.15; joints in another order: from 1.5
-CHANGE = 1.75  # longest by shortest of the middle one of the bones; real recordings: up to 1.4
+USUAL_JOINTS = (15, 20, 25)  # numbers of joints of Kinect skeletons
+MIN_ROWS = 8  # with fewer rows, a column may rise by chance
+SWAPPED = 3  # distance between frames by that between neighbouring joints; recordings: below 0.2, with axes swapped: above 8
+WRONG_TREE = 1.35  # length of the bones by that of the shortest tree; data sets: 1.03 to 1.15, joints in another order: above 1.5
+CHANGE = 1.75  # longest by shortest length of a bone, median over the bones; recordings: up to 1.4
 
 
 class Misread(ValueError):
-    """The numbers of a file cannot be what they were taken for."""
+    """A recording that was probably read with the wrong options."""
 
 
-def refuse(bodies, shape, where):
-    """Raise Misread if `bodies`, from an array of this shape, cannot be persons in time."""
+def check_bodies(bodies, shape, where):
+    """Raise Misread if `bodies` (M, T, V, C), from an array of this shape, do not look like bodies in consecutive frames."""
     count, frames, joints, dims = bodies.shape
     given = " x ".join(map(str, shape))
-    # nobody records so many persons, or more persons than frames: frames come first
+    # more bodies than any recording has, or than frames
     if count > MOST_BODIES or count > max(2, frames):
-        raise Misread(f"{where}: {given} would be {count} bodies in {frames} frames; --axes TMVC says that frames come first")
-    # a body hardly moves from frame to frame, and its joints are apart: else joints have been taken for frames
+        raise Misread(f"{where}: {given} would be {count} bodies in {frames} frames; if frames come first: --axes TMVC")
+    # a body moves less from frame to frame than the distance between its joints
     x = np.asarray(bodies[bodies.any(axis=(1, 2, 3)).argmax()], np.float64)
     x = x[x.any(axis=(1, 2))]
-    if min(x.shape[:2], default=0) > 1 and np.isfinite(x).all():
+    if not x.size or not np.isfinite(x).all():
+        return  # transforms.drop_empty names what is wrong
+    if min(x.shape[:2]) > 1:
         in_time, in_space = (np.median(np.linalg.norm(np.diff(x, axis=axis), axis=-1)) for axis in (0, 1))
         if in_time > SWAPPED * in_space:
             raise Misread(
-                f"{where}: as {frames} frames of {joints} joints, neighbouring joints are more alike than neighbouring frames; "
-                "--axes VTC says that joints come first"
+                f"{where}: read as {frames} frames of {joints} joints, joints are closer to each other than one joint in "
+                "consecutive frames; if joints come first: --axes VTC"
             )
-    # keypoints of a picture, and how sure they are
-    if dims == 3 and 0 <= x[..., 2].min(initial=0) and x[..., 2].max(initial=0) <= 1 and np.median(x[..., :2]) > 10:
-        raise Misread(f"{where}: the third number of every joint is from 0 to 1, as a score is; --columns xy_ leaves it out")
+    # 2D keypoints with a confidence
+    if dims == 3 and 0 <= x[..., 2].min() and x[..., 2].max() <= 1 and np.median(x[..., :2]) > 10:
+        raise Misread(f"{where}: the third number of every joint is from 0 to 1, like a confidence; --columns xy_ leaves it out")
 
 
-def refuse_columns(rows, numbers, where):
-    """Raise Misread if rows (R, K) have columns that are no coordinates; `numbers` are those of a joint."""
+def check_columns(rows, numbers, where):
+    """Raise Misread if rows (R, K) have columns that are not coordinates. numbers: of one joint."""
     count, width = rows.shape
-    if count < LONG or not np.isfinite(rows).all():
+    if count < MIN_ROWS or not np.isfinite(rows).all():
         return
-    # time stamps and frame numbers: they rise evenly, or rise where no other joint goes the same way (as one who walks does)
+    # time stamps and frame numbers rise in equal steps, or unlike the same coordinate of other joints, which rises with walking
     for column in sorted({0, 1, width - 2, width - 1} & {*range(width)}):
         steps = np.diff(rows[:, column])
         if not (steps > 0).all() or width <= numbers:
@@ -56,39 +58,42 @@ def refuse_columns(rows, numbers, where):
         others = np.delete(rows, column, axis=1)[:, ::numbers] if column else rows[:, numbers::numbers]
         moving = others[:, others.std(axis=0) > 0]
         follow = np.abs(np.corrcoef(rows[:, column], moving, rowvar=False)[0, 1:]) > 0.9 if moving.size else np.zeros(1)
-        if even or count >= 2 * LONG and follow.mean() < 0.25:
+        if even or count >= 2 * MIN_ROWS and follow.mean() < 0.25:
             number = column if column < 2 else column - width
             raise Misread(
-                f"{where}: column {number} of {width} (from 0) rises from row to row, as time stamps and frame numbers do; "
+                f"{where}: column {number} of {width} (from 0) rises from row to row, like time stamps and frame numbers; "
                 f"--skip_columns {number} leaves it out"
             )
-    # a state of tracking after every three numbers: few values, whatever the joint
+    # a tracking state or confidence beside every three coordinates has few different values
     if width % 4 == 0 and width > 4 and numbers == 3:
         few = [len(np.unique(rows[:, begin::4])) <= 4 for begin in range(4)]
         if few.count(True) == 1 and few.index(True) in (0, 3):
             letters = "_xyz" if few[0] else "xyz_"
             raise Misread(
-                f"{where}: one of every 4 columns has hardly any values, as a confidence has; --columns {letters} leaves it out"
+                f"{where}: one of every 4 columns has few different values, like a confidence; --columns {letters} leaves it out"
             )
 
 
-def columns_that_fit(width, joints, columns):
-    """'; ...' naming options by which rows of `width` numbers are whole, for that many joints or usual ones, or ''."""
+def suggest_columns(width, joints, columns):
+    """'; ...' with options under which rows of `width` numbers have this (or a usual) number of joints, or ''."""
     if width == 4 and not columns:
-        return "; a joint a row, perhaps: --columns xyz_, and --row 1 JOINTS 4 or a skeleton"
+        return "; perhaps a row is one joint: --columns xyz_, with --row 1 JOINTS 4 or a skeleton"
     for letters in (columns,) if columns else ("xyz", "xyz_"):
         for extra in range(4):
             count, rest = divmod(width - extra, len(letters))
-            if not rest and count > 0 and (count % joints == 0 if joints else count in USUAL):
+            if not rest and count > 0 and (count % joints == 0 if joints else count in USUAL_JOINTS):
                 skip = f" --skip_columns {' '.join(map(str, range(extra)))}" * (extra > 0)
-                return f"; {count} joints, perhaps, with{f' --columns {letters}' * (letters != (columns or 'xyz'))}{skip}"
+                return f"; perhaps {count} joints with{f' --columns {letters}' * (letters != (columns or 'xyz'))}{skip}"
     return ""
 
 
-def bones(bodies, parents):
-    """(tree, change) of (M, T, V, C): the length of all bones by that of the shortest tree that joins the joints, and the
-    median, over the bones, of how much longer a bone is at its longest than at its shortest (95th by 5th percentile)."""
-    from scipy.sparse.csgraph import minimum_spanning_tree  # here, because it takes a while to import
+def bone_statistics(bodies, parents):
+    """(tree, change) of the first of bodies (M, T, V, C).
+
+    tree: total length of its bones, divided by that of the minimum spanning tree of its joints. change: longest by shortest
+    length of a bone over time (95th by 5th percentile), median over the bones.
+    """
+    from scipy.sparse.csgraph import minimum_spanning_tree  # imported here because it is slow to import
 
     x = np.asarray(bodies[0], np.float64)
     x = x[x.any(axis=(1, 2))]
@@ -102,9 +107,9 @@ def bones(bodies, parents):
 
 
 def extents(bodies):
-    """(C,) extents of the first body along each axis, in the median frame and the file's unit.
+    """(C,) extents of the first body along each axis, median over frames, in the file's unit.
 
-    Joints that never move, while most others do, do not count: such as a root at the origin of the world.
+    Joints that never move are ignored if most others move: such as a root that stays at the origin of the world.
     """
     x = np.asarray(bodies[0], np.float64)
     x = x[x.any(axis=(1, 2))]
@@ -112,8 +117,8 @@ def extents(bodies):
     return np.median(np.ptp(x[:, moving] if 2 * moving.sum() > len(moving) else x, axis=1), axis=0)
 
 
-def standing(extents, unit):
-    """Lines about people with the extents (3,) along x, y and z, most of whom stand: which way is up, and their unit."""
+def standing_warnings(extents, unit):
+    """Warnings for bodies, most of them standing, with extents (3,) along x, y and z: the axis that points up, and the unit."""
     lines = []
     if extents[2] > 1.5 * extents[1]:
         _, y, z = extents * unit

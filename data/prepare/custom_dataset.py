@@ -1,4 +1,4 @@
-"""Recordings with fields (data.prepare.custom_recordings) become one npz: train and test, classes, and what looks wrong."""
+"""Write the recordings of data.prepare.custom_recordings as one npz: splits, classes, and warnings about what looks wrong."""
 
 import json
 from collections import Counter
@@ -12,16 +12,16 @@ from feeder import units
 from feeder.labels import ordered
 from feeder.npz import Split, write_dataset
 
-SIDES = ("train", "test")
+SPLITS = ("train", "test")
 
 
 @dataclass
 class UsableRecording:
-    """A recording that can be used. label: one text for every label key; side: of SIDES; shape: (M, T, V, C)."""
+    """A recording that can be used. label: a string for each label key; split: one of SPLITS; shape: (M, T, V, C)."""
 
     recording: Recording
     label: tuple
-    side: str
+    split: str
     group: str
     shape: tuple
 
@@ -43,11 +43,12 @@ def write(
     remarks=(),
     standing=False,
 ):
-    """Write the npz `path` of recordings; without label_keys it has no labels, and without test_groups then no test set, either.
+    """Write the npz `path`. Without label_keys it has no labels, and a test set only with test_groups.
 
-    source: what to call where they come from. center, body_frame, min_max: see data.prepare.transforms.pose and row. form: the
-    `ArrayFormat` of the files, whose checks are made. skipped: gets what cannot be used, and then `remarks`. standing: bodies are
-    of people, most of whom stand. Raises ValueError if nothing is left, or nothing for one of the sides.
+    source: where the recordings come from, for messages. unit: metres per unit. center, body_frame, min_max: see
+    transforms.origin_and_body_frame and row. form: the `ArrayFormat` with which they were read. skipped: unusable recordings, and
+    then `remarks`, are added to it. standing: most bodies stand upright. Raises ValueError if no recording, or none for training
+    or testing, can be used.
     """
     fields = set.intersection(*(set(recording.fields) for recording in recordings)) if recordings else set()
     group_key = group_key or next((key for key in ("group", "subject") if key in fields), None)
@@ -58,33 +59,33 @@ def write(
     if absent := set(test_groups) - groups:
         there = ", ".join(sorted(groups)[:20]) + (", ..." if len(groups) > 20 else "")
         raise ValueError(f"--test_groups {min(absent)}: no recording is of this group; there are {there or 'none'}")
-    if skeleton.num_joints() or body_frame == []:  # complains before minutes of reading
-        transforms.pose(center, body_frame, skeleton.joint_names, skeleton.num_joints())
+    if skeleton.num_joints() or body_frame == []:  # raises before minutes of reading
+        transforms.origin_and_body_frame(center, body_frame, skeleton.joint_names, skeleton.num_joints())
     statistics = BodyStatistics(skeleton, standing)
     samples = read_samples(source, recordings, label_keys, group_key, test_groups, statistics, skipped, remarks)
     *_, num_joints, dims = samples[0].shape
-    origin, axes = transforms.pose(center, body_frame, skeleton.joint_names, num_joints)
+    origin, frame = transforms.origin_and_body_frame(center, body_frame, skeleton.joint_names, num_joints)
 
     def row(sample):
         with parallel.naming(sample.recording.where):
-            return transforms.row(load(sample.recording), unit, origin, axes, min_max)
+            return transforms.row(load(sample.recording), unit, origin, frame, min_max)
 
-    if axes is not None:  # not every body has them
-        samples = [sample for sample, _ in parallel.each(row, samples, "turning", skipped)]
+    if frame is not None:  # leave out bodies that have no body frame
+        samples = [sample for sample, _ in parallel.each(row, samples, "rotating", skipped)]
         if not samples:
-            raise ValueError(f"{source}: no recording can be turned; the first: {skipped.reasons[-1]}")
+            raise ValueError(f"{source}: no recording has a body frame; the first: {skipped.reasons[-1]}")
     number = number_classes({sample.label for sample in samples})
     num_bodies, num_frames = (max(sample.shape[axis] for sample in samples) for axis in (0, 1))
     warnings = statistics.warnings(unit, dims) if form.checks else []
     splits, missing = {}, {}
-    for side in SIDES if label_keys or test_groups else SIDES[:1]:
-        chosen = [sample for sample in samples if sample.side == side]
+    for split in SPLITS if label_keys or test_groups else SPLITS[:1]:
+        chosen = [sample for sample in samples if sample.split == split]
         if not chosen:
-            raise ValueError(f"{source}: no recording that can be used is for {side}")
+            raise ValueError(f"{source}: no usable recording is for {split}")
         labels = np.array([number[sample.label] for sample in chosen]) if label_keys else None
         names, groups = [sample.recording.name for sample in chosen], [sample.group for sample in chosen]
-        splits[side] = Split(names, labels, map(row, chosen), groups)
-        missing[side] = [" ".join(label) for label, i in number.items() if label_keys and i not in labels]
+        splits[split] = Split(names, labels, map(row, chosen), groups)
+        missing[split] = [" ".join(label) for label, i in number.items() if label_keys and i not in labels]
     write_dataset(
         path,
         splits,
@@ -97,53 +98,52 @@ def write(
         joint_names=None if skeleton.layout else skeleton.joint_names,
         parents=None if skeleton.layout else skeleton.parents,
         center=-1 if origin is None else origin,
-        body_frame=axes,
+        body_frame=frame,
         min_max=int(min_max) or None,
         body_size=statistics.size() * unit if min_max else None,
         unit=unit,
         coordinates=dims,
         how=json.dumps(form.as_dict()) if form.as_dict() else None,
     )
-    counts = ", ".join(f"{len(split.names):,} {side}" for side, split in splits.items())
+    counts = ", ".join(f"{len(part.names):,} {split}" for split, part in splits.items())
     kinds = f"{len(number)} classes" if label_keys else "no labels"
     notes = [", z is 0"] * (dims == 2) + ["; no bones: see --layout and --joints"] * (skeleton.parents is None)
     print(f"{path}: {counts}, {kinds}, up to {num_frames} frames, {num_bodies} bodies, {num_joints} joints", *notes, sep="")
     if label_keys and list(number) != [(str(i),) for i in range(len(number))]:
         named = [f"{i} = {' '.join(label)!r}" for label, i in number.items()]
         print("  classes:", ", ".join(named[:4]) + (f", ... {named[-1]}" if len(named) > 4 else ""))
-    for side, labels in missing.items():
+    for split, labels in missing.items():
         if labels:
-            print(f"  {side} has no sample of {len(labels)} classes: {', '.join(labels[:10])}")
+            print(f"  {split} has no recording of {len(labels)} classes: {', '.join(labels[:10])}")
     for warning in warnings:
         print(f"  warning: {warning}")
 
 
-def choose_side(recording, group_key, test_groups):
-    """'train' or 'test'. Raises ValueError if the recording does not say which."""
+def choose_split(recording, group_key, test_groups):
+    """'train' or 'test', from the recording's group or its field 'split'. Raises ValueError if it has neither."""
     if test_groups:
         if group_key is None:
-            raise ValueError(f"{recording.where}: has no field group or subject for --test_groups; name one with --group_key")
+            raise ValueError(f"{recording.where}: has no field group or subject for --test_groups; --group_key names another")
         return "test" if recording.fields[group_key] in test_groups else "train"
-    word = recording.fields.get("split")
-    if word in SIDES:
-        return word
-    wrong = f"{word!r} is neither train nor test"
-    absent = "is missing; it is train or test, or --test_groups says which groups are test"
-    raise ValueError(f"{recording.where}: {recording.name!r}: split {wrong if word else absent}")
+    split = recording.fields.get("split")
+    if split in SPLITS:
+        return split
+    wrong = f"{split!r} is neither train nor test" if split else "is missing; give train or test, or --test_groups"
+    raise ValueError(f"{recording.where}: {recording.name!r}: split {wrong}")
 
 
 def number_classes(labels):
-    """{(text, ...)} -> {label: class from 0}: the labels in order, as numbers where all of them are numbers."""
+    """{(string, ...)} -> {label: class from 0}, sorted: as numbers if all are numbers."""
     columns = [ordered(set(column)) for column in zip(*labels, strict=True)]
     in_order = sorted(labels, key=lambda label: [column.index(text) for column, text in zip(columns, label, strict=True)])
     return {label: i for i, label in enumerate(in_order)}
 
 
 def read_samples(source, recordings, label_keys, group_key, test_groups, statistics, skipped, remarks):
-    """Read every recording once: the `UsableRecording` of each that can be used.
+    """Read every recording once and return a `UsableRecording` for each that can be used.
 
-    statistics: a `BodyStatistics`, which gets to see them. remarks go to `skipped` after what is wrong with recordings. Raises
-    ValueError naming `source` if there are none.
+    statistics: the `BodyStatistics` to which they are added. skipped: reasons for the others are added to it, then `remarks`.
+    Raises ValueError naming `source` if none can be used.
     """
     first_of_name, misread = {}, []
     expected = statistics.skeleton.num_joints()
@@ -151,13 +151,13 @@ def read_samples(source, recordings, label_keys, group_key, test_groups, statist
     def sample(recording):
         where, name = recording.where, recording.name
         if name in first_of_name:
-            raise ValueError(f"{where}: {name!r} is the name of {first_of_name[name]}, too")
+            raise ValueError(f"{where}: {name!r} is also the name of {first_of_name[name]}")
         if len(name) > transforms.MAX_NAME:
             raise ValueError(f"{where}: its name is longer than {transforms.MAX_NAME} characters")
         label = tuple(recording.fields[key] for key in label_keys)
         if not all(label):
             raise ValueError(f"{where}: {name!r}: has no label")
-        side = choose_side(recording, group_key, test_groups) if label_keys or test_groups else SIDES[0]
+        split = choose_split(recording, group_key, test_groups) if label_keys or test_groups else SPLITS[0]
         try:
             bodies = load(recording)
         except checks.Misread as error:
@@ -167,7 +167,7 @@ def read_samples(source, recordings, label_keys, group_key, test_groups, statist
             raise ValueError(f"{where}: {bodies.shape[2]} joints, the skeleton has {expected}")
         first_of_name[name] = where
         statistics.add(where, bodies)
-        return UsableRecording(recording, label, side, recording.fields.get(group_key) or name, bodies.shape)
+        return UsableRecording(recording, label, split, recording.fields.get(group_key) or name, bodies.shape)
 
     samples = [sample for _, sample in parallel.each(sample, recordings, "reading", skipped)]
     for remark in remarks:
@@ -175,8 +175,7 @@ def read_samples(source, recordings, label_keys, group_key, test_groups, statist
     if not samples:
         raise ValueError(f"{source}: no recording can be used{skipped.first()}")
     if len(misread) > len(samples):
-        share = f"{len(misread)} of {len(recordings)} recordings look misread, so the others may be, too"
-        raise ValueError(f"{source}: {share}; the first: {misread[0]}")
+        raise ValueError(f"{source}: {len(misread)} of {len(recordings)} recordings look misread; the first: {misread[0]}")
     most = Counter(sample.shape[2:] for sample in samples).most_common(1)[0][0]
     for sample in samples:
         joints, dims = sample.shape[2:]
@@ -186,48 +185,45 @@ def read_samples(source, recordings, label_keys, group_key, test_groups, statist
 
 
 class BodyStatistics:
-    """How large the bodies of all recordings are and how their bones change, by which the whole data set is checked.
-
-    standing: whether they are of people, most of whom stand.
-    """
+    """Body sizes and bone lengths over all recordings, for warnings. standing: most bodies stand upright."""
 
     def __init__(self, skeleton, standing=False):
         self.skeleton, self.standing = skeleton, standing
         self.sizes, self.extents, self.trees, self.changing = [], [], [], []
 
     def add(self, where, bodies):
-        """bodies: (M, T, V, C) of one recording."""
+        """Add one recording; bodies: (M, T, V, C)."""
         self.sizes.append(units.body_size(bodies[0]))
         self.extents.append(checks.extents(bodies))
         if self.skeleton.parents is not None and bodies.shape[3] == 3:
-            tree, change = checks.bones(bodies, self.skeleton.parents)
+            tree, change = checks.bone_statistics(bodies, self.skeleton.parents)
             self.trees.append(tree)
             self.changing += [where] * bool(change > checks.CHANGE)
 
     def size(self):
-        """How large a body is, the median of all recordings, in the unit of the files."""
+        """Size of a body, median over the recordings, in the files' unit."""
         return float(np.median(self.sizes))
 
     def warnings(self, unit, dims):
-        """Lines of text. Raises ValueError if the bones are not those of the layout."""
+        """Warnings, one line each. Raises ValueError if the joints are in another order than the layout's."""
         lines = [units.doubt_unit(self.size(), unit)] if dims == 3 and not self.standing else []
         if self.standing:
-            lines = checks.standing(np.median(self.extents, axis=0), unit)
+            lines = checks.standing_warnings(np.median(self.extents, axis=0), unit)
         if self.trees and (tree := np.median(self.trees)) > checks.WRONG_TREE:
             layout = self.skeleton.layout
-            line = f"bones are {tree:.1f} times as long as the shortest that join these joints, so the joints have another order"
+            line = f"bones are {tree:.1f} times as long as the shortest that connect the joints; joints are in another order"
             if layout:
-                raise ValueError(f"--layout {layout}: {line}; --joint_order puts them right, --no_checks takes them as they are")
-            lines.append(f"{line} than 'parents' says")
+                raise ValueError(f"--layout {layout}: {line}: give --joint_order, or accept them with --no_checks")
+            lines.append(f"{line} than 'parents'")
         if self.changing:
             lines.append(
                 f"{len(self.changing)} of {len(self.extents)} recordings have bones that change their length {checks.CHANGE} "
-                f"times or more: perhaps misread; the first: {self.changing[0]}"
+                f"times or more, perhaps misread; the first: {self.changing[0]}"
             )
         return list(filter(None, lines))
 
 
 def load(recording):
-    """(M, T, V, C) of a recording, what is empty left out. Raises ValueError naming it."""
+    """(M, T, V, C) of a recording, without empty frames and bodies. Raises ValueError naming it."""
     with parallel.naming(recording.where):
         return transforms.drop_empty(recording.load())

@@ -1,13 +1,14 @@
-"""Recordings of one's own: sequences in a folder or an npz with a table beside them, or in flat npz files that hold everything.
+"""Your own recordings: files of a folder, arrays of an npz, or sequences of a flat npz.
 
-Whatever they come from, a recording is an array of joints and fields: texts such as its label, split or group.
+Each becomes a `Recording`: an array of joints, and fields (strings) such as label, split or group.
 """
 
 import csv
 import json
 import re
+from collections import Counter, defaultdict
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
@@ -25,17 +26,19 @@ TABLE = "labels.csv"
 
 @dataclass
 class Recording:
-    """where: file and name or line, for messages; fields: {column: text}; load: gives (T, V, C) or (M, T, V, C)."""
+    """where: its file, and array or sequence in that, for messages. fields: {name: string}. load() returns (T, V, C) or
+    (M, T, V, C). path: of a file below the folder given, or name of the array in an npz; '' for a sequence of a flat npz."""
 
     where: str
     name: str
     fields: dict
     load: Callable
+    path: str = ""
 
 
 @dataclass
 class CustomSkeleton:
-    """layout: of feeder.skeleton or ''; joint_names: (V,) or None; parents: (V,) int64, the root its own, or None."""
+    """layout: of feeder.skeleton, or ''; joint_names: (V,) or None; parents: (V,) int64, the root is its own parent, or None."""
 
     layout: str = ""
     joint_names: np.ndarray | None = None
@@ -51,31 +54,31 @@ class CustomSkeleton:
 
 
 def layout_skeleton(layout):
-    """The skeleton of a layout in feeder.skeleton."""
+    """The `CustomSkeleton` of a layout in feeder.skeleton."""
     return CustomSkeleton(layout, np.array(joint_names(layout)), parents(layout))
 
 
-def custom_skeleton(names, above, where):
-    """A skeleton from joint names (or None) and parents (or None): joint numbers from 0, or names; -1 or itself at the root.
+def custom_skeleton(joint_names, parents, where):
+    """A `CustomSkeleton` from joint_names and parents, each perhaps None.
 
-    Raises ValueError beginning with `where` if they do not fit together.
+    parents: number (from 0) or name of each joint's parent; -1 or itself for the root. Raises ValueError, beginning with `where`,
+    if they are invalid or of different lengths.
     """
-    names = None if names is None else np.array([str(name) for name in names])
-    if above is not None:
+    names = None if joint_names is None else np.array([str(name) for name in joint_names])
+    if parents is not None:
         listed = [] if names is None else names.tolist()
-        above = above.tolist() if isinstance(above, np.ndarray) else above
-        above = [listed.index(a) if a in listed else a for a in above]
-        if not above or not all(type(a) is int for a in above):
-            raise ValueError(f"{where}: parents has to be a list with the number or the name of the joint above each joint")
+        parents = [listed.index(parent) if parent in listed else parent for parent in np.asarray(parents, object).tolist()]
+        if not parents or not all(type(parent) is int for parent in parents):
+            raise ValueError(f"{where}: parents has to be a list of the number or name of each joint's parent")
         with naming(where):
-            above = tree([i if a == -1 else a for i, a in enumerate(above)], len(above))
-        if names is not None and len(names) != len(above):
-            raise ValueError(f"{where}: {len(names)} joint_names but {len(above)} parents")
-    return CustomSkeleton("", names, above)
+            parents = tree([i if parent == -1 else parent for i, parent in enumerate(parents)], len(parents))
+        if names is not None and len(names) != len(parents):
+            raise ValueError(f"{where}: {len(names)} joint_names but {len(parents)} parents")
+    return CustomSkeleton("", names, parents)
 
 
 def read_skeleton_file(path):
-    """The `CustomSkeleton` of a YAML or JSON file with joint_names and parents. Raises FileNotFoundError or ValueError."""
+    """The `CustomSkeleton` of a YAML or JSON file of parents, perhaps joint_names. Raises FileNotFoundError or ValueError."""
     path = _existing(path)
     try:
         content = json.loads(path.read_text()) if path.suffix == ".json" else yaml.safe_load(path.read_text())
@@ -90,68 +93,105 @@ def read_skeleton_file(path):
     return custom_skeleton(content.get("joint_names"), content["parents"], path)
 
 
-# ---- a folder, or an npz of sequences, with a table ----------------------------------------------------------------------
+# ---- the files of a folder, or the arrays of an npz --------------------------------------------------------------------------
 
 
-def from_table(raw, table, sources, skipped):
-    """(recordings, remarks) of the folder, zip or npz `raw`, in the order of the rows of the CSV file `table` (name, label, ...).
+def files_in(folder):
+    """The files below a folder that can be recordings, sorted. Raises FileNotFoundError if there are none."""
+    files = [file for file in sorted(folder.rglob("*")) if file.suffix in SUFFIXES and file.is_file()]
+    if not files:
+        hint = "for .bvh: data/bvh/bvh_gendata.py, for others: docs/data.md, 'Other formats'"
+        raise FileNotFoundError(f"{folder}: holds no file that ends in {', '.join(SUFFIXES)}; {hint}")
+    return files
 
-    sources: of `file_sources` or `npz_sources`. Rows without a sequence, ambiguous and repeated names go to `skipped`; remarks
-    name sequences without a row.
+
+def from_files(raw, files, read):
+    """A `Recording` without fields for each of `files` in the folder or zip `raw`; read: file -> (M, T, V, C).
+
+    It is named after the path below `raw`, without the suffix unless several files would have the same name.
     """
-    raw, table = Path(raw), _existing(table)
-    used, recordings = {}, []
+    paths = [Path(str(file)).relative_to(raw) for file in files]
+    count = Counter(path.with_suffix("") for path in paths)
+    names = [path.with_suffix("") if count[path.with_suffix("")] == 1 else path for path in paths]
+    return [
+        Recording(str(file), name.as_posix(), {}, partial(read, file), path.as_posix())
+        for file, name, path in zip(files, names, paths, strict=True)
+    ]
+
+
+def from_npz(path, form):
+    """A `Recording` without fields for each array of an npz; form: its `ArrayFormat`."""
+    return [
+        Recording(f"{path}: {key}", key, {}, partial(form.to_bodies, array, f"{path}: {key}"), key)
+        for key, array in read_npz(_existing(path)).items()
+    ]
+
+
+# ---- their fields ------------------------------------------------------------------------------------------------------------
+
+
+def with_fields(raw, recordings, skipped, pattern=None, table=None):
+    """(recordings, remarks): the recordings of `raw` with the fields that a regular expression or else a CSV file gives them."""
+    if pattern is not None:
+        return with_pattern(raw, recordings, pattern)
+    return (recordings, []) if table is None else with_table(raw, recordings, _existing(table), skipped)
+
+
+def with_table(raw, recordings, table, skipped):
+    """(recordings, remarks) in the order of the rows of the CSV file `table`, whose columns are the fields.
+
+    The column 'name' holds a path below the folder, zip or npz `raw`, with or without suffix. Rows whose name is invalid,
+    ambiguous, repeated or not there are added to `skipped`; remarks: a line for each recording without a row.
+    """
+    paths, stems = defaultdict(list), defaultdict(list)
+    for recording in recordings:
+        paths[recording.path].append(recording)
+        stems[Path(recording.path).with_suffix("").as_posix()].append(recording)
+    used, found = {}, []
     for line, fields in read_table(table, skipped):
         name, where = fields["name"], f"{table}: line {line}"
-        found = sources.get(name, [])
+        matches = paths.get(name) or stems.get(name, [])
         if not name or len(name) > MAX_NAME:
             skipped.add(f"{where}: the name is empty or longer than {MAX_NAME} characters")
         elif Path(name).is_absolute() or ".." in Path(name).parts:
-            skipped.add(f"{where}: {name!r} is no name below {raw}; absolute names and .. are refused")
-        elif len(found) != 1:
-            files = ", ".join(label for label, _ in found)
-            skipped.add(f"{where}: {name!r} " + (f"is ambiguous: {files}" if found else f"is not in {raw}"))
-        elif found[0][0] in used:
-            skipped.add(f"{where}: {name!r} stands in line {used[found[0][0]]} already")
+            skipped.add(f"{where}: {name!r} is not a path below {raw}; absolute paths and .. are refused")
+        elif not matches:
+            skipped.add(f"{where}: {name!r} is not in {raw}")
+        elif len(matches) > 1:
+            skipped.add(f"{where}: {name!r} is ambiguous: {', '.join(match.where for match in matches)}")
+        elif matches[0].path in used:
+            skipped.add(f"{where}: {name!r} is already in line {used[matches[0].path]}")
         else:
-            source, load = found[0]
-            used[source] = line
-            recordings.append(Recording(source, name, fields, load))
-    unused = sorted({source for found in sources.values() for source, _ in found} - used.keys())
-    return recordings, [f"{source}: has no row in {table} that can be used" for source in unused]
+            used[matches[0].path] = line
+            found.append(replace(matches[0], name=name, fields=fields))
+    return found, [f"{r.where}: has no usable row in {table}" for r in recordings if r.path not in used]
 
 
-def from_pattern(raw, pattern, files, read):
-    """(recordings, remarks) of `files` in the folder or zip `raw`: the named groups of a regular expression, found in a file's
-    path below that, are its fields. Remarks name the files in which it is not found.
+def with_pattern(raw, recordings, pattern):
+    """(recordings, remarks): a regular expression is searched in each path below `raw`, and its named groups are the fields.
 
-    read: file -> (M, T, V, C). Raises ValueError if it is no regular expression with a group 'label', or if nothing fits.
+    remarks: a line for each recording that it does not match. Raises ValueError if the expression is invalid, has no group
+    'label', or matches none.
     """
     try:
         compiled = re.compile(pattern)
     except re.error as error:
-        raise ValueError(f"--label_pattern {pattern}: no regular expression ({error})") from error
+        raise ValueError(f"--label_pattern {pattern}: not a regular expression ({error})") from error
     if "label" not in compiled.groupindex:
         raise ValueError(f"--label_pattern {pattern}: needs a group (?P<label>...), and may have others, such as (?P<group>...)")
-    paths = [path_below(file, raw) for file in files]
-    stems = [str(Path(path).with_suffix("")) for path in paths]
-    recordings, remarks = [], []
-    for file, path, stem in zip(files, paths, stems, strict=True):
-        if match := compiled.search(path):
-            name = stem if stems.count(stem) == 1 else path
-            recordings.append(Recording(str(file), name, match.groupdict(""), partial(read, file)))
-        else:
-            remarks.append(f"{file}: --label_pattern {pattern} is not found in {path!r}")
-    if not recordings:
-        kinds = f"; the first is {paths[0]!r}" if paths else f" that end in {', '.join(SUFFIXES)}"
-        raise ValueError(f"{raw}: --label_pattern {pattern} fits none of {len(paths)} files{kinds}")
-    return recordings, remarks
+    matches = [compiled.search(recording.path) for recording in recordings]
+    if not any(matches):
+        first = recordings[0].path
+        raise ValueError(f"{raw}: --label_pattern {pattern} matches none of {len(recordings)} files; the first is {first!r}")
+    pairs = list(zip(recordings, matches, strict=True))
+    remarks = [f"{r.where}: --label_pattern {pattern} does not match {r.path!r}" for r, match in pairs if not match]
+    return [replace(recording, fields=match.groupdict("")) for recording, match in pairs if match], remarks
 
 
 def read_table(path, skipped):
-    """[(line number, {column: text})] of a CSV file; rows of another length go to `skipped`.
+    """[(line number, {column: string})] of a CSV file; rows with missing or extra values are added to `skipped`.
 
-    Raises ValueError naming the file if it is no CSV file with a column 'name'.
+    Raises ValueError naming the file if it is not a CSV file with a column 'name'.
     """
     try:
         with open(path, newline="", encoding="utf-8-sig") as file:
@@ -163,7 +203,7 @@ def read_table(path, skipped):
             rows = []
             for fields in reader:
                 if None in fields or None in fields.values():
-                    skipped.add(f"{path}: line {reader.line_num}: not {len(columns)} values, as the first line says")
+                    skipped.add(f"{path}: line {reader.line_num}: not {len(columns)} values, one for each column")
                 else:
                     rows.append((reader.line_num, {key: value.strip() for key, value in fields.items()}))
     except (UnicodeDecodeError, csv.Error) as error:
@@ -171,42 +211,17 @@ def read_table(path, skipped):
     return rows
 
 
-def files_in(folder):
-    """The files below a folder that can be recordings, sorted."""
-    return [file for file in sorted(folder.rglob("*")) if file.suffix in SUFFIXES and file.is_file()]
-
-
-def path_below(file, raw):
-    """The path of a file, perhaps inside a zip, below the folder or zip `raw`."""
-    return Path(str(file)).relative_to(raw).as_posix()
-
-
-def file_sources(raw, files, read):
-    """{name with or without suffix: [(file, loader), ...]} of `files` in the folder or zip `raw`; read: file -> (M, T, V, C)."""
-    sources = {}
-    for file in files:
-        name, source = Path(path_below(file, raw)), (str(file), partial(read, file))
-        for key in (name.as_posix(), name.with_suffix("").as_posix()):
-            sources.setdefault(key, []).append(source)
-    return sources
-
-
-def npz_sources(path, form):
-    """As `file_sources`, of the arrays of an npz."""
-    arrays = read_npz(_existing(path))
-    return {key: [(f"{path}: {key}", partial(form.to_bodies, array, f"{path}: {key}"))] for key, array in arrays.items()}
-
-
 # ---- flat npz files -----------------------------------------------------------------------------------------------------
 
 
 def from_flat(path, joints_key="joints", offset_key="offset", form=None):
-    """(recordings, `CustomSkeleton`) of a flat npz: all frames of all sequences one after the other, and what stands where.
+    """(recordings, `CustomSkeleton`) of a flat npz, which holds the frames of all sequences one after the other.
 
-    <joints_key>: (F, V, C), or (M, F, V, C) for several bodies, or as `form.axes` says; (F, M, V, C) where only the first axis
-    is as long as <offset_key> says. <offset_key> (N + 1,): sequence i is frames offset[i] to offset[i + 1]; every other (N,)
-    array of numbers or strings is a field, 'name' names the sequences; joint_names (V,) and parents (V,) are optional, and not
-    used if `form`, an `ArrayFormat`, changes the order of joints. Raises ValueError naming file and key.
+    <joints_key>: (F, V, C), or (M, F, V, C) for several bodies, or in the order `form.axes`; (F, M, V, C) is recognised if only
+    the first axis has the length that <offset_key> gives. <offset_key> (N + 1,): sequence i is frames offset[i] to
+    offset[i + 1] - 1. Every other (N,) array of whole numbers or strings is a field; 'name' is the name of the sequence.
+    joint_names (V,) and parents (V,) are optional, and ignored if `form`, an `ArrayFormat`, changes the order of joints.
+    Raises ValueError naming file and key.
     """
     form = form or ArrayFormat()
     arrays = read_npz(_existing(path))
@@ -220,7 +235,7 @@ def from_flat(path, joints_key="joints", offset_key="offset", form=None):
             "(or bodies x frames x joints x coordinates)"
         )
     if offset.ndim != 1 or offset.dtype.kind not in "iu" or len(offset) < 2:
-        raise ValueError(f"{path}: {offset_key} has to be whole numbers: where sequences begin, and where the last one ends")
+        raise ValueError(f"{path}: {offset_key} has to be whole numbers: where each sequence begins, and where the last one ends")
     frames_first = joints.ndim == 4 and not form.axes and len(joints) == offset[-1] != joints.shape[1]
     joints = to_mtvc(joints, "TMVC" if frames_first else form.order(joints.shape, f"{path}: {joints_key}"))
     frames, num_joints = joints.shape[1:3]
@@ -231,15 +246,15 @@ def from_flat(path, joints_key="joints", offset_key="offset", form=None):
     count = len(offset) - 1
     columns = {key: a for key, a in arrays.items() if a.shape == (count,) and a.dtype.kind in "biuU"}
 
-    def misfit(key, what):
-        return ValueError(f"{path}: {key} has shape {arrays[key].shape}, type {arrays[key].dtype}; it needs {what}")
+    def invalid(key, wanted):
+        return ValueError(f"{path}: {key} has shape {arrays[key].shape}, type {arrays[key].dtype}; it needs {wanted}")
 
     for key in ("label", "name", "split", "group", "subject"):
         if key in arrays and key not in columns:
-            raise misfit(key, f"a whole number or string for each of the {count} sequences")
-    for key, kinds, what in (("joint_names", "U", "a string"), ("parents", "iuU", "a whole number or string")):
+            raise invalid(key, f"a whole number or string for each of the {count} sequences")
+    for key, kinds, wanted in (("joint_names", "U", "a string"), ("parents", "iuU", "a whole number or string")):
         if key in arrays and (arrays[key].shape != (num_joints,) or arrays[key].dtype.kind not in kinds):
-            raise misfit(key, f"{what} for each of the {num_joints} joints")
+            raise invalid(key, f"{wanted} for each of the {num_joints} joints")
     recordings = []
     for i in range(count):
         fields = {key: str(column[i]) for key, column in columns.items()} | {"file": Path(path).stem}

@@ -1,19 +1,32 @@
-"""From the bodies a Kinect reports to one or two actors: drop ghosts and put broken tracks together again."""
+"""From the tracked bodies of a Kinect recording to one or two actors: drop ghosts and join broken tracks."""
 
 import numpy as np
 
-MIN_FRAMES = 11  # a body has to be seen longer than this
-MAX_SPREAD = 0.8  # a frame wider than this share of its height is noise: a chair, a table
-MAX_NOISY = 0.69754  # share of noisy frames from which on the body is noise
+from data.prepare.parallel import naming
+from data.prepare.skeleton_file import read_skeleton
+
+MISSING = "no frame has a body (missing skeleton)"
+MIN_FRAMES = 11  # bodies seen in no more frames are dropped
+MAX_SPREAD = 0.8  # ratio of width to height above which a frame is noise: a chair, a table
+MAX_NOISY = 0.69754  # share of noisy frames from which on a body is dropped
+
+
+def read_actors(path):
+    """The actors (M, T, V, 3) of a `.skeleton` file, metres. Raises ValueError naming the file."""
+    num_frames, bodies = read_skeleton(path)
+    if not bodies:
+        raise ValueError(f"{path}: {MISSING}")
+    with naming(path):
+        return denoise(num_frames, bodies).swapaxes(0, 1)
 
 
 def motion(joints):
-    """How much a body moves: population variance over all joints and frames of (T, V, 3), summed over xyz, in m²."""
+    """Motion of a body (T, V, 3): population variance over all frames and joints, summed over xyz, in m²."""
     return np.var(joints.reshape(-1, 3), axis=0).sum()
 
 
 def noisy_frames(joints):
-    """(T, V, 3) -> (T,) bool: frames whose extent in x is more than MAX_SPREAD times that in y."""
+    """(T, V, 3) -> (T,) bool: frames whose extent along x is more than MAX_SPREAD times that along y."""
     extent = np.ptp(joints[..., :2], axis=1).astype(np.float64)
     return extent[:, 0] > MAX_SPREAD * extent[:, 1]
 
@@ -21,10 +34,9 @@ def noisy_frames(joints):
 def denoise(num_frames, bodies):
     """The actors of a recording: (T, M, V, 3) float32, M = 1 or 2, metres.
 
-    num_frames, bodies: as `skeleton_file.read_skeleton` gives them. A single body stays as it is. Of several, drop
-    those that are short or wide, let the one that moves most act, and fill up from the others where they do not
-    overlap.
-    Raises ValueError if nothing is left.
+    num_frames, bodies: from `skeleton_file.read_skeleton`. A single body is returned unchanged. Of several, those that are short
+    or wide are dropped, the one with the largest motion is the first actor, and the others extend it where they do not overlap
+    in time, or else make up the second actor. Raises ValueError if no body is left.
     """
     if len(bodies) == 1:
         actors = bodies[0].joints[:, None]
@@ -33,7 +45,7 @@ def denoise(num_frames, bodies):
         if not bodies:
             raise ValueError(f"no body is seen for more than {MIN_FRAMES} frames")
         if max(body.end for body in bodies) >= num_frames:
-            raise ValueError("a body id stands twice in one frame")
+            raise ValueError("a body id occurs twice in one frame")
         actors = assign(num_frames, bodies)
         actors = actors[actors.reshape(num_frames, -1).sum(axis=1) != 0]
     if not actors[:, 0].any():
@@ -42,7 +54,7 @@ def denoise(num_frames, bodies):
 
 
 def drop_wide(bodies):
-    """Without the bodies that are noise in most frames, never dropping the last; by motion, strongest first."""
+    """The bodies without those that are noise in most frames, by motion, largest first; the last one left is never dropped."""
     left = []
     for i, body in enumerate(bodies):
         strength = motion(body.joints)
@@ -50,16 +62,16 @@ def drop_wide(bodies):
             noisy = noisy_frames(body.joints)
             if noisy.mean() >= MAX_NOISY:
                 continue
-            if noisy.any():  # jumps of the noisy frames are no motion
+            if noisy.any():  # jumps in noisy frames are not motion
                 strength = min(strength, motion(body.joints[~noisy]))
         left.append((strength, body))
     return [body for _, body in sorted(left, key=lambda pair: pair[0], reverse=True)]
 
 
 def assign(num_frames, bodies):
-    """Bodies, strongest first, into (T, M, V, 3): M = 1 for a single body, else 2.
+    """Bodies, in the order of `drop_wide`, as actors (T, M, V, 3): M = 1 for a single body, else 2.
 
-    A body goes to the first actor whose interval it does not overlap, and is dropped if it overlaps both.
+    A body is added to the first actor whose interval it does not overlap, and dropped if it overlaps both.
     """
     actors = np.zeros((num_frames, min(len(bodies), 2), *bodies[0].joints.shape[1:]), np.float32)
     intervals = [(bodies[0].start, bodies[0].end), (0, 0)]  # first and last frame of each actor so far

@@ -1,8 +1,8 @@
-"""What is in a file: an npz (docs/data.md) or raw data of any kind that the preparation scripts read.
+"""Describe a file: an npz (docs/data.md) or raw data of any kind that the preparation scripts read.
 
     python -m data.prepare.inspect FILE
 
-prints it and draws a sequence; the command itself stands in scripts/inspect_file.py, because it draws.
+also draws a sequence; this command is in scripts/inspect_file.py, because data/ may not import report/.
 """
 
 import difflib
@@ -24,15 +24,16 @@ RECORDINGS = {".skeleton": formats.inspect_skeleton, ".json": formats.inspect_uc
 
 
 def inspect(path, split=None, index=None, name=None, layout=None, **form):
-    """(lines that say what is in a file, the chosen `Sequence` or None if there is none).
+    """(lines of text about a file, the chosen `Sequence` or None if there is none).
 
-    split, index, name: which sequence of an npz, by default the first with a frame; index alone: which action of a PKU-MMD video,
-    which annotation of a pickle. layout, form: of a recording of one's own, see data.prepare.array_files.ArrayFormat.
-    Raises FileNotFoundError or ValueError in one line: no such file, split or sequence, a file of another kind, or a damaged one.
+    split, index, name: choose a sequence of an npz, by default the first that is not all zero; index alone: an action of a
+    PKU-MMD video, an annotation of a pickle, a sample of a .npy. layout, form: of your own recording, see
+    data.prepare.array_files.ArrayFormat. Raises FileNotFoundError or ValueError in one line: no such file, split or sequence, a
+    file of another kind, or a damaged one.
     """
     path = Path(path)
     if path.is_dir():
-        raise ValueError(f"{path}: is a folder; name one file in it")
+        raise ValueError(f"{path}: is a folder; give one file in it")
     if not path.is_file():
         raise FileNotFoundError(f"{path}: no such file")
     if path.suffix not in (*SUFFIXES, *PICKLES, *RECORDINGS):
@@ -46,38 +47,38 @@ def inspect(path, split=None, index=None, name=None, layout=None, **form):
         raise ValueError(f"{path}: holds one recording; --split and --name choose a sequence of an npz")
     if path.suffix == ".txt" and not any(form.values()) and formats.is_pku(path):
         return formats.inspect_pku(path, index)
-    if path.suffix in SUFFIXES:
-        return formats.inspect_array(path, layout, index, **form)
     if path.suffix in PICKLES:
         return formats.inspect_pickle(path, layout, index)
-    formats.refuse_index(path, index)
-    return RECORDINGS[path.suffix](path)
+    if path.suffix in RECORDINGS:
+        formats.refuse_index(path, index)
+        return RECORDINGS[path.suffix](path)
+    return formats.inspect_array(path, layout, index, **form)
 
 
 def inspect_npz(path, split=None, index=None, name=None):
-    """As `inspect`, for an npz; its sequences are read piece by piece."""
-    from feeder.feeder_ntu import Feeder  # here, because torch takes seconds to import and raw files do not need it
+    """As `inspect`, for an npz."""
+    from feeder.feeder_ntu import Feeder  # imported here because torch takes seconds to import, which raw files do not need
 
     arrays = open_npz(path)
     splits = [key for key in ("train", "test") if f"x_{key}" in arrays]
     if not splits:
         raise ValueError(
             f"{path}: neither x_train nor x_test in it; it has {', '.join(sorted(arrays)) or 'nothing'}; "
-            "data/own/own_gendata.py makes these of recordings of your own, flat files included"
+            "data/own/own_gendata.py makes such a file from your own recordings, flat files included"
         )
     if split not in (None, *splits):
         raise ValueError(f"{path}: has no split {split!r}, only {' and '.join(splits)}")
     feeders = {key: Feeder(path, key, labelled=False) for key in splits}
     feeder, row = _choose(path, {split: feeders[split]} if split else feeders, index, name)
     joints = read_rows(feeder.x, row, row + 1)[0].reshape(-1, feeder.num_bodies, feeder.num_joints, 3)
-    there = np.flatnonzero(joints.any(axis=(1, 2, 3)))
-    if not len(there):
+    present = np.flatnonzero(joints.any(axis=(1, 2, 3)))
+    if not len(present):
         raise ValueError(f"{path}: {feeder.name(row)} has no frame with a body; --index or --name chooses another")
-    joints = joints[: there[-1] + 1]
+    joints = joints[: present[-1] + 1]
 
     try:
         parents, joint_names = skeleton.parents_of(arrays, feeder.num_joints), feeder.joint_names()
-        bones = "a skeleton of its own" if "parents" in arrays else f"layout {feeder.layout}"
+        bones = "its own skeleton" if "parents" in arrays else f"layout {feeder.layout}"
     except ValueError as error:
         parents, joint_names, bones = None, None, f"no bones: {error}"
     lines = [f"{path}: {feeder.num_joints} joints ({bones}), bodies: {feeder.num_bodies}, classes: {feeder.num_classes}"]
@@ -92,7 +93,7 @@ def inspect_npz(path, split=None, index=None, name=None):
 
 
 def _choose(path, feeders, index, name):
-    """(feeder, row) of a sequence: by number in the first split, by name in any, else the first that is not all zero."""
+    """(feeder, row) of a sequence: index in the first split, or name in any split, or else the first that is not all zero."""
     if index is not None and name is not None:
         raise ValueError("--index and --name both choose a sequence; give one")
     first = next(iter(feeders.values()))
@@ -106,16 +107,16 @@ def _choose(path, feeders, index, name):
 
 
 def _find_name(path, feeders, name):
-    every = []
+    known = []
     for feeder in feeders.values():
         names = [] if feeder.names is None else feeder.names.tolist()
         if name in names:
             return feeder, names.index(name)
-        every += names
-    if not every:
+        known += names
+    if not known:
         raise ValueError(f"{path}: the sequences have no names; choose with --split and --index")
-    near = [other for other in every if name and name in other][:3] or difflib.get_close_matches(name, every)
-    raise ValueError(f"{path}: no sequence {name!r}; {'near are' if near else 'the first is'} {', '.join(near or every[:1])}")
+    near = [other for other in known if name and name in other][:3] or difflib.get_close_matches(name, known)
+    raise ValueError(f"{path}: no sequence {name!r}; {'similar' if near else 'the first'}: {', '.join(near or known[:1])}")
 
 
 if __name__ == "__main__":

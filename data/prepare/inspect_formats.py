@@ -1,6 +1,6 @@
-"""What is in raw files, a function per format: NTU and PKU-MMD skeletons, NW-UCLA, arrays and text of one's own, BVH, pickles.
+"""Describe raw files, a function per format: NTU and PKU-MMD skeletons, NW-UCLA, your own arrays and text, BVH, pickles.
 
-Each gives (lines of text, the `Sequence` to draw or None), and raises ValueError naming a file that cannot be read.
+Each returns (lines of text, the `Sequence` to draw or None), and raises ValueError naming a file that cannot be read.
 """
 
 import re
@@ -18,13 +18,13 @@ from data.prepare.npz_summary import Values
 from data.prepare.skeleton_file import read_skeleton
 from feeder import skeleton, units
 
-MOST_FRAMES = 300  # that are drawn of an untrimmed video
+MOST_FRAMES = 300  # drawn of a long recording
 
 
 @dataclass
 class Sequence:
-    """What is drawn. joints: (T, M, V, 3) metres. parents, joint_names: (V,) or None. first: number of its first frame. up: axis
-    of the joints that points upwards, 'y', '-y' or 'z'."""
+    """A sequence to draw. joints: (T, M, V, 3) metres. parents, joint_names: (V,) or None. first: number of its first frame. up:
+    axis that points up, 'y', '-y' or 'z'."""
 
     name: str
     label: str
@@ -36,21 +36,21 @@ class Sequence:
 
 
 def with_layout(name, label, joints, layout, first=0):
-    """A `Sequence` whose bones are those of a layout, or '' for none."""
+    """A `Sequence` with the bones of a layout, without bones if that is ''."""
     bones = (skeleton.parents(layout), skeleton.joint_names(layout)) if layout else (None, None)
     return Sequence(name, label, joints, *bones, first)
 
 
 def refuse_index(path, index):
     if index not in (None, 0):
-        raise ValueError(f"{path}: holds one recording, --index {index} chooses nothing in it")
+        raise ValueError(f"{path}: holds one recording, so --index {index} does not exist")
 
 
 # ---- published data sets ------------------------------------------------------------------------------------------------
 
 
 def inspect_skeleton(path):
-    """An NTU .skeleton file: drawn are its actors, or all bodies if denoising leaves none."""
+    """An NTU .skeleton file; its actors are drawn, or all bodies if denoising leaves none."""
     layout = "kinect_v2"
     num_frames, bodies = read_skeleton(path)
     if not bodies:
@@ -59,7 +59,7 @@ def inspect_skeleton(path):
     for body in bodies:
         wide = 100 * noisy_frames(body.joints).mean()
         lines.append(
-            f"  body {body.id}: frames {body.start} to {body.end} ({len(body.joints)}), moves "
+            f"  body {body.id}: frames {body.start} to {body.end} ({len(body.joints)}), motion "
             f"{motion(body.joints):.3g} m², too wide in {wide:.0f} %"
         )
     try:
@@ -77,13 +77,13 @@ def inspect_skeleton(path):
 
 
 def is_pku(path):
-    """Whether the first line of a text file is PKU-MMD's, or none at all."""
+    """Whether the first line of a text file has as many numbers as PKU-MMD's, or is empty."""
     with open(path, encoding="utf-8", errors="replace") as file:
         return len(file.readline(100_000).split()) in (0, pku.NUMBERS)
 
 
 def inspect_pku(path, index=None):
-    """A PKU-MMD skeleton file. With its labels in ../label, `index` is an action; else the beginning counts."""
+    """A PKU-MMD skeleton file. Action `index` is drawn, or the first frames if there is no label file in ../label."""
     frames = pku.read_frames(path)
     if not frames.any():
         raise ValueError(f"{path}: no body in any frame")
@@ -114,7 +114,7 @@ def inspect_pku(path, index=None):
 
 
 def inspect_ucla(path):
-    """A NW-UCLA json file."""
+    """An NW-UCLA JSON file."""
     joints, label, view = ucla.read_sequence(path)
     lines = [
         f"{path}: NW-UCLA recording, {len(joints)} frames, {ucla.NUM_JOINTS} joints (layout {ucla.LAYOUT}), class {label}, "
@@ -124,14 +124,14 @@ def inspect_ucla(path):
     return lines, with_layout(path.stem, f"class {label}", joints[:, None], ucla.LAYOUT)
 
 
-# ---- recordings of others -----------------------------------------------------------------------------------------------
+# ---- other recordings ---------------------------------------------------------------------------------------------------
 
 
 def inspect_array(path, layout=None, index=None, **form):
-    """A .npy, .mat, .csv or .txt file; what preparation would refuse is a line.
+    """A .npy, .mat, .csv or .txt file; the reason for which the preparation would not accept it is one of the lines.
 
-    layout: as it is given, or else a likely one if its bones fit. form: of an `ArrayFormat`. index: sample of a .npy of
-    (N, C, T, V, M), as ST-GCN and UmURL write it.
+    layout: by default one with this number of joints whose bones fit. form: fields of `ArrayFormat`. index: sample of a .npy of
+    ST-GCN or UmURL, (N, C, T, V, M).
     """
     if path.suffix == ".npy":
         array = read_array(path)
@@ -143,25 +143,25 @@ def inspect_array(path, layout=None, index=None, **form):
             what = f"{path}: {given}: samples x coordinates x frames x joints x bodies; drawn: --index {index or 0}, "
             return [what + lines[0], *lines[1:]], drawn
         if array.ndim not in (2, 3, 4) or array.dtype.kind not in "iuf":
-            return [f"{path}: {transforms.described(array)}: no recording; labels or counts, perhaps"], None
+            return [f"{path}: {transforms.describe_array(array)}: not a recording; labels or counts, perhaps"], None
     refuse_index(path, index)
     num_joints = len(skeleton.parents(layout)) if layout and not form.get("joint_order") else None
-    form, doubtful = ArrayFormat(num_joints=num_joints, **form), []
+    form, warnings = ArrayFormat(num_joints=num_joints, **form), []
     try:
         bodies = form.read(path)
     except ValueError as error:
-        bodies, doubtful = replace(form, checks=False).read(path), [f"  doubtful: {str(error).removeprefix(f'{path}: ')}"]
+        bodies, warnings = replace(form, checks=False).read(path), [f"  warning: {str(error).removeprefix(f'{path}: ')}"]
     lines, drawn = _inspect_bodies(bodies, path.stem, "", layout)
-    return [f"{path}: taken for a recording, {lines[0]}", *doubtful, *lines[1:]], drawn
+    return [f"{path}: read as a recording, {lines[0]}", *warnings, *lines[1:]], drawn
 
 
 def _inspect_bodies(bodies, name, label, layout):
-    """Bodies (M, T, V, C) of whatever unit; the first line says their shape."""
+    """Bodies (M, T, V, C) in any unit; the first line is their shape."""
     count, frames, num_joints, dims = bodies.shape
     bodies = transforms.drop_empty(bodies)
     lines = [f"bodies: {count}, {frames} frames ({bodies.shape[1]} with a body), {num_joints} joints, {dims} coordinates"]
     joints = transforms.row(bodies).reshape(bodies.shape[1], len(bodies), num_joints, 3)
-    lines += Values().add(joints).lines()
+    lines += Values().add(joints).lines("coordinates")
     if dims == 3:
         doubt = units.doubt_unit(units.body_size(bodies[0]), 1.0)
         lines += [f"  unit: {doubt or 'metres, as the size of the body suggests'}"]
@@ -169,19 +169,19 @@ def _inspect_bodies(bodies, name, label, layout):
     if likely and dims == 3:
         if len(above := skeleton.parents(likely)) != num_joints:
             raise ValueError(f"--layout {layout} has {len(above)} joints, this recording {num_joints}")
-        tree, change = checks.bones(bodies, above)
+        tree, change = checks.bone_statistics(bodies, above)
         fits = tree <= checks.WRONG_TREE
-        verdict = "fit" if fits else "do not fit, the joints have another order"
+        verdict = "fit" if fits else "do not fit, the joints are in another order"
         lines.append(
-            f"  layout {likely}: bones {verdict} ({tree:.2f} times "
-            f"the shortest that join them) and change their length {change:.2f} times"
+            f"  layout {likely}: bones {verdict} ({tree:.2f} times as long as "
+            f"the shortest that connect the joints); their lengths change {change:.2f} times"
         )
         layout = layout or (likely if fits else "")
     return lines, with_layout(name, label, joints[:MOST_FRAMES], layout)
 
 
 def inspect_bvh(path):
-    """A BVH file, drawn with its End Sites, in the unit in which it is most like a person."""
+    """A BVH file, drawn with its End Sites, in the unit in which its size is closest to a person's."""
     joints, hierarchy = bvh.read(path)
     unit = units.likely_unit(units.body_size(joints), units=(bvh.UNIT, *units.NAMED, units.CMU))
     names = [name for name, end in zip(hierarchy.names, hierarchy.ends, strict=True) if not end]
@@ -191,34 +191,34 @@ def inspect_bvh(path):
         f"  joints: {', '.join(names)}",
         *Values().add(joints * unit).lines(),
         f"  unit: {units.unit_name(unit) or f'{unit:.5g} m'}, as the size of the body suggests",
-        *(f"  {line}" for line in filter(None, checks.standing(checks.extents(joints[None]), unit))),
+        *(f"  {line}" for line in filter(None, checks.standing_warnings(checks.extents(joints[None]), unit))),
     ]
     try:
         kinect.kinect_v1(joints[:1], hierarchy.names, hierarchy.parents, path)
-        lines.append(f"  --joints {kinect.LAYOUT}: all 20 joints are found or derived")
+        lines.append(f"  --joints {kinect.LAYOUT}: all 20 joints are found or computed")
     except ValueError as error:
         lines.append(f"  --joints {kinect.LAYOUT}: {str(error).removeprefix(f'{path}: ')}")
     drawn = (joints[:MOST_FRAMES] * unit)[:, None]
     return lines, Sequence(path.stem, "", drawn, hierarchy.parents, tuple(hierarchy.names))
 
 
-def _described(content):
-    """What a pickle holds, in words."""
+def _describe(content):
+    """The type and content of a pickle, shortened."""
     if isinstance(content, np.ndarray):
-        return f"an array, {transforms.described(content)}"
+        return f"an array, {transforms.describe_array(content)}"
     size = f" of {len(content):,}" if isinstance(content, (list, tuple, dict)) else ""
     return f"a {type(content).__name__}{size}: {' '.join(reprlib.repr(content).split())}"
 
 
 def inspect_pickle(path, layout=None, index=None):
-    """A pickle, of which nothing is executed: PYSKL's annotations, with or without splits, or anything. index: which of them."""
+    """A pickle, without executing it: PYSKL's annotations, with or without splits, or other content. index: of an annotation."""
     content = pickles.load(path)
     split, annotations = {}, content
     if type(content) is dict and "annotations" in content:
         split, annotations = content.get("split"), content["annotations"]
     if type(annotations) is not list or not annotations or type(annotations[0]) is not dict:
-        return [f"{path}: {_described(content)}; no annotations as PYSKL has them"], None
-    lines = [f"{path}: {len(annotations):,} annotations as PYSKL has them, " + ("with splits" if split else "without splits")]
+        return [f"{path}: {_describe(content)}; not PYSKL's annotations"], None
+    lines = [f"{path}: {len(annotations):,} annotations of PYSKL's form, " + ("with splits" if split else "without splits")]
     if type(split) is dict:
         lines += [f"  split {str(name)[:80]!r}: {len(names):,}" for name, names in split.items() if type(names) in (list, tuple)]
     usable, wrong = {}, []
@@ -234,7 +234,7 @@ def inspect_pickle(path, layout=None, index=None):
     if wrong:
         lines.append(f"  cannot be used: {len(wrong):,}, the first: {wrong[0]}")
     if index is not None and index not in usable:
-        raise ValueError(f"{path}: --index {index}: no annotation that can be used; there are {len(annotations)}, counted from 0")
+        raise ValueError(f"{path}: --index {index}: not a usable annotation; there are {len(annotations)}, counted from 0")
     if not usable:
         return lines, None
     index = next(iter(usable)) if index is None else index

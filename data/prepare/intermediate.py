@@ -1,4 +1,4 @@
-"""What a step of a preparation hands to the next: a folder with one flat array of skeletons and an index of what stands where."""
+"""Intermediate results of a preparation: a folder with a flat array of skeletons, joints.npy, and columns of data, index.npz."""
 
 from collections import defaultdict
 from contextlib import contextmanager
@@ -12,13 +12,13 @@ SKELETONS, INDEX = "joints.npy", "index.npz"
 
 
 class IntermediateWriter:
-    """Appends skeletons and columns of the index. count: skeletons so far; index: {name: values}."""
+    """Appends skeletons, and values to columns of the index. count: skeletons so far; index: {column: values}."""
 
     def __init__(self, file):
         self.file, self.count, self.index = file, 0, defaultdict(list)
 
     def add(self, skeletons=(), **columns):
-        """skeletons: (n, V, 3) to append, as float32; columns: one more value for each of these columns of the index."""
+        """Append skeletons (n, V, 3) as float32, and one value to each of these columns of the index."""
         self.file.write(np.ascontiguousarray(skeletons, np.float32).tobytes())
         self.count += len(skeletons)
         for name, value in columns.items():
@@ -27,12 +27,13 @@ class IntermediateWriter:
 
 @contextmanager
 def writing(folder, num_joints):
-    """Gives an `IntermediateWriter`. The old index goes first and the new one comes last: a folder with an index is complete."""
+    """Context manager of an `IntermediateWriter`. An old index is removed first and the new one written last, so that a folder
+    with an index is complete."""
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     (folder / INDEX).unlink(missing_ok=True)
     with written_aside(folder / SKELETONS) as file:
-        _write_header(file, (0, num_joints, 3))  # numpy leaves room in a header for any length
+        _write_header(file, (0, num_joints, 3))  # numpy pads headers, so that the length can be changed below
         begin, writer = file.tell(), IntermediateWriter(file)
         yield writer
         file.seek(0)
@@ -47,11 +48,10 @@ def _write_header(file, shape):
 
 
 def load(folder, script, keys=None):
-    """(parts, index {name: array}, or only its `keys`) of a folder that `script` made.
+    """(parts, index {column: array}) of a folder that `script` wrote; keys: only these columns.
 
-    parts(counts): of skeletons of which `counts` (N,) belong together, one part after the other, gives a function i -> part i,
-    (counts[i], V, 3) float32.
-    Raises FileNotFoundError naming the script if the folder is not complete.
+    parts(counts) splits the skeletons into consecutive parts of `counts` (N,) and returns a function i -> part i, which is
+    (counts[i], V, 3) float32. Raises FileNotFoundError naming the script if the folder is not complete.
     """
     folder = Path(folder)
     if not (folder / INDEX).is_file():
@@ -67,7 +67,7 @@ def load(folder, script, keys=None):
 
 
 def read_rows(x, begin, end):
-    """x[begin:end] in memory. Read, not mapped: pages of a map that were touched stay resident."""
+    """x[begin:end] as a copy. A memory-mapped file is read instead, because touched pages of a map would stay in memory."""
     if not isinstance(x, np.memmap) or not x.flags.c_contiguous:
         return np.array(x[begin:end])
     size = x.nbytes // len(x)

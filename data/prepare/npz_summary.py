@@ -1,4 +1,4 @@
-"""What is in the sequences of an npz, counted piece by piece: the file may be much larger than memory."""
+"""Statistics of the sequences in an npz, read piece by piece, since the file may be larger than memory."""
 
 from hashlib import blake2b
 from pathlib import Path
@@ -9,18 +9,18 @@ from data.prepare.intermediate import read_rows
 from feeder.units import unit_warning
 from util import console
 
-PIECE = 2**23  # bytes of an array in memory at a time
-LARGE = 2**28  # bytes from which on there is a progress bar
+PIECE = 2**23  # bytes that are in memory at a time
+LARGE = 2**28  # bytes from which on a progress bar is shown
 
 
 class Values:
-    """Ranges per axis, and how many coordinates are not finite, of all bodies that are there (not all zero)."""
+    """Range of each axis, and number of coordinates that are not finite, over all bodies that are not all zero."""
 
     def __init__(self):
         self.low, self.high, self.wrong = np.full(3, np.inf), np.full(3, -np.inf), 0
 
     def add(self, bodies):
-        """bodies: (..., V, 3) metres. Returns self."""
+        """Add bodies (..., V, 3); returns self."""
         bodies = bodies[bodies.any(axis=(-1, -2))]
         finite = np.isfinite(bodies)
         self.wrong += finite.size - np.count_nonzero(finite)
@@ -31,15 +31,15 @@ class Values:
         return self
 
     def lines(self, unit="metres"):
-        """What was found, in two lines."""
+        """The statistics as two lines of text."""
         ranges = ", ".join(f"{axis} {low:.2f} to {high:.2f}" for axis, low, high in zip("xyz", self.low, self.high, strict=True))
         return [f"  {unit}: {ranges}", f"  NaN or infinite: {self.wrong:,} coordinates"]
 
 
 def describe_split(feeder, seen):
-    """Lines about all sequences of one split of an npz; feeder: its `Feeder`.
+    """Lines about the sequences of one split of an npz; feeder: its `Feeder`.
 
-    seen: {digest: name of a sequence}, of the splits before, to which this one's are added, to find equal sequences.
+    seen: {digest: name} of the sequences of earlier splits, to find equal ones; this split's are added.
     """
     x, repeated, row = feeder.x, [], 0
     step = max(1, PIECE * len(x) // max(1, x.nbytes))  # sequences of a piece
@@ -49,7 +49,7 @@ def describe_split(feeder, seen):
         for begin in range(0, len(x), step):
             piece = read_rows(x, begin, min(begin + step, len(x)))
             with np.errstate(invalid="ignore", over="ignore"):
-                present = piece.sum(axis=2) != 0  # (n, T): frames with somebody
+                present = piece.sum(axis=2) != 0  # (n, T): frames with a body
             valid.append(present.sum(axis=1))
             gaps.append(np.where(present, np.arange(1, x.shape[1] + 1), 0).max(axis=1) - valid[-1])
             bodies = piece.reshape(*piece.shape[:2], feeder.num_bodies, feeder.num_joints, 3)
@@ -72,7 +72,7 @@ def describe_split(feeder, seen):
         within = sum(other.startswith(f"{feeder.key} ") for _, other in repeated)
         across = len(repeated) - within
         where = [f"{within:,} in this split"] * bool(within) + [f"{across:,} IN ANOTHER SPLIT"] * bool(across)
-        lines.append(f"  equal to an earlier sequence, number by number: {', '.join(where)}; the first: {name} = {first}")
+        lines.append(f"  equal to an earlier sequence: {', '.join(where)}; the first: {name} = {first}")
     lines += values.lines("from -1 to 1" if feeder.file_metadata.get("min_max") else "metres")
     if warning := unit_warning(feeder.metadata()):
         lines.append(f"  warning: {warning}")
@@ -83,7 +83,7 @@ def describe_split(feeder, seen):
 
 def _classes(feeder):
     if not feeder.num_classes:
-        return "  classes: it has no labels"
+        return "  classes: no labels"
     count = np.bincount(feeder.label, minlength=feeder.num_classes)
     occurring = np.flatnonzero(count)
     few, many = occurring[count[occurring].argmin()], count.argmax()
@@ -94,7 +94,7 @@ def _classes(feeder):
 
 
 def _frames(feeder, valid, gaps):
-    """valid: (N,) frames whose sum is not 0; gaps: (N,) the other frames before the last of them."""
+    """valid: (N,) number of frames whose sum is not 0; gaps: (N,) number of other frames before the last valid one."""
     length = feeder.x.shape[1]
     full = 100 * np.mean(valid == length)
     lines = [f"  frames: {valid.min()} to {valid.max()}, median {np.median(valid):g}; {full:.1f} % fill all {length}"]
@@ -104,5 +104,5 @@ def _frames(feeder, valid, gaps):
     if gaps.any():
         lines[-1] += f", in {np.count_nonzero(gaps):,} sequences, the first in row {np.flatnonzero(gaps)[0]}"
     if feeder.valid_frames is not None and (wrong := np.flatnonzero(valid != feeder.valid_frames)).size:
-        lines.append(f"  valid_frames_{feeder.key} says otherwise for {wrong.size:,} sequences, the first in row {wrong[0]}")
+        lines.append(f"  valid_frames_{feeder.key} differs in {wrong.size:,} sequences, the first in row {wrong[0]}")
     return lines

@@ -1,6 +1,6 @@
 """NTU RGB+D 60 and 120: raw `.skeleton` files -> bodies -> actors -> one npz per protocol, in three steps.
 
-read_raw     raw folders         -> out/raw_data/       every body id of every file
+read_raw     raw folders         -> out/raw_data/       all bodies of every file
 denoise_raw  out/raw_data/       -> out/denoised_data/  one or two actors per file
 write_npz    out/denoised_data/  -> out/<name>_<protocol>.npz
 """
@@ -14,8 +14,8 @@ from pathlib import Path
 import numpy as np
 
 from data.prepare import intermediate, parallel
-from data.prepare.denoise import denoise
-from data.prepare.ntu_release import FIELDS, NTU60, belongs, check_name, parse_names, shortfall
+from data.prepare.denoise import MISSING, denoise
+from data.prepare.ntu_release import FIELDS, NTU60, belongs, check_name, missing_files, parse_names
 from data.prepare.skeleton_file import NUM_JOINTS, Body, read_skeleton
 from data.prepare.splits import group
 from data.prepare.transforms import fill_bodies
@@ -25,7 +25,7 @@ from util.files import bare_name, write_text
 NUM_BODIES, LAYOUT = 2, "kinect_v2"
 ORIGIN = 1  # joint: middle of the spine
 RAW, DENOISED = "raw_data", "denoised_data"
-SKIPPED, MISSING = "skipped.txt", "no frame has a body (missing skeleton)"
+SKIPPED = "skipped.txt"
 STEPS = ("get_raw_skes_data.py", "get_raw_denoised_data.py", "seq_transformation.py")
 PRINTED = 20  # lines of the final report that are printed
 
@@ -36,10 +36,9 @@ PRINTED = 20  # lines of the final report that are printed
 def read_raw(raws, out, dataset=NTU60, workers=None, strict=False):
     """Read the `.skeleton` files of the folders `raws` in `workers` processes (None: all cores) into out/raw_data.
 
-    Index: found (names of all raw files), name (N,), num_frames (N,), num_bodies (N,); for the bodies of all files in order
-    body_id, body_start and body_frames. Recordings without any body ('missing skeletons'), unusable files and those that stand in
-    two folders are listed in skipped.txt there.
-    Raises FileNotFoundError or ValueError if there is nothing to read, and with `strict` for the first unusable file.
+    Index: found (names of all raw files); name, num_frames and num_bodies of each file (N,); body_id, body_start and body_frames
+    of each body. Files without any body ('missing skeletons'), unusable files and files that are in two folders are listed in
+    skipped.txt there. Raises FileNotFoundError or ValueError if no file can be used, with `strict` for the first unusable one.
     """
     with reading(read_skeleton, raws, Path(out) / RAW, dataset, workers, strict) as (recordings, writer):
         for name, (frames, bodies) in recordings:
@@ -50,10 +49,10 @@ def read_raw(raws, out, dataset=NTU60, workers=None, strict=False):
 
 @contextmanager
 def reading(read, raws, folder, dataset, workers=None, strict=False):
-    """Gives (recordings, writer): recordings yields (name, read(file)) of the usable files, sorted by name; writer is the
-    `IntermediateWriter` of `folder`, where skipped.txt gets the other files and the index gets `found`, as in `read_raw`.
+    """Context manager of (recordings, writer): recordings yields (name, read(file)) of the usable files, sorted by name; writer
+    is the `IntermediateWriter` of `folder`, in which skipped.txt and the index's `found` are as in `read_raw`.
 
-    read: of module level; the first of what it returns is 0 if no frame has a body. Raises as `read_raw`.
+    read: a picklable function whose first result is 0 if no frame has a body. Raises as `read_raw`.
     """
     skipped, missing, used = parallel.Skipped(strict), 0, 0
     files = _find(raws, skipped)
@@ -65,7 +64,7 @@ def reading(read, raws, folder, dataset, workers=None, strict=False):
             if result[0]:
                 used += 1
                 yield _name(file), result
-            else:  # the release has hundreds of these, so not even --strict takes one for an error
+            else:  # the release has hundreds of these, so this is no error even with --strict
                 missing += 1
                 skipped.reasons.append(f"{file}: {MISSING}")
 
@@ -74,7 +73,7 @@ def reading(read, raws, folder, dataset, workers=None, strict=False):
         if not used:
             raise ValueError(f"none of the {len(files)} files can be used{skipped.first()}")
         writer.index["found"] = np.array([name for name in map(_name, files) if belongs(name, dataset)], "S")
-        skipped.write(folder / SKIPPED)  # like everything else, before the index
+        skipped.write(folder / SKIPPED)  # before the index, which marks the folder as complete
     print(
         f"{len(files) + twice} files found, {used} used, {missing} without any skeleton, "
         f"{len(skipped.reasons) - missing} unusable -> {folder}"
@@ -82,9 +81,9 @@ def reading(read, raws, folder, dataset, workers=None, strict=False):
 
 
 def _find(raws, skipped):
-    """The .skeleton files of the folders, sorted by name; a name that was found in an earlier folder goes to `skipped`.
+    """The .skeleton files of the folders, sorted by name, as strings: 100,000 Path objects would take much memory.
 
-    Text, since a hundred thousand Path objects would be large.
+    A file whose name was already found in an earlier folder is added to `skipped` instead.
     """
     folders = {}
     for raw in map(Path, raws):
@@ -97,7 +96,7 @@ def _find(raws, skipped):
             )
         for name in here:
             if name in folders:
-                skipped.add(f"{raw / name}: stands in {folders[name]}, too; that one is used")
+                skipped.add(f"{raw / name}: is also in {folders[name]}; that one is used")
             folders.setdefault(name, raw)
     return [os.path.join(folders[name], name) for name in sorted(folders)]
 
@@ -115,9 +114,9 @@ def _read(dataset, read, file):
 
 
 def denoise_raw(out, strict=False):
-    """Find the one or two actors of every recording of out/raw_data; result in out/denoised_data.
+    """Find the one or two actors of every recording in out/raw_data and write them to out/denoised_data.
 
-    Index: name (N,), num_frames (N,), num_actors (N,). Recordings in which nothing is left are in skipped.txt.
+    Index: name, num_frames and num_actors of each recording (N,). Recordings without an actor are listed in skipped.txt there.
     """
     folder = Path(out) / DENOISED
     parts, raw = intermediate.load(Path(out) / RAW, STEPS[0])
@@ -136,7 +135,7 @@ def denoise_raw(out, strict=False):
             frames, persons = actors.shape[:2]
             writer.add(actors.reshape(-1, NUM_JOINTS, 3), name=names[i], num_frames=frames, num_actors=persons)
         if not writer.count:
-            raise ValueError(f"nothing is left of any file{skipped.first()}")
+            raise ValueError(f"no recording has an actor{skipped.first()}")
         skipped.write(folder / SKIPPED)
     two = writer.index["num_actors"].count(2)
     used = len(names) - len(skipped.reasons)
@@ -147,7 +146,7 @@ def denoise_raw(out, strict=False):
 
 
 def translate(actors):
-    """Origin at the first visible position of actor 1's spine: (T, M, V, 3) -> the same shape, metres.
+    """Actors (T, M, V, 3), metres, with the origin at the spine of the first actor in the first frame with it.
 
     Of two actors, one that is absent (all zero) in a frame stays zero.
     """
@@ -159,16 +158,16 @@ def translate(actors):
 
 
 def order(fields, ids):
-    """Rows of the samples whose `fields` (N,) value is in `ids`: id by id, within an id in the given order."""
+    """Indices of the samples whose value in `fields` (N,) is in `ids`, sorted by the order of `ids`; stable."""
     return np.concatenate([np.flatnonzero(fields == i) for i in ids])
 
 
 def write_npz(out, dataset=NTU60, name=None, second_body=None):
-    """Write out/<name>_<protocol>.npz for every protocol of the data set (schema: feeder.npz.write_dataset).
+    """Write out/<name>_<protocol>.npz for every protocol of the data set (schema: feeder.npz.write_dataset); returns the paths.
 
-    T is the longest recording. name: default as published. second_body: 'zeros' or 'copy', what stands for the second actor of
-    one-actor recordings (default: the data set's rule). What was found, used and left out is printed and written to
-    out/<name>_report.txt; under the data set's own name it is compared with the release. Returns the paths.
+    T is the length of the longest recording. name: default as published. second_body: 'zeros' or 'copy' of the first for
+    recordings of one actor; default as published. How many files were found, used and left out is printed and written to
+    out/<name>_report.txt, compared with the release if `name` is the default.
     """
     out, second_body = Path(out), second_body or dataset.second_body
     parts, index = intermediate.load(out / DENOISED, STEPS[1])
@@ -203,9 +202,9 @@ def write_protocols(
 ):
     """Write out/<name>_<protocol>.npz for every protocol of the data set, and out/<name>_report.txt; returns the paths.
 
-    names: (N,) recordings; sequence(i): (T_i, M_i·V·3) of recording i in metres; num_frames: T; valid_frames: (N,), see `Split`.
-    order: as the function. For the report, found: names of all raw files; skipped: lists of those left out; compare: whether to
-    compare with the release. extras: as in write_dataset.
+    names: (N,) of the recordings. sequence(i): recording i, (T_i, M_i·V·3) in metres. num_frames: T. valid_frames: (N,), see
+    `Split`. order: like the function `order`. found: names of all raw files; skipped: files that list those left out; compare:
+    whether to compare with the release; these three are for the report. extras: see write_dataset.
     """
     fields, name = parse_names(map(str, names)), bare_name(name)
 
@@ -228,7 +227,7 @@ def write_protocols(
         release = f"; the release has {dataset.num_missing}" if kind == MISSING and compare else ""
         report.append(f"left out: {count} × {kind}{release}")
     if compare:
-        report += shortfall((name.decode() for name in found), dataset)
+        report += missing_files((name.decode() for name in found), dataset)
     write_text(out / f"{name}_report.txt", "".join(f"{line}\n" for line in report))
     print(*report[:PRINTED], sep="\n")
     if len(report) > PRINTED:
@@ -237,7 +236,7 @@ def write_protocols(
 
 
 def compare_counts(counts, published):
-    """What to say of the (train, test) counts of a protocol beside the published ones, which may be None."""
+    """Text that compares the (train, test) counts of a protocol with the published ones, '' if these are None."""
     if published is None:
         return ""
     return "; as published" if counts == published else "; published: {:,} and {:,}".format(*published)

@@ -1,4 +1,4 @@
-"""What NTU RGB+D 60 and 120 are: file names, folders, protocols, and how many files there should be."""
+"""Facts about NTU RGB+D 60 and 120: file names, folders, protocols, and numbers of files."""
 
 import re
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ CAMERAS, REPLICATIONS = 3, 2
 
 @dataclass(frozen=True)
 class Protocol:
-    """A split by one field of the file name; samples stand id by id in the order of `train` and `test`."""
+    """A split by one field of the file name; samples are sorted by the order of its values in `train` and `test`."""
 
     name: str
     field: str
@@ -23,11 +23,11 @@ class Protocol:
 
 @dataclass(frozen=True)
 class Release:
-    """A release.
+    """A data set as released.
 
-    title as in the papers; prefix of the npz files; actions 1 .. num_classes; second_body: what stands for the second actor of
-    one-actor recordings, 'zeros' or 'copy' of the first; folders: names of each raw folder, the first that exists counts;
-    num_files in the release, num_missing of them without any skeleton.
+    title: as in the papers. prefix: of the npz names. num_classes: actions are 1 .. num_classes. second_body: 'zeros' or 'copy'
+    of the first, for recordings of one actor. folders: possible names of each raw folder, of which the first that exists is used.
+    num_files: in the release; num_missing of them have no skeleton.
     """
 
     title: str
@@ -95,7 +95,7 @@ def parse_names(names):
 
 
 def check_name(name, dataset):
-    """ValueError unless the file belongs to the data set and to a side of each of its protocols."""
+    """Raise ValueError unless a file of this name belongs to the data set and to each of its protocols."""
     fields = parse_name(name)
     if not 1 <= fields["action"] <= dataset.num_classes:
         raise ValueError(f"{name}: action {fields['action']} is outside 1..{dataset.num_classes} of {dataset.title}")
@@ -108,7 +108,7 @@ def check_name(name, dataset):
 
 
 def belongs(name, dataset):
-    """Whether `check_name` has nothing against the name."""
+    """Whether `check_name` accepts the name."""
     try:
         return check_name(name, dataset) is None
     except ValueError:
@@ -116,15 +116,16 @@ def belongs(name, dataset):
 
 
 def actions(setup):
-    """The 60 actions that everybody did in a setup: the first half of them up to setup 17, the second half from 18 on."""
+    """The 60 actions of a setup: 1 to 60 up to setup 17, 61 to 120 from setup 18 on."""
     return range(1, 61) if setup <= 17 else range(61, 121)
 
 
-def shortfall(names, dataset):
-    """Lines that say which setups and cameras lack files; none if the release is whole.
+def missing_files(names, dataset):
+    """Lines about missing files, by setup and camera; none if the release is complete.
 
-    names: of the raw files found, each once. Within a setup everybody who is there did all 60 actions before all three cameras in
-    every replication, so what is missing of them shows in the names alone; that somebody is missing altogether, in the total.
+    names: of the raw files found, each once. In the release, every performer and replication of a setup has all its 60 actions
+    from all three cameras, so missing files follow from the names of the others; if all files of a performer are missing, only
+    the total shows it.
     """
     performers = max(max(protocol.train + protocol.test) for protocol in dataset.protocols)
     size, fields = np.array((CAMERAS, performers, REPLICATIONS, dataset.num_classes)) + 1, parse_names(names)
@@ -133,7 +134,7 @@ def shortfall(names, dataset):
     for setup in range(1, dataset.num_setups + 1):
         files = np.zeros(size, bool)
         files[tuple(fields[fields[:, 0] == setup, 1:].T)] = True
-        there = files.any(axis=(0, 3))  # who, in which replication
+        there = files.any(axis=(0, 3))  # (performers, replications)
         if not there.any():
             lines.append(f"setup {setup}: no file")
         lacking = [np.count_nonzero(~files[camera][there][:, actions(setup)]) for camera in range(1, CAMERAS + 1)]

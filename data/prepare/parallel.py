@@ -1,4 +1,4 @@
-"""A function over many files, in this process or a pool of processes: progress, and a list of the files that cannot be used."""
+"""Apply a function to many files, in one or several processes, with a progress bar and a list of unusable files."""
 
 import multiprocessing
 import os
@@ -20,10 +20,9 @@ CHUNK = 16  # files handed to a process at a time
 
 
 def find_files(raw, suffix, hint="", deep=True):
-    """The files that end in `suffix`, in small or large letters, of the folder or zip `raw`, sorted by path: paths with name and
-    read_bytes().
+    """The files with this suffix (in lower or upper case) in the folder or zip `raw`, sorted by path: Path or zipfile.Path.
 
-    deep: also those in folders of the folder. Raises FileNotFoundError or ValueError naming it; hint: what to give instead.
+    deep: subfolders, too. hint: end of the message if `raw` does not exist. Raises FileNotFoundError or ValueError naming it.
     """
     raw = Path(raw)
     if raw.is_dir():
@@ -43,9 +42,9 @@ def find_files(raw, suffix, hint="", deep=True):
 
 
 class Skipped:
-    """The files that a step leaves out, and why. strict: raise the first error instead.
+    """The list of unusable files, with reasons. strict: raise the first one as ValueError instead.
 
-    As a context manager it writes the list to `path` when the block ends, also if nothing could be used (a ValueError).
+    As a context manager it writes the list to `path` at the end of the block, also after a ValueError because none was usable.
     """
 
     def __init__(self, strict=False, path=None):
@@ -65,7 +64,7 @@ class Skipped:
         self.reasons.append(reason)
 
     def write(self, path, printed=10):
-        """One reason per line into `path`; the first few are printed, and how many there are of each kind."""
+        """Write a reason per line to `path`; print the first few and, if there are more, the number of each kind."""
         write_text(path, "".join(f"{reason}\n" for reason in self.reasons))
         for reason in self.reasons[:printed]:
             print(f"  skipped: {reason}")
@@ -76,13 +75,13 @@ class Skipped:
             print(f"  all {len(self.reasons)} skipped: {path}")
 
     def first(self):
-        """'; the first: ...' for an error about files of which none can be used."""
+        """'; the first: ...', the end of an error message if no file can be used."""
         return f"; the first: {self.reasons[0]}" if self.reasons else ""
 
 
 @contextmanager
 def naming(where):
-    """A ValueError in this block begins with `where`, the file or whatever else it is about."""
+    """Put `where`, such as the file, in front of a ValueError raised in this block, unless its message begins with it."""
     try:
         yield
     except ValueError as error:
@@ -98,11 +97,11 @@ def count_kinds(reasons):
 
 
 def each(function, items, title, skipped, workers=1, chunk=CHUNK):
-    """Yield (item, function(item)) in order, with a progress bar; `workers` processes (None: one per core).
+    """Yield (item, function(item)) in order, with a progress bar; workers: number of processes (None: one per core).
 
-    Items for which the function raises ValueError or OSError go to `skipped`, a `Skipped`. For several processes
-    `function` has to be importable: of module level, or a partial of such. They get `chunk` items at a time, and are never more
-    than two chunks each ahead of what was taken, so that results do not pile up in memory.
+    If the function raises ValueError or OSError, the message is added to `skipped`, a `Skipped`. For several processes it has to
+    be picklable: a function of a module, or a partial of one. A process gets `chunk` items at a time; at most two chunks per
+    process are computed ahead, so that results do not pile up in memory.
     """
     if workers is not None and workers < 1:
         raise ValueError(f"--workers {workers}: at least 1")
@@ -136,7 +135,7 @@ def _run_in_pool(function, items, title, workers, chunk):
     pool = ProcessPoolExecutor(workers, initializer=_begin_worker)
     submitted = (pool.submit(_run, items[i : i + chunk], function) for i in range(0, len(items), chunk))
     try:
-        pending = deque(islice(submitted, 2 * workers))  # chunks under way; one more is submitted for each that is taken
+        pending = deque(islice(submitted, 2 * workers))  # submitted chunks; another one is submitted for each that is yielded
         while pending:
             results = pending.popleft().result()
             pending.extend(islice(submitted, 1))
@@ -148,7 +147,7 @@ def _run_in_pool(function, items, title, workers, chunk):
 
 
 def _begin_worker():
-    """Ctrl-C is for the parent to handle; a worker whose parent was killed ends itself, since nobody else would."""
+    """A worker ignores Ctrl-C, which the parent handles, and ends when its parent has ended, even if that was killed."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
 
     def end_with_parent():

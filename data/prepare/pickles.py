@@ -1,8 +1,9 @@
-"""Reading pickles of numpy arrays and plain containers, and of nothing else.
+"""Read pickles that hold only numpy arrays and plain containers.
 
-A pickle is a program: it may name any function of any module and call it. Here it may name only those by which numpy's arrays are
-pickled, and these stand for methods below, which check what they are given. So nothing foreign is called, and memory is taken
-in proportion to the file. Python's own unpickler is used, since in the one in C a memo index of a few bytes takes gigabytes.
+A pickle is a program that may call any function of any module. Here it may only name the functions with which numpy pickles
+arrays, and these are replaced by the methods below, which check their arguments. So no other function is called, and memory stays
+in proportion to the file. The unpickler is the one written in Python: in the C version a memo index of a few bytes takes
+gigabytes.
 """
 
 import math
@@ -12,8 +13,8 @@ from pathlib import Path
 
 import numpy as np
 
-# what dict, list, tuple, str, bytes, numbers and arrays need in protocols 2 to 5: no sets, whose members could be tuples so deep
-# that hashing them overflows the stack, no other way to call or to make objects
+# the opcodes for dict, list, tuple, str, bytes, numbers and arrays in protocols 2 to 5. Sets are not among them, since hashing
+# deeply nested tuples overflows the stack, nor other opcodes that call functions or create objects.
 _OPCODES = (
     "PROTO FRAME STOP MARK POP POP_MARK GLOBAL STACK_GLOBAL REDUCE BUILD NONE NEWTRUE NEWFALSE BININT BININT1 BININT2 LONG1 "
     "LONG4 BINFLOAT BINUNICODE SHORT_BINUNICODE BINUNICODE8 BINBYTES SHORT_BINBYTES BINBYTES8 BYTEARRAY8 EMPTY_LIST APPEND "
@@ -23,11 +24,10 @@ _TYPE = re.compile(r"b1|[iu][1248]|f[248]|[SU][1-9]\d{0,8}")
 
 
 def load(path):
-    """What the pickle `path` holds: dict (with str keys), list, tuple, str, bytes, numbers, numpy arrays and scalars.
+    """The content of the pickle `path`: dict (with str keys), list, tuple, str, bytes, numbers, numpy arrays and scalars.
 
-    The arrays share the memory of what was read.
-    Raises FileNotFoundError, or ValueError in one line naming the file: it is truncated or no pickle, or it wants something else
-    than arrays and plain containers, which is named and not done.
+    Raises FileNotFoundError, or ValueError in one line naming the file if it is truncated, not a pickle, or would create or call
+    anything else, which is named and not executed.
     """
     path = Path(path)
     if not path.is_file():
@@ -44,19 +44,19 @@ def load(path):
             raise ValueError(f"{path}: the pickle is truncated; copy or download it again") from None
         except MemoryError:
             raise ValueError(f"{path}: the pickle is larger than the memory") from None
-        except Exception as error:  # whatever a damaged pickle makes the unpickler stumble over
+        except Exception as error:  # the unpickler raises errors of many types for damaged pickles
             reason = f"{type(error).__name__}: {' '.join(str(error).split())[:80]}"
             raise ValueError(f"{path}: not a pickle, or a damaged one ({reason})") from None
 
 
 class _Refused(Exception):
-    """The pickle wants what is not admitted."""
+    """The pickle does something that is not allowed; the message says what."""
 
 
-def _require(condition, wish):
-    """wish: what the pickle does where the condition fails."""
+def _require(condition, violation):
+    """Raise _Refused(violation) unless the condition holds."""
     if not condition:
-        raise _Refused(wish)
+        raise _Refused(violation)
 
 
 def _printable(text):
@@ -64,7 +64,7 @@ def _printable(text):
 
 
 class _BoundedFile:
-    """A file that refuses to read beyond its end before any memory is taken for it."""
+    """A file that raises EOFError for reads beyond its end, before memory is allocated for them."""
 
     def __init__(self, file, size):
         self.file, self.size, self.left, self.readline = file, size, size, file.readline
@@ -78,7 +78,7 @@ class _BoundedFile:
 
 
 class _Type:
-    """A dtype in the making; its byte order comes with the state."""
+    """Stands for a dtype while it is unpickled; the state sets its byte order."""
 
     def __init__(self, code, *flags):
         known = type(code) is str and _TYPE.fullmatch(code)
@@ -91,7 +91,7 @@ class _Type:
 
 
 class _Array(np.ndarray):
-    """An array whose shape, type and data come with the state."""
+    """An array while it is unpickled; the state sets its shape, type and data."""
 
     def __setstate__(self, state):
         _require(type(state) is tuple and len(state) == 5, "has an array of unknown form")
@@ -112,9 +112,9 @@ def _check(shape, kind, data):
 class _Unpickler(pickle._Unpickler):
     def __init__(self, file):
         super().__init__(file)
-        self.budget = 2 * file.size  # bytes that may be made of the file's: by encoding, and once more by swapping their order
+        self.budget = 2 * file.size  # bytes that may be created from the file's: by encoding, and again by swapping byte order
         self.names = {
-            ("numpy", "ndarray"): None,  # only ever handed to _reconstruct
+            ("numpy", "ndarray"): None,  # only an argument of _reconstruct
             ("numpy", "dtype"): _Type,
             ("_codecs", "encode"): self._encode,
             ("builtins", "bytes"): self._no_bytes,
@@ -126,10 +126,10 @@ class _Unpickler(pickle._Unpickler):
             self.names[f"{core}.numeric", "_frombuffer"] = self._from_buffer
 
     def find_class(self, module, name):
-        _require((module, name) in self.names, f"asks for {_printable(f'{module}.{name}')}")
+        _require((module, name) in self.names, f"uses {_printable(f'{module}.{name}')}")
         return self.names[module, name]
 
-    # ---- what numpy's names stand for
+    # ---- replacements of the functions that numpy's pickles name
 
     def _reconstruct(self, kind, shape, code):
         return _Array.__new__(_Array, 0)

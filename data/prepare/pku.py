@@ -2,7 +2,7 @@
 
 A skeleton file has a line of 150 numbers per frame: 2 bodies × 25 joints × xyz, in metres. A label file has a line
 `label,start,end,confidence` per action; its instance is frames start to end − 1, counted from 0 as written, and its class is
-label − 1. An end beyond the video is cut there, as published. Nothing is centred. Every video is read once.
+label − 1. An end beyond the video is cut there, as published. Coordinates stay as they are.
 """
 
 import re
@@ -26,8 +26,8 @@ RAW, VIEWS = "raw_data", "LMR"
 class Phase:
     """A phase of PKU-MMD.
 
-    name: form of the file names, recording and view; splits: protocol -> names of its split file; published: protocol ->
-    instances in train and test.
+    name: regular expression of the file names (recording, view). splits: {protocol: possible names of its split file}.
+    published: {protocol: instances in (train, test)}.
     """
 
     title: str
@@ -57,7 +57,7 @@ PKU2 = Phase(
 
 
 def read_frames(path):
-    """(T, 150) float32 of a skeleton file. Raises ValueError naming file and line for anything but 150 finite numbers a line."""
+    """(T, 150) float32 of a skeleton file. Raises ValueError naming file and line unless every line is 150 finite numbers."""
     rows = [line.split() for line in read_text(path).split(b"\n")]
     for number, row in enumerate(rows, 1):
         if len(row) != NUMBERS:
@@ -74,12 +74,13 @@ def read_frames(path):
 
 
 def label_file(video):
-    """Of raw/skeleton/NAME.txt raw/label/NAME.txt."""
+    """raw/label/NAME.txt of raw/skeleton/NAME.txt."""
     return video.parent.parent / "label" / video.name
 
 
 def read_instances(video):
-    """Instances of one video: ([(class, start, frames (T, 150)), ...], reasons for the rows left out, remarks on those cut).
+    """(instances, reasons, remarks) of one video: [(class, start, frames (T, 150)), ...], a line for each unusable label row, and
+    a line for each that is cut at the end of the video.
 
     Raises ValueError naming the file if it or its label file cannot be read.
     """
@@ -117,7 +118,7 @@ def _parse(row):
 
 
 def _cut(frames, start, end):
-    """The frames of an instance, at most MAX_FRAMES."""
+    """The frames of an instance, at most MAX_FRAMES. Raises ValueError if there are none."""
     if start >= len(frames):
         raise ValueError(f"start {start} is beyond the video's {len(frames)} frames")
     instance = frames[start : min(end, start + MAX_FRAMES)]
@@ -138,9 +139,9 @@ def training_names(path):
 def generate(raw, out, dataset, workers=None, strict=False):
     """Write out/<prefix>_<protocol>.npz for each protocol with a split file, from raw/{skeleton,label}; returns the paths.
 
-    Unusable videos and label rows are listed in out/raw_data/skipped.txt (with `strict` the first is a ValueError); what was
-    found, used and left out is printed and written to out/<prefix>_report.txt. Raises FileNotFoundError for missing folders or
-    if there is no split file at all.
+    Unusable videos and label rows are listed in out/raw_data/skipped.txt; with `strict` the first one raises ValueError. What was
+    found, used and left out is printed and written to out/<prefix>_report.txt. Raises FileNotFoundError if there are no videos or
+    no split file.
     """
     raw, out, skipped = Path(raw), Path(out), parallel.Skipped(strict)
     split_files, absent = _split_files(raw, dataset)
@@ -163,7 +164,7 @@ def generate(raw, out, dataset, workers=None, strict=False):
     for protocol, split_file in split_files.items():
         train = training_names(split_file)
         for name in sorted(train - {file.stem for file in files}):
-            skipped.add(f"{split_file}: names {name}, of which there is no skeleton file")
+            skipped.add(f"{split_file}: names {name}, which has no skeleton file")
         is_train = np.isin(video, sorted(train))
         splits = {}
         for key, chosen in (("train", np.flatnonzero(is_train)), ("test", np.flatnonzero(~is_train))):
@@ -187,7 +188,7 @@ def generate(raw, out, dataset, workers=None, strict=False):
 
 
 def _find(folder, dataset, skipped):
-    """(The videos, sorted by name; how many files there are). Other names, such as a copy's '0002-M (1).txt', go to `skipped`."""
+    """(videos sorted by name, number of files). Files with other names, such as '0002-M (1).txt', are added to `skipped`."""
     files, videos = sorted(folder.glob("*.txt")), []
     if not files:
         hint = f"unpack {dataset.title} there or name its folder with --raw"
@@ -196,21 +197,21 @@ def _find(folder, dataset, skipped):
         if re.fullmatch(dataset.name, file.stem):
             videos.append(file)
         else:
-            skipped.add(f"{file}: not a name of a video of {dataset.title}")
+            skipped.add(f"{file}: not the name of a video of {dataset.title}")
     if not videos:
         raise ValueError(f"none of the {len(files)} videos can be used{skipped.first()}")
     return videos, len(files)
 
 
 def _short_views(files):
-    """Lines that name the recordings which are there from other views only."""
+    """Lines that name, for each view, the recordings that only other views have."""
     there = {view: {file.stem[:-2] for file in files if file.stem[-1] == view} for view in VIEWS}
     lacking = {view: sorted(set().union(*there.values()) - there[view]) for view in VIEWS}
     return [f"view {view} lacks {len(names)} recordings: {', '.join(names)}" for view, names in lacking.items() if names]
 
 
 def _split_files(raw, dataset):
-    """({protocol: its split file}, lines about the protocols that have none). Raises FileNotFoundError if that is all of them."""
+    """({protocol: its split file}, lines about protocols without one). Raises FileNotFoundError if there is no split file."""
     there = {protocol: [raw / name for name in names if (raw / name).is_file()] for protocol, names in dataset.splits.items()}
     if not any(there.values()):
         known = ", ".join(name for names in dataset.splits.values() for name in names)
@@ -224,7 +225,7 @@ def _split_files(raw, dataset):
 
 
 def command(dataset, script):
-    """The command line of data/pku_v1 and data/pku_v2, whose results stand beside the script."""
+    """The command line of a script in data/pku_v1 or data/pku_v2, which writes to its own folder by default."""
     here = Path(script).resolve().parent
     parser = arguments.parser(f"{dataset.title}: write {dataset.prefix}_XSub.npz and {dataset.prefix}_XView.npz.", out=here)
     raw = here.parent / "pku_raw" / here.name.removeprefix("pku_")

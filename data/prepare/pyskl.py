@@ -1,8 +1,8 @@
-"""PYSKL's pickles, such as ntu60_3danno.pkl: one npz for every pair of splits, such as xsub_train and xsub_val.
+"""PYSKL's pickles, such as ntu60_3danno.pkl -> one npz for every pair of splits, such as xsub_train and xsub_val.
 
-A file is {'split': {name: [frame_dir, ...]}, 'annotations': [{frame_dir, label, total_frames, keypoint (M, T, V, C), ...}]}, or,
-in the older form, the list of annotations alone, and --split, --test or --test_pickle say which of them are for testing. It is
-read without unpickling anything but arrays and plain containers. Samples stand in the order of the split.
+A file is {'split': {name: [frame_dir, ...]}, 'annotations': [{frame_dir, label, total_frames, keypoint (M, T, V, C), ...}]}, or
+only the list of annotations (the older form); then --split, --test or --test_pickle gives the test set. Samples are in the order
+of the split.
 """
 
 import re
@@ -25,7 +25,7 @@ _TRAIN = re.compile(r"\w*train\w*", re.ASCII)
 def protocols(path, split):
     """{protocol: {'train': names, 'test': names}}: xsub_train with xsub_test or xsub_val is 'xsub', train with val is ''.
 
-    Raises ValueError if there is no such pair, or if something else than a list of names is in the way.
+    Raises ValueError if there is no such pair, or if it holds something that is not a name.
     """
     pairs, used = {}, set()
     for name in split:
@@ -46,13 +46,13 @@ def protocols(path, split):
 
 
 def read(path):
-    """(split, annotations) of a pickle; split is {} where it is a list of annotations, or has none. Raises ValueError naming the
-    file if it is unsafe, damaged or of another form."""
+    """(split, annotations) of a pickle; split is {} if it has none. Raises ValueError naming the file if it is unsafe, damaged or
+    has another structure."""
     content = pickles.load(path)
     if type(content) is list:
         content = {"annotations": content}
     if type(content) is not dict or "annotations" not in content:
-        raise ValueError(f"{path}: neither a dict with 'annotations' nor a list of them, so not one of PYSKL's files")
+        raise ValueError(f"{path}: not one of PYSKL's files: neither a dict with 'annotations' nor a list of annotations")
     split, annotations = content.get("split", {}), content["annotations"]
     if type(split) is not dict or any(type(names) not in (list, tuple) for names in split.values()):
         raise ValueError(f"{path}: 'split' is not a dict of lists of names")
@@ -62,12 +62,12 @@ def read(path):
 
 
 def names_of(annotations):
-    """The names of those that have one."""
+    """The names (frame_dir) of the annotations that have one."""
     return [each["frame_dir"] for each in annotations if type(each) is dict and isinstance(each.get("frame_dir"), str)]
 
 
 def check(annotation):
-    """(name, class or its name, keypoint (M, T, V, C)) of an annotation. Raises ValueError that says what is wrong with it."""
+    """(name, class number or name, keypoint (M, T, V, C)) of an annotation. Raises ValueError if it cannot be used."""
     if type(annotation) is not dict or not {"frame_dir", "label", "keypoint"} <= annotation.keys():
         raise ValueError("needs the keys frame_dir, label and keypoint")
     name, label, keypoint = annotation["frame_dir"], annotation["label"], annotation["keypoint"]
@@ -90,7 +90,8 @@ def check(annotation):
 
 @dataclass
 class Annotation:
-    """One that can be used. content: as in the pickle; label: class, or its name; shape: (M, T, V, C) without what is empty."""
+    """A usable annotation. content: as in the pickle; label: class number or name; shape: (M, T, V, C) without empty frames and
+    bodies."""
 
     content: dict
     label: int | str
@@ -98,14 +99,14 @@ class Annotation:
 
 
 def read_samples(path, annotations, skipped):
-    """{name: `Annotation`} of those that can be used; the others go to `skipped`, and so do those whose kind of label, or number
-    of joints or coordinates, is not that of most."""
+    """{name: `Annotation`} of those that can be used. The others are added to `skipped`, and so are those with another type of
+    label, or other numbers of joints or coordinates, than most."""
     samples = {}
     for i, annotation in enumerate(annotations):
         try:
             name, label, bodies = check(annotation)
             if name in samples:
-                raise ValueError(f"{name!r}: there is an annotation of this name already")
+                raise ValueError(f"{name!r}: an earlier annotation has this name")
         except ValueError as error:
             skipped.add(f"{path}: annotation {i}: {error}")
             continue
@@ -114,7 +115,7 @@ def read_samples(path, annotations, skipped):
         raise ValueError(f"{path}: none of the {len(annotations)} annotations can be used{skipped.first()}")
     kind = Counter(type(sample.label) for sample in samples.values()).most_common(1)[0][0]
     for name in [name for name, sample in samples.items() if type(sample.label) is not kind]:
-        skipped.add(f"{path}: {name!r}: the label is not a {'text' if kind is str else 'whole number'}, as most are")
+        skipped.add(f"{path}: {name!r}: the label is not a {'string' if kind is str else 'whole number'}, unlike most")
         del samples[name]
     most = Counter(sample.shape[2:] for sample in samples.values()).most_common(1)[0][0]
     for name, (joints, dims) in [(name, sample.shape[2:]) for name, sample in samples.items()]:
@@ -140,13 +141,13 @@ def generate(
 ):
     """Write out/<name>_<protocol>.npz for every pair of splits of the pickle `path`; returns their paths.
 
-    split_file, test, test_pickle: instead of the pickle's own splits those of a file (data.prepare.splits.read); names, or
-    performers such as P003, of the test part; another pickle, which is the test part. name: default the pickle's name without
-    .pkl. layout: of feeder.skeleton; default by the number of joints. num_bodies: M; of more persons those that move most are
-    kept. second_body: 'zeros', or 'copy' of the first, where there is but one person. center: joint (name or number) that becomes
-    the origin in the first frame; default: coordinates as they are in the file.
-    unit: metres per unit. Unusable annotations and names without one are listed in out/raw_data/skipped.txt; with `strict` the
-    first is a ValueError.
+    Instead of the pickle's own splits: split_file, see data.prepare.splits.read; test, names of the test set or performers such
+    as P003; or test_pickle, another pickle that is the test set. name: default the pickle's name without .pkl. layout: of
+    feeder.skeleton, default by the number of joints. num_bodies: M; of more bodies those with the most motion are used.
+    second_body: 'zeros' or 'copy' of the first, for annotations with one body. center: joint (name or number) whose position in
+    the first frame is the origin; default: coordinates stay as they are. unit: metres per unit.
+    Unusable annotations and names without one are listed in out/raw_data/skipped.txt; with `strict` the first one raises
+    ValueError.
     """
     path, out, skipped = Path(path), Path(out), parallel.Skipped(strict)
     if num_bodies < 1:
@@ -162,8 +163,8 @@ def generate(
         annotations = annotations + others
     elif not split:
         raise ValueError(
-            f"{path}: {len(annotations)} annotations without a split; --split FILE, --test NAME ... or "
-            "--test_pickle FILE says which are for testing"
+            f"{path}: {len(annotations)} annotations without a split; give the test set by --split FILE, --test NAME ... or "
+            "--test_pickle FILE"
         )
     pairs, samples = protocols(split_file or path, split), read_samples(path, annotations, skipped)
     num_joints, dims = next(iter(samples.values())).shape[2:]
@@ -200,27 +201,27 @@ def generate(
         print(f"{paths[-1]}: {counts}, {num_classes} classes, {num_frames} frames, {num_joints} joints{flat}")
     cut = sum(sample.shape[0] > num_bodies for sample in samples.values())
     print(
-        f"{len(annotations):,} annotations found, {len(samples):,} usable, in {cut:,} of them persons beyond "
-        f"{num_bodies} were left out"
+        f"{len(annotations):,} annotations found, {len(samples):,} usable, {cut:,} of them with more than {num_bodies} bodies, "
+        "of which the others were left out"
     )
     skipped.write(out / "raw_data" / "skipped.txt")
     return paths
 
 
 def _choose(path, protocol, sides, samples, skipped):
-    """{'train': names, 'test': names} of what can be used, each once."""
-    chosen, taken = {}, set()
+    """{'train': names, 'test': names} of a protocol, without repeated names and those that have no usable annotation."""
+    chosen, used = {}, set()
     for key, names in sides.items():
         chosen[key] = []
         for name in names:
             where = f"{path}: protocol {protocol!r}, {key}: {name[: transforms.MAX_NAME]!r}"
             if name not in samples:
                 skipped.add(f"{where}: has no usable annotation")
-            elif name in taken:
-                skipped.add(f"{where}: is in the protocol already; it counts once, where it stood first")
+            elif name in used:
+                skipped.add(f"{where}: is repeated in the protocol; only the first one is used")
             else:
                 chosen[key].append(name)
-                taken.add(name)
+                used.add(name)
         if not chosen[key]:
             raise ValueError(f"{path}: protocol {protocol!r} has no usable sample in {key}")
     return chosen

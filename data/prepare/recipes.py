@@ -1,8 +1,4 @@
-"""How the data sets of the project make arrays of raw recordings, found by the file name of these arrays.
-
-A model wants what it was trained on. The mains train on arrays that the scripts in data/ have made; with the same steps a single
-raw recording is prepared alike.
-"""
+"""How to prepare a raw recording like the arrays that a model was trained on, whose file name identifies the data set."""
 
 import re
 from collections.abc import Callable
@@ -11,9 +7,7 @@ from functools import partial
 from pathlib import Path
 
 from data.prepare import ntu, ntu_release, transforms, ucla, umurl
-from data.prepare.denoise import denoise
-from data.prepare.parallel import naming
-from data.prepare.skeleton_file import read_skeleton
+from data.prepare.denoise import MISSING, read_actors
 from feeder import class_names
 
 AS_IS = "coordinates as they are in the file"
@@ -21,20 +15,11 @@ FIRST_SPINE = "origin at the first spine"
 UMURL = "UmURL's: origin at the spine of each frame, shoulders of the first along x"
 
 
-def read_actors(path):
-    """The one or two actors of a `.skeleton` file as the NTU scripts find them. Raises ValueError naming the file."""
-    num_frames, bodies = read_skeleton(path)
-    if not bodies:
-        raise ValueError(f"{path}: {ntu.MISSING}")
-    with naming(path):
-        return denoise(num_frames, bodies).swapaxes(0, 1)
-
-
 def read_persons(path):
-    """The one or two persons of a `.skeleton` file as UmURL finds them. Raises ValueError naming the file."""
+    """The one or two persons (M, T, V, 3) that UmURL selects in a `.skeleton` file. Raises ValueError naming the file."""
     frames, persons = umurl.read_persons(path)
     if not frames:
-        raise ValueError(f"{path}: {ntu.MISSING}")
+        raise ValueError(f"{path}: {MISSING}")
     return persons
 
 
@@ -45,7 +30,7 @@ def place_ntu(persons):
 def place_umurl(persons):
     frames = persons.shape[1]
     if frames > umurl.NUM_FRAMES:
-        raise ValueError(f"{frames} frames; UmURL's arrays hold {umurl.NUM_FRAMES}: --window looks at parts as long")
+        raise ValueError(f"{frames} frames; UmURL's arrays have {umurl.NUM_FRAMES}: use --window {umurl.NUM_FRAMES} or less")
     return umurl.normalise(persons)[:frames]
 
 
@@ -55,11 +40,11 @@ def place_copies(place, num_bodies, persons):
 
 @dataclass(frozen=True)
 class Recipe:
-    """How a data set is made.
+    """How a data set is prepared.
 
-    title: of the data set. read: `.skeleton` file -> persons (M, T, V, 3) metres, cleaned but not moved. place: persons -> rows
-    (T, M·V·3) float32 metres, with perhaps fewer persons than the model's M. description: what `place` does, for a reader.
-    published: whether it is one of the data sets of feeder.class_names. second_body: of feeder.metadata.SECOND_BODY.
+    title: of the data set. read: `.skeleton` file -> persons (M, T, V, 3), selected and denoised, in metres of the camera. place:
+    persons -> rows (T, M·V·3) float32 metres, where M may be smaller than the model's. description: what `place` does, in words.
+    published: whether it is one of the data sets of feeder.class_names. second_body: one of feeder.metadata.SECOND_BODY.
     """
 
     title: str
@@ -70,18 +55,18 @@ class Recipe:
     second_body: str = "zeros"
 
     def with_second_body(self, num_bodies, second_body=None):
-        """This recipe with what it, or `second_body`, puts in place of a second person."""
+        """This recipe, which copies a single person to num_bodies if its second_body, or the one given, is 'copy'."""
         if (second_body or self.second_body) != "copy":
             return self
         description = f"{self.description}, one person copied to make {num_bodies}"
         return replace(self, place=partial(place_copies, self.place, num_bodies), description=description)
 
     def with_pose(self, origin, body_frame, min_max, joint_names):
-        """This recipe with the origin (a joint or None), axes (four joints or None) and min_max of transforms.row."""
+        """This recipe with the origin (a joint or None), body_frame (four joints or None) and min_max of transforms.row."""
         name = joint_names[origin] if joint_names and origin is not None else origin
         steps = [AS_IS if origin is None else f"origin at joint {name} of the first frame"]
         steps += ["axes of the body's mean pose"] * (body_frame is not None) + ["every axis from -1 to 1"] * bool(min_max)
-        place = partial(transforms.row, origin=origin, axes=body_frame, min_max=bool(min_max))
+        place = partial(transforms.row, origin=origin, body_frame=body_frame, min_max=bool(min_max))
         return replace(self, place=place, description=", ".join(steps))
 
 
@@ -89,8 +74,7 @@ OTHER = Recipe("a data set of its own", published=False)
 
 
 def recipe(data_path, num_joints, num_classes):
-    """The `Recipe` of the arrays with this file name; of weights that do not name any (None), by the numbers of joints and
-    classes."""
+    """The `Recipe` of arrays with this file name or, if it is not known (None), with these numbers of joints and classes."""
     name = Path(data_path or "").stem.lower()
     data_set = class_names.published(data_path, num_joints, num_classes)
     if data_set is None:

@@ -12,18 +12,18 @@ from pathlib import Path
 import numpy as np
 
 NUM_JOINTS = 25
-BODY_FIELDS, JOINT_FIELDS = 10, 12  # numbers of a line
-FAR = 1e6  # metres; what is farther is no measurement, and its square would overflow
+BODY_FIELDS, JOINT_FIELDS = 10, 12  # fields per line
+FAR = 1e6  # metres; larger coordinates cannot be measurements, and their squares would overflow
 
 
 @dataclass
 class Body:
-    """Everything recorded under one body id.
+    """All joints recorded under one body id.
 
     id: as written in the file; ids exceed 2^53 and would collide as floats.
-    start: frame of the first appearance, counted over the frames that have a body.
-    joints: (T, V, 3) float32, metres. Appearance t counts as frame start + t: a body that vanishes and returns is
-    closed up in time, as in the published arrays.
+    start: frame in which the body first appears, counted over the frames with a body.
+    joints: (T, V, 3) float32, metres. Appearance t is treated as frame start + t, so that gaps in which a body is lost are
+    removed, as in the published arrays.
     """
 
     id: str
@@ -37,9 +37,9 @@ class Body:
 
 
 def read_skeleton(path):
-    """(number of frames that have a body, [Body in order of first appearance]) of one file; LF or CRLF.
+    """(number of frames with a body, [Body in order of first appearance]) of one file; (0, []) for one without any body.
 
-    Both are empty for a recording without any body. Raises as `read_frames`.
+    Raises ValueError as `read_frames`.
     """
     num_bodies, ids, joints = read_frames(path)
     num_frames, row = 0, 0
@@ -54,30 +54,29 @@ def read_skeleton(path):
 
 
 def read_frames(path):
-    """What one file says, frame by frame and body by body: (bodies of each frame [T], body ids [B], joints (B, V, 3) float32,
-    metres); LF or CRLF.
+    """(number of bodies in each frame [T], body ids [B], joints (B, V, 3) float32, metres) of one file; LF or CRLF.
 
-    T counts all frames, also those without a body. Fields after x y z may hold anything.
-    Raises ValueError naming file and line: empty, binary or truncated file, a line that is not what its place demands,
-    another joint count, coordinates that are not finite numbers below FAR, more lines than the frame count announces.
+    T includes frames without a body. Fields after x y z are not checked. Raises ValueError naming file and line: empty, binary or
+    truncated file, wrong number of fields or joints, coordinates that are not finite numbers below FAR, lines after the last
+    frame.
     """
     lines = _SkeletonLines(path)
     num_bodies, ids = [], []
-    tokens, places = [], []  # coordinates as text; the first joint line of each body
+    tokens, begin = [], []  # coordinates as text; line before the first joint of each body
     for _ in range(lines.integer("frame count")):
         num_bodies.append(lines.integer("body count"))
         for _ in range(num_bodies[-1]):
             ids.append(lines.body_id())
             if (joints := lines.integer("joint count")) != NUM_JOINTS:
                 lines.fail(f"{joints} joints instead of {NUM_JOINTS}")
-            places.append(lines.position)
+            begin.append(lines.position)
             lines.coordinates(tokens)
     lines.finish()
-    return num_bodies, ids, _numbers(lines, tokens, places)
+    return num_bodies, ids, _numbers(lines, tokens, begin)
 
 
-def _numbers(lines, tokens, places):
-    """(bodies in the file's order, V, 3) float32 of the coordinates as text."""
+def _numbers(lines, tokens, begin):
+    """The coordinates as (B, V, 3) float32."""
     try:
         values = np.array(list(map(float, tokens)), dtype=np.float64)
         if (np.abs(values) < FAR).all():
@@ -86,12 +85,12 @@ def _numbers(lines, tokens, places):
         pass
     wrong = next(i for i, token in enumerate(tokens) if not is_coordinate(token))
     body, joint = divmod(wrong // 3, NUM_JOINTS)
-    lines.position = places[body] + joint + 1
+    lines.position = begin[body] + joint + 1
     lines.fail(f"coordinate {_short(tokens[wrong])} is not a finite number below {FAR:,.0f} m")
 
 
 def read_text(path, kind="text"):
-    """The bytes of a text file, without blanks at its end. Raises ValueError naming the file if it is empty or binary."""
+    """The bytes of a text file, without trailing blanks. Raises ValueError naming the file if it is empty or binary."""
     text = Path(path).read_bytes().rstrip()
     if not text:
         raise ValueError(f"{path}: the file is empty")
@@ -101,7 +100,7 @@ def read_text(path, kind="text"):
 
 
 def is_coordinate(word, far=FAR):
-    """Whether the text is a finite number of metres below `far`."""
+    """Whether a string is a number whose absolute value is below `far`."""
     try:
         return abs(float(word)) < far
     except ValueError:
@@ -114,7 +113,7 @@ def _short(text):
 
 
 class _SkeletonLines:
-    """The lines of a file in order, each with a demand on what it holds; `position` is the number of lines taken."""
+    """The lines of a file in order, with checks of what they hold; position: number of lines read so far."""
 
     def __init__(self, path):
         self.path, self.position = path, 0
@@ -144,7 +143,7 @@ class _SkeletonLines:
         return fields[0].decode()
 
     def coordinates(self, tokens):
-        """Append the first three fields of the next joint lines to `tokens`: the inner loop of reading."""
+        """Append x y z of the next NUM_JOINTS lines to `tokens`; this is the inner loop of reading."""
         begin = self.position
         for line in self.lines[begin : begin + NUM_JOINTS]:
             self.position += 1
@@ -153,9 +152,9 @@ class _SkeletonLines:
                 self.fail(f"{len(fields)} fields instead of the {JOINT_FIELDS} of a joint")
             tokens += fields[:3]
         if self.position < begin + NUM_JOINTS:
-            self.take("a joint")  # there is none
+            self.take("a joint")  # raises: the file ends here
 
     def finish(self):
         if self.position < len(self.lines):
             self.position += 1
-            self.fail("lines follow after the last announced frame; the frame count is wrong")
+            self.fail("lines follow the last frame; the frame count is wrong")

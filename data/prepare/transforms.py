@@ -1,4 +1,4 @@
-"""Recordings as arrays (M, T, V, C), bodies x frames x joints x coordinates: checks, and how they become rows of an npz."""
+"""Recordings as arrays (M, T, V, C), bodies x frames x joints x coordinates: cleaned, resampled, and normalised for an npz."""
 
 from itertools import pairwise
 
@@ -6,49 +6,51 @@ import numpy as np
 
 from data.prepare.kinect import find_joints
 
-MAX_NAME = 255  # characters; an npz gives every name the room of the longest
-BODY_FRAME = ("spine base", "neck", "shoulder left", "shoulder right")  # what --body_frame looks for, as Kinects call it
-SPINE = "spine mid"  # and where it puts the origin
+MAX_NAME = 255  # characters; in an npz every name takes the space of the longest
+BODY_FRAME = ("spine base", "neck", "shoulder left", "shoulder right")  # joints that define the body frame
+SPINE = "spine mid"  # joint at its origin
 
 
-def pose(center, body_frame, names, num_joints):
-    """(origin, axes) for `row` from --center and --body_frame: joints as names of `names` (or None), or as numbers.
+def origin_and_body_frame(center, body_frame, names, num_joints):
+    """(origin, body_frame) of `row` from the options --center and --body_frame, joints given as one of `names` or as a number.
 
-    body_frame: four joints; if it is empty, they are found by their usual names. Raises ValueError."""
-    names, origin, axes = [] if names is None else [str(name) for name in names], None, None
+    names: (V,) or None. center: None without the option. body_frame: four joints, an empty list to find them by their usual
+    names, or None. Raises ValueError for joints that do not exist or cannot be found.
+    """
+    names, origin, frame = [] if names is None else [str(name) for name in names], None, None
     found = find_joints(names) | {joint: names.index(joint) for joint in (*BODY_FRAME, SPINE) if joint in names}
     if body_frame:
         if len(body_frame) != len(BODY_FRAME):
             what = f"{len(body_frame)} joints instead of hip, neck, left and right shoulder"
             raise ValueError(f"--body_frame {' '.join(body_frame)}: {what}")
-        axes = tuple(joint_index(word, names, num_joints, "--body_frame") for word in body_frame)
+        frame = tuple(joint_index(joint, names, num_joints, "--body_frame") for joint in body_frame)
     elif body_frame is not None:
         if missing := [joint for joint in BODY_FRAME if joint not in found]:
             what = f"no joint has a name that could be Kinect's {missing[0]!r}"
             raise ValueError(f"--body_frame: name the four joints hip, neck, left and right shoulder; {what}")
-        axes = tuple(found[joint] for joint in BODY_FRAME)
+        frame = tuple(found[joint] for joint in BODY_FRAME)
     if center is not None:
         origin = joint_index(center, names, num_joints)
-    elif axes:
-        origin = found.get(SPINE, axes[0])
-    return origin, axes
+    elif frame:
+        origin = found.get(SPINE, frame[0])
+    return origin, frame
 
 
-def described(array):
-    """Its shape and type, in words."""
+def describe_array(array):
+    """Shape and type of an array, for messages."""
     return f"{' x '.join(map(str, array.shape)) or 'a single value'} of type {array.dtype}"
 
 
 def drop_empty(array):
-    """The bodies and frames of an array (T, V, C) or (M, T, V, C), C = 2 or 3, in which there is anything: (M, T, V, C).
+    """An array (T, V, C) or (M, T, V, C), C = 2 or 3, without empty frames and bodies: (M, T, V, C).
 
-    Frames in which every body is all zero, and bodies that are all zero in every frame, are left out. Raises ValueError, without
-    a file name, if the array has another form, holds what is not a finite number of float32, or if nothing is left.
+    A frame is empty if every body in it is all zero, a body if it is all zero in every frame. Raises ValueError, without file
+    name, if the array has another shape or type, holds a value that is not finite in float32, or is all zero.
     """
     array = np.asarray(array)
     if array.dtype.kind not in "iuf" or array.ndim not in (3, 4) or array.shape[-1] not in (2, 3):
         raise ValueError(
-            f"{described(array)} instead of numbers, frames x joints x 2 or 3 (or bodies x frames x joints x 2 or 3)"
+            f"{describe_array(array)} instead of numbers, frames x joints x 2 or 3 (or bodies x frames x joints x 2 or 3)"
         )
     if array.size == 0:
         raise ValueError("it is empty")
@@ -65,56 +67,56 @@ def drop_empty(array):
 
 
 def most_moving(bodies, number):
-    """The `number` bodies (M, T, V, C) that move most, in the order they come in.
+    """The `number` bodies with the most motion among bodies (M, T, V, C), in their order there.
 
-    How much one moves is the sum over its frames of the squared distance from its mean pose: duration × variance.
+    Motion: sum over the frames with the body of its squared distance from its mean pose, that is, duration × variance.
     """
     if len(bodies) <= number:
         return bodies
-    frames = [body[body.any(axis=(1, 2))].astype(np.float64) for body in bodies]  # those in which the body is there
+    frames = [body[body.any(axis=(1, 2))].astype(np.float64) for body in bodies]  # without those in which it is absent
     moved = [np.square(f - f.mean(axis=0)).sum() for f in frames]
     return bodies[np.sort(np.argsort(moved, kind="stable")[::-1][:number])]
 
 
-def row(bodies, unit=1.0, origin=None, axes=None, min_max=False):
-    """(M, T, V, C) -> (T, M·V·3) float32 in metres; z is 0 where C is 2.
+def row(bodies, unit=1.0, origin=None, body_frame=None, min_max=False):
+    """Bodies (M, T, V, C) as a row of an npz: (T, M·V·3) float32 in metres; z is 0 if C is 2.
 
-    unit: metres per unit. origin: index of the joint whose position in the first frame of the first body in which that one is
-    seen becomes the origin. axes: four joints, see `body_axes`, of the first body; their directions become those of x, y and z.
-    min_max: every axis, over all bodies and frames, is stretched to -1 .. 1, and no longer metres. A body stays all zero where
-    it is absent. Raises ValueError, without a file name, if the body has no such axes.
+    unit: metres per unit. origin: joint of the first body whose position, in the first frame with this body, is the origin.
+    body_frame: four joints of the first body, see `body_axes`, whose axes become x, y and z. min_max: scale every axis, over all
+    bodies and frames, to -1 .. 1 instead of metres. A body stays all zero in frames in which it is absent.
+    Raises ValueError, without file name, if the body has no such axes.
     """
     _, num_frames, _, dims = bodies.shape
     bodies = bodies.transpose(1, 0, 2, 3)  # (T, M, V, C)
-    # float32 stays float32 where nothing is computed but a difference; all else is computed in double precision
-    if bodies.dtype.kind != "f" or unit != 1 or axes is not None or min_max:
+    # float32 stays float32 if only the origin is subtracted; everything else is computed in float64
+    if bodies.dtype.kind != "f" or unit != 1 or body_frame is not None or min_max:
         bodies = bodies.astype(np.float64) * unit
     out = np.zeros((*bodies.shape[:3], 3), np.float32 if bodies.dtype.itemsize <= 4 else np.float64)
     out[..., :dims] = bodies
-    present = out.any(axis=(2, 3))  # (T, M): who is there in which frame
+    present = out.any(axis=(2, 3))  # (T, M): which body is in which frame
     if origin is not None:
         out -= out[present[:, 0].argmax(), 0, origin].copy()
-    if axes is not None:
-        out = out @ body_axes(out[present[:, 0], 0], axes).T
+    if body_frame is not None:
+        out = out @ body_axes(out[present[:, 0], 0], body_frame).T
     if min_max:
         low, high = (edge(out[present], axis=(0, 1)) for edge in (np.min, np.max))
         out = np.where(high > low, 2 * (out - low) / np.where(high > low, high - low, 1) - 1, 0)
-    out[~present] = 0  # who is absent was moved, too
+    out[~present] = 0  # the steps above changed absent bodies, too
     return out.reshape(num_frames, -1).astype(np.float32)
 
 
-def upright(bodies, up):
-    """(..., 3) with the axis `up`, 'y' or 'z', along y: as it is, or turned about x. Two coordinates stay as they are."""
+def to_y_up(bodies, up):
+    """Coordinates (..., 3) rotated about x so that the axis `up` points along y; unchanged if that is 'y', or in 2D."""
     if up == "y" or bodies.shape[-1] != 3:
         return bodies
     x, y, z = np.moveaxis(bodies if bodies.dtype.kind == "f" else bodies.astype(np.float64), -1, 0)
     return np.stack([x, z, -y], axis=-1)
 
 
-def resampled(bodies, factor):
-    """(M, T, V, C) -> every `factor`-th frame: taken where that is a frame, else between its two neighbours, linearly.
+def resample(bodies, factor):
+    """Bodies (M, T, V, C) at every `factor`-th frame, linearly interpolated between two frames where it is not a whole number.
 
-    Where a joint is missing (all zero) in one of the two, the nearer frame counts.
+    A joint that is missing (all zero) in one of these two is taken from the nearer one.
     """
     at = np.arange(0, bodies.shape[1] - 1 + 1e-6, factor)
     before = np.minimum(at.astype(int), bodies.shape[1] - 1)
@@ -128,21 +130,23 @@ def resampled(bodies, factor):
 
 
 def pieces(num_frames, most):
-    """[(end of its name, its frames), ...]: the fewest pieces of at most `most` frames, equally long. One of all frames, if
-    these are no more or `most` is 0, has no other name."""
+    """[(suffix of the name, slice of frames), ...]: the fewest pieces of equal length with at most `most` frames.
+
+    The suffix is '' if there is only one piece, as with `most` = 0.
+    """
     count = -(-num_frames // most) if most else 1
     edges = [i * num_frames // count for i in range(count + 1)]
     return [(f"_{start}_{end}" * (count > 1), slice(start, end)) for start, end in pairwise(edges)]
 
 
-def body_axes(joints, axes):
-    """Directions of a body (T, V, 3): (3, 3), a row each for x, y and z, right-handed.
+def body_axes(joints, body_frame):
+    """Axes x, y and z of a body (T, V, 3): the rows of a rotation matrix (3, 3).
 
-    axes: joints hip, neck, left and right shoulder. In the mean pose x points from the left shoulder to the right one, y from hip
-    to neck as far as that is perpendicular to x, and z is their cross product. Raises ValueError if the four joints do not span
-    a plane.
+    body_frame: joints hip, neck, left and right shoulder. In the mean pose x points from the left to the right shoulder, y along
+    the component of hip to neck that is perpendicular to x, and z is their cross product. Raises ValueError if hip to neck and
+    the shoulders are parallel.
     """
-    hip, neck, left, right = joints[:, list(axes)].mean(axis=0, dtype=np.float64)
+    hip, neck, left, right = joints[:, list(body_frame)].mean(axis=0, dtype=np.float64)
     x, y = right - left, neck - hip
     z = np.cross(x, y)
     if not np.linalg.norm(z) > 1e-6 * max(np.linalg.norm(x), np.linalg.norm(y)) ** 2:
@@ -152,7 +156,7 @@ def body_axes(joints, axes):
 
 
 def joint_index(joint, names, num_joints, option="--center"):
-    """Index of a joint given as its name in `names` (or None) or as a number in text, from 0. Raises ValueError."""
+    """Number of a joint, from 0, given as one of `names` (V,) (or None) or as a number in a string. Raises ValueError."""
     names = [str(name) for name in names] if names is not None else []
     if joint in names:
         return names.index(joint)
@@ -163,6 +167,6 @@ def joint_index(joint, names, num_joints, option="--center"):
 
 
 def fill_bodies(rows, persons, num_bodies, rule="copy"):
-    """Rows (T, M·V·3) of M = `persons`: by the rule 'copy' one person alone becomes `num_bodies` equal ones; else as they are,
-    and the npz has zeros for the others."""
+    """Rows (T, M·V·3) of M = `persons` bodies, with the rule 'copy' a single one repeated `num_bodies` times. Bodies that are
+    still missing are zeros in the npz."""
     return np.tile(rows, num_bodies) if rule == "copy" and persons == 1 else rows

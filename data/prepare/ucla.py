@@ -1,8 +1,8 @@
-"""NW-UCLA Multiview Action3D: from the distributed JSON files to UCLA_XView.npz.
+"""NW-UCLA Multiview Action3D: JSON files -> UCLA_XView.npz.
 
-One body of 20 joints (Kinect v1), 10 classes. Train on views 1 and 2 (1,020 sequences), test on view 3 (464), sorted by name. The
-origin is the middle of the spine in the first frame; what --align, --body_frame and --min_max do besides is in docs/data.md.
-Sequences of one frame (two in the release) are kept as still poses: the published counts include them.
+One body of 20 joints (Kinect v1), 10 classes. Views 1 and 2 are for training (1,020 sequences), view 3 for testing (464), sorted
+by name. The origin is the middle of the spine in the first frame; docs/data.md describes --align, --body_frame and --min_max.
+Sequences of one frame (two in the release) stay in, as in the published counts.
 """
 
 import json
@@ -25,7 +25,7 @@ _NAME = re.compile(r"a\d\d_(s\d\d)_e\d\d_v(\d\d)\.json")
 
 
 def find_files(raw):
-    """The JSON files, sorted by name, of the folder `raw` or inside the zip `raw`: paths with name and read_bytes()."""
+    """The JSON files of the folder or zip `raw`, sorted by name."""
     files = parallel.find_files(raw, ".json", "; give the folder all_sqe or its zip with --raw", deep=False)
     return sorted(files, key=lambda file: file.name)
 
@@ -33,7 +33,7 @@ def find_files(raw):
 def read_sequence(file):
     """(joints (T, 20, 3) float64 in metres, class 0 .. 9, view 1 .. 3) of one JSON file.
 
-    Raises ValueError naming the file: name, JSON, shape, label or values are not as they should be.
+    Raises ValueError naming the file if its name, JSON, shape, label or values are invalid.
     """
     match = _NAME.fullmatch(file.name)
     if not match or int(match[2]) not in sum(VIEWS.values(), ()):
@@ -61,10 +61,8 @@ def read_sequence(file):
 
 
 def face_front(joints):
-    """Origin at the first frame's spine, and turned about the vertical axis y so that its shoulders lie along x, left to right.
-
-    (T, V, 3) -> the same shape; not turned if the shoulders lie above one another.
-    """
+    """Joints (T, V, 3) with the origin at the spine of the first frame, rotated about the vertical axis y so that its shoulders
+    are along x, left to right; not rotated if one shoulder is above the other."""
     joints = joints - joints[0, ORIGIN]
     across = joints[0, SHOULDER_RIGHT] - joints[0, SHOULDER_LEFT]
     angle = np.arctan2(across[2], across[0])
@@ -72,29 +70,29 @@ def face_front(joints):
     return joints @ np.array([[cos, 0, -sin], [0, 1, 0], [sin, 0, cos]])
 
 
-def place(persons, align=False, axes=None, min_max=False):
-    """(M, T, V, 3) -> rows (T, M·V·3) of an npz. align: `face_front` of the first; axes, min_max: see transforms.row."""
+def place(persons, align=False, body_frame=None, min_max=False):
+    """Persons (M, T, V, 3) as a row (T, M·V·3) of an npz. align: use `face_front`; body_frame, min_max: see transforms.row."""
     persons = face_front(persons[0])[None] if align else persons
-    return transforms.row(persons, origin=ORIGIN, axes=axes, min_max=min_max)
+    return transforms.row(persons, origin=ORIGIN, body_frame=body_frame, min_max=min_max)
 
 
 def generate(raw, out, align=False, strict=False, body_frame=False, min_max=False, unique=False):
-    """Write out/UCLA_XView.npz, with what was done to the coordinates in its name; returns its path.
+    """Write out/UCLA_XView.npz, whose name also lists the options used; returns its path.
 
-    raw: folder all_sqe or a zip of it. align: `face_front`; body_frame, min_max: see data.prepare.transforms.row. unique: without
-    the test sequences that equal a training sequence. Unusable files are left out and listed in out/raw_data/skipped.txt; with
-    `strict` the first one is a ValueError. So is `align` together with body_frame or min_max.
+    raw: folder all_sqe or a zip of it. align: use `face_front`. body_frame, min_max: see data.prepare.transforms.row. unique:
+    leave out test sequences that equal a training sequence. Unusable files are listed in out/raw_data/skipped.txt; with `strict`
+    the first one raises ValueError. Raises ValueError for `align` together with body_frame or min_max.
     """
     if align and (body_frame or min_max):
-        raise ValueError("--align: --body_frame turns the sequences, too, and better; give --align alone")
+        raise ValueError("--align: --body_frame rotates the sequences, too; give --align alone")
     files, skipped, sizes = find_files(raw), parallel.Skipped(strict), []
-    axes = transforms.pose(None, [], joint_names(LAYOUT), NUM_JOINTS)[1] if body_frame else None
+    frame = transforms.origin_and_body_frame(None, [], joint_names(LAYOUT), NUM_JOINTS)[1] if body_frame else None
 
     def prepare(file):
         """(row (T, V·3) float32, class, view) of a file."""
         joints, label, view = read_sequence(file)
         with parallel.naming(file):
-            row = place(joints[None], align, axes, min_max)
+            row = place(joints[None], align, frame, min_max)
         sizes.append(body_size(joints))
         return row, label, view
 
@@ -104,14 +102,14 @@ def generate(raw, out, align=False, strict=False, body_frame=False, min_max=Fals
         samples[key].append((file.name.removesuffix(".json"), label, row))
     if not any(samples.values()):
         raise ValueError(f"{raw}: none of the {len(files)} files can be used{skipped.first()}")
-    # in the files that are passed around, 95 test sequences are training sequences, too
+    # in the distributed files, 95 test sequences equal training sequences
     train = {row.tobytes() for _, _, row in samples["train"]}
-    others = [sample for sample in samples["test"] if sample[2].tobytes() not in train]
-    repeated = len(samples["test"]) - len(others)
+    new = [sample for sample in samples["test"] if sample[2].tobytes() not in train]
+    repeated = len(samples["test"]) - len(new)
     if unique:
-        samples["test"] = others
+        samples["test"] = new
     elif repeated:
-        print(f"note: {repeated} of the test sequences are training sequences, number by number; --unique leaves them out")
+        print(f"note: {repeated} of the test sequences are equal to training sequences; --unique leaves them out")
     splits = {}
     for key, chosen in samples.items():
         names, labels, rows = zip(*chosen, strict=True) if chosen else ((), (), ())
@@ -120,8 +118,8 @@ def generate(raw, out, align=False, strict=False, body_frame=False, min_max=Fals
     num_frames = max(len(row) for split in splits.values() for row in split.sequences)
     path = Path(out) / f"UCLA_XView{'_align' * align}{'_body' * body_frame}{'_minmax' * min_max}{'_unique' * unique}.npz"
     pose = {}
-    if body_frame or min_max:  # what main_predict.py has to do to a raw recording
-        pose = {"center": ORIGIN, "body_frame": axes, "min_max": int(min_max), "unit": 1.0}
+    if body_frame or min_max:  # for main_predict.py, which prepares raw recordings alike
+        pose = {"center": ORIGIN, "body_frame": frame, "min_max": int(min_max), "unit": 1.0}
         pose["body_size"] = float(np.median(sizes)) if min_max else None
     write_dataset(path, splits, num_frames, NUM_CLASSES, NUM_JOINTS, NUM_BODIES, LAYOUT, **pose)
     counts = ", ".join(f"{len(split.names)} {key} (published: {PUBLISHED[key]:,})" for key, split in splits.items())

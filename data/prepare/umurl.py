@@ -1,8 +1,8 @@
-"""NTU RGB+D 60 and 120 as UmURL prepares them: raw `.skeleton` files -> two persons -> 300 frames around a moving origin -> npz.
+"""NTU RGB+D 60 and 120 as UmURL prepares them: raw `.skeleton` files -> two persons -> 300 frames -> npz.
 
-Bodies are told apart by their position within a frame, not by their ids, and empty frames count. Of the four first bodies the two
-of the largest energy are kept. Every person is looped until the last frame, the spine of the first is the origin of each frame,
-and its shoulders lie on the x axis in the first frame.
+A person is the body at one position in the list of each frame, whatever its id, and frames without a body are kept. Of the first
+four the two with the largest energy are selected. Every person is repeated to fill 300 frames; the origin is the spine of the
+first person in each frame; all are rotated until its shoulders are along the x axis in the first frame.
 """
 
 from functools import partial
@@ -17,67 +17,71 @@ from data.prepare.skeleton_file import read_frames
 NUM_FRAMES = 300
 POSITIONS = 4  # bodies of a frame that are considered
 LEFT_SHOULDER, RIGHT_SHOULDER = 4, 8  # joints
-ALONG = 1e-6  # metres; a shoulder vector that is no farther off the x axis stays as it is
+ALONG = 1e-6  # metres; shoulders that are off the x axis by less are not rotated
 PREFIX, SCRIPT, FOLDER = "UMURL_", "umurl_gendata.py", "umurl"
 
 
 def read_persons(path, most=None):
-    """(T, (M, T, V, 3) float32, metres) of one file: the one or two persons of the largest energy in its T raw frames.
+    """(T, persons (M, T, V, 3) float32, metres) of one file: the one or two persons with the largest energy in its T raw frames.
 
-    Persons are zero where they are absent. T is 0 for a recording without any body.
-    Raises ValueError as `read_frames`, and if there are more than `most` frames or all bodies are zero.
+    A person is zero in frames in which it is absent. T is 0 for a recording without any body. Raises ValueError as `read_frames`,
+    for more than `most` frames, and if all bodies are zero.
     """
     num_bodies, _, joints = read_frames(path)
     if not len(joints):
         return 0, None
     if most and len(num_bodies) > most:
         raise ValueError(f"{path}: {len(num_bodies)} frames; UmURL's arrays hold {most}, the most of any NTU recording")
-    # which frame each body stands in, and at which position there
+    # frame of each body, and its position in that frame
     frame = np.repeat(np.arange(len(num_bodies)), num_bodies)
     position = np.arange(len(joints)) - np.repeat(np.cumsum(num_bodies) - num_bodies, num_bodies)
     first = position < POSITIONS
     bodies = np.zeros((POSITIONS, len(num_bodies), ntu.NUM_JOINTS, 3), np.float32)
     bodies[position[first], frame[first]] = joints[first]
-    # (POSITIONS, T, V, 3) -> the one or two of the largest energy; -1 is nobody
+    # (POSITIONS, T, V, 3) -> the one or two with the largest energy, which is -1 without a body
     energies = np.array([energy(body) for body in bodies])
-    kept = np.argsort(-energies, kind="stable")[: ntu.NUM_BODIES]
-    kept = kept[energies[kept] >= 0]
-    if not len(kept):
+    selected = np.argsort(-energies, kind="stable")[: ntu.NUM_BODIES]
+    selected = selected[energies[selected] >= 0]
+    if not len(selected):
         raise ValueError(f"{path}: all bodies are zero")
-    return len(num_bodies), bodies[kept]
+    return len(num_bodies), bodies[selected]
 
 
 def energy(body):
-    """Standard deviation over the joints of all frames in which the body (T, V, 3) is, summed over xyz, metres; -1 if in none."""
+    """Energy of a body (T, V, 3): standard deviation over the joints of all frames with it, summed over xyz, metres; -1 if it is
+    in no frame."""
     there = body.any(axis=(1, 2))
     return body[there].std(axis=(0, 1), dtype=np.float64).sum() if there.any() else -1
 
 
 def normalise(persons):
-    """Persons as read, (M, T, V, 3) metres, T up to NUM_FRAMES -> what UmURL sees, (NUM_FRAMES, M·V·3) float32 metres."""
+    """Persons from `read_persons` (M, T, V, 3), T up to NUM_FRAMES -> UmURL's input (NUM_FRAMES, M·V·3) float32, metres."""
     persons = turn(centre(np.stack([fill(person) for person in persons])))
     return persons.transpose(1, 0, 2, 3).reshape(NUM_FRAMES, -1)
 
 
 def fill(person):
-    """(T, V, 3) -> (NUM_FRAMES, V, 3): looped after its last frame; without gaps if it is absent at first; zeros if nowhere."""
+    """A person (T, V, 3) repeated after its last frame to (NUM_FRAMES, V, 3).
+
+    If it is absent in the first frame, all frames without it are removed first. One that is in no frame is zeros.
+    """
     there = person.any(axis=(1, 2))
     person = person[: np.flatnonzero(there)[-1] + 1] if there[0] else person[there]
     return np.resize(person, (NUM_FRAMES, *person.shape[1:]))
 
 
 def centre(persons):
-    """Origin at the spine of the first of the persons (M, T, V, 3), in every frame anew; joints that are zero stay zero.
+    """Persons (M, T, V, 3) with the origin at the spine of the first one in each frame; joints that are zero stay zero.
 
-    As published, others keep the camera's origin in frames in which the first person is absent.
+    As published, in frames without the first person the second one keeps the camera's origin.
     """
     return np.where(persons.any(axis=-1, keepdims=True), persons - persons[0, :, ntu.ORIGIN, None], 0)
 
 
 def turn(persons):
-    """Turn all persons (M, T, V, 3) the shortest way that brings the first one's shoulders of the first frame onto the x axis.
+    """Persons (M, T, V, 3) after the smallest rotation that brings the first one's shoulders, in the first frame, along x.
 
-    They stay as they are if the shoulders lie there already, in either direction, or in one point.
+    They are unchanged if the shoulders are along it already, in either direction, or coincide.
     """
     x, y, z = (persons[0, 0, RIGHT_SHOULDER] - persons[0, 0, LEFT_SHOULDER]).astype(np.float64)
     off = np.hypot(y, z)
@@ -92,17 +96,16 @@ def turn(persons):
 
 
 def by_name(fields, ids):
-    """Rows of the samples whose `fields` (N,) value is in `ids`, in the given order, which is that of the names."""
+    """Indices of the samples whose value in `fields` (N,) is in `ids`; samples stay sorted by name."""
     return np.flatnonzero(np.isin(fields, ids))
 
 
 def generate(raws, out, dataset=NTU60, name=None, workers=None, strict=False):
-    """Write out/<name>_<protocol>.npz for every protocol of the data set from the `.skeleton` files of the folders `raws`.
+    """Write out/<name>_<protocol>.npz for every protocol from the `.skeleton` files of the folders `raws`; returns the paths.
 
-    The schema is that of feeder.npz.write_dataset, with T = 300; valid_frames is the number of raw frames, after which a
-    sequence repeats. Samples are sorted by name. Persons as read are kept in out/raw_data/umurl, together with skipped.txt, the
-    list of the files that could not be used; the rest, name and report are as for `ntu.write_npz`. Returns the paths.
-    Raises FileNotFoundError or ValueError if there is nothing to read, and with `strict` for the first unusable file.
+    As `ntu.write_npz`, but T = 300, samples are sorted by name, and valid_frames is the number of raw frames, after which a
+    sequence repeats. out/raw_data/umurl gets the persons and skipped.txt, the list of unusable files. Raises FileNotFoundError or
+    ValueError if no file can be used, and with `strict` for the first unusable one.
     """
     folder, own_name = Path(out) / ntu.RAW / FOLDER, PREFIX + dataset.prefix
     read = partial(read_persons, most=NUM_FRAMES)

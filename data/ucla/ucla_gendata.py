@@ -1,4 +1,4 @@
-"""NW-UCLA Multiview Action3D: from the distributed JSON files to UCLA_XView.npz."""
+"""NW-UCLA Multiview Action3D: JSON files -> UCLA_XView.npz."""
 
 import sys
 from pathlib import Path
@@ -15,9 +15,10 @@ def main():
     parser = arguments.parser("NW-UCLA: write UCLA_XView.npz from the JSON files.", out=HERE)
     raw = next((raw for raw in RAW if raw.exists()), RAW[0])
     arguments.add_raw(parser, "folder all_sqe, or a zip of it", raw)
-    parser.add_argument("--align", action="store_true", help="turn every sequence to the front by its first frame: ..._align")
-    arguments.add_pose(parser, joints=False)
-    what = "without the test sequences that are training sequences (95 in the files that are passed around): ..._unique"
+    align = "rotate every sequence to face the camera in its first frame: ..._align"
+    parser.add_argument("--align", action="store_true", help=align)
+    arguments.add_body_frame(parser, joints=False)
+    what = "leave out test sequences that equal a training sequence (95 in the distributed files): ..._unique"
     parser.add_argument("--unique", action="store_true", help=what)
     ucla.generate(**vars(parser.parse_args()))
 

@@ -1,7 +1,7 @@
-"""UmURL's and 2s-AGCN's arrays, (N, C, T, V, M) in an npy with labels in a pickle beside it: one npz of a folder.
+"""Arrays of UmURL or 2s-AGCN, (N, C, T, V, M) in npy files with pickled labels -> one npz per folder.
 
 A folder is one protocol: train_data_joint.npy, train_num_frame.npy and train_label.pkl, which holds (names, labels), and the same
-of val or test. The arrays are mapped: one sequence is in memory at a time.
+files of val or test. Arrays are memory-mapped: one sequence is in memory at a time.
 """
 
 import sys
@@ -14,21 +14,21 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))  # the repository: 
 
 from data.prepare import arguments, ntu_release, parallel, pickles
 from data.prepare.splits import group
-from data.prepare.transforms import MAX_NAME, described
+from data.prepare.transforms import MAX_NAME, describe_array
 from feeder.labels import ordered
 from feeder.npz import Split, write_dataset
 from feeder.skeleton import layout_of
 from util import console
 from util.files import bare_name
 
-WORDS = {"train": ("train",), "test": ("val", "test")}  # split of the npz -> what its files begin with
-JOINTS, FRAMES, LABELS = ("data_joint.npy", "data.npy"), ("num_frame.npy", "num_frame.pkl"), ("label.pkl",)
+PREFIXES = {"train": ("train",), "test": ("val", "test")}  # split of the npz -> first part of its files' names
+JOINTS, FRAMES, LABELS = "data_joint.npy", "num_frame.npy", "label.pkl"  # last part
 PROTOCOLS = {"xsub": "XSub", "xview": "XView", "xset": "XSet", "xsetup": "XSet"}
 
 
 @dataclass
 class Part:
-    """x: (N, 3, T, V, M), mapped; names, labels: N; frames: (N,) int32 valid frames or None; rows: those that can be used."""
+    """x: (N, 3, T, V, M), memory-mapped; names, labels: N each; frames: (N,) int32 valid frames or None; rows: usable ones."""
 
     x: np.ndarray
     names: list
@@ -37,7 +37,7 @@ class Part:
     rows: list
 
     def split(self, number):
-        """As a `Split` of an npz; number: {label: class}."""
+        """The `Split` of an npz; number: {label: class}."""
         names = [self.names[row] for row in self.rows]
         labels = np.array([number[self.labels[row]] for row in self.rows])
         # (3, T, V, M) -> (T, M·V·3)
@@ -46,16 +46,16 @@ class Part:
 
 
 def generate(folder, out, name=None, strict=False):
-    """Write out/<name>.npz from the arrays in `folder`; returns its path. Of a part that is not there, the npz has nothing.
+    """Write out/<name>.npz from the arrays in `folder`; returns its path. If only one split is there, the npz has only that one.
 
-    name: default that of the data set, such as UMURL_NTU60_XSub, where sample names and folder tell, else that of the folder.
-    Sequences that are all zero or not finite, and with num_frame 0, are listed in out/raw_data/skipped.txt; with `strict` the
-    first is a ValueError. Raises FileNotFoundError or ValueError in one line naming the file that is missing or does not fit.
+    name: default the data set's, such as UMURL_NTU60_XSub, if all samples have NTU names, else the folder's. Sequences that are
+    all zero or not finite, or whose num_frame is 0, are listed in out/raw_data/skipped.txt; with `strict` the first one raises
+    ValueError. Raises FileNotFoundError or ValueError in one line naming the missing or invalid file.
     """
     folder, skipped = Path(folder), parallel.Skipped(strict)
-    parts = {split: part for split, words in WORDS.items() if (part := _read_part(folder, words, skipped))}
+    parts = {split: part for split, prefixes in PREFIXES.items() if (part := _read_part(folder, prefixes, skipped))}
     if not parts:
-        raise FileNotFoundError(f"{folder}: has neither {' nor '.join(f'{p}_{JOINTS[0]}' for p in ('train', 'val', 'test'))}")
+        raise FileNotFoundError(f"{folder}: has neither {' nor '.join(f'{p}_{JOINTS}' for p in ('train', 'val', 'test'))}")
     shapes = {part.x.shape[2:] for part in parts.values()}
     labels = [label for part in parts.values() for label in part.labels]
     kinds = set(map(type, labels))
@@ -74,35 +74,30 @@ def generate(folder, out, name=None, strict=False):
     write_dataset(path, splits, frames, count, joints, bodies, layout_of(joints), class_names=classes)
     counts = ", ".join(f"{len(split.names):,} {key}" for key, split in splits.items())
     print(f"{path}: {counts}, {count} classes, {frames} frames, {bodies} bodies of {joints} joints")
-    for key, words in WORDS.items():
+    for key, prefixes in PREFIXES.items():
         if key not in parts:
-            print(f"{folder}: has no {' or '.join(f'{word}_{JOINTS[0]}' for word in words)}; the npz has no {key} part")
+            print(f"{folder}: has no {' or '.join(f'{prefix}_{JOINTS}' for prefix in prefixes)}; the npz has no {key} split")
         elif parts[key].frames is None:
-            print(f"{folder}: no {words[0]}_{FRAMES[0]}: all frames that are not zero count, repetitions included")
+            print(f"{folder}: no {prefixes[0]}_{FRAMES}: all frames that are not zero are valid, repetitions included")
     skipped.write(Path(out) / "raw_data" / "skipped.txt")
     return path
 
 
-def _find_file(folder, word, kinds):
-    """The first of the files word_kind, or None."""
-    return next((file for kind in kinds if (file := folder / f"{word}_{kind}").is_file()), None)
-
-
-def _read_part(folder, words, skipped):
-    """The `Part` of the files that begin with the first of the words, or None."""
-    word, path = next(((w, file) for w in words if (file := _find_file(folder, w, JOINTS))), (None, None))
-    if path is None:
+def _read_part(folder, prefixes, skipped):
+    """The `Part` of the files with the first of the prefixes that exists, or None."""
+    prefix = next((prefix for prefix in prefixes if (folder / f"{prefix}_{JOINTS}").is_file()), None)
+    if prefix is None:
         return None
+    path, labels_file, frames_file = (folder / f"{prefix}_{name}" for name in (JOINTS, LABELS, FRAMES))
     try:
         x = np.load(path, mmap_mode="r", allow_pickle=False)
     except ValueError as error:
         raise ValueError(f"{path}: not an npy of numbers ({' '.join(str(error).split())[:80]})") from error
     if x.ndim != 5 or x.shape[1] != 3 or x.dtype.kind not in "iuf" or not x.size:
-        raise ValueError(f"{path}: {described(x)}, not samples x 3 x frames x joints x bodies")
-    labels_file = _find_file(folder, word, LABELS)
-    if labels_file is None:
-        raise FileNotFoundError(f"{folder / f'{word}_{LABELS[0]}'}: no such file; it holds names and labels of {path}")
-    part = Part(x, *_read_labels(labels_file, len(x)), _read_frames(_find_file(folder, word, FRAMES), x), [])
+        raise ValueError(f"{path}: {describe_array(x)}, not samples x 3 x frames x joints x bodies")
+    if not labels_file.is_file():
+        raise FileNotFoundError(f"{labels_file}: no such file; it holds names and labels of {path}")
+    part = Part(x, *_read_labels(labels_file, len(x)), _read_frames(frames_file, x) if frames_file.is_file() else None, [])
     for row, sequence in enumerate(console.bar(x, f"{path.name} checked", len(x), "seq")):
         frames = None if part.frames is None else part.frames[row]
         if not np.isfinite(sequence[:, :frames]).all():
@@ -128,28 +123,26 @@ def _read_labels(path, count):
         if not isinstance(name, str) or not name.isprintable() or not 0 < len(name) <= MAX_NAME:
             raise ValueError(f"{path}: row {row} has no name")
         if type(label) not in (int, str) or type(label) is int and not 0 <= label < 10_000:
-            raise ValueError(f"{path}: row {row} has the label {label!r}; whole numbers from 0, or texts")
+            raise ValueError(f"{path}: row {row} has the label {label!r}, not a whole number from 0 or a string")
     return [name.removesuffix(".skeleton") for name in names], labels
 
 
 def _read_frames(path, x):
-    """(N,) int32 valid frames, or None without a file."""
-    if path is None:
-        return None
+    """(N,) int32 valid frames."""
     try:
-        frames = np.asarray(pickles.load(path) if path.suffix == ".pkl" else np.load(path, allow_pickle=False))
+        frames = np.asarray(np.load(path, allow_pickle=False))
     except ValueError as error:
-        raise ValueError(f"{path}: no array of frame numbers ({' '.join(str(error).split())[:80]})") from error
+        raise ValueError(f"{path}: not an array of numbers ({' '.join(str(error).split())[:80]})") from error
     if frames.dtype.kind not in "iuf" or frames.size != len(x) or (frames % 1).any():
         raise ValueError(f"{path}: {frames.shape} of type {frames.dtype}, not one whole number for each of {len(x)} sequences")
     frames = frames.ravel()
     if len(wrong := np.flatnonzero((frames < 0) | (frames > x.shape[2]))):
-        raise ValueError(f"{path}: row {wrong[0]} says {frames[wrong[0]]:g} frames; the arrays hold {x.shape[2]}")
+        raise ValueError(f"{path}: row {wrong[0]} is {frames[wrong[0]]:g} frames; the arrays have {x.shape[2]}")
     return frames.astype(np.int32)
 
 
 def _find_release(parts):
-    """NTU60 or NTU120 where all samples have such names, else None."""
+    """NTU60 or NTU120 if all samples have NTU names, else None."""
     try:
         fields = [ntu_release.parse_name(name) for part in parts for name in part.names]
     except ValueError:
@@ -159,9 +152,9 @@ def _find_release(parts):
 
 
 def main():
-    parser = arguments.parser("UmURL's own arrays: write one npz of a folder.", out=Path(__file__).resolve().parent)
-    parser.add_argument("folder", type=Path, help="of one protocol, such as NTU-RGB-D-60-AGCN/xsub")
-    parser.add_argument("--name", help="what the npz is called; default: as the data set, such as UMURL_NTU60_XSub")
+    parser = arguments.parser("Arrays of UmURL or 2s-AGCN: write one npz.", out=Path(__file__).resolve().parent)
+    parser.add_argument("folder", type=Path, help="folder of one protocol, such as NTU-RGB-D-60-AGCN/xsub")
+    parser.add_argument("--name", help="name of the npz; default: the data set's, such as UMURL_NTU60_XSub, or the folder's")
     args = parser.parse_args()
     generate(args.folder, args.out, args.name, args.strict)
 

@@ -1,4 +1,4 @@
-"""BVH files written for tests: a writer of its own, and quaternions against which its rotations can be held."""
+"""A BVH writer for tests, and quaternions to compare rotations with."""
 
 import numpy as np
 
@@ -62,7 +62,7 @@ LIMBS = (
 
 
 def person(frames, seed=0, scale=100.0, names=None):
-    """(joints, values) of a simple person who stands 1.7 · scale tall and moves; names: other names by the usual ones."""
+    """(joints, values) of a simple moving person, 1.7 · scale tall; names: {usual name: another one}."""
     rng = np.random.default_rng(seed)
     where = {"Hips": None, "Spine": "Hips", "Neck": "Spine", "Head": "Neck"}
     offset = {"Hips": (0, 0, 0), "Spine": (0, 0.2, 0), "Neck": (0, 0.35, 0), "Head": (0, 0.1, 0)}

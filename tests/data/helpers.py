@@ -1,8 +1,8 @@
-"""What the tests of preparations share: random joints, the arrays of an npz, and the list of what was left out."""
+"""Helpers for the tests of preparations: random joints, the arrays of an npz, and the list of unusable files."""
 
 import numpy as np
 
-UTD = [3, 2, 1, 0, *range(4, 20)]  # where the joints of UTD-MHAD are in Kinect v1's order, and the other way round
+UTD = [3, 2, 1, 0, *range(4, 20)]  # numbers of UTD-MHAD's joints in Kinect v1's order, and the other way round
 
 
 def joints(seed, *shape):

@@ -1,4 +1,4 @@
-"""Real recordings, written out in the forms in which they are found, are read right, and misread in no other."""
+"""Real recordings, written in the formats in which data sets come, are read correctly, and misread ones are refused."""
 
 from pathlib import Path
 
@@ -9,7 +9,7 @@ from scipy.io import savemat
 from data.own import own_gendata as own
 from data.prepare import checks, recipes
 from data.prepare.array_files import ArrayFormat
-from data.prepare.transforms import resampled
+from data.prepare.transforms import resample
 from feeder import units
 from feeder.feeder_ntu import Feeder
 from feeder.skeleton import parents
@@ -68,51 +68,52 @@ def test_every_form_gives_the_same_joints(kinect, tmp_path):
     assert np.array_equal(read(tmp_path / "a.npy", columns="xy_"), kinect[..., :2])
 
 
-def test_what_would_be_misread_is_refused_with_its_remedy(kinect, tmp_path):
+def test_misread_recordings_are_refused_with_the_option_to_use(kinect, tmp_path):
     time, sure = np.arange(52)[:, None] / 30 + 3, np.ones((52, 20, 1)) * 2
     four = np.concatenate([kinect, sure], axis=2)
     wide = [np.hstack([time, four.reshape(52, 80)]), np.hstack([kinect.reshape(52, 60), time, time * 2, sure[:, 0]])]
     wide += [four[:, :15].reshape(52, 60), kinect.swapaxes(0, 1).reshape(20, 156), kinect.reshape(-1, 3), four.reshape(52, 80)]
-    reasons = ["column 0 .* time stamps .*--skip_columns 0", "column -2 .*--skip_columns -2", "hardly any values.*--columns xyz_"]
-    reasons += ["--axes VTC says", "one joint; --row BODIES JOINTS 3", "--columns xyz_"]
+    reasons = ["column 0 .* time stamps .*--skip_columns 0", "column -2 .*--skip_columns -2"]
+    reasons += ["few different values.*--columns xyz_"]
+    reasons += ["--axes VTC", "a row is one joint; --row BODIES JOINTS 3", "--columns xyz_"]
     for i, (array, reason) in enumerate(zip(wide, reasons, strict=True)):
         with pytest.raises(ValueError, match=reason) as error:
             read(rows(tmp_path / f"{i}.csv", array))
         assert str(error.value).startswith(f"{tmp_path / f'{i}.csv'}: ") and "\n" not in str(error.value)
     picture = np.dstack([kinect[..., :2] * 100 + 300, np.random.default_rng(0).uniform(0.5, 1, (52, 20))])
     for array, reason in (
-        (kinect[:, None], "52 bodies in 1 frames; --axes TMVC"),
-        (kinect.swapaxes(0, 1), "--axes VTC says"),
+        (kinect[:, None], "52 bodies in 1 frames; if frames come first: --axes TMVC"),
+        (kinect.swapaxes(0, 1), "--axes VTC"),
         (kinect.transpose(1, 2, 0), "20 x 3 x 52 instead of .*--axes VCT"),
         (four, "--columns xyz_"),
-        (np.stack([kinect] * 2, -1).transpose(2, 0, 1, 3), "3 bodies in 2 dimensions or 2 in 3; --axes MTVC or --axes CTVM"),
+        (np.stack([kinect] * 2, -1).transpose(2, 0, 1, 3), "3 bodies in 2D or 2 bodies in 3D: give --axes MTVC or --axes CTVM"),
         (picture, "--columns xy_"),
-        (kinect.reshape(52, 60), "52 x 60 .*--row says"),
+        (kinect.reshape(52, 60), "52 x 60 .*--row BODIES"),
     ):
         np.save(tmp_path / "a.npy", array)
         with pytest.raises(ValueError, match=reason):
             read(tmp_path / "a.npy")
-    with pytest.raises(ValueError, match="4 numbers a row .*a joint a row, perhaps: --columns xyz_"):
+    with pytest.raises(ValueError, match="4 numbers per row .*perhaps a row is one joint: --columns xyz_"):
         read(rows(tmp_path / "sure.txt", four.reshape(-1, 4)))
-    with pytest.raises(ValueError, match="61 numbers a row; 20 joints have 60 .* with --skip_columns 0"):
+    with pytest.raises(ValueError, match="61 numbers per row; 20 joints have 60 .* with --skip_columns 0"):
         read(rows(tmp_path / "known.csv", np.hstack([sure[:, 0], kinect.reshape(52, 60)])), num_joints=20)
     assert read(tmp_path / "0.csv", checks=False).shape == (52, 27, 3)
 
 
-def test_real_recordings_are_not_doubted(real, tmp_path):
+def test_real_recordings_pass_the_checks(real, tmp_path):
     above = {"irds": parents("kinect_v2"), "ucla": parents("kinect_v1")}
     for name, sequences in real.items():
         for x in sequences:
             for array in (x, x * 1000, x[:, :15]):
-                checks.refuse(array[None], array.shape, name)
-                checks.refuse_columns(array.reshape(len(x), -1), 3, name)
+                checks.check_bodies(array[None], array.shape, name)
+                checks.check_columns(array.reshape(len(x), -1), 3, name)
         size = np.median([units.body_size(x) for x in sequences])
         assert units.doubt_unit(size, 1.0) == "" and "--unit mm" in units.doubt_unit(size * 1000, 1.0)
         if name in above:
-            tree, change = np.median([checks.bones(x[None], above[name]) for x in sequences], axis=0)
+            tree, change = np.median([checks.bone_statistics(x[None], above[name]) for x in sequences], axis=0)
             assert tree < 1.25 and change < checks.CHANGE
             for order in (UTD + [*range(20, 25)], [*range(5, x.shape[1]), *range(5)], [*range(x.shape[1])][::-1]):
-                wrong = [checks.bones(x[None][:, :, order[: x.shape[1]]], above[name])[0] for x in sequences]
+                wrong = [checks.bone_statistics(x[None][:, :, order[: x.shape[1]]], above[name])[0] for x in sequences]
                 assert np.median(wrong) > checks.WRONG_TREE
 
 
@@ -129,10 +130,10 @@ def test_z_upwards_is_turned_about_x(kind, tmp_path):
 
 def test_frames_are_reduced(kinect):
     t = np.arange(121)[None, :, None, None] * np.ones((1, 1, 2, 3)) + 1.0
-    assert (resampled(t, 4.0)[0, :, 0, 0] == np.arange(1, 122, 4)).all()
-    assert np.allclose(resampled(t, 2.5)[0, :, 0, 0], np.arange(1, 122, 2.5))
-    t[:, 3] = 0  # not seen: what lies beside it is not drawn towards zero
-    assert np.allclose(resampled(t, 2.5)[0, 1, 0, 0], t[0, 2, 0, 0])
+    assert (resample(t, 4.0)[0, :, 0, 0] == np.arange(1, 122, 4)).all()
+    assert np.allclose(resample(t, 2.5)[0, :, 0, 0], np.arange(1, 122, 2.5))
+    t[:, 3] = 0  # a missing frame is not interpolated
+    assert np.allclose(resample(t, 2.5)[0, 1, 0, 0], t[0, 2, 0, 0])
     out = ArrayFormat(fps=60).to_bodies(kinect, "x")
     assert np.array_equal(out[0], kinect[::2])
 
@@ -145,7 +146,7 @@ def test_frames_are_reduced(kinect):
         ({"axes": "TVX"}, "--axes TVX: T, V, C"),
         ({"fps": 15}, "--fps 15: at least --target_fps 30"),
         ({"joint_order": (1, -1)}, "--joint_order: numbers of joints"),
-        ({"form": (1, 20, 5), "columns": "xyz_"}, "--row 1 20 5: 5 numbers a joint, --columns xyz_ has 4"),
+        ({"form": (1, 20, 5), "columns": "xyz_"}, "--row 1 20 5: 5 numbers per joint, --columns xyz_ has 4"),
     ],
 )
 def test_readings_that_cannot_be(how, reason):
@@ -172,7 +173,7 @@ def test_matlab_files_that_cannot_be_used(tmp_path, kinect):
 
 @pytest.fixture
 def utd(real, tmp_path):
-    """A folder as UTD-MHAD's: aA_sS_tT_skeleton.mat, 20 x 3 x T, its joint order; and what is no recording."""
+    """A folder like UTD-MHAD's: aA_sS_tT_skeleton.mat, 20 x 3 x T, its joint order; and two other files."""
     folder = tmp_path / "Skeleton"
     folder.mkdir()
     for i, x in enumerate(real["irds"][:8]):
@@ -213,7 +214,7 @@ def test_millimetres_and_changing_bones_are_warned_of(kinect, tmp_path, capsys):
     assert "warning: 1 of 4 recordings have bones that change their length" in capsys.readouterr().out
 
 
-def test_what_most_files_are_doubted_for_stops_the_others(kinect, tmp_path):
+def test_if_most_files_look_misread_nothing_is_written(kinect, tmp_path):
     time = np.cumsum(np.random.default_rng(0).integers(30, 40, 52))[:, None]
     for i, frames in enumerate((52, 52, 52, 5, 5)):  # a rising column says nothing in five frames
         wide = np.hstack([time, kinect.reshape(52, 60), kinect[:, 0, :2]])[:frames]
@@ -223,7 +224,7 @@ def test_what_most_files_are_doubted_for_stops_the_others(kinect, tmp_path):
     assert not (tmp_path / "out/own.npz").exists()
 
 
-def test_predict_reads_as_the_training_data_were_read(utd, tmp_path):
+def test_predict_reads_files_like_the_training_data(utd, tmp_path):
     """Axes, order of joints and frame rate go from the npz into a checkpoint and to the next recording."""
     how = {"joint_order": (*UTD, 2), "fps": 60.0, "axes": "VCT"}
     path = own.generate([utd], tmp_path, label_pattern=PATTERN, test_groups=["s2", "s4"], **how)

@@ -1,4 +1,4 @@
-"""BVH files against poses that are computed another way, and damaged ones; genuine files are in test_corpus.py."""
+"""BVH files against independently computed poses, and damaged files; genuine files are in test_corpus.py."""
 
 import numpy as np
 import pytest
@@ -114,7 +114,7 @@ def damaged():
 
     yield "", "ends before its MOTION"
     yield "hello\n" + good, "does not begin with HIERARCHY"
-    yield b"\xff\xfe\x00\x01" * 50, "not text, so no BVH file"
+    yield b"\xff\xfe\x00\x01" * 50, "not a BVH file, since not text"
     yield good[: len(good) // 5], "ends before its MOTION"
     yield good + lines[-1] + "\n", "4 frames, Frames: says 3"
     yield row(1, lines[number + 1] + " 1"), f"line {number + 2}: 58 values, the hierarchy has 57 channels"
@@ -122,7 +122,7 @@ def damaged():
     yield row(1, "1e300 " + lines[number + 1].split(" ", 1)[1]), "is not a finite number"
     yield row(2, "1,5 " + lines[number + 2].split(" ", 1)[1]), f"line {number + 3}: value 1, '1,5', is not a finite number"
     yield good.replace("Frames: 3", "Frames: 99999999999999"), "3 frames, Frames: says 99999999999999"
-    yield good.replace("Frames: 3", "Frames: 0"), "instead of Frames: and how many there are"
+    yield good.replace("Frames: 3", "Frames: 0"), "instead of Frames: and their number"
     yield good.replace("0.0333333", "0"), "a Frame Time of 0 s"
     yield good.replace("0.0333333", "nan"), "instead of Frame Time: and seconds"
     yield good.replace("\t}\n", "", 1), "is not expected here; a brace is missing"
@@ -130,15 +130,15 @@ def damaged():
     yield good.replace("{\n", "", 1), "no { after 'Hips'"
     yield good.replace("CHANNELS 3", "CHANNELS 2", 1), "instead of the number of CHANNELS and as many names"
     yield good.replace("Yrotation", "Wrotation", 1), "unknown channel 'Wrotation'"
-    yield good.replace("Zrotation Xrotation", "Xrotation Xrotation", 1), "a channel stands twice"
+    yield good.replace("Zrotation Xrotation", "Xrotation Xrotation", 1), "a channel is repeated"
     yield good.replace("OFFSET 0.0 20.0 0.0", "OFFSET 0.0 20.0"), "instead of the three numbers of an OFFSET"
     yield good.replace("OFFSET 0.0 20.0 0.0", "OFFSET 0.0 inf 0.0"), "instead of the three numbers of an OFFSET"
     yield good.replace("\tOFFSET 0.0 20.0 0.0\n", ""), "'Spine' has no OFFSET"
-    yield good.replace("JOINT Spine", "JOINT Hips"), "'Hips' is there already"
-    yield good.replace("JOINT Spine", "JOINT"), "is no text"
+    yield good.replace("JOINT Spine", "JOINT Hips"), "'Hips' is repeated"
+    yield good.replace("JOINT Spine", "JOINT"), "is not printable"
     yield good.replace("JOINT Spine", "ROOT Spine"), "'ROOT Spine' is not expected here"
     yield good.replace("ROOT Hips", "JOINT Hips"), "'JOINT Hips' is not expected here"
-    yield good.replace("MOTION", "ROOT other\n{\nOFFSET 0 0 0\n}\nMOTION"), "not expected here; files of one body are read"
+    yield good.replace("MOTION", "ROOT other\n{\nOFFSET 0 0 0\n}\nMOTION"), "only files of one body can be read"
     yield good.replace("\tOFFSET 0 1 0", "\tOFFSET 0 1 0\nJOINT x\n{\nOFFSET 1 1 1\n}"), "'JOINT x' is not expected here"
     deep = "".join(f"JOINT j{i}\n{{\nOFFSET 0 0 0\n" for i in range(100_000))
     yield "HIERARCHY\nROOT r\n{\nOFFSET 0 0 0\n" + deep + "}" * 100_001 + "\nMOTION\n", "more than 1000 joints"

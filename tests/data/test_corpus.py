@@ -64,7 +64,7 @@ def test_no_test_sequence_by_name(whole, shared):
     }
     with zipfile.ZipFile(paths["ucla"][0]) as archive:
         ucla = {Path(name).stem for name in archive.namelist() if name.endswith(".json") and "MACOSX" not in name}
-    # of the actions a02 and a03, view 2 is view 3, number by number, wherever there is one
+    # of the actions a02 and a03, view 3 is a copy of view 2
     same = {name for name in ucla if name[:3] in ("a02", "a03") and name.endswith("v02") and f"{name[:-1]}3" in ucla}
     expected = {name for name in ucla if not name.endswith("v03")} - same
     assert {"_".join(name.split("_")[:4]) for name in found["ucla"]} == expected and len(expected) == 1020 - 95
@@ -160,10 +160,10 @@ def test_command_line_and_mistakes(small, tmp_path, command):
     assert len((tmp_path / "out/raw_data/skipped.txt").read_text().splitlines()) == 2
     np.savez(tmp_path / "bare.npz", joints_tenth_mm=np.ones((4, 20, 3), int), offset=[0, 4])
     for words, wrong in (
-        ((), "nothing to build it of; give at least one of --ucla, --bandai, --ui_prmd, --irds"),
+        ((), "no source; give at least one of --ucla, --bandai, --ui_prmd, --irds"),
         (("--ucla", tmp_path / "none"), "none: no such folder or zip file"),
         (("--irds", tmp_path / "bare.npz"), "bare.npz: needs the arrays subject and joint_names"),
-        (("--ucla", *small["ucla"], "--window", "-2"), "argument --window: '-2' is no number of frames, or 0"),
+        (("--ucla", *small["ucla"], "--window", "-2"), "argument --window: '-2' is not a number of frames, or 0"),
         (("--bandai", *small["bandai"], "--strict"), "walk.bvh: not a name of the form"),
     ):
         done = command([*line, *words])

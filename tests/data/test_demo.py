@@ -1,4 +1,4 @@
-"""The invented recording: reproducible, plausible bodies, and every awkward case of the real release."""
+"""The invented recording: reproducible, plausible bodies, and every flaw of the real release."""
 
 import re
 
@@ -85,7 +85,7 @@ def test_names_and_splits(recording):
     assert any(action.gap for action in ACTIONS[:4]) and sum(action.gap > 0 for action in ACTIONS[:12]) >= 3
 
 
-def test_every_awkward_case_occurs(recording):
+def test_every_flaw_occurs(recording):
     folder, manifest, files = recording
     told = manifest["files with"]
     seen = dict.fromkeys(told, 0)

@@ -1,4 +1,4 @@
-"""The limits of denoising; and its rules once more, written from their description, slowly, on random recordings."""
+"""The limits of denoising, and a slow implementation of its rules, written from their description, on random recordings."""
 
 import numpy as np
 import pytest
@@ -48,7 +48,7 @@ def test_nothing_left(walk):
 
 
 def test_an_id_twice_in_a_frame(walk):
-    with pytest.raises(ValueError, match="a body id stands twice in one frame"):
+    with pytest.raises(ValueError, match="a body id occurs twice in one frame"):
         denoise(20, [Body("1", 0, walk(21)), Body("2", 0, walk(20))])
 
 
@@ -77,7 +77,7 @@ def invent(rng, num_frames):
 
 
 def by_the_rules(frames):
-    """Steps 1 and 2 in words of one frame and one joint at a time; {(t, actor): (25, 3)} and the number of actors, or None."""
+    """Steps 1 and 2, one frame and joint at a time: ({(t, actor): (25, 3)}, number of actors), or None."""
     frames = [bodies for bodies in frames if bodies]
     tracks, first = {}, {}
     for t, bodies in enumerate(frames):

@@ -1,4 +1,4 @@
-"""What is said of a file, and how a sequence of it is drawn by the command."""
+"""The description of files, and the pictures that the command draws."""
 
 import json
 import shutil
@@ -78,14 +78,14 @@ def test_sequences_are_chosen_by_number_or_name(npz, arrays):
     path = npz(arrays)
     text = say(path)
     assert "drawn: train --index 0, train000" in text and "valid_frames_train" not in text
-    assert "valid_frames_test says otherwise for 2 sequences, the first in row 3" in text
+    assert "valid_frames_test differs in 2 sequences, the first in row 3" in text
     assert "drawn: train --index 7, train007" in say(path, index=7)
     assert "drawn: test --index 12, test012" in say(path, name="test012")
     arrays["x_train"][:2] = 0
     assert "drawn: train --index 2, train002" in say(npz(arrays))
 
 
-def test_own_skeletons_bring_their_bones(npz, arrays, tmp_path):
+def test_own_skeletons_have_bones(npz, arrays, tmp_path):
     arrays |= {"parents": np.array([1, 1, 1, 2, 3]), "joint_names": np.array(["arm left", "hip", "arm right", "x", "y"])}
     _, sequence = inspect(npz(arrays))
     assert sequence.parents.tolist() == [1, 1, 1, 2, 3] and sequence.joint_names[2] == "arm right"
@@ -118,8 +118,8 @@ def test_a_skeleton_file(tmp_path, skeleton_text, walk):
     text = say(path)
     assert "40 frames with a body, 25 joints (layout kinect_v2), bodies: 3\n" in text
     for line in ("body 111: frames 0 to 39 (40)", "body 333: frames 2 to 7 (6)", "body 222: frames 10 to 34 (25)"):
-        assert f"  {line}, moves " in text
-    assert f"(40), moves {np.var(first.reshape(-1, 3), axis=0).sum():.3g} m², too wide in 0 %" in text
+        assert f"  {line}, motion " in text
+    assert f"(40), motion {np.var(first.reshape(-1, 3), axis=0).sum():.3g} m², too wide in 0 %" in text
     assert "denoised: 40 frames, actors: 2, seen in 40 and 25 frames" in text or "seen in 25 and 40 frames" in text
     sequence = inspect(path)[1]
     assert sequence.label == "class 12 (A013)" and sequence.joints.shape == (40, 2, 25, 3)
@@ -173,7 +173,7 @@ def test_an_ucla_file_from_the_side(shared, tmp_path, command):
     assert frames_of("a08_s01_e01_v01_side.gif") == len(joints)
 
 
-def test_nothing_is_replaced_in_silence_or_by_half(tmp_path, monkeypatch):
+def test_replaced_files_are_named_and_never_incomplete(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     sequence = Sequence("../a b/c:d", "", np.random.default_rng(0).normal(size=(3, 1, 4, 3)), None, None)
     assert draw(sequence) == ["written: _a_b_c_d.gif", "written: _a_b_c_d.png"]
@@ -188,18 +188,18 @@ def test_nothing_is_replaced_in_silence_or_by_half(tmp_path, monkeypatch):
     ("file", "chosen", "reason"),
     [
         ("nowhere.npz", {}, "nowhere.npz: no such file"),
-        (".", {}, ".: is a folder; name one file in it"),
+        (".", {}, ".: is a folder; give one file in it"),
         ("notes.md", {}, "notes.md: unknown kind of file '.md'; known are .npz, .skeleton"),
         ("data.npz", {"index": 24}, "data.npz: --index 24: train has the sequences 0 to 23"),
         ("data.npz", {"index": 1, "name": "train001"}, "--index and --name both choose a sequence; give one"),
-        ("data.npz", {"name": "train0O1"}, "no sequence 'train0O1'; near are train0"),
-        ("data.npz", {"name": "???"}, "no sequence '???'; the first is train000"),
+        ("data.npz", {"name": "train0O1"}, "no sequence 'train0O1'; similar: train0"),
+        ("data.npz", {"name": "???"}, "no sequence '???'; the first: train000"),
         ("half.npz", {"name": "a"}, "half.npz: the sequences have no names; choose with --split and --index"),
         ("half.npz", {"split": "test"}, "half.npz: has no split 'test', only train"),
         ("other.npz", {}, "other.npz: neither x_train nor x_test in it; it has labels; data/own/own_gendata.py makes"),
         ("zero.npz", {}, "zero.npz: train sample 0 has no frame with a body"),
         ("nobody.skeleton", {}, "nobody.skeleton: no body in any frame; preparation leaves it out"),
-        ("whole.skeleton", {"index": 1}, "whole.skeleton: holds one recording, --index 1 chooses nothing in it"),
+        ("whole.skeleton", {"index": 1}, "whole.skeleton: holds one recording, so --index 1 does not exist"),
         ("whole.skeleton", {"name": "a"}, "whole.skeleton: holds one recording; --split and --name choose a sequence of"),
         ("nobody.txt", {}, "nobody.txt: no body in any frame"),
         ("skeleton/video.txt", {"index": 1}, "video.txt has 1 usable actions, counted from 0"),

@@ -1,4 +1,4 @@
-"""The 20 joints of Kinect v1 out of other skeletons, whose joints have the names that are usual."""
+"""Other skeletons mapped to the 20 joints of Kinect v1 by their usual joint names."""
 
 import numpy as np
 import pytest
@@ -8,7 +8,7 @@ from feeder import skeleton
 
 ARMS = ("shoulder", "elbow", "wrist")
 LEGS = ("hip", "knee", "ankle", "foot")
-# what files call the joints: the middle (base, neck, head); of a side shoulder, elbow, wrist, hip, knee, ankle, foot; and others
+# names of the joints: base, neck, head; shoulder, elbow, wrist, hip, knee, ankle, foot of a side; and joints without counterpart
 PEOPLE = {
     "CMU, MotionBuilder": (
         "Hips Neck Head",
@@ -134,5 +134,5 @@ def test_what_cannot_be_derived_is_named(gone):
 
 def test_a_neck_that_hangs_elsewhere():
     _, names, _ = next(each for each in skeletons() if each[0] == "LaFAN1")
-    with pytest.raises(ValueError, match="a.bvh: its neck does not hang on the base of its spine"):
+    with pytest.raises(ValueError, match="a.bvh: its neck is not a descendant of its hips"):
         kinect.kinect_v1(np.zeros((1, len(names), 3)), names, np.arange(len(names)), "a.bvh")

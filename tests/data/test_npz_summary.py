@@ -1,4 +1,4 @@
-"""What is counted in the sequences of an npz, against a count by hand, and how much memory that takes."""
+"""Statistics of the sequences of an npz against a count by hand, and their memory."""
 
 import subprocess
 import sys
@@ -16,7 +16,7 @@ def say(path):
     return "\n".join(inspect(path)[0]) + "\n"
 
 
-def spoilt(rng, split, count, frames=9, joints=4):
+def damaged(rng, split, count, frames=9, joints=4):
     """Arrays of a split with empty and copied second bodies, gaps, a sequence without frames and values that are not finite."""
     x = rng.normal(size=(count, frames, 2, joints, 3)).astype(np.float32) * (1, 2, 3) + (0, 0, 5)
     x = x.astype(np.float32)
@@ -36,8 +36,8 @@ def spoilt(rng, split, count, frames=9, joints=4):
 
 def test_facts_agree_with_a_count_by_hand(tmp_path):
     rng = np.random.default_rng(3)
-    arrays, x, label = spoilt(rng, "train", 23)
-    more, _, _ = spoilt(rng, "test", 11)
+    arrays, x, label = damaged(rng, "train", 23)
+    more, _, _ = damaged(rng, "test", 11)
     group = np.array([f"P{i % 5}" for i in range(23)])
     names = np.array(["clap", "jump", "nap", "run"])
     np.savez(tmp_path / "a.npz", **arrays, **more, num_joints=4, num_bodies=2, class_names=names, group_train=group, layout="")
@@ -65,7 +65,7 @@ def test_facts_agree_with_a_count_by_hand(tmp_path):
 
 
 def test_memory_does_not_grow_with_the_file(tmp_path):
-    """Of 540 MB of zeros, but for the last sequence, some pieces of 8 MB are in memory at a time."""
+    """Of 540 MB, all zeros except for the last sequence, a few pieces of 8 MB are in memory at a time."""
     (x := np.zeros((3000, 300, 150), np.float32))[-1] = 1
     valid = np.where(x.any(axis=(1, 2)), 300, 0)
     np.savez(tmp_path / "large.npz", x_train=x, y_train=np.arange(3000) % 60, valid_frames_train=valid)
@@ -82,7 +82,7 @@ def test_memory_does_not_grow_with_the_file(tmp_path):
     assert int(done.stdout.split()[-1]) < 120, f"{done.stdout.split()[-1]} MB"
 
 
-def test_sequences_that_occur_twice_are_told(tmp_path):
+def test_equal_sequences_are_reported(tmp_path):
     x = np.random.default_rng(4).normal(size=(6, 5, 12)).astype(np.float32)
     y = np.eye(2, dtype=np.uint8)[[0, 1, 0, 1, 0]]
     nearly = x[1].copy()
@@ -93,8 +93,8 @@ def test_sequences_that_occur_twice_are_told(tmp_path):
     np.savez(tmp_path / "a.npz", **train, x_test=test, y_test=y, name_test=np.array(list("abcde")), **sizes)
     text = say(tmp_path / "a.npz")
     train, test = text.split("test: 5 sequences")
-    line = "equal to an earlier sequence, number by number: 1 in this split; the first: train sample 3 = train sample 1\n"
+    line = "equal to an earlier sequence: 1 in this split; the first: train sample 3 = train sample 1\n"
     assert line in train
-    assert "number by number: 2 IN ANOTHER SPLIT; the first: test sample 1 (b) = train sample 2\n" in test
+    assert "equal to an earlier sequence: 2 IN ANOTHER SPLIT; the first: test sample 1 (b) = train sample 2\n" in test
     np.savez(tmp_path / "a.npz", x_train=x[:5], y_train=y, x_test=x[5:], y_test=y[:1], **sizes)
-    assert "number by number" not in say(tmp_path / "a.npz")
+    assert "equal to" not in say(tmp_path / "a.npz")

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from data.prepare import ntu
-from data.prepare.ntu_release import NTU60, NTU120, actions, shortfall
+from data.prepare.ntu_release import NTU60, NTU120, actions, missing_files
 from feeder.feeder_ntu import Feeder
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -132,16 +132,16 @@ def session(setup, performer, replication=1):
     ]
 
 
-def test_shortfall_names_setups_and_cameras():
+def test_missing_files_by_setup_and_camera():
     """A made-up release: two performers in setup 17, one in setup 18."""
     whole = session(17, 1) + session(17, 2) + session(18, 41)
     release = dataclasses.replace(NTU120, num_files=len(whole), num_setups=18)
     absent = [f"setup {setup}: no file" for setup in range(1, 17)]
-    assert len(whole) == 3 * 180 and "A061" in whole[-60] and shortfall(whole, release) == absent
+    assert len(whole) == 3 * 180 and "A061" in whole[-60] and missing_files(whole, release) == absent
     lost = [name for name in whole if not (name.startswith("S017C002P002") and name[-2:] > "50")][1:]
     missing = "setup 17: camera 1 lacks 1, camera 2 lacks 10"
-    assert shortfall(lost, release) == ["529 of the 540 files of NTU RGB+D 120", *absent, missing]
-    assert shortfall(whole[:360], release)[-1] == "setup 18: no file"
+    assert missing_files(lost, release) == ["529 of the 540 files of NTU RGB+D 120", *absent, missing]
+    assert missing_files(whole[:360], release)[-1] == "setup 18: no file"
 
 
 def test_the_same_name_in_two_folders(raw, tmp_path, capsys):
@@ -152,8 +152,8 @@ def test_the_same_name_in_two_folders(raw, tmp_path, capsys):
     ntu.read_raw([first, second], tmp_path / "out", workers=1)
     assert "4 files found, 3 used, 0 without any skeleton, 1 unusable" in capsys.readouterr().out
     report = (tmp_path / "out/raw_data/skipped.txt").read_text()
-    assert report == f"{second / 'S001C001P001R001A001.skeleton'}: stands in {first}, too; that one is used\n"
-    with pytest.raises(ValueError, match="stands in"):
+    assert report == f"{second / 'S001C001P001R001A001.skeleton'}: is also in {first}; that one is used\n"
+    with pytest.raises(ValueError, match="is also in"):
         ntu.read_raw([first, second], tmp_path / "out", workers=1, strict=True)
 
 

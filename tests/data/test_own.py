@@ -1,4 +1,4 @@
-"""One's own recordings: small folders with a table, made here."""
+"""Your own recordings: small folders with a table, an npz, labels in file names, and invalid input."""
 
 import json
 from pathlib import Path
@@ -57,7 +57,7 @@ def test_folder_with_a_table(raw, tmp_path):
 
 
 def test_npz_with_a_table(raw, tmp_path):
-    """One npz with an array per sequence is the folder once more."""
+    """An npz with an array per recording gives the same as the folder."""
     path = tmp_path / "all.npz"
     np.savez(path, walk_1=joints(0, 3, 4, 3), walk_2=joints(1, 2, 4, 4, 3), jump_1=joints(2, 5, 4, 3), jump_2=joints(3, 6, 4, 3))
     folder = load(own.generate([raw], tmp_path / "a"))
@@ -104,7 +104,7 @@ def test_numbers_as_labels_are_numbered_without_gaps(raw, tmp_path, capsys):
     assert arrays["y_train"].argmax(1).tolist() == [2, 1, 0] and arrays["y_test"].argmax(1).tolist() == [1]
     assert arrays["group_train"].tolist() == ["walk_1", "jump_1", "jump_2"]  # no group: everybody alone
     out = capsys.readouterr().out
-    assert "0 = '2', 1 = '9', 2 = '10'" in out and "test has no sample of 2 classes: 2, 10" in out
+    assert "0 = '2', 1 = '9', 2 = '10'" in out and "test has no recording of 2 classes: 2, 10" in out
 
 
 def test_test_groups_instead_of_a_split(raw, tmp_path):
@@ -131,18 +131,18 @@ BAD_FILES = {
     "empty.npy": (b"", "not a complete npy"),
     "junk.npz": (b"PK\3\4junk", "not a complete npz"),
     "empty.csv": (b"\n\n", "has no row of numbers"),
-    "short.csv": (b"1,2,3\n1,2\n", "line 2: 2 numbers instead of 3 as above"),
+    "short.csv": (b"1,2,3\n1,2\n", "line 2: 2 numbers instead of 3 as in the lines above"),
     "word.csv": (b"1,2,3\n\n1,2,fish\n", "line 3: 'fish' is not a number"),
-    "four.txt": (b"1 2 3 4\n", "4 numbers a row instead of bodies x joints x coordinates = 1 x 1 x 3; --row"),
+    "four.txt": (b"1 2 3 4\n", "4 numbers per row instead of bodies x joints x coordinates = 1 x 1 x 3; --row"),
     "binary.txt": (bytes(range(256)), "no row of numbers|not a number"),
 }
 BAD_ROWS = {
     "nobody,walk,train,eve": "'nobody' is not in ",
-    "walk_1,walk,test,eve": "'walk_1' stands in line 2 already",
-    "walk_1.npy,walk,test,eve": "'walk_1.npy' stands in line 2 already",
+    "walk_1,walk,test,eve": "'walk_1' is already in line 2",
+    "walk_1.npy,walk,test,eve": "'walk_1.npy' is already in line 2",
     "twice,walk,train,eve": "'twice' is ambiguous: ",
-    "../raw/walk_1,walk,train,eve": "'../raw/walk_1' is no name below ",
-    "/etc/passwd,walk,train,eve": "'/etc/passwd' is no name below ",
+    "../raw/walk_1,walk,train,eve": "'../raw/walk_1' is not a path below ",
+    "/etc/passwd,walk,train,eve": "'/etc/passwd' is not a path below ",
     ",walk,train,eve": "the name is empty",
     "spare_1,walk,val,eve": "split 'val' is neither train nor test",
     "spare_2,walk,,eve": "split is missing",
@@ -152,6 +152,7 @@ BAD_ROWS = {
 }
 
 
+@pytest.mark.filterwarnings("error")  # of numpy
 def test_unusable_rows_and_files_are_one_line_each(raw, tmp_path):
     good = load(own.generate([raw], tmp_path))
     for name, (content, _) in BAD_FILES.items():
@@ -175,8 +176,8 @@ def test_unusable_rows_and_files_are_one_line_each(raw, tmp_path):
         (line,) = (line for line in lines if line.startswith(f"{raw / name}: "))
         assert any(part in line for part in reason.split("|")), line
     assert any(line.startswith(f"{raw / 'objects.npy'}: not a complete npy file of numbers") for line in lines)
-    assert sum("has no row in" in line for line in lines) == 4  # spare_4, spare_5, both of 'twice'
-    with pytest.raises(ValueError, match="has no row in|not 4 values"):
+    assert sum("has no usable row in" in line for line in lines) == 4  # spare_4, spare_5, both of 'twice'
+    with pytest.raises(ValueError, match="has no usable row in|not 4 values"):
         own.generate([raw], tmp_path, strict=True)
 
 
@@ -187,7 +188,7 @@ def test_unusable_rows_and_files_are_one_line_each(raw, tmp_path):
         ("name,name,label\nwalk_1,a,b\n", "the first line has to name the columns, each once"),
         ("name,label,split\n", "no recording can be used"),
         ("name,split\nwalk_1,train\n", "no field 'label'; there are name, split"),
-        ("name,label,split\nwalk_1,walk,train\n", "no recording that can be used is for test"),
+        ("name,label,split\nwalk_1,walk,train\n", "no usable recording is for test"),
         ('name,label,split\n"walk_1,walk,train\n', "not a CSV file"),
         (b"name,label\n\xff\xfe,1\n", "not a CSV file"),
     ],
@@ -206,7 +207,7 @@ def test_tables_that_cannot_be_used(raw, tmp_path, table, reason):
         ("[1, 2]", "needs a list 'parents'"),
         ("parents: [0, 0, 0, 0]\njoint_names: 4", "joint_names is not a list"),
         ("parents: []", "parents has to be a list"),
-        ("parents: [-1, knee, 0, 0]", "parents has to be a list with the number or the name"),
+        ("parents: [-1, knee, 0, 0]", "parents has to be a list of the number or name"),
         ("parents: [-1, 2, 1, 0]", "leads joint 1 around in a circle"),
         ("parents: [-1, 0, 1, 1]\njoint_names: [a, b]", "2 joint_names but 4 parents"),
         ("parents: [-1, 0, 1, 1]\njoints: [a, b]", "unknown key 'joints'"),
@@ -223,19 +224,19 @@ def test_skeletons_that_cannot_be_used(raw, tmp_path, content, reason):
     "words, reason",
     [
         (["nothing"], "nothing: no such folder or npz file"),
-        (["raw", "--labels", "no.csv"], "no.csv: no such table"),
-        (["raw", "raw"], "several are for flat npz files"),
+        (["raw", "--labels", "no.csv"], "no.csv: no such file"),
+        (["raw", "raw"], "only flat npz files (with an array 'offset') can be several"),
         (["raw/labels.csv", "--labels", "raw/labels.csv"], "not a complete npz"),
         (["raw", "--joints", "no.yaml"], "no.yaml: no such file"),
         (["raw", "--center", "4"], "--center 4: use a number 0..3"),
         (["raw", "--layout", "coco17"], "4 joints, the skeleton has 17"),
         (["raw", "--unit", "inch"], "'inch' is none of m, cm, mm"),
-        (["raw", "--scale", "0"], "'0' is no number above 0"),
+        (["raw", "--scale", "0"], "'0' is not a number above 0"),
         (["raw", "--scale", "2", "--unit", "mm"], "not allowed with argument"),
-        (["raw", "--raw", "raw"], "name all at once, behind one --raw or without it"),
-        (["raw", "--label_pattern", "("], "--label_pattern (: no regular expression"),
+        (["raw", "--raw", "raw"], "name all after one --raw, or all without it"),
+        (["raw", "--label_pattern", "("], "--label_pattern (: not a regular expression"),
         (["raw", "--label_pattern", "a"], "--label_pattern a: needs a group (?P<label>...)"),
-        (["raw", "--label_pattern", "(?P<label>fish)"], "fits none of 5 files"),
+        (["raw", "--label_pattern", "(?P<label>fish)"], "matches none of 4 files; the first is 'jump_1.csv'"),
         (["raw", "--joint_order", "a"], "'a' is not a list of whole numbers"),
     ],
 )
@@ -245,18 +246,31 @@ def test_mistakes_on_the_command_line_are_one_line(words, reason, raw, tmp_path,
     assert not list((tmp_path / "out").glob("*.npz"))
 
 
-def test_the_example_in_the_documentation(tmp_path, command):
-    """The code block of docs/data.md that makes recordings, and the command below it."""
-    text = (SCRIPT.parents[2] / "docs" / "data.md").read_text().split("## Your own", 1)[1]
-    code = text.split("```python\n", 1)[1].split("```", 1)[0]
-    (tmp_path / "code.py").write_text(code)
-    assert command(["code.py"], tmp_path).returncode == 0
-    line = next(line for line in text.splitlines() if line.startswith("python data/own/own_gendata.py --raw recordings"))
-    done = command([SCRIPT, *line.split()[2:]], tmp_path)
-    assert done.returncode == 0, done.stderr
-    npz = tmp_path / line.split("--out ")[1].split()[0] / f"{line.split('--name ')[1].split()[0]}.npz"
-    data = Feeder(npz, "train", window_size=20, min_frames=10, bone=True)
-    assert data[0][0].shape[1:] == (20, data.num_joints, 1) and len(data.class_names) == data.num_classes
+def test_without_labels_everything_is_for_training(raw, tmp_path, capsys):
+    labelled = load(own.generate([raw], tmp_path))
+    (raw / "labels.csv").unlink()
+    (raw / "walk_3.npy").mkdir()  # not a file
+    (raw / "jump_1.txt").write_bytes((raw / "jump_1.csv").read_bytes())
+    arrays = load(own.generate([raw], tmp_path / "all"))
+    assert "everything is for training, without labels" in capsys.readouterr().out
+    assert arrays["name_train"].tolist() == ["jump_1.csv", "jump_1.txt", "jump_2", "walk_1", "walk_2"]
+    assert not {"y_train", "x_test", "class_names"} & arrays.keys()
+    assert (arrays["x_train"][[3, 0]] == labelled["x_train"]).all() and (arrays["x_train"][[4, 2]] == labelled["x_test"]).all()
+
+
+def test_kinect_files(tmp_path, skeleton_text, walk):
+    """Two people in NTU's format, under any names; one is joined from two tracks."""
+    (folder := tmp_path / "kinect").mkdir()
+    first, second = walk(30), walk(30)
+    for name in ("anna/wave", "ben/clap"):
+        (folder / name).parent.mkdir()
+        frames = [[(1 if t < 15 else 3, first[t]), (2, second[t])] for t in range(30)]
+        (folder / f"{name}.skeleton").write_text(skeleton_text(frames))
+    how = {"label_pattern": r"(?P<group>\w+)/(?P<label>\w+)", "test_groups": ["ben"]}
+    arrays = load(own.generate([folder], tmp_path, **how))
+    assert arrays["name_train"].tolist() == ["anna/wave"] and arrays["name_test"].tolist() == ["ben/clap"]
+    found = arrays["x_test"][0].reshape(30, 2, 25, 3).swapaxes(0, 1)
+    assert np.allclose(found, [first, second], atol=1e-4) or np.allclose(found, [second, first], atol=1e-4)
 
 
 def test_skeleton_as_json(tmp_path):

@@ -1,4 +1,4 @@
-"""Flat npz files of all frames of all sequences; the real ones are read once more by plain arithmetic."""
+"""Flat npz files; the arrays of the real ones are computed again by plain arithmetic."""
 
 import numpy as np
 import pytest
@@ -36,7 +36,7 @@ def test_flat_names_stand_once(tmp_path):
     arrays = load(own.generate([tmp_path / "flat.npz"], tmp_path))
     assert arrays["name_train"].tolist() == ["a"] and arrays["name_test"].tolist() == ["b"]
     (line,) = skipped(tmp_path)
-    assert line == f"{tmp_path / 'flat.npz'}: sequence 2: 'a' is the name of {tmp_path / 'flat.npz'}: sequence 0, too"
+    assert line == f"{tmp_path / 'flat.npz'}: sequence 2: 'a' is also the name of {tmp_path / 'flat.npz'}: sequence 0"
 
 
 @pytest.mark.parametrize(
@@ -50,9 +50,9 @@ def test_flat_names_stand_once(tmp_path):
         ({"label": None}, "no field 'label'; there are file, split"),
         ({"split": None}, "no recording can be used; the first: .*split is missing; .* --test_groups"),
         ({"parents": np.array([0.5, 0, 0, 0])}, r"parents has shape \(4,\), type float64; it needs a whole number or string"),
-        ({"parents": np.array(["a", "b", "c", "d"])}, "parents has to be a list with the number or the name"),
+        ({"parents": np.array(["a", "b", "c", "d"])}, "parents has to be a list of the number or name"),
         ({"joint_names": np.array(["a", "b"])}, r"joint_names has shape \(2,\), .* a string for each of the 4 joints"),
-        ({"offset": np.array([0, 2, 2, 9])}, "no recording that can be used is for test"),
+        ({"offset": np.array([0, 2, 2, 9])}, "no usable recording is for test"),
     ],
 )
 def test_flat_files_that_cannot_be_used(tmp_path, changes, reason):

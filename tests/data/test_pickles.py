@@ -1,4 +1,4 @@
-"""The restricted unpickler against pickle itself on good files, and against files that want more."""
+"""The restricted unpickler against pickle itself on valid files, and on pickles that would do more."""
 
 import builtins
 import copyreg

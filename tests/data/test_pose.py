@@ -1,4 +1,4 @@
-"""Recordings in the body's own axes, stretched to -1 .. 1: against formulas written another way, and what must not matter."""
+"""The body frame and scaling to -1 .. 1: against independent formulas, and unchanged by another camera."""
 
 import json
 import zipfile
@@ -40,14 +40,14 @@ def released(shared):
 
 
 def moved(bodies, rng, scale=1.0):
-    """The same recording by a camera that stands elsewhere."""
+    """The same recording from another camera position."""
     return np.where(bodies.any(axis=(2, 3), keepdims=True), scale * bodies @ rotation(rng) + rng.normal(size=3), 0)
 
 
-def test_where_the_camera_stood_does_not_matter(bodies):
+def test_another_camera_gives_the_same_row(bodies):
     rng = np.random.default_rng(1)
     for min_max in (False, True):
-        expected = transforms.row(bodies, origin=1, axes=AXES, min_max=min_max)
+        expected = transforms.row(bodies, origin=1, body_frame=AXES, min_max=min_max)
         assert expected.dtype == np.float32 and expected.shape == (9, 120)
         for _ in range(5):
             np.testing.assert_allclose(transforms.row(moved(bodies, rng), 1.0, 1, AXES, min_max), expected, atol=1e-6)
@@ -56,7 +56,7 @@ def test_where_the_camera_stood_does_not_matter(bodies):
 
 def test_distances_stay_and_the_mean_pose_faces_the_reader(released):
     for _, joints in released:
-        row = transforms.row(joints[None], origin=1, axes=AXES).reshape(joints.shape)
+        row = transforms.row(joints[None], origin=1, body_frame=AXES).reshape(joints.shape)
         for a, b in ((0, 3), (7, 19), (11, 14)):
             before, after = (np.linalg.norm(x[:, a] - x[:, b], axis=1) for x in (joints, row))
             np.testing.assert_allclose(after, before, atol=1e-5)
@@ -76,7 +76,7 @@ def test_min_max_joint_by_joint(bodies):
             for v in (0, 7, 19):
                 share = (bodies[m, t, v, c] - min(values)) / (max(values) - min(values))
                 assert row[t, m, v, c] == pytest.approx(2 * share - 1, abs=1e-6)
-    assert not row[0, 0].any() and not row[4:7, 1].any()  # who is absent stays so
+    assert not row[0, 0].any() and not row[4:7, 1].any()  # absent bodies stay zero
 
 
 def test_bodies_without_axes(bodies):
@@ -84,11 +84,11 @@ def test_bodies_without_axes(bodies):
     line[..., 1] = np.arange(20)
     for body in (line, np.ones((1, 3, 20, 3)), np.concatenate([bodies[:1, 1:2, :1]] * 20, axis=2)):
         with pytest.raises(ValueError, match="^the body has no axes: in its mean pose hip, neck and shoulders lie on one line$"):
-            transforms.row(body, axes=AXES)
+            transforms.row(body, body_frame=AXES)
 
 
 def test_the_release_and_prediction(released, predict, tmp_path):  # noqa: F811
-    """What a model sees of a raw file is the row of the npz, and the logits are those of --eval."""
+    """main_predict.py prepares a raw file like the npz: its probabilities are those of --eval."""
     (raw := tmp_path / "raw").mkdir()
     for name, joints in released:
         label = int(name.split("/")[-1][1:3])
@@ -108,7 +108,7 @@ def test_the_release_and_prediction(released, predict, tmp_path):  # noqa: F811
         expected = np.exp(own_logits - own_logits.max())
         np.testing.assert_allclose(probabilities({"recordings": [recording]})[0], expected / expected.sum(), atol=1e-5)
     _, code, messages = predict(path, *(_written(tmp_path / "mm.npy", 1000 * released[0][1]),))
-    assert code == 2 and "--unit" in messages  # the size of a body is that of before
+    assert code == 2 and "--unit" in messages  # compared with the body size before min_max
 
 
 def _written(path, array):
@@ -117,13 +117,13 @@ def _written(path, array):
 
 
 def test_both_at_once_are_refused(tmp_path):
-    with pytest.raises(ValueError, match="--align: --body_frame turns the sequences, too"):
+    with pytest.raises(ValueError, match="--align: --body_frame rotates the sequences, too"):
         ucla.generate(tmp_path, tmp_path, align=True, body_frame=True)
 
 
 @pytest.fixture
 def folder(tmp_path):
-    """Recordings of 20 joints as another camera saw them, in centimetres, one of them a straight line, and their table."""
+    """Recordings of 20 joints from random cameras, in centimetres, one of them a straight line, and their table."""
     (raw := tmp_path / "own").mkdir()
     rng = np.random.default_rng(5)
     bodies = rng.normal(size=(5, 8, 20, 3)).cumsum(axis=1)
@@ -144,14 +144,14 @@ def test_own_recordings(words, layout, folder, tmp_path):
     assert arrays["body_frame"].tolist() == list(AXES) and arrays["center"] == (1 if layout else 0)
     assert arrays["name_test"].tolist() == ["2", "3"]
     assert "4.npy: the body has no axes" in (tmp_path / "raw_data/skipped.txt").read_text()
-    expected = np.stack([transforms.row(body[None], axes=AXES, min_max=True) for body in bodies[:2]])
+    expected = np.stack([transforms.row(body[None], body_frame=AXES, min_max=True) for body in bodies[:2]])
     np.testing.assert_allclose(arrays["x_train"], expected, atol=1e-5)
     data = Feeder(path)
     assert data.metadata()["min_max"] == 1 and data.metadata()["body_size"] > 2 and not data.complaints
 
 
 def test_joints_are_found_by_usual_names(shared, tmp_path):
-    """UI-PRMD's waist, neck, l_upper_arm and r_upper_arm; what is not found is complained of before anything is read."""
+    """UI-PRMD's waist, neck, l_upper_arm and r_upper_arm; a missing one is an error before anything is read."""
     with np.load(shared("realdata/ui_prmd_kinect22_correct.npz")) as file:
         offset, names, parents = file["offset"][:5], file["joint_names"], file["parents"]
         x = file["joints_tenth_mm"][: offset[-1]] / 1e4
@@ -160,7 +160,7 @@ def test_joints_are_found_by_usual_names(shared, tmp_path):
     with np.load(own.generate([tmp_path / "few.npz"], tmp_path, body_frame=[])) as npz:
         axes = [names.tolist().index(name) for name in ("waist", "neck", "l_upper_arm", "r_upper_arm")]
         assert npz["body_frame"].tolist() == axes and npz["center"] == axes[0]
-        expected = transforms.row(x[None, : offset[1]], origin=axes[0], axes=axes)
+        expected = transforms.row(x[None, : offset[1]], origin=axes[0], body_frame=axes)
         np.testing.assert_allclose(npz["x_train"][0, : offset[1]], expected, atol=1e-6)
     names[0] = "middle"
     np.savez(tmp_path / "few.npz", joint_names=names, **few | {"joints": 0 * x})  # of which nothing can be used
@@ -180,5 +180,5 @@ def test_joints_are_found_by_usual_names(shared, tmp_path):
 )
 def test_joints_that_are_not_there(words, names, line):
     with pytest.raises(ValueError) as error:
-        transforms.pose(None, words, names, 20)
+        transforms.origin_and_body_frame(None, words, names, 20)
     assert str(error.value).startswith(line)

@@ -1,4 +1,4 @@
-"""PYSKL's pickles, made here as PYSKL makes them, against plain arithmetic on the same arrays."""
+"""PYSKL's pickles against plain arithmetic on the same arrays."""
 
 import gzip
 import json
@@ -91,7 +91,7 @@ def test_more_persons_and_empty_frames(written, content, tmp_path, capsys):
     kept = crowd["keypoint"][[1, 3]][:, [0, 1, 3, 4, 5]].transpose(1, 0, 2, 3).reshape(5, 150)
     assert (arrays["x_train"][i, :5] == kept).all() and not arrays["x_train"][i, 5:].any()
     assert arrays["valid_frames_train"][i] == 5
-    assert "in 1 of them persons beyond 2 were left out" in capsys.readouterr().out
+    assert "1 of them with more than 2 bodies, of which the others were left out" in capsys.readouterr().out
 
 
 def test_two_dimensions(written, tmp_path):
@@ -107,8 +107,8 @@ def test_two_dimensions(written, tmp_path):
 
 
 def test_unusable_samples_are_one_line_each(written, content, tmp_path):
-    spoilt = [
-        (annotation("S001C001P001R001A001"), "of this name already"),
+    damaged = [
+        (annotation("S001C001P001R001A001"), "an earlier annotation has this name"),
         (annotation("a", label=-1), "'a': the label is not a whole number"),
         (annotation("c", label=True), "'c': the label is not"),
         (annotation("d", label="3"), "'d': the label is not"),
@@ -123,27 +123,27 @@ def test_unusable_samples_are_one_line_each(written, content, tmp_path):
         (annotation("t", label=1) | {"frame_dir": "t\n\ud800"}, "frame_dir is not a name"),
     ]
     good = load(pyskl.generate(written(content), tmp_path)[0])
-    content["annotations"] += [a for a, _ in spoilt]
+    content["annotations"] += [a for a, _ in damaged]
     content["split"]["xsub_train"] += ["nobody", "i"]
     content["split"]["xsub_val"].append(NAMES[0])
     path = written(content)
     again = load(pyskl.generate(path, tmp_path)[0])
     assert all(np.array_equal(good[key], again[key]) for key in good)
     lines = skipped(tmp_path)
-    assert len(lines) == len(spoilt) + 3 and all(line.startswith(f"{path}: ") for line in lines)
-    for _, reason in spoilt:
+    assert len(lines) == len(damaged) + 3 and all(line.startswith(f"{path}: ") for line in lines)
+    for _, reason in damaged:
         assert any(reason in line for line in lines), reason
     assert sum("has no usable annotation" in line for line in lines) == 2
-    assert sum("is in the protocol already" in line for line in lines) == 1
-    with pytest.raises(ValueError, match="of this name already"):
+    assert sum("is repeated in the protocol" in line for line in lines) == 1
+    with pytest.raises(ValueError, match="an earlier annotation has this name"):
         pyskl.generate(path, tmp_path, strict=True)
 
 
 @pytest.mark.parametrize(
     "change, reason",
     [
-        (lambda c: c["annotations"], "12 annotations without a split; --split FILE, --test NAME"),
-        (lambda c: {"split": c["split"]}, "neither a dict with 'annotations' nor a list of them"),
+        (lambda c: c["annotations"], "12 annotations without a split; give the test set by --split FILE, --test NAME"),
+        (lambda c: {"split": c["split"]}, "neither a dict with 'annotations' nor a list of annotations"),
         (lambda c: c | {"split": [1]}, "'split' is not a dict of lists"),
         (lambda c: c | {"split": {"xsub_train": [1], "xsub_val": [2]}}, "holds something that is not a name"),
         (lambda c: c | {"split": {"xsub_train": ["a"]}}, "no two splits of the form NAME_train and NAME_val.*'xsub_train'"),
@@ -167,7 +167,7 @@ def test_command_line(written, content, tmp_path, command):
     assert {path.name for path in (tmp_path / "out").glob("*.npz")} == {"NTU60_xsub.npz", "NTU60_xview.npz"}
     for words, reason in (
         ([tmp_path / "none.pkl"], "none.pkl: no such file"),
-        (["a.pkl", "--raw", "b.pkl"], "b.pkl: one is read at a time"),
+        (["a.pkl", "--raw", "b.pkl"], "b.pkl: only one is read"),
         ([written(content), "--center", "knee"], "--center knee: use a number 0..24 or one of spine base"),
         ([written(content), "--layout", "kinect_v1"], "--layout kinect_v1 has 20 joints"),
         ([written(content), "--num_bodies", "0"], "--num_bodies 0: at least 1"),
@@ -228,9 +228,9 @@ def test_a_list_of_annotations_with_names_or_another_pickle(written, content, tm
     "name, text, reason",
     [
         ("s.txt", "", "no usable sample in test"),
-        ("s.json", "{", "no split file"),
+        ("s.json", "{", "not a split file"),
         ("s.json", '{"a": ["b"], "c": ["d"]}', "no two splits of the form"),
-        ("s.txt", "a train\nb", "'b' has no part"),
+        ("s.txt", "a train\nb", "'b' has no split"),
         ("s.pkl", "no pickle", "the pickle uses opcodes"),
         ("s.none", None, "no such split file"),
     ],
@@ -251,7 +251,7 @@ def test_labels_as_texts(written, tmp_path):
     assert data.class_names == ["bow", "clap", "wave"]
     expected = [annotations[NAMES.index(name)]["label"].strip() for name in data.names.tolist()]
     assert [data.class_names[label] for label in data.label] == expected
-    assert "'a': the label is not a text, as most are" in "".join(skipped(tmp_path)) and len(skipped(tmp_path)) == 4
+    assert "'a': the label is not a string, unlike most" in "".join(skipped(tmp_path)) and len(skipped(tmp_path)) == 4
 
 
 def test_what_gzip_compressed_is_named(written, content, tmp_path):

@@ -1,4 +1,4 @@
-"""What the file name of arrays says of their making and of their classes, against the published lists."""
+"""Preparation and class names from the file name of arrays, against the published lists."""
 
 import json
 
@@ -55,7 +55,7 @@ def test_every_data_set_of_the_project_is_known():
         ("PKUv2_XSub.npz", 25, 60, "bow"),
     ],
 )
-def test_names_only_where_they_can_be_those_of_the_classes(data_path, joints, classes, first):
+def test_class_names_are_used_only_if_their_number_fits(data_path, joints, classes, first):
     names = class_names.published_names(data_path, joints, classes)
     assert (names and names[0]) == first
     assert class_names.padded(names, 200)[-1] == "class 199" and len(class_names.padded(names, 3)) == 3

@@ -55,7 +55,7 @@ def test_test_sequences_that_are_training_sequences(raw, tmp_path, capsys):
     names = ["a01_s01_e00_v03", "a09_s02_e00_v03", "a09_s02_e01_v03"]
     with np.load(ucla.generate(raw, tmp_path)) as npz:
         assert npz["name_test"].tolist() == names
-    assert "1 of the test sequences are training sequences, number by number; --unique" in capsys.readouterr().out
+    assert "1 of the test sequences are equal to training sequences; --unique" in capsys.readouterr().out
     path = ucla.generate(raw, tmp_path, body_frame=True, unique=True)
     with np.load(path) as npz:
         assert path.name == "UCLA_XView_body_unique.npz" and npz["name_test"].tolist() == names[::2]

@@ -1,4 +1,4 @@
-"""Arrays as UmURL stores them, written here as it writes them, against plain indexing and against our preparation."""
+"""Arrays in UmURL's format, against plain indexing and the published ones."""
 
 import itertools
 import pickle
@@ -64,11 +64,11 @@ def test_a_part_alone(folder, tmp_path, capsys):
     for file in folder.glob("val_*"):
         file.unlink()
     path = umurl_arrays.generate(folder, tmp_path)
-    assert "has no val_data_joint.npy or test_data_joint.npy; the npz has no test part" in capsys.readouterr().out
+    assert "has no val_data_joint.npy or test_data_joint.npy; the npz has no test split" in capsys.readouterr().out
     assert Feeder(path).count_frames().tolist() == [5, 6, 7, 8, 9, 10]
     (folder / "train_num_frame.npy").unlink()
     assert Feeder(umurl_arrays.generate(folder, tmp_path)).count_frames().tolist() == [12] * 6
-    assert "no train_num_frame.npy: all frames that are not zero count" in capsys.readouterr().out
+    assert "no train_num_frame.npy: all frames that are not zero are valid" in capsys.readouterr().out
 
 
 def test_what_cannot_be_used_is_listed(folder, tmp_path):
@@ -85,7 +85,7 @@ def test_what_cannot_be_used_is_listed(folder, tmp_path):
 @pytest.mark.parametrize(
     "name, content, message",
     [
-        ("train_num_frame.npy", np.full(6, 13), "row 0 says 13 frames; the arrays hold 12"),
+        ("train_num_frame.npy", np.full(6, 13), "row 0 is 13 frames; the arrays have 12"),
         ("train_num_frame.npy", np.ones(5), r"not one whole number for each of 6"),
         ("train_label.pkl", ([*"abcde"], [0] * 5), "5 names and 5 labels for 6 sequences"),
         ("train_label.pkl", [0] * 6, r"not the pair \(names, labels\)"),

@@ -70,7 +70,7 @@ def test_files_that_are_written_otherwise_than_the_training_data(millimetres, pr
     (tmp_path / "5.csv").write_text("1,2,3,4,5")
     _, code, messages = predict(path, tmp_path / "other.csv", tmp_path / "5.csv")
     assert code == 2 and "other.csv: " in messages
-    assert "5.csv: 5 numbers a row; 4 joints have 12 for each body" in messages
+    assert "5.csv: 5 numbers per row; 4 joints have 12 for each body" in messages
 
 
 def test_three_flat_people_are_not_two_of_three_dimensions(predict, tmp_path):
