@@ -15,7 +15,7 @@ import main_linprobe
 import main_pretrain
 import main_retrieval
 from tests import processes
-from util import signals
+from util import provenance, signals
 
 EVIL = '<script>document.title="stolen"</script>'
 HANDLERS = {number: signal.getsignal(number) for number in signals.SIGNALS}  # before any main, in whatever fixture, ran
@@ -29,9 +29,10 @@ def one_thread():
 
 
 @pytest.fixture(autouse=True)
-def own_signal_handlers():
-    """A main catches signals for the rest of its process; here that process, which forks others, goes on."""
+def nothing_left_behind():
+    """A main catches signals, and gives a warning once, for the rest of its process; here that process goes on."""
     yield
+    provenance.warn_once.cache_clear()
     for number, handler in HANDLERS.items():
         signal.signal(number, handler)
     signals.forget()
