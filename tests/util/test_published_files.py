@@ -124,7 +124,7 @@ def test_genuine_files(stage, shared, capsys):
             torch.testing.assert_close(ours(x), model(x))
 
 
-@pytest.mark.parametrize("own, stage", zip(STAGES, ("linprobe", "finetune", "retrieval", "linprobe", "finetune"), strict=True))
+@pytest.mark.parametrize("own, stage", [*zip(STAGES, ("linprobe", "finetune", "retrieval", "linprobe", "finetune"), strict=True)])
 def test_every_stage_starts_from_it(own, stage, published, recordings, tmp_path):
     path = published(own)
     epochs = ["--epochs", "1", "--warmup_epochs", "0", "--effective_batch_size", "4"] if stage != "retrieval" else []
