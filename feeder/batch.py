@@ -10,16 +10,16 @@ import numpy as np
 import torch
 
 
-def uniforms(seed, epoch, count, draws=5):
-    """An epoch's random numbers for augmentation, U(0, 1): (count, draws). Sample i uses row i, whichever process needs it."""
-    return np.random.Generator(np.random.Philox([seed, epoch])).random((count, draws))
+def uniforms(seed, epoch, count, num_draws=5):
+    """An epoch's random numbers for augmentation, U(0, 1): (count, num_draws). Sample i uses row i, in whichever process."""
+    return np.random.Generator(np.random.Philox([seed, epoch])).random((count, num_draws))
 
 
 class Draws:
-    """Used like a numpy generator, but returns the columns of a table (N, draws) one after another: each draw is for N samples at
-    once.
+    """Used like a numpy generator, but returns the columns of a table (N, num_draws) one after another: each draw is for N
+    samples at once.
 
-    With a single row (draws,) the draws are for one sample: Feeder.get(i, Draws(table[i])) is sample i of the batch.
+    With a single row (num_draws,) the draws are for one sample: Feeder.get(i, Draws(table[i])) is sample i of the batch.
     """
 
     def __init__(self, table):

@@ -21,12 +21,12 @@ class Feeder(NpzSplit, Dataset):
     p_interval: [p] crops the central share p, [p0, p1] a random share (feeder.tools.crop_bounds).
     window_size: frames after resizing. min_frames: shortest random crop, in frames.
     random_rot: rotate by U(-rot_theta, rot_theta) radians about x, y, z (one number, or one per axis).
-    mirror: mirror each sample, or each view of it, with probability 1/2 (feeder.tools.mirror).
     bone, vel: return bones, or frame differences, instead of joints.
     views: random crops of each sample; with more than one, batches are (N, views, C, window, V, M).
     data_ratio: share of the samples to use, int(N · ratio), drawn without replacement with subset_seed.
     val_groups: number of groups (performers) of the training set to hold out, always the same ones.
     labelled: whether labels are required. A file without labels has label -1 everywhere and 0 classes.
+    mirror: mirror each sample, or each view of it, with probability 1/2 (feeder.tools.mirror).
     published: further arguments of a published configuration (debug, random_shift, ...), only with values that switch them off.
 
     Raises ValueError or FileNotFoundError naming the file and key: unreadable npz, missing array, wrong shape, invalid labels, a
@@ -34,7 +34,7 @@ class Feeder(NpzSplit, Dataset):
     """
 
     in_memory = False  # see feeder.batch
-    _parents = _opposite = None  # with bone: parents (V,), with mirror: opposite joints (V,), on the device of the batches
+    _parents = None  # with bone: parents (V,) on the device of the batches
 
     def __init__(
         self,
@@ -45,7 +45,6 @@ class Feeder(NpzSplit, Dataset):
         min_frames=64,
         random_rot=False,
         rot_theta=0.3,
-        mirror=False,
         bone=False,
         vel=False,
         views=1,
@@ -53,6 +52,7 @@ class Feeder(NpzSplit, Dataset):
         subset_seed=0,
         val_groups=0,
         labelled=True,
+        mirror=False,
         **published,
     ):
         check_feeder_arguments(published)
@@ -69,11 +69,10 @@ class Feeder(NpzSplit, Dataset):
         self.split = split
         self.p_interval, self.window_size, self.min_frames = p, window_size, min_frames
         self.random_rot, self.rot_theta, self.bone, self.vel, self.views = random_rot, rot_theta, bone, vel, views
-        self.mirror, self.draws = mirror, (5 + mirror) * views  # random numbers for each sample
+        self.mirror, self.num_draws = mirror, (5 + mirror) * views  # random numbers for each sample
         if bone:
             self.parents()  # raises if they are not known
-        if mirror:
-            self.opposite_joints()  # raises if they are not known
+        self.opposite = torch.from_numpy(self.opposite_joints()) if mirror else None  # raises if they are not known
         # rows of the split to use: first without the held-out ones, then a share of the rest
         if val_groups and split != "test":
             self.indices = self.indices[self._held_out(val_groups) == (split == "val")]
@@ -107,13 +106,12 @@ class Feeder(NpzSplit, Dataset):
         if self.random_rot:
             data = tools.random_rot(data, self.rot_theta, rng)
         if self.mirror and rng.rand(1)[0] < 0.5:
-            data = tools.mirror(data, self.opposite_joints())
+            data = tools.mirror(data, self.opposite)
         data = tools.stream(data, self.parents() if self.bone else None, self.vel)
         return data.contiguous(), int(self.label[row]), int(row)
 
     def __getstate__(self):
-        on_device = ("_parents", "_opposite")  # which may be a GPU
-        return {key: value for key, value in super().__getstate__().items() if key not in on_device}
+        return {key: value for key, value in super().__getstate__().items() if key != "_parents"}  # which may be on a GPU
 
     # ---- batches: crops are cut on the host, everything else is done on the device (see feeder.batch) ---------------------
 
@@ -121,13 +119,14 @@ class Feeder(NpzSplit, Dataset):
         """Draw crops and augmentation for N samples: begin (N·views,), length (N·views,) in frames[, rotation (N·views, 3, 3)
         [, mirrored (N·views,) bool]]. The views of a sample are next to each other.
 
-        valid: (N,) numbers of valid frames. draws: (N, self.draws), their rows of feeder.batch.uniforms.
+        valid: (N,) numbers of valid frames. draws: (N, num_draws), their rows of feeder.batch.uniforms.
         """
         rng = Draws(draws.reshape(len(valid) * self.views, -1))
         begin, end = tools.crop_bounds(np.repeat(valid, self.views), self.p_interval, self.min_frames, rng)
         angles = tools.random_angles(self.rot_theta, rng) if self.random_rot else np.zeros((len(begin), 3))
-        rotation = [tools.rotation_matrix(angles)] if self.random_rot or self.mirror else []
         mirrored = [torch.from_numpy(rng.rand(1)[0] < 0.5)] if self.mirror else []
+        # what is mirrored has a rotation, too, if only by 0, since `make` takes them in this order
+        rotation = [tools.rotation_matrix(angles)] if self.random_rot or mirrored else []
         return begin, end - begin, *rotation, *mirrored
 
     def labels(self, indices):
@@ -149,12 +148,10 @@ class Feeder(NpzSplit, Dataset):
         M) or, with several views, (N, views, C, window, V, M)."""
         if self.bone and (self._parents is None or self._parents.device != flat.device):
             self._parents = torch.from_numpy(self.parents()).to(flat.device)  # once, not in every step
-        if self.mirror and (self._opposite is None or self._opposite.device != flat.device):
-            self._opposite = torch.from_numpy(self.opposite_joints()).to(flat.device)
         x = tools.resize_crops(flat, first, length, self.window_size, self.num_bodies, self.num_joints)
         if rotation is not None:
             x = tools.apply_rotation(x, rotation)
         if mirrored is not None:
-            x = torch.where(mirrored[:, None, None, None, None], tools.mirror(x, self._opposite), x)
+            x = torch.where(mirrored[:, None, None, None, None], tools.mirror(x, self.opposite.to(x.device)), x)
         x = tools.stream(x, self._parents, self.vel)
         return x if self.views == 1 else x.unflatten(0, (-1, self.views))

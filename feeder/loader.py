@@ -17,16 +17,16 @@ from util.options import UNLABELLED
 
 
 class TrainBatches:
-    """The batches of one rank: (indices (n,), their rows of the epoch's random numbers (n, draws)).
+    """The batches of one rank: (indices (n,), their rows of the epoch's random numbers (n, num_draws)).
 
     Step s of an epoch takes the s-th slice of `effective_batch_size` indices of the epoch's permutation, for any number of ranks;
     micro-batch a of rank r is the (a·world + r)-th part of that slice. An incomplete last slice is dropped; a data set smaller
     than the effective batch is repeated to fill one step.
     """
 
-    def __init__(self, num_samples, batch_size, accum_iter, seed, draws=5):
+    def __init__(self, num_samples, batch_size, accum_iter, seed, num_draws=5):
         self.num_samples, self.batch_size, self.accum_iter = num_samples, batch_size, accum_iter
-        self.seed, self.draws = seed, draws
+        self.seed, self.num_draws = seed, num_draws
         self.effective_batch_size = batch_size * accum_iter * distributed.world_size()
         self.steps = max(1, num_samples // self.effective_batch_size)
         self.start(0)
@@ -41,7 +41,7 @@ class TrainBatches:
     def __iter__(self):
         order = np.random.default_rng([self.seed, self.epoch]).permutation(self.num_samples)
         order = np.resize(order, max(len(order), self.effective_batch_size))
-        draws = uniforms(self.seed, self.epoch, self.num_samples, self.draws)
+        draws = uniforms(self.seed, self.epoch, self.num_samples, self.num_draws)
         for micro in range(self.micro, len(self)):
             start = (micro * distributed.world_size() + distributed.rank()) * self.batch_size
             indices = order[start : start + self.batch_size]
@@ -127,7 +127,7 @@ class Features:
 
 def train_loader(data, args, device):
     """Loader of shuffled, augmented batches."""
-    batches = TrainBatches(len(data), args.batch_size, args.accum_iter, args.seed, getattr(data, "draws", 5))
+    batches = TrainBatches(len(data), args.batch_size, args.accum_iter, args.seed, getattr(data, "num_draws", 5))
     return Loader(data, batches, args, device)
 
 

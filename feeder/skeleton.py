@@ -24,9 +24,12 @@ LAYOUTS = {  # names of the joints, and the parent of each, 0-based; the root is
     "coco17": (tuple(_COCO), (0, 0, 0, 1, 2, 0, 0, 5, 6, 7, 8, 5, 6, 11, 12, 13, 14)),
 }
 KINECTS = ("kinect_v2", "kinect_v1")
-# the word left or right, or a letter l or r that stands alone, or before or after a change of case (LArm, armL)
-SIDE_WORD = re.compile(r"left|right|LEFT|RIGHT|Left|Right|(?<![A-Za-z])[lrLR](?![a-z])|(?<=[a-z])[LR](?![A-Za-z])")
-_OPPOSITE = {"left": "right", "right": "left", "l": "r", "r": "l"}
+# words of a name: by case (LHipJoint: L, Hip, Joint), separators and digits; a letter with a number is one (the vertebra L5)
+_WORD = re.compile(r"(?<![A-Za-z])[A-Za-z]\d+|[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+|[^\sA-Za-z\d_.-]+")
+# l or r before a bone without a separator, as in Acclaim's skeletons (CMU, HDM05)
+_ACCLAIM = re.compile(
+    r"([lr])((?:clavicle|collar|shoulder|humerus|elbow|radius|wrist|hand|fingers|thumb|hip|femur|thigh|knee|tibia|ankle|foot|toes).*)"
+)
 
 
 def layout_of(num_joints, layouts=LAYOUTS):
@@ -62,24 +65,41 @@ def joint_names_of(arrays, num_joints):
     return list(joint_names(layout)) if layout else None
 
 
+def split_side(name):
+    """(side, rest) of a joint's name: side 'l', 'r' or '', by a word left, right, l or r; rest in lower case, without separators
+    and without a prefix that ends in a colon."""
+    name = str(name).rpartition(":")[2]
+    words = [word.lower() for word in _WORD.findall(name)]
+    at = next((i for i, word in enumerate(words) if word in ("left", "right", "l", "r")), None)
+    if at is not None and len(words) > 1:
+        return words[at][0], "".join(words[:at] + words[at + 1 :])
+    if match := _ACCLAIM.fullmatch(name.lower()):
+        return match.groups()
+    return "", "".join(words)
+
+
 def opposite_joints(names, parents=None):
-    """(V,) int64: for each joint the one on the other side of the body, found by SIDE_WORD in their names; a joint in the middle
-    is its own. parents: (V,) or None, to check that opposite joints hang from opposite joints. Raises ValueError naming the joint
-    if a side has no counterpart, or if no joint has a side.
+    """(V,) int64: for each joint the one on the other side of the body, by the sides in their names; a joint in the middle is its
+    own. parents: (V,) or None, to check that opposite joints have opposite parents. Raises ValueError naming the joint for a side
+    without a counterpart, two joints of one name, and if no joint has a side.
     """
-    names, place = [str(name) for name in names], {str(name).lower(): v for v, name in enumerate(names)}
-    found = [SIDE_WORD.sub(lambda word: _OPPOSITE[word[0].lower()], name).lower() for name in names]
-    for name, other in zip(names, found, strict=True):
-        if other not in place:
-            raise ValueError(f"joint {name!r} has no counterpart {other!r} on the other side of the body")
-    opposite = np.array([place[other] for other in found])
-    if (opposite == np.arange(len(names))).all():
-        raise ValueError(f"no name of a joint says left or right: {', '.join(names[:5])}, ...")
+    place, opposite = {}, np.arange(len(names))
+    sides = [split_side(name) for name in names]
+    for v, key in enumerate(sides):
+        if key[0] and place.setdefault(key, v) != v:
+            raise ValueError(f"joints {names[place[key]]!r} and {names[v]!r} have the same name")
+    if not place:
+        raise ValueError(f"no name of a joint says left or right: {', '.join(map(str, names[:5]))}, ...")
+    for (side, rest), v in place.items():
+        other = "r" if side == "l" else "l"
+        if (other, rest) not in place:
+            raise ValueError(f"joint {names[v]!r} has no counterpart on the other side of the body")
+        opposite[v] = place[other, rest]
     if parents is not None and (wrong := np.flatnonzero(parents[opposite] != opposite[parents])).size:
         joint, above, other, above_other = (
             names[v[wrong[0]]] for v in (np.arange(len(names)), parents, opposite, parents[opposite])
         )
-        raise ValueError(f"joint {joint!r} hangs from {above!r}, but {other!r} from {above_other!r}")
+        raise ValueError(f"the parent of {joint!r} is {above!r}, but that of {other!r} is {above_other!r}")
     return opposite
 
 

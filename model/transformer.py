@@ -20,7 +20,7 @@ class Encoder(nn.Module):
     num_frames T, num_joints V, dim_in C, t_patch_size l, dim_feat D. patch_size: joints per token, always 1; kept because
     released configurations have it. skip_empty_bodies: encode equal bodies only once in training, too; in eval mode this is
     always done, and changes results by rounding at most. patch_drop_rate: share of each body's tokens that `forward_features`
-    leaves out in training. Raises ValueError for sizes that do not fit.
+    leaves out in training (MAMP's pre-training leaves out others, see mask_ratio). Raises ValueError for sizes that do not fit.
     """
 
     reuse_encodings = True  # False: encode every body; for export, where control flow cannot depend on the values of x
@@ -47,6 +47,8 @@ class Encoder(nn.Module):
         super().__init__()
         if patch_size != 1:
             raise ValueError(f"patch_size {patch_size}: a token is one joint, use 1")
+        if not 0 <= patch_drop_rate < 1:
+            raise ValueError(f"patch_drop_rate {patch_drop_rate}: a share of the tokens, at least 0 and below 1")
         if num_frames % t_patch_size:
             raise ValueError(f"num_frames {num_frames} is not a multiple of t_patch_size {t_patch_size}")
         self.dim_in, self.dim_feat, self.depth = dim_in, dim_feat, depth
@@ -122,7 +124,8 @@ class Encoder(nn.Module):
     def encode_share(self, tokens):
         """As `encode`, for a random share 1 − patch_drop_rate of each body's tokens (B, L, D).
 
-        As in dropout, the encodings of the others are 0, and these are multiplied so that means over tokens keep their scale.
+        As in dropout, the encodings of the others are 0, and these are multiplied so that means over tokens keep their scale. (In
+        timm only the visible tokens are returned; here a read-out per joint needs all places.)
         """
         b, num_tokens, _ = tokens.shape
         visible = max(1, round(num_tokens * (1 - self.patch_drop_rate)))

@@ -17,7 +17,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import MultipleLocator
 from PIL import Image
 
-from feeder.skeleton import SIDE_WORD
+from feeder.skeleton import split_side
 
 LEFT, MIDDLE, RIGHT = 0, 1, 2
 COLOURS = (  # of one person each: left, middle, right
@@ -49,9 +49,8 @@ def turned(sequence, view="front", up="y"):
 
 
 def sides(joint_names):
-    """(V,) LEFT, MIDDLE or RIGHT by the side in each joint's name (feeder.skeleton.SIDE_WORD)."""
-    words = [SIDE_WORD.search(str(name)) for name in joint_names]
-    return np.array([MIDDLE if word is None else LEFT if word[0][0] in "lL" else RIGHT for word in words], int)
+    """(V,) LEFT, MIDDLE or RIGHT by the side in each joint's name."""
+    return np.array([{"l": LEFT, "r": RIGHT, "": MIDDLE}[split_side(name)[0]] for name in joint_names], int)
 
 
 def limbs(joint_names, parents=None):

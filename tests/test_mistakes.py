@@ -75,6 +75,7 @@ ON_PAGE = [
     ("pretrain", "--dataset ntu60_xsbu", "data set 'ntu60_xsbu' is not known; did you mean 'ntu60_xsub'"),
     ("pretrain", "--dist_url x", "option .*--dist_url.*is one of the published code; here: "),
     ("pretrain", "--projector_dim 8", "option projector_dim: is not one of the method mamp"),
+    ("linprobe", "--no-augment --mirror", "option mirror: belongs to --augment, this is False"),
     ("pretrain", "--query_frames 4", "query_frames.*belongs to --decoder"),
     ("pretrain", "--decoder query --query_frames 3", "query_frames 3: has to divide num_frames"),
     ("pretrain", "--effective_batch_size 7", "effective_batch_size 7 is not a multiple of batch_size "),

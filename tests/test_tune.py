@@ -144,7 +144,7 @@ def test_views_leave_out_tokens(words, tmp_path, monkeypatch):
         (("--queue_size", 2, "--views", 2), "queue_size 2: neighbours are other samples, so at least 3 projections"),
         (("--batch_size", 1, "--effective_batch_size", 1), "effective_batch_size 1: tuning compares samples"),
         (("--shear", 0.1), "option shear: belongs to --views 2"),
-        (("--mirror",), "mirror: there is no augmentation here without --views 2"),
+        (("--mirror",), "option mirror: belongs to --views 2, this is 1"),
         (("--temperature", 0), "temperature 0.0: above 0"),
         (("--patch_drop_rate", 1), "patch_drop_rate 1.0: a share, at least 0 and below 1"),
         (("--finetune", "absent.pth"), "absent.pth: no such checkpoint"),

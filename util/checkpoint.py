@@ -88,13 +88,14 @@ def load(path, keep=False):
         content = {"model": content}  # it was the state dict alone
     if isinstance(content, dict) and content.get("state_dict"):
         content.setdefault("model", content.pop("state_dict"))
-    if isinstance(content, dict) and "model" not in content:  # under other names, {"teacher": ...}
-        states = {name: state for name, state in content.items() if _is_state(state)}
+    inner = content.get("model", content) if isinstance(content, dict) else content
+    if isinstance(inner, dict) and not _is_state(inner):  # state dicts under other names, {"teacher": ...}
+        states = {name: state for name, state in inner.items() if _is_state(state)}
         if states:
             content["model"] = {f"{name}.{key}": value for name, state in states.items() for key, value in state.items()}
     state = content.get("model") if isinstance(content, dict) else None
     if not isinstance(state, dict) or state and not _is_state(state):
-        held = f"keys {weights.some(content)}" if isinstance(content, dict) else f"a {type(content).__name__}"
+        held = f"keys {weights.some(inner)}" if isinstance(inner, dict) else f"a {type(inner).__name__}"
         raise ValueError(f"{path}: no state dict under 'model'; it holds {held}")
     for key, value in state.items():  # expanded tensors would need memory that the file does not have
         if value.nbytes > value.untyped_storage().nbytes():

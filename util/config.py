@@ -69,9 +69,10 @@ def parse(stage, argv=None):
         values |= _sizes(content, source, stage, given, head=bool(stated.get("eval")))
     values = of_method | _combined(values, given) | {"method": method}
     for name in given:
-        other, needed = OPTIONS[name].only_with or (None, None)
-        if other and values[other] != needed:
-            raise ValueError(f"option {name}: belongs to --{other} {needed}, this is {values[other]}")
+        for other, needed in OPTIONS[name].only_with.items():
+            if values[name] is not False and values.get(other, needed) != needed:
+                wanted = f"--{other}" if needed is True else f"--{other} {needed}"
+                raise ValueError(f"option {name}: belongs to {wanted}, this is {values[other]}")
     if not values["output_dir"]:  # stages must not overwrite each other's checkpoints, nor --eval the run
         evaluated = values.get("eval")
         beside = evaluated and Path(evaluated).with_name(f"{bare_name(evaluated)}-eval")

@@ -4,7 +4,7 @@ From this table come the command line, the keys of YAML files, --help, what may 
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 STAGES = ("pretrain", "tune", "linprobe", "finetune", "retrieval")
@@ -19,7 +19,7 @@ NOT_NEGATIVE = ("not below 0", lambda v: v >= 0)
 SHARE = ("a share, at least 0 and below 1", lambda v: 0 <= v < 1)
 ABOVE_0_TO_1 = ("a share, above 0 and at most 1", lambda v: 0 < v <= 1)
 SEED = (f"from 0 to {2**31 - 1}", lambda v: 0 <= v < 2**31)
-MOTION_WEIGHT = ("loss_weight", "motion")
+MOTION_WEIGHT = {"loss_weight": "motion"}
 
 # roles: whether an option may change on --resume, and whether it may differ between runs that are averaged in one cell of a table
 WHAT = "neither: it influences the resulting weights"
@@ -39,7 +39,7 @@ class Option:
     choices: tuple = ()
     range: tuple[str, Callable] = ("", lambda v: True)
     stages: tuple = STAGES
-    only_with: tuple = ()  # (option, value) without which this one has no effect
+    only_with: dict = field(default_factory=dict)  # {option: value} without which this one has no effect, in stages that have it
     role: str = WHAT
     help: str = ""
 
@@ -112,7 +112,7 @@ GROUPS = {
         Option("rot_theta", [0.3], float, many=True, counts=(1, 3)).means(
             "largest rotation angle in radians: one number, or three for x, y, z"
         ),
-        Option("mirror", False, bool, stages=TRAINED).means(
+        Option("mirror", False, bool, stages=TRAINED, only_with={"augment": True, "views": 2}).means(
             "mirror a random half of the training sequences: left and right change places"
         ),
         Option("input_stream", "joint", str, choices=("joint", "motion", "bone")).means(
@@ -159,10 +159,10 @@ GROUPS = {
             "each joint and query_frames frames (query, as in AMR) or of mask tokens for a random share of the hidden tokens "
             "(cross, as in CrossMAE)"
         ),
-        Option("query_frames", 24, int, range=AT_LEAST_ONE, stages=("pretrain",), only_with=("decoder", "query")).means(
+        Option("query_frames", 24, int, range=AT_LEAST_ONE, stages=("pretrain",), only_with={"decoder": "query"}).means(
             "decoder query: frames that a query predicts; has to divide num_frames"
         ),
-        Option("predict_ratio", 0.25, float, range=ABOVE_0_TO_1, stages=("pretrain",), only_with=("decoder", "cross")).means(
+        Option("predict_ratio", 0.25, float, range=ABOVE_0_TO_1, stages=("pretrain",), only_with={"decoder": "cross"}).means(
             "decoder cross: share of the hidden tokens that are predicted in a step"
         ),
         Option("decoder_dim_feat", 256, int, range=AT_LEAST_ONE, stages=("pretrain",)).means("width of the decoder"),
@@ -208,7 +208,7 @@ GROUPS = {
         Option("views", 1, int, choices=(1, 2), stages=("tune",)).means(
             "1: whole sequences as they are; 2: two random crops of each, rotated and sheared"
         ),
-        Option("shear", 0.5, float, range=NOT_NEGATIVE, stages=("tune",), only_with=("views", 2)).means(
+        Option("shear", 0.5, float, range=NOT_NEGATIVE, stages=("tune",), only_with={"views": 2}).means(
             "views 2: largest off-diagonal entry of the random shear matrices"
         ),
         Option("queue_size", 32768, int, range=AT_LEAST_ONE, stages=("tune",)).means(
@@ -270,7 +270,7 @@ GROUPS = {
         ),
         Option("dist_eval", True, bool, stages=DOWNSTREAM, role=HOW).means("share the test samples among the processes"),
         Option("augment", True, bool, stages=("linprobe",)).means(
-            "random crops and rotations; without them (--no-augment) features are computed only once"
+            "random crops, rotations and mirror images; without them (--no-augment) features are computed only once"
         ),
         Option("k", 1, int, range=AT_LEAST_ONE, stages=("retrieval",)).means("number of neighbours that vote"),
         Option("save_features", None, str, stages=("retrieval",), role=DRAW).means("npz for the features, with names and labels"),

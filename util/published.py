@@ -41,7 +41,7 @@ def _all(names, text):
 
 
 _MIXED = "samples are not mixed here; leave it out"
-_AUGMENTATION = "training crops and rotates, no more; leave it out"
+_AUGMENTATION = "training crops, rotates and, with --mirror, mirrors; leave it out"
 REPLACED = {
     **_all("world_size rank local_rank gpu distributed dist_on_itp dist_url dist_backend", "torchrun tells the processes"),
     **_all("num_classes nb_classes num_joints", "the data tell it; for --eval the checkpoint does"),

@@ -72,9 +72,6 @@ def check(values):
             raise ValueError(f"{name} {text}: takes {' or '.join(map(str, option.counts))} number(s)")
         if name.endswith("p_interval") and not 0 < numbers[0] <= numbers[-1] <= 1:
             raise ValueError(f"{name} {text}: shares of the frames, in rising order, above 0 and at most 1")
-    if values.get("mirror") and (values.get("augment") is False or values.get("views") == 1):
-        needed = "--augment" if "augment" in values else "--views 2"
-        raise ValueError(f"mirror: there is no augmentation here without {needed}")
     if values.get("method") == "umurl":
         if values["input_stream"] != "joint":
             raise ValueError(f"input_stream {values['input_stream']}: UmURL makes bones and motions itself; --features chooses")

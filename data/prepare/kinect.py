@@ -3,11 +3,9 @@
 The names are those of CMU (three conversions to BVH), LaFAN1, 100STYLE, Bandai-Namco, Mixamo and Kinect v2.
 """
 
-import re
-
 import numpy as np
 
-from feeder.skeleton import joint_names
+from feeder.skeleton import joint_names, split_side
 
 LAYOUT = "kinect_v1"
 
@@ -29,26 +27,11 @@ HAND = 0.3  # wrist to hand by elbow to wrist: 0.077 m by 0.236 m in NW-UCLA, 0.
 HEAD = 0.2  # head joint to middle of the head by spine base to neck; in motion capture the head joint is the base of the skull
 
 
-def _plain(name):
-    """(side '', 'l' or 'r'; the rest in lower case) of a joint name."""
-    name = re.sub(r".*:", "", name.strip())
-    for form in (
-        r"(?i:(?P<s>l|r)(?:eft|ight)[ _.-]?)(?P<rest>.+)",
-        r"(?P<s>[lLrR])(?:[ _.-]|(?=[A-Z]))(?P<rest>.+)",
-        r"(?P<rest>.+)[ _.-](?i:(?P<s>l|r)(?:eft|ight)?)",
-        r"(?P<rest>.+[a-z])(?P<s>[LR])(?:eft|ight)",
-        r"(?P<s>[lr])(?P<rest>(?:humerus|radius|wrist|hand|femur|tibia|foot|toes|fingers)\w*)",
-    ):
-        if match := re.fullmatch(form, name):
-            return match["s"].lower(), re.sub(r"[ _.-]", "", match["rest"]).lower()
-    return "", re.sub(r"[ _.-]", "", name).lower()
-
-
 def find_joints(names):
     """{joint of Kinect v1, or 'head end': its number among `names` (V,)} for those that are found."""
     numbers = {}  # (side, rest of the name) -> number of the first such joint
     for number, name in enumerate(names):
-        numbers.setdefault(_plain(str(name)), number)
+        numbers.setdefault(split_side(name), number)
     wanted = [(joint, "", words) for joint, words in MIDDLE.items()]
     for side, word in (("l", "left"), ("r", "right")):
         wanted += [(f"{joint} {word}", side, words) for joint, words in SIDES.items()]

@@ -41,7 +41,7 @@ def skeletons(tmp_path_factory):
 @pytest.mark.parametrize("name", OPTIONS)
 def test_a_batch_is_its_samples(skeletons, name, window):
     feeder = Feeder(skeletons, "train", window_size=window, **OPTIONS[name])
-    indices, table = np.array([7, 0, 29, 7, 12]) % len(feeder), uniforms(3, 1, 30, feeder.draws)
+    indices, table = np.array([7, 0, 29, 7, 12]) % len(feeder), uniforms(3, 1, 30, feeder.num_draws)
     for data in (feeder, Resident(feeder, "cpu")):
         tensors, label, rows = data.collect(indices, table[indices])
         x = data.make(*tensors)
@@ -59,7 +59,7 @@ def test_each_view_is_a_crop_of_its_own(invented, resident):
     options = dict(window_size=8, p_interval=[0.1, 1.0], min_frames=4)
     several, single = Feeder(invented, "train", views=4, **options), Feeder(invented, "train", **options)
     data = Resident(several, torch.device("cpu")) if resident else several
-    indices, table = np.array([5, 0, 17]), uniforms(3, 1, len(several), several.draws)
+    indices, table = np.array([5, 0, 17]), uniforms(3, 1, len(several), several.num_draws)
     tensors, labels, rows = data.collect(indices, table[indices])
     x = data.make(*tensors)
     assert x.shape == (3, 4, 3, 8, 5, 1) and rows.tolist() == indices.tolist() and len(labels) == 3
@@ -74,7 +74,7 @@ def test_half_of_the_views_are_mirrored(skeletons):
     """Joints on the left go to the right with the opposite x; whoever is not mirrored stays as it was."""
     feeder = Feeder(skeletons, "train", window_size=8, mirror=True, views=2)
     plain = Feeder(skeletons, "train", window_size=8)
-    indices, table = np.arange(30), uniforms(0, 0, 30, feeder.draws)
+    indices, table = np.arange(30), uniforms(0, 0, 30, feeder.num_draws)
     x, original = feeder.make(*feeder.collect(indices, table)[0]), plain.make(*plain.collect(indices, table)[0])
     names = list(joint_names("kinect_v1"))
     other = [name.replace("left", "LEFT").replace("right", "left").replace("LEFT", "right") for name in names]
@@ -119,5 +119,5 @@ def test_random_numbers_of_samples_epochs_seeds_and_views_differ():
     assert tables.shape == (9, 50, 5) and 0 <= tables.min() and tables.max() < 1
     assert len(np.unique(tables)) == tables.size
     assert np.array_equal(uniforms(2, 1, 50), tables[7]) and np.array_equal(uniforms(2, 1, 20), tables[7, :20])
-    views = uniforms(3, 1, 1000, draws=20)
+    views = uniforms(3, 1, 1000, num_draws=20)
     assert views.shape == (1000, 20) and abs(views.mean() - 0.5) < 0.01 and len(np.unique(views)) == views.size

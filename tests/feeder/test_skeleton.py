@@ -41,14 +41,18 @@ def test_opposite_joints(layout):
 @pytest.mark.parametrize(
     "names, above, expected",
     [
-        (["Hips", "LeftArm", "RightArm", "armL", "armR", "r_toe", "l_toe"], None, [0, 2, 1, 4, 3, 6, 5]),
+        (["Hips", "LeftArm", "RightArm", "kneeL", "kneeR", "r_toe", "l_toe"], None, [0, 2, 1, 4, 3, 6, 5]),
         (["Hips", "LHipJoint", "RHipJoint", "LeftLeg", "RightLeg"], [0, 0, 0, 1, 2], [0, 2, 1, 4, 3]),
-        (["hips", "left arm", "arm"], None, "joint 'left arm' has no counterpart 'right arm'"),
+        (["ROOT", "LOWERBACK", "L5", "Bip01 L Thigh", "Bip01 R Thigh"], None, [0, 1, 2, 4, 3]),
+        (["mixamorig:Hips", "mixamorig:RightUpLeg", "mixamorig:LeftUpLeg"], None, [0, 2, 1]),
+        (["root", "lowerback", "lfemur", "rfemur", "lhipjoint", "rhipjoint", "head"], None, [0, 1, 3, 2, 5, 4, 6]),
+        (["hips", "left arm", "arm"], None, "joint 'left arm' has no counterpart"),
         (["hips", "chest", "head"], None, "no name of a joint says left or right: hips, chest, head"),
+        (["hip", "left hand", "left hand", "right hand"], None, "joints 'left hand' and 'left hand' have the same name"),
         (
-            ["hips", "lhip", "rhip", "left leg", "right leg"],
+            ["hips", "lseat", "rseat", "left leg", "right leg"],
             [0, 0, 0, 1, 2],
-            "joint 'left leg' hangs from 'lhip', but 'right leg' from",
+            "the parent of 'left leg' is 'lseat', but that of 'right",
         ),
     ],
 )

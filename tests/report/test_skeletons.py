@@ -67,7 +67,7 @@ def test_bodies_move_vanish_and_return(ax, dance):
 def test_sides_of_joint_names():
     left, middle, right = skeletons.LEFT, skeletons.MIDDLE, skeletons.RIGHT
     names = dict.fromkeys(("shoulder left", "LeftArm", "l_knee"), left) | dict.fromkeys(("knee.R", "RIGHT EYE", "r-toe"), right)
-    names |= dict.fromkeys(("collar", "pelvis", "root", "spine lower"), middle)
+    names |= dict.fromkeys(("collar", "pelvis", "ROOT", "LUMBAR", "RIBS", "spine lower"), middle)
     assert dict(zip(names, skeletons.sides(names), strict=True)) == names
 
 

@@ -157,12 +157,13 @@ def test_a_backbone_of_umurl_behind_other_prefixes(prefix, own, shared, tmp_path
     assert found.keys() == backbone.keys() and all(torch.equal(found[key], value) for key, value in backbone.items())
 
 
-@pytest.mark.parametrize("together", [True, False])
-def test_several_encoders_are_named(together, pretrained, tmp_path):
+@pytest.mark.parametrize("form", ["one state dict", "two", "two under model"])
+def test_several_encoders_are_named(form, pretrained, tmp_path):
     _, state = pretrained
     both = {"student": state, "teacher": state}
     merged = {f"{name}.{key}": value for name in both for key, value in state.items()}
-    torch.save({"model": merged} if together else both, tmp_path / "a.pth")
+    content = {"one state dict": {"model": merged}, "two": both, "two under model": {"model": both, "epoch": 3}}[form]
+    torch.save(content, tmp_path / "a.pth")
     with pytest.raises(ValueError, match="a.pth: holds 2 encoders, their keys begin with 'student.' and 'teacher.'; save one"):
         checkpoint.load(tmp_path / "a.pth")
 
