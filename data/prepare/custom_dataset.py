@@ -56,7 +56,7 @@ def write(
         if recordings and key not in fields:
             raise ValueError(f"{source}: no field {key!r}; there are {', '.join(sorted(fields))}")
     groups = {recording.fields[group_key] for recording in recordings if group_key}
-    if absent := set(test_groups) - groups:
+    if recordings and (absent := set(test_groups) - groups):
         there = ", ".join(sorted(groups)[:20]) + (", ..." if len(groups) > 20 else "")
         raise ValueError(f"--test_groups {min(absent)}: no recording is of this group; there are {there or 'none'}")
     if skeleton.num_joints() or body_frame == []:  # raises before minutes of reading

@@ -180,7 +180,7 @@ def with_pattern(raw, recordings, pattern):
     if "label" not in compiled.groupindex:
         raise ValueError(f"--label_pattern {pattern}: needs a group (?P<label>...), and may have others, such as (?P<group>...)")
     matches = [compiled.search(recording.path) for recording in recordings]
-    if not any(matches):
+    if recordings and not any(matches):
         first = recordings[0].path
         raise ValueError(f"{raw}: --label_pattern {pattern} matches none of {len(recordings)} files; the first is {first!r}")
     pairs = list(zip(recordings, matches, strict=True))

@@ -276,6 +276,13 @@ def test_kinect_files(tmp_path, skeleton_text, walk):
     assert np.allclose(found, [first, second], atol=1e-4) or np.allclose(found, [second, first], atol=1e-4)
 
 
+def test_a_folder_of_nothing_but_a_table(tmp_path):
+    (folder := tmp_path / "empty").mkdir()
+    (folder / "labels.csv").write_text("name,label\n")
+    with pytest.raises(ValueError, match=f"^{folder}: no recording can be used$"):
+        own.generate([folder], tmp_path, label_pattern="(?P<label>a)_(?P<group>b)", test_groups=["b"])
+
+
 def test_prediction_reads_kinect_files_like_the_training_data(tmp_path, skeleton_text, walk):
     """z points up, 60 frames a second; a model of one body gets the one of two that moves most; of arrays in mm, files in m."""
     (folder := tmp_path / "kinect").mkdir()
