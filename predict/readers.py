@@ -67,10 +67,13 @@ class Preparation:
             return self.reading.to_bodies(array, where, mat)
         return axes.guess(array, self.data.num_joints, self.data.num_bodies, self.flat, self.axes)
 
-    def metres(self, array, unit=None):
-        """(M, T, V, C) in any unit -> (M, T, V, 3) float32 metres. Raises ValueError (without file name) if there is no body."""
+    def metres(self, array, usual=None):
+        """(M, T, V, C) in the training data's unit -> (M, T, V, 3) float32 metres. usual: the unit that files of this kind are
+        usually in, which is assumed if it makes bodies more like the training data's. Raises ValueError (without file name) if
+        there is no body."""
         transforms.drop_empty(array)
-        rows = transforms.row(array, self.unit if unit is None else unit)
+        unit = self.unit if usual is None else units.likely_unit(units.body_size(array), self.size, (self.unit, usual))
+        rows = transforms.row(array, unit)
         return rows.reshape(array.shape[1], len(array), -1, 3).swapaxes(0, 1)
 
     def checked(self, persons):
@@ -175,13 +178,16 @@ def _read_bvh(file, preparation):
         raise ValueError(f"{file}: the model's joints have no names, by which those of a BVH file could be found")
     how = preparation.reading
     joints = bvh.load(file, names, how.target_fps, how.up)[None]
-    unit = units.likely_unit(units.body_size(joints), preparation.size, (preparation.unit, bvh.UNIT))
-    return preparation.metres(joints, unit)
+    return preparation.metres(joints, bvh.UNIT)
 
 
 def _read_array(file, preparation):
     array = array_files.read_array(file, preparation.reading.key)
     return preparation.metres(preparation.arranged(array, file, mat=file.suffix == ".mat"))
+
+
+def _read_skeleton(file, preparation):
+    return preparation.metres(preparation.reading.read(file), units.UNITS["m"])
 
 
 READERS = {  # for files with one recording: (file, preparation) -> (M, T, V, 3) metres
@@ -195,11 +201,13 @@ READERS = {  # for files with one recording: (file, preparation) -> (M, T, V, 3)
 
 
 def _skeleton(file, preparation):
-    """A `.skeleton` file, whose actors recipe.read() selects."""
-    recipe = preparation.recipe
+    """A `.skeleton` file: as own_gendata.py reads it or, for a model of a published data set, as its recipe does."""
+    recipe, data = preparation.recipe, preparation.data
+    if data.how or not recipe.published:
+        return [(str(file), partial(_load, _read_skeleton, file, preparation))]
 
     def load():
-        persons = recipe.read(file)
+        persons = transforms.most_moving(recipe.read(file), data.num_bodies)
         return Clip(persons, lambda: preparation.filled(recipe.place(preparation.checked(persons))))
 
     return [(str(file), load)]

@@ -3,8 +3,8 @@
     python -m data.prepare.inspect FILE
 
 FILE is an npz (docs/data.md), or raw data: an NTU .skeleton file, a PKU-MMD skeleton text file, a NW-UCLA json file, a recording
-of one's own (.npy, .mat, .csv, .txt; read as data/own/own_gendata.py does), a .bvh, or a pickle, as PYSKL's. One sequence is
-drawn as a moving stick figure (GIF) and as a sheet of frames side by side (PNG).
+of one's own (.npy, .mat, .csv, .txt or, with an option such as --joint_order, .skeleton; read as data/own/own_gendata.py does), a
+.bvh, or a pickle, as PYSKL's. One sequence is drawn as a moving stick figure (GIF) and as a sheet of frames side by side (PNG).
 """
 
 import argparse

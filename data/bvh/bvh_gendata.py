@@ -70,7 +70,7 @@ def generate(
             center = transforms.SPINE if skeleton.layout else str(skeleton.joint_names[0])
         how["center"] = None if center == "none" else center
         # raises for unknown joints, before minutes of reading
-        transforms.origin_and_body_frame(how["center"], body_frame, skeleton.joint_names, skeleton.num_joints())
+        transforms.origin_and_frame_joints(how["center"], body_frame, skeleton.joint_names, skeleton.num_joints())
         read = partial(bvh.load, names=skeleton.joint_names, **form)
         begin, shape = {}, {}  # {file: offset of its joints in bytes}, {file: (T, V, 3)}
         for file, x in parallel.each(read, [*headers], "frames", skipped):

@@ -111,18 +111,19 @@ SOURCES = {
 def generate(out, paths, name="corpus", window=WINDOW, body_frame=False, min_max=False, strict=False):
     """Write out/<name>.npz, whose name also lists the options used, of {key of SOURCES: paths}; returns its path.
 
-    window: longer sequences are cut into equal pieces of at most this many frames; 0: do not cut. body_frame, min_max: of every
-    piece, see data.prepare.transforms.row. Unusable files are listed in out/raw_data/skipped.txt; with `strict` the first one
-    raises ValueError.
+    window: longer sequences are cut into equal pieces of at most this many frames; 0: do not cut. body_frame: rotate every
+    piece into its body frame. min_max: see data.prepare.transforms.row. Unusable files are listed in out/raw_data/skipped.txt;
+    with `strict` the first one raises ValueError.
     """
     skipped, names, groups, rows, sizes, used = parallel.Skipped(strict), [], [], [], [], {}
-    frame = transforms.origin_and_body_frame(None, [], joint_names(kinect.LAYOUT), NUM_JOINTS)[1] if body_frame else None
+    wanted = [] if body_frame else None
+    _, frame_joints = transforms.origin_and_frame_joints(None, wanted, joint_names(kinect.LAYOUT), NUM_JOINTS)
     for key, given in paths.items():
         for title, group, joints in SOURCES[key].read(given, skipped):
             for suffix, part in transforms.pieces(len(joints), window):
                 piece = f"{key}/{title}{suffix}"
                 try:
-                    row = transforms.row(joints[None, part], origin=ORIGIN, body_frame=frame, min_max=min_max)
+                    row = transforms.row(joints[None, part], origin=ORIGIN, frame_joints=frame_joints, min_max=min_max)
                 except ValueError as error:
                     skipped.add(f"{piece}: {error}")
                     continue
@@ -137,7 +138,7 @@ def generate(out, paths, name="corpus", window=WINDOW, body_frame=False, min_max
     path, num_frames = Path(out) / f"{name}{'_body' * body_frame}{'_minmax' * min_max}.npz", max(map(len, rows))
     about = {
         "center": ORIGIN,
-        "body_frame": frame,
+        "body_frame": frame_joints,
         "min_max": int(min_max) or None,
         "unit": 1.0,
         "coordinates": 3,

@@ -36,8 +36,8 @@ def check_bodies(bodies, shape, where):
         in_time, in_space = (np.median(np.linalg.norm(np.diff(x, axis=axis), axis=-1)) for axis in (0, 1))
         if in_time > SWAPPED * in_space:
             raise Misread(
-                f"{where}: read as {frames} frames of {joints} joints, joints are closer to each other than one joint in "
-                "consecutive frames; if joints come first: --axes VTC"
+                f"{where}: read as {frames} frames of {joints} joints, neighbouring joints are closer together than the same "
+                "joint in two consecutive frames; if joints come first: --axes VTC"
             )
     # 2D keypoints with a confidence
     if dims == 3 and 0 <= x[..., 2].min() and x[..., 2].max() <= 1 and np.median(x[..., :2]) > 10:

@@ -46,9 +46,9 @@ def write(
     """Write the npz `path`. Without label_keys it has no labels, and a test set only with test_groups.
 
     source: where the recordings come from, for messages. unit: metres per unit. center, body_frame, min_max: see
-    transforms.origin_and_body_frame and row. form: the `ArrayFormat` with which they were read. skipped: unusable recordings, and
-    then `remarks`, are added to it. standing: most bodies stand upright. Raises ValueError if no recording, or none for training
-    or testing, can be used.
+    transforms.origin_and_frame_joints and row. form: the `ArrayFormat` with which they were read. skipped: unusable recordings,
+    and then `remarks`, are added to it. standing: most bodies stand upright. Raises ValueError if no recording, or none for
+    training or testing, can be used.
     """
     fields = set.intersection(*(set(recording.fields) for recording in recordings)) if recordings else set()
     group_key = group_key or next((key for key in ("group", "subject") if key in fields), None)
@@ -56,21 +56,21 @@ def write(
         if recordings and key not in fields:
             raise ValueError(f"{source}: no field {key!r}; there are {', '.join(sorted(fields))}")
     groups = {recording.fields[group_key] for recording in recordings if group_key}
-    if absent := set(test_groups) - groups:
+    if recordings and (absent := set(test_groups) - groups):
         there = ", ".join(sorted(groups)[:20]) + (", ..." if len(groups) > 20 else "")
         raise ValueError(f"--test_groups {min(absent)}: no recording is of this group; there are {there or 'none'}")
     if skeleton.num_joints() or body_frame == []:  # raises before minutes of reading
-        transforms.origin_and_body_frame(center, body_frame, skeleton.joint_names, skeleton.num_joints())
+        transforms.origin_and_frame_joints(center, body_frame, skeleton.joint_names, skeleton.num_joints())
     statistics = BodyStatistics(skeleton, standing)
     samples = read_samples(source, recordings, label_keys, group_key, test_groups, statistics, skipped, remarks)
     *_, num_joints, dims = samples[0].shape
-    origin, frame = transforms.origin_and_body_frame(center, body_frame, skeleton.joint_names, num_joints)
+    origin, frame_joints = transforms.origin_and_frame_joints(center, body_frame, skeleton.joint_names, num_joints)
 
     def row(sample):
         with parallel.naming(sample.recording.where):
-            return transforms.row(load(sample.recording), unit, origin, frame, min_max)
+            return transforms.row(load(sample.recording), unit, origin, frame_joints, min_max)
 
-    if frame is not None:  # leave out bodies that have no body frame
+    if frame_joints is not None:  # leave out bodies that have no body frame
         samples = [sample for sample, _ in parallel.each(row, samples, "rotating", skipped)]
         if not samples:
             raise ValueError(f"{source}: no recording has a body frame; the first: {skipped.reasons[-1]}")
@@ -98,14 +98,14 @@ def write(
         joint_names=None if skeleton.layout else skeleton.joint_names,
         parents=None if skeleton.layout else skeleton.parents,
         center=-1 if origin is None else origin,
-        body_frame=frame,
+        body_frame=frame_joints,
         min_max=int(min_max) or None,
         body_size=statistics.size() * unit if min_max else None,
         unit=unit,
         coordinates=dims,
         how=json.dumps(form.as_dict()) if form.as_dict() else None,
     )
-    counts = ", ".join(f"{len(part.names):,} {split}" for split, part in splits.items())
+    counts = ", ".join(f"{len(split.names):,} {key}" for key, split in splits.items())
     kinds = f"{len(number)} classes" if label_keys else "no labels"
     notes = [", z is 0"] * (dims == 2) + ["; no bones: see --layout and --joints"] * (skeleton.parents is None)
     print(f"{path}: {counts}, {kinds}, up to {num_frames} frames, {num_bodies} bodies, {num_joints} joints", *notes, sep="")

@@ -19,7 +19,7 @@ from data.prepare.array_files import SUFFIXES, ArrayFormat, read_npz
 from data.prepare.axes import to_mtvc
 from data.prepare.parallel import naming
 from data.prepare.transforms import MAX_NAME
-from feeder.skeleton import joint_names, parents, tree
+from feeder import skeleton
 
 TABLE = "labels.csv"
 
@@ -55,7 +55,7 @@ class CustomSkeleton:
 
 def layout_skeleton(layout):
     """The `CustomSkeleton` of a layout in feeder.skeleton."""
-    return CustomSkeleton(layout, np.array(joint_names(layout)), parents(layout))
+    return CustomSkeleton(layout, np.array(skeleton.joint_names(layout)), skeleton.parents(layout))
 
 
 def custom_skeleton(joint_names, parents, where):
@@ -71,7 +71,7 @@ def custom_skeleton(joint_names, parents, where):
         if not parents or not all(type(parent) is int for parent in parents):
             raise ValueError(f"{where}: parents has to be a list of the number or name of each joint's parent")
         with naming(where):
-            parents = tree([i if parent == -1 else parent for i, parent in enumerate(parents)], len(parents))
+            parents = skeleton.tree([i if parent == -1 else parent for i, parent in enumerate(parents)], len(parents))
         if names is not None and len(names) != len(parents):
             raise ValueError(f"{where}: {len(names)} joint_names but {len(parents)} parents")
     return CustomSkeleton("", names, parents)
@@ -180,7 +180,7 @@ def with_pattern(raw, recordings, pattern):
     if "label" not in compiled.groupindex:
         raise ValueError(f"--label_pattern {pattern}: needs a group (?P<label>...), and may have others, such as (?P<group>...)")
     matches = [compiled.search(recording.path) for recording in recordings]
-    if not any(matches):
+    if recordings and not any(matches):
         first = recordings[0].path
         raise ValueError(f"{raw}: --label_pattern {pattern} matches none of {len(recordings)} files; the first is {first!r}")
     pairs = list(zip(recordings, matches, strict=True))

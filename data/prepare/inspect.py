@@ -45,11 +45,12 @@ def inspect(path, split=None, index=None, name=None, layout=None, **form):
         return inspect_npz(path, split, index, name)
     if split is not None or name is not None:
         raise ValueError(f"{path}: holds one recording; --split and --name choose a sequence of an npz")
-    if path.suffix == ".txt" and not any(form.values()) and formats.is_pku(path):
+    own = any(form.values())  # these options are those of own_gendata.py
+    if path.suffix == ".txt" and not own and formats.is_pku(path):
         return formats.inspect_pku(path, index)
     if path.suffix in PICKLES:
         return formats.inspect_pickle(path, layout, index)
-    if path.suffix in RECORDINGS:
+    if path.suffix in RECORDINGS and not (own and path.suffix in SUFFIXES):
         formats.refuse_index(path, index)
         return RECORDINGS[path.suffix](path)
     return formats.inspect_array(path, layout, index, **form)

@@ -128,7 +128,7 @@ def inspect_ucla(path):
 
 
 def inspect_array(path, layout=None, index=None, **form):
-    """A .npy, .mat, .csv or .txt file; the reason for which the preparation would not accept it is one of the lines.
+    """A .npy, .mat, .csv, .txt or .skeleton file; the reason for which the preparation would not accept it is one of the lines.
 
     layout: by default one with this number of joints whose bones fit. form: fields of `ArrayFormat`. index: sample of a .npy of
     ST-GCN or UmURL, (N, C, T, V, M).

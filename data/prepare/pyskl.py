@@ -187,15 +187,16 @@ def generate(
         return transforms.fill_bodies(transforms.row(bodies, unit, origin), len(bodies), num_bodies, second_body)
 
     paths = []
-    for protocol, sides in pairs.items():
-        chosen = _choose(path, protocol, sides, samples, skipped)
-        parts = {}
+    for protocol, wanted in pairs.items():
+        chosen = _choose(path, protocol, wanted, samples, skipped)
+        npz_splits = {}
         for key, rows in chosen.items():
             labels, groups = np.array([number[name] for name in rows], int), [splits.group(name) for name in rows]
-            parts[key] = Split(rows, labels, map(row, rows), groups)
+            npz_splits[key] = Split(rows, labels, map(row, rows), groups)
         paths.append(out / f"{'_'.join(filter(None, (bare_name(name or path), protocol)))}.npz")
         how = {"center": -1 if origin is None else origin, "unit": unit, "coordinates": dims, "second_body": second_body}
-        write_dataset(paths[-1], parts, num_frames, num_classes, num_joints, num_bodies, layout, class_names=class_names, **how)
+        sizes = num_frames, num_classes, num_joints, num_bodies
+        write_dataset(paths[-1], npz_splits, *sizes, layout, class_names=class_names, **how)
         counts = ", ".join(f"{len(rows):,} {key}" for key, rows in chosen.items())
         flat = ", z is 0" * (dims == 2)
         print(f"{paths[-1]}: {counts}, {num_classes} classes, {num_frames} frames, {num_joints} joints{flat}")
@@ -208,10 +209,10 @@ def generate(
     return paths
 
 
-def _choose(path, protocol, sides, samples, skipped):
-    """{'train': names, 'test': names} of a protocol, without repeated names and those that have no usable annotation."""
+def _choose(path, protocol, wanted, samples, skipped):
+    """{'train': names, 'test': names} of a protocol: those wanted, but for repeated names and those without usable annotation."""
     chosen, used = {}, set()
-    for key, names in sides.items():
+    for key, names in wanted.items():
         chosen[key] = []
         for name in names:
             where = f"{path}: protocol {protocol!r}, {key}: {name[: transforms.MAX_NAME]!r}"

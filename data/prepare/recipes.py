@@ -61,12 +61,12 @@ class Recipe:
         description = f"{self.description}, one person copied to make {num_bodies}"
         return replace(self, place=partial(place_copies, self.place, num_bodies), description=description)
 
-    def with_pose(self, origin, body_frame, min_max, joint_names):
-        """This recipe with the origin (a joint or None), body_frame (four joints or None) and min_max of transforms.row."""
+    def with_pose(self, origin, frame_joints, min_max, joint_names):
+        """This recipe with the origin (a joint or None), frame_joints (four or None) and min_max of transforms.row."""
         name = joint_names[origin] if joint_names and origin is not None else origin
         steps = [AS_IS if origin is None else f"origin at joint {name} of the first frame"]
-        steps += ["axes of the body's mean pose"] * (body_frame is not None) + ["every axis from -1 to 1"] * bool(min_max)
-        place = partial(transforms.row, origin=origin, body_frame=body_frame, min_max=bool(min_max))
+        steps += ["axes of the body's mean pose"] * (frame_joints is not None) + ["every axis from -1 to 1"] * bool(min_max)
+        place = partial(transforms.row, origin=origin, frame_joints=frame_joints, min_max=bool(min_max))
         return replace(self, place=place, description=", ".join(steps))
 
 

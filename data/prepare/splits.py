@@ -6,7 +6,7 @@ from pathlib import Path
 
 from data.prepare import ntu_release, pickles
 
-PARTS = ("train", "test", "val")
+SPLITS = ("train", "test", "val")
 FORMS = "it holds splits as in PYSKL's files, the split (train, test, val) of each name, or the names of the test set"
 
 
@@ -21,12 +21,12 @@ def group(name):
 def choose_test(chosen, names):
     """{'train': names, 'test': names}: the test set are those `chosen` by name or group, and what is chosen but not among the
     names, so that it is reported as missing."""
-    parts, used = {"train": [], "test": []}, set()
+    splits, used = {"train": [], "test": []}, set()
     for name in names:
         matches = {name, group(name)} & set(chosen)
-        parts["test" if matches else "train"].append(name)
+        splits["test" if matches else "train"].append(name)
         used |= matches
-    return parts | {"test": parts["test"] + [name for name in dict.fromkeys(chosen) if name not in used]}
+    return splits | {"test": splits["test"] + [name for name in dict.fromkeys(chosen) if name not in used]}
 
 
 def read(path, names):
@@ -48,26 +48,28 @@ def read(path, names):
             raise ValueError(f"{path}: not a split file ({' '.join(str(error).split())[:80]}); {FORMS}") from error
     if type(content) is dict and type(content.get("split")) is dict:
         content = content["split"]
-    if type(content) is dict and content and all(isinstance(part, str) and part in PARTS for part in content.values()):
-        content = {part: [name for name, side in content.items() if side == part] for part in PARTS if part in content.values()}
+    if type(content) is dict and content and all(isinstance(split, str) and split in SPLITS for split in content.values()):
+        split_of, content = content, {}
+        for name, split in split_of.items():
+            content.setdefault(split, []).append(name)
     lists = list(content.values()) if type(content) is dict else [content]
-    if not lists or not all(type(part) in (list, tuple) and all(isinstance(name, str) for name in part) for part in lists):
+    if not lists or not all(type(each) in (list, tuple) and all(isinstance(name, str) for name in each) for each in lists):
         raise ValueError(f"{path}: not a split file; {FORMS}")
     if len(lists) > 1:
         return content
-    parts = choose_test(lists[0], names)
+    splits = choose_test(lists[0], names)
     if type(content) is dict and "train" in next(iter(content)):
-        return {"train": parts["test"], "test": parts["train"]}
-    return parts
+        return {"train": splits["test"], "test": splits["train"]}
+    return splits
 
 
 def _of_lines(text):
     """The names in a text, one per line, or {name: split} if splits follow them."""
     form = re.compile(r"(.*?)(?:[,;\s]+(train|test|val))?")
     rows = [form.fullmatch(line.strip()).groups() for line in text.splitlines() if line.strip()]
-    if rows and any(part for _, part in rows):
+    if rows and any(split for _, split in rows):
         rows = rows if rows[0][1] else rows[1:]  # the first line may be a header
-        if missing := [name for name, part in rows if part is None]:
+        if missing := [name for name, split in rows if split is None]:
             raise ValueError(f"{missing[0]!r} has no split")
         return dict(rows)
     return [name for name, _ in rows]

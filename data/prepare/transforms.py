@@ -7,33 +7,33 @@ import numpy as np
 from data.prepare.kinect import find_joints
 
 MAX_NAME = 255  # characters; in an npz every name takes the space of the longest
-BODY_FRAME = ("spine base", "neck", "shoulder left", "shoulder right")  # joints that define the body frame
+FRAME_JOINTS = ("spine base", "neck", "shoulder left", "shoulder right")  # joints that define the body frame
 SPINE = "spine mid"  # joint at its origin
 
 
-def origin_and_body_frame(center, body_frame, names, num_joints):
-    """(origin, body_frame) of `row` from the options --center and --body_frame, joints given as one of `names` or as a number.
+def origin_and_frame_joints(center, body_frame, names, num_joints):
+    """(origin, frame_joints) of `row` from the options --center and --body_frame, joints given as one of `names` or a number.
 
     names: (V,) or None. center: None without the option. body_frame: four joints, an empty list to find them by their usual
     names, or None. Raises ValueError for joints that do not exist or cannot be found.
     """
-    names, origin, frame = [] if names is None else [str(name) for name in names], None, None
-    found = find_joints(names) | {joint: names.index(joint) for joint in (*BODY_FRAME, SPINE) if joint in names}
+    names, origin, frame_joints = [] if names is None else [str(name) for name in names], None, None
+    found = find_joints(names) | {joint: names.index(joint) for joint in (*FRAME_JOINTS, SPINE) if joint in names}
     if body_frame:
-        if len(body_frame) != len(BODY_FRAME):
+        if len(body_frame) != len(FRAME_JOINTS):
             what = f"{len(body_frame)} joints instead of hip, neck, left and right shoulder"
             raise ValueError(f"--body_frame {' '.join(body_frame)}: {what}")
-        frame = tuple(joint_index(joint, names, num_joints, "--body_frame") for joint in body_frame)
+        frame_joints = tuple(joint_index(joint, names, num_joints, "--body_frame") for joint in body_frame)
     elif body_frame is not None:
-        if missing := [joint for joint in BODY_FRAME if joint not in found]:
+        if missing := [joint for joint in FRAME_JOINTS if joint not in found]:
             what = f"no joint has a name that could be Kinect's {missing[0]!r}"
             raise ValueError(f"--body_frame: name the four joints hip, neck, left and right shoulder; {what}")
-        frame = tuple(found[joint] for joint in BODY_FRAME)
+        frame_joints = tuple(found[joint] for joint in FRAME_JOINTS)
     if center is not None:
         origin = joint_index(center, names, num_joints)
-    elif frame:
-        origin = found.get(SPINE, frame[0])
-    return origin, frame
+    elif frame_joints:
+        origin = found.get(SPINE, frame_joints[0])
+    return origin, frame_joints
 
 
 def describe_array(array):
@@ -78,26 +78,26 @@ def most_moving(bodies, number):
     return bodies[np.sort(np.argsort(moved, kind="stable")[::-1][:number])]
 
 
-def row(bodies, unit=1.0, origin=None, body_frame=None, min_max=False):
+def row(bodies, unit=1.0, origin=None, frame_joints=None, min_max=False):
     """Bodies (M, T, V, C) as a row of an npz: (T, M·V·3) float32 in metres; z is 0 if C is 2.
 
     unit: metres per unit. origin: joint of the first body whose position, in the first frame with this body, is the origin.
-    body_frame: four joints of the first body, see `body_axes`, whose axes become x, y and z. min_max: scale every axis, over all
-    bodies and frames, to -1 .. 1 instead of metres. A body stays all zero in frames in which it is absent.
-    Raises ValueError, without file name, if the body has no such axes.
+    frame_joints: those of the body frame of the first body, see `body_axes`, whose axes become x, y and z. min_max: scale every
+    axis, over all bodies and frames, to -1 .. 1 instead of metres. A body stays all zero in frames in which it is absent. Raises
+    ValueError, without file name, if the body has no such axes.
     """
     _, num_frames, _, dims = bodies.shape
     bodies = bodies.transpose(1, 0, 2, 3)  # (T, M, V, C)
     # float32 stays float32 if only the origin is subtracted; everything else is computed in float64
-    if bodies.dtype.kind != "f" or unit != 1 or body_frame is not None or min_max:
+    if bodies.dtype.kind != "f" or unit != 1 or frame_joints is not None or min_max:
         bodies = bodies.astype(np.float64) * unit
     out = np.zeros((*bodies.shape[:3], 3), np.float32 if bodies.dtype.itemsize <= 4 else np.float64)
     out[..., :dims] = bodies
     present = out.any(axis=(2, 3))  # (T, M): which body is in which frame
     if origin is not None:
         out -= out[present[:, 0].argmax(), 0, origin].copy()
-    if body_frame is not None:
-        out = out @ body_axes(out[present[:, 0], 0], body_frame).T
+    if frame_joints is not None:
+        out = out @ body_axes(out[present[:, 0], 0], frame_joints).T
     if min_max:
         low, high = (edge(out[present], axis=(0, 1)) for edge in (np.min, np.max))
         out = np.where(high > low, 2 * (out - low) / np.where(high > low, high - low, 1) - 1, 0)
@@ -139,14 +139,14 @@ def pieces(num_frames, most):
     return [(f"_{start}_{end}" * (count > 1), slice(start, end)) for start, end in pairwise(edges)]
 
 
-def body_axes(joints, body_frame):
+def body_axes(joints, frame_joints):
     """Axes x, y and z of a body (T, V, 3): the rows of a rotation matrix (3, 3).
 
-    body_frame: joints hip, neck, left and right shoulder. In the mean pose x points from the left to the right shoulder, y along
+    frame_joints: hip, neck, left and right shoulder. In the mean pose x points from the left to the right shoulder, y along
     the component of hip to neck that is perpendicular to x, and z is their cross product. Raises ValueError if hip to neck and
     the shoulders are parallel.
     """
-    hip, neck, left, right = joints[:, list(body_frame)].mean(axis=0, dtype=np.float64)
+    hip, neck, left, right = joints[:, list(frame_joints)].mean(axis=0, dtype=np.float64)
     x, y = right - left, neck - hip
     z = np.cross(x, y)
     if not np.linalg.norm(z) > 1e-6 * max(np.linalg.norm(x), np.linalg.norm(y)) ** 2:

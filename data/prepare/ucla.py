@@ -70,29 +70,30 @@ def face_front(joints):
     return joints @ np.array([[cos, 0, -sin], [0, 1, 0], [sin, 0, cos]])
 
 
-def place(persons, align=False, body_frame=None, min_max=False):
-    """Persons (M, T, V, 3) as a row (T, M·V·3) of an npz. align: use `face_front`; body_frame, min_max: see transforms.row."""
+def place(persons, align=False, frame_joints=None, min_max=False):
+    """Persons (M, T, V, 3) as a row (T, M·V·3) of an npz. align: use `face_front`; frame_joints, min_max: see transforms.row."""
     persons = face_front(persons[0])[None] if align else persons
-    return transforms.row(persons, origin=ORIGIN, body_frame=body_frame, min_max=min_max)
+    return transforms.row(persons, origin=ORIGIN, frame_joints=frame_joints, min_max=min_max)
 
 
 def generate(raw, out, align=False, strict=False, body_frame=False, min_max=False, unique=False):
     """Write out/UCLA_XView.npz, whose name also lists the options used; returns its path.
 
-    raw: folder all_sqe or a zip of it. align: use `face_front`. body_frame, min_max: see data.prepare.transforms.row. unique:
-    leave out test sequences that equal a training sequence. Unusable files are listed in out/raw_data/skipped.txt; with `strict`
-    the first one raises ValueError. Raises ValueError for `align` together with body_frame or min_max.
+    raw: folder all_sqe or a zip of it. align: use `face_front`. body_frame: rotate into the body frame. min_max: see
+    data.prepare.transforms.row. unique: leave out test sequences that equal a training sequence. Unusable files are listed in
+    out/raw_data/skipped.txt; with `strict` the first one raises ValueError. Raises ValueError for `align` together with
+    body_frame or min_max.
     """
     if align and (body_frame or min_max):
         raise ValueError("--align: --body_frame rotates the sequences, too; give --align alone")
     files, skipped, sizes = find_files(raw), parallel.Skipped(strict), []
-    frame = transforms.origin_and_body_frame(None, [], joint_names(LAYOUT), NUM_JOINTS)[1] if body_frame else None
+    _, frame_joints = transforms.origin_and_frame_joints(None, [] if body_frame else None, joint_names(LAYOUT), NUM_JOINTS)
 
     def prepare(file):
         """(row (T, V·3) float32, class, view) of a file."""
         joints, label, view = read_sequence(file)
         with parallel.naming(file):
-            row = place(joints[None], align, frame, min_max)
+            row = place(joints[None], align, frame_joints, min_max)
         sizes.append(body_size(joints))
         return row, label, view
 
@@ -119,7 +120,7 @@ def generate(raw, out, align=False, strict=False, body_frame=False, min_max=Fals
     path = Path(out) / f"UCLA_XView{'_align' * align}{'_body' * body_frame}{'_minmax' * min_max}{'_unique' * unique}.npz"
     pose = {}
     if body_frame or min_max:  # for main_predict.py, which prepares raw recordings alike
-        pose = {"center": ORIGIN, "body_frame": frame, "min_max": int(min_max), "unit": 1.0}
+        pose = {"center": ORIGIN, "body_frame": frame_joints, "min_max": int(min_max), "unit": 1.0}
         pose["body_size"] = float(np.median(sizes)) if min_max else None
     write_dataset(path, splits, num_frames, NUM_CLASSES, NUM_JOINTS, NUM_BODIES, LAYOUT, **pose)
     counts = ", ".join(f"{len(split.names)} {key} (published: {PUBLISHED[key]:,})" for key, split in splits.items())

@@ -114,9 +114,9 @@ def _read_part(folder, prefixes, skipped):
 def _read_labels(path, count):
     """(names, labels) of a label pickle, for `count` samples."""
     content = pickles.load(path)
-    if type(content) not in (tuple, list) or len(content) != 2 or any(np.ndim(side) != 1 for side in content):
+    if type(content) not in (tuple, list) or len(content) != 2 or any(np.ndim(column) != 1 for column in content):
         raise ValueError(f"{path}: not the pair (names, labels)")
-    names, labels = (np.asarray(side).tolist() for side in content)
+    names, labels = (np.asarray(column).tolist() for column in content)
     if len(names) != count or len(labels) != count:
         raise ValueError(f"{path}: {len(names)} names and {len(labels)} labels for {count} sequences")
     for row, (name, label) in enumerate(zip(names, labels, strict=True)):

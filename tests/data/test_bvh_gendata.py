@@ -165,6 +165,13 @@ def test_damaged_files_are_one_line_each(raw, tmp_path):
         bvh_gendata.generate(raw, tmp_path, strict=True)
 
 
+def test_if_no_file_has_usable_frames_the_first_is_named(tmp_path):
+    (raw := tmp_path / "raw").mkdir()
+    (raw / "walk_anna_0.bvh").write_text(text(*person(40)).rstrip()[:-9] + "x\n")
+    with pytest.raises(ValueError, match=f"^{raw}: no recording can be used; the first: {raw}/walk_anna_0.bvh: line"):
+        bvh_gendata.generate(raw, tmp_path, label_pattern=PATTERN, test_groups=["ben"])
+
+
 @pytest.mark.parametrize(
     "words, wrong",
     [

@@ -133,6 +133,17 @@ def test_a_skeleton_file_that_denoising_leaves_out_is_drawn_as_recorded(tmp_path
     assert len(sequence.joints) == 15
 
 
+def test_a_skeleton_file_as_own_gendata_reads_it(tmp_path, skeleton_text, walk, command):
+    path, joints, order = tmp_path / "a.skeleton", walk(20), [*range(10, 25), *range(10)]
+    path.write_text(skeleton_text([[(1, frame)] for frame in joints]))
+    text = command(path, "--joint_order", ",".join(map(str, order)))
+    assert f"{path}: read as a recording, bodies: 1, 20 frames (20 with a body), 25 joints" in text and "NTU" not in text
+    sequence = inspect(path, joint_order=tuple(order), up="z", fps=60)[1]
+    np.testing.assert_allclose(sequence.joints[:, 0], joints[::2, order][..., [0, 2, 1]] * (1, 1, -1), atol=1e-6)
+    with pytest.raises(ValueError, match="a.skeleton: 25 joints, --joint_order names joint 25"):
+        inspect(path, joint_order=(0, 25))
+
+
 def test_a_pku_video(unpacked, shared):
     folder = unpacked("pku_v1")
     video = sorted((folder / "skeleton").iterdir())[0]

@@ -47,7 +47,7 @@ def moved(bodies, rng, scale=1.0):
 def test_another_camera_gives_the_same_row(bodies):
     rng = np.random.default_rng(1)
     for min_max in (False, True):
-        expected = transforms.row(bodies, origin=1, body_frame=AXES, min_max=min_max)
+        expected = transforms.row(bodies, origin=1, frame_joints=AXES, min_max=min_max)
         assert expected.dtype == np.float32 and expected.shape == (9, 120)
         for _ in range(5):
             np.testing.assert_allclose(transforms.row(moved(bodies, rng), 1.0, 1, AXES, min_max), expected, atol=1e-6)
@@ -56,7 +56,7 @@ def test_another_camera_gives_the_same_row(bodies):
 
 def test_distances_stay_and_the_mean_pose_faces_the_reader(released):
     for _, joints in released:
-        row = transforms.row(joints[None], origin=1, body_frame=AXES).reshape(joints.shape)
+        row = transforms.row(joints[None], origin=1, frame_joints=AXES).reshape(joints.shape)
         for a, b in ((0, 3), (7, 19), (11, 14)):
             before, after = (np.linalg.norm(x[:, a] - x[:, b], axis=1) for x in (joints, row))
             np.testing.assert_allclose(after, before, atol=1e-5)
@@ -84,7 +84,7 @@ def test_bodies_without_axes(bodies):
     line[..., 1] = np.arange(20)
     for body in (line, np.ones((1, 3, 20, 3)), np.concatenate([bodies[:1, 1:2, :1]] * 20, axis=2)):
         with pytest.raises(ValueError, match="^the body has no axes: in its mean pose hip, neck and shoulders lie on one line$"):
-            transforms.row(body, body_frame=AXES)
+            transforms.row(body, frame_joints=AXES)
 
 
 def test_the_release_and_prediction(released, predict, tmp_path):  # noqa: F811
@@ -144,7 +144,7 @@ def test_own_recordings(words, layout, folder, tmp_path):
     assert arrays["body_frame"].tolist() == list(AXES) and arrays["center"] == (1 if layout else 0)
     assert arrays["name_test"].tolist() == ["2", "3"]
     assert "4.npy: the body has no axes" in (tmp_path / "raw_data/skipped.txt").read_text()
-    expected = np.stack([transforms.row(body[None], body_frame=AXES, min_max=True) for body in bodies[:2]])
+    expected = np.stack([transforms.row(body[None], frame_joints=AXES, min_max=True) for body in bodies[:2]])
     np.testing.assert_allclose(arrays["x_train"], expected, atol=1e-5)
     data = Feeder(path)
     assert data.metadata()["min_max"] == 1 and data.metadata()["body_size"] > 2 and not data.complaints
@@ -160,7 +160,7 @@ def test_joints_are_found_by_usual_names(shared, tmp_path):
     with np.load(own.generate([tmp_path / "few.npz"], tmp_path, body_frame=[])) as npz:
         axes = [names.tolist().index(name) for name in ("waist", "neck", "l_upper_arm", "r_upper_arm")]
         assert npz["body_frame"].tolist() == axes and npz["center"] == axes[0]
-        expected = transforms.row(x[None, : offset[1]], origin=axes[0], body_frame=axes)
+        expected = transforms.row(x[None, : offset[1]], origin=axes[0], frame_joints=axes)
         np.testing.assert_allclose(npz["x_train"][0, : offset[1]], expected, atol=1e-6)
     names[0] = "middle"
     np.savez(tmp_path / "few.npz", joint_names=names, **few | {"joints": 0 * x})  # of which nothing can be used
@@ -180,5 +180,5 @@ def test_joints_are_found_by_usual_names(shared, tmp_path):
 )
 def test_joints_that_are_not_there(words, names, line):
     with pytest.raises(ValueError) as error:
-        transforms.origin_and_body_frame(None, words, names, 20)
+        transforms.origin_and_frame_joints(None, words, names, 20)
     assert str(error.value).startswith(line)
