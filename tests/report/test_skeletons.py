@@ -110,7 +110,7 @@ def test_contact_sheet(dance, frames, bodies, panels):
     figure = skeletons.contact_sheet(sequence, PARENTS, title=title, fps=20, frames=np.arange(100, 100 + frames))
     figure.canvas.draw()
     axes = [ax for ax in figure.axes if ax.axison]
-    assert len(axes) == panels and figure.get_suptitle() == title
+    assert len(axes) == panels and figure.texts[0].get_text() == title
     assert figure._suptitle.get_window_extent().width <= figure.bbox.width
     for ax, t in zip(axes, np.linspace(0, frames - 1, panels).round().astype(int), strict=True):
         assert ax.get_title() == f"frame {100 + t} · {(100 + t) / 20:.2f} s"
