@@ -66,8 +66,8 @@ def options(path, more=()):
     words = [] if stage in UNLABELLED else ["--eval", str(path)]
     for name in names & settings.keys():
         option, value = OPTIONS[name], settings[name]
-        other, wanted = option.only_with or (None, None)
-        if option.belongs(stage, method) and value is not None and settings.get(other) == wanted:
+        effective = all(settings.get(other) == wanted for other, wanted in option.only_with.items())
+        if option.belongs(stage, method) and value is not None and effective:
             value = config.convert(option, list(value) if isinstance(value, tuple) else value, path)
             if isinstance(value, bool):
                 words.append(f"--{name}" if value else f"--no-{name}")
