@@ -86,7 +86,7 @@ def test_equal_sequences_are_reported(tmp_path):
     x = np.random.default_rng(4).normal(size=(6, 5, 12)).astype(np.float32)
     y = np.eye(2, dtype=np.uint8)[[0, 1, 0, 1, 0]]
     nearly = x[1].copy()
-    nearly[4, 11] = np.nextafter(nearly[4, 11], 2)
+    nearly[4, 11] = np.nextafter(nearly[4, 11], np.float32(2))
     test = np.stack([x[4], x[2], nearly, x[5], x[0]])
     sizes = {"num_joints": 4, "num_bodies": 1, "layout": ""}
     train = {"x_train": x[[0, 1, 2, 1, 3]], "y_train": y}
