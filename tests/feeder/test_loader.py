@@ -8,8 +8,9 @@ import torch
 
 from feeder.batch import uniforms
 from feeder.feeder_ntu import Feeder
-from feeder.loader import TrainBatches, test_loader, train_loader
-from util import distributed
+from feeder.loader import TrainBatches, build_feeder, test_loader, train_loader
+from tests.conftest import invent
+from util import config, distributed
 
 CPU = torch.device("cpu")
 test_loader.__test__ = False  # pytest takes its name for a test's
@@ -89,3 +90,18 @@ def test_test_samples_are_shared_out_once(monkeypatch, invented, world):
         assert whole == list(range(13))
     assert sorted(i for share in shares for i in share) == list(range(13))
     assert max(map(len, shares)) - min(map(len, shares)) <= 1
+
+
+def test_training_batches_are_mirrored_and_test_batches_are_not(tmp_path):
+    """Without crops and rotations, the batches of --mirror have the sequences as they are or with x and sides exchanged."""
+    names, path = np.array(["hip", "left hand", "right hand", "left foot", "right foot"]), tmp_path / "a.npz"
+    np.savez(path, joint_names=names, **invent())
+    words = f"--data_path {path} --no-random_rot --train_p_interval 0.95 --num_frames 8 --min_frames 4 --batch_size 24"
+    args = config.parse("finetune", [*words.split(), "--num_workers", "0", "--mirror", "--effective_batch_size", "24"])
+    args.accum_iter = 1
+    x, _, rows = next(iter(train_loader(build_feeder(args, "train", augment=True), args, CPU)))
+    original, _, _ = next(iter(test_loader(build_feeder(args, "train", augment=False), args, CPU)))
+    original = original[rows]
+    image = original[:, :, :, [0, 2, 1, 4, 3]] * torch.tensor([-1.0, 1, 1])[:, None, None, None]
+    mirrored, kept = (torch.tensor([torch.equal(a, b) for a, b in zip(x, other, strict=True)]) for other in (image, original))
+    assert (mirrored ^ kept).all() and 4 < mirrored.sum() < 20
