@@ -152,6 +152,7 @@ class Feeder(NpzSplit, Dataset):
         if rotation is not None:
             x = tools.apply_rotation(x, rotation)
         if mirrored is not None:
-            x = torch.where(mirrored[:, None, None, None, None], tools.mirror(x, self.opposite.to(x.device)), x)
+            opposite = self.opposite.to(x.device, non_blocking=True)  # without waiting for the device
+            x = torch.where(mirrored[:, None, None, None, None], tools.mirror(x, opposite), x)
         x = tools.stream(x, self._parents, self.vel)
         return x if self.views == 1 else x.unflatten(0, (-1, self.views))
