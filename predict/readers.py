@@ -201,9 +201,10 @@ READERS = {  # for files with one recording: (file, preparation) -> (M, T, V, 3)
 
 
 def _skeleton(file, preparation):
-    """A `.skeleton` file: as own_gendata.py reads it or, for a model of a published data set, as its recipe does."""
+    """A `.skeleton` file: as own_gendata.py reads it or, for a model of a published data set, as its recipe does, unless the user
+    describes the file's format."""
     recipe, data = preparation.recipe, preparation.data
-    if data.how or not recipe.published:
+    if preparation.how or not recipe.published:
         return [(str(file), partial(_load, _read_skeleton, file, preparation))]
 
     def load():

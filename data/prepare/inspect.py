@@ -19,6 +19,7 @@ from data.prepare.npz_summary import describe_split
 from feeder import skeleton
 from feeder.npz import open_npz
 
+OWN = tuple(suffix for suffix in SUFFIXES if suffix != ".npz")  # an npz is read as one that the preparation has written
 PICKLES = (".pkl", ".pickle")
 RECORDINGS = {".skeleton": formats.inspect_skeleton, ".json": formats.inspect_ucla, ".bvh": formats.inspect_bvh}
 
@@ -41,16 +42,18 @@ def inspect(path, split=None, index=None, name=None, layout=None, **form):
             f"{path}: unknown kind of file {path.suffix!r}; known are .npz, .skeleton (NTU), .txt (PKU-MMD "
             "skeletons or your own), .json (NW-UCLA), .bvh, .npy, .mat, .csv and .pkl"
         )
+    own = [f"--{'row' if key == 'form' else key}" for key, value in form.items() if value]  # options as of own_gendata.py
+    if own and path.suffix not in OWN:
+        raise ValueError(f"{path}: {own[0]} has no effect on {path.suffix}, only on a recording of your own: {', '.join(OWN)}")
     if path.suffix == ".npz":
         return inspect_npz(path, split, index, name)
     if split is not None or name is not None:
         raise ValueError(f"{path}: holds one recording; --split and --name choose a sequence of an npz")
-    own = any(form.values())  # these options are those of own_gendata.py
     if path.suffix == ".txt" and not own and formats.is_pku(path):
         return formats.inspect_pku(path, index)
     if path.suffix in PICKLES:
         return formats.inspect_pickle(path, layout, index)
-    if path.suffix in RECORDINGS and not (own and path.suffix in SUFFIXES):
+    if path.suffix in RECORDINGS and not own:
         formats.refuse_index(path, index)
         return RECORDINGS[path.suffix](path)
     return formats.inspect_array(path, layout, index, **form)

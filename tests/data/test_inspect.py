@@ -212,6 +212,8 @@ def test_replaced_files_are_named_and_never_incomplete(tmp_path, monkeypatch):
         ("nobody.skeleton", {}, "nobody.skeleton: no body in any frame; preparation leaves it out"),
         ("whole.skeleton", {"index": 1}, "whole.skeleton: holds one recording, so --index 1 does not exist"),
         ("whole.skeleton", {"name": "a"}, "whole.skeleton: holds one recording; --split and --name choose a sequence of"),
+        ("data.npz", {"joint_order": (1, 0)}, "data.npz: --joint_order has no effect on .npz, only on a recording of"),
+        ("notes.bvh", {"form": (1, 25, 3)}, "notes.bvh: --row has no effect on .bvh"),
         ("nobody.txt", {}, "nobody.txt: no body in any frame"),
         ("skeleton/video.txt", {"index": 1}, "video.txt has 1 usable actions, counted from 0"),
     ],
@@ -223,7 +225,8 @@ def test_mistakes(file, chosen, reason, arrays, tmp_path, skeleton_text, walk, m
     np.savez("half.npz", **four)
     np.savez("other.npz", labels=np.ones(3))
     np.savez("zero.npz", **four | {"x_train": 0 * four["x_train"]})
-    Path("notes.md").write_text("?")
+    for notes in ("notes.md", "notes.bvh"):
+        Path(notes).write_text("?")
     Path("whole.skeleton").write_text(skeleton_text([[(1, frame)] for frame in walk(2)]))
     Path("nobody.skeleton").write_text(skeleton_text([[], []]))
     Path("nobody.txt").write_text(" ".join(["0"] * 150) + "\n")

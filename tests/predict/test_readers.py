@@ -8,6 +8,7 @@ import pytest
 import main_pretrain
 import main_retrieval
 from data.prepare import axes
+from data.prepare.array_files import ArrayFormat
 from tests.predict.helpers import MAMP, changed, probabilities, trained_on
 from util import checkpoint
 
@@ -72,6 +73,19 @@ def test_a_folder_is_all_its_recordings_and_what_is_empty_is_named(mamp, raw, pr
     names = sorted(map(str, raw.glob("*.skeleton")))
     assert [recording["name"] for recording in result["recordings"]] == [n for n in names if n not in result["failed"][0]]
     assert code == 2 and len(result["failed"]) == 1 and "no frame has a body" in messages
+
+
+def test_the_order_of_joints_is_taken_from_the_user(mamp, raw, predict, tmp_path):
+    """Also in .skeleton files, whose order a model of published data knows."""
+    file, order = raw / "S001C001P002R001A008.skeleton", list(range(24, -1, -1))
+    (body,) = ArrayFormat().read(file)
+    np.save(tmp_path / "turned.npy", body[:, order])
+    words = "--joint_order", ",".join(map(str, order))
+    result, code, messages = predict(mamp, file, tmp_path / "turned.npy")
+    assert code == 0, messages
+    (own,), (turned,) = (probabilities(predict(mamp, file, *w)[0]) for w in ((), words))
+    assert np.abs(own - turned).max() > 1e-3
+    np.testing.assert_allclose(turned, probabilities(result)[1], atol=1e-6)
 
 
 def test_every_order_that_can_be_told_means_the_same(mamp, person, predict, tmp_path):
