@@ -133,7 +133,7 @@ def random_rot(data, theta=0.3, rng=np.random):
 def mirror(data, opposite):
     """Mirror image in the plane x = 0: (..., C, T, V, M) -> the same shape. opposite: (V,) the joint on the other side of the
     body for each joint (feeder.skeleton.opposite_joints)."""
-    mirrored = torch.as_tensor(data)[..., opposite, :]
+    mirrored = _tensor(data)[..., opposite, :]
     mirrored[..., :1, :, :, :] *= -1
     return _like(data, mirrored)
 
@@ -145,10 +145,14 @@ def bone(data, parents):
 
 def velocity(data):
     """x[t+1] − x[t], zero in the last frame: (..., C, T, V, M) -> the same shape."""
-    tensor = torch.as_tensor(data)
+    tensor = _tensor(data)
     out = torch.zeros_like(tensor)
     out[..., :-1, :, :] = tensor[..., 1:, :, :] - tensor[..., :-1, :, :]
     return _like(data, out)
+
+
+def _tensor(data):
+    return torch.from_numpy(data) if isinstance(data, np.ndarray) else data  # as_tensor would fix the device of a traced program
 
 
 def _like(data, tensor):

@@ -70,7 +70,7 @@ import torch
 from feeder.loader import cores
 from scripts.bench_stages import CLASSES, PerSample, Stage, decoder, feeder_of, invent, loader
 from scripts.tables import markdown_table
-from util import console
+from util import console, distributed
 from util.engine import allow_tf32
 from util.hardware import flops, hardware, peak_tflops
 from util.logging import versions
@@ -79,7 +79,7 @@ from util.memory import keep_freed
 
 def repeat(part, name, own_decoder, path, o):
     """One repeat of a mode, after one of burn-in; runs in a process of its own."""
-    device = torch.device(o.device)
+    device = distributed.setup(o.device)
     torch.set_num_threads(o.threads)
     allow_tf32(device, o.tf32)
     console.be_quiet(True)
@@ -190,7 +190,7 @@ def options(argv=None):
 
 def main(argv=None):
     o = options(argv)
-    device, results, before = torch.device(o.device), {}, os.getloadavg()[0]
+    device, results, before = distributed.setup(o.device), {}, os.getloadavg()[0]
     torch.set_num_threads(o.threads)
     print(
         f"{date.today()}: {hardware(device)}, {o.threads} CPU threads, torch {torch.__version__}, batch {o.batch_size} "

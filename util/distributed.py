@@ -23,6 +23,7 @@ def setup(device="auto"):
             raise ValueError(f"device {device}: this process wants GPU {local_rank}, {torch.cuda.device_count()} are here")
         device = torch.device("cuda", local_rank)
         torch.cuda.set_device(device)
+        torch.backends.cuda.enable_cudnn_sdp(False)  # unlike flash attention it prepares anew for every size of a batch
     if "RANK" in os.environ and not dist.is_initialized():
         dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
         if device.type == "cuda":

@@ -39,7 +39,8 @@ def peak_tflops(device, amp, tf32=False):
     """Peak TFLOP/s of a device: from PEAKS, else the measured speed of a large matrix product."""
     if hardware(device) in PEAKS:
         return PEAKS[hardware(device)][0 if amp else 1 if tf32 else 2]
-    size = 512 if amp and device.type == "cpu" and lacks_bfloat16() else 2048  # a hundred times slower there
+    size = 8192 if device.type == "cuda" else 2048  # so large that starting it takes no time
+    size = 512 if amp and device.type == "cpu" and lacks_bfloat16() else size  # a hundred times slower there
     a, times = torch.randn(size, size, device=device, dtype=torch.bfloat16 if amp else torch.float32), []
     for _ in range(10):
         begin = time.perf_counter()

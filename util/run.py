@@ -15,6 +15,8 @@ from util.hardware import hardware, lacks_bfloat16
 from util.logging import print_always, print_info, write_result
 from util.memory import keep_freed
 
+NVIDIA_DRIVER = Path("/proc/driver/nvidia/version")
+
 
 def start(args):
     """Join the process group, seed, make the output folder, set batch_size and accum_iter for the number of processes. Returns
@@ -63,6 +65,11 @@ def setting_warnings(args, device):
         )
     if hasattr(args, "min_lr") and not getattr(args, "eval", None) and not args.lr_steps and args.min_lr > args.lr:
         yield f"min_lr {args.min_lr:g}: above lr {args.lr:g}, so the learning rate rises to it; a lower --min_lr, too"
+    if args.device == "auto" and device.type == "cpu" and NVIDIA_DRIVER.exists():
+        built = (
+            f"is built for CUDA {torch.version.cuda}; is the driver too old?" if torch.version.cuda else "is built without CUDA"
+        )
+        yield f"device: running on the CPU, although there is an NVIDIA driver: torch {torch.__version__} {built}"
     if args.enable_amp and device.type == "cpu" and lacks_bfloat16():
         yield "enable_amp: this processor has no bfloat16 products; float32 (--no-enable_amp) is several times faster"
 

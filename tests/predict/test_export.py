@@ -34,6 +34,7 @@ def recordings(count, frames):
         ("linprobe", True, ".ts"),
         ("umurl", True, ".onnx"),
         ("umurl", True, ".pt2"),
+        ("umurl", True, ".ts"),
     ],
 )
 def test_programs_give_what_the_model_gives(name, encoder, suffix, shared, tmp_path):
@@ -57,7 +58,11 @@ def test_programs_give_what_the_model_gives(name, encoder, suffix, shared, tmp_p
             ours, theirs = program(x), model(x)
         assert ours.shape == theirs.shape == (count, what["output"][1])
         np.testing.assert_allclose(ours, theirs, atol=1e-5 * theirs.abs().max().item())
-    if suffix == ".pt2":  # float32 is the only type of its values
+    if suffix == ".ts":  # on a GPU, x must not be moved to the device of the export
+        assert " : Device = prim::Constant" not in str(program.inlined_graph)
+    if suffix == ".pt2":
+        assert not [node for node in program.graph.nodes if "device" in str((node.target, node.kwargs))]
+        # float32 is the only type of its values
         values = [node.meta.get("val") for node in program.graph.nodes]
         assert {v.dtype for v in values if isinstance(v, torch.Tensor) and v.is_floating_point()} == {torch.float32}
         assert name != "umurl" or not [v for v in values if isinstance(v, torch.Tensor) and v.dtype == torch.int32], (

@@ -124,6 +124,17 @@ def test_a_process_that_fails_does_not_wait_for_the_others(function, left, monke
     assert destroyed == [left] and distributed._control == []
 
 
+def test_a_gpu_is_chosen_for_everything_that_follows(monkeypatch):
+    """Also where attention chooses its kernel."""
+    chosen = []
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 3)
+    monkeypatch.setattr(torch.cuda, "set_device", chosen.append)
+    monkeypatch.delenv("LOCAL_RANK", raising=False)
+    torch.backends.cuda.enable_cudnn_sdp(True)
+    assert distributed.setup("cuda:2") == torch.device("cuda", 2) and chosen == [torch.device("cuda", 2)]
+    assert not torch.backends.cuda.cudnn_sdp_enabled() and torch.backends.cuda.flash_sdp_enabled()
+
+
 def test_device_that_is_not_there():
     with pytest.raises(ValueError, match="device.*cuda:99"):
         distributed.setup("cuda:99")

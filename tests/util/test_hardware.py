@@ -88,3 +88,24 @@ def test_16_bits_that_cost_time_are_warned_of(monkeypatch, tmp_path, capsys, tex
     assert args.enable_amp == asked
     warned = "warning: enable_amp: this processor has no bfloat16 products" in capsys.readouterr().out
     assert warned == (asked and text == WITHOUT)
+
+
+@pytest.mark.parametrize("driver", [True, False])
+@pytest.mark.parametrize(
+    "device, cuda, reason",
+    [
+        ("auto", "13.0", "is built for CUDA 13.0; is the driver too old?"),
+        ("auto", None, "is built without CUDA"),
+        ("cpu", None, None),
+    ],
+)
+def test_a_gpu_that_torch_cannot_use_is_named(monkeypatch, tmp_path, capsys, driver, device, cuda, reason):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(torch.version, "cuda", cuda)
+    monkeypatch.setattr(run, "NVIDIA_DRIVER", tmp_path / "driver")
+    if driver:
+        (tmp_path / "driver").touch()
+    run.start(config.parse("pretrain", ["--data_path", "x.npz", "--output_dir", str(tmp_path / "run"), "--device", device]))
+    keep_freed(False)
+    warned = [line for line in capsys.readouterr().out.splitlines() if line.startswith("warning: device")]
+    assert len(warned) == (driver and device == "auto") and all(line.endswith(f" {reason}") for line in warned)
