@@ -263,8 +263,9 @@ def test_every_row_is_filled_by_what_the_scripts_run(write, table, planned):
         for script in ("pretrain", "linprobe"):
             commands += planned(script, DATA=data, METHOD="mamp_query mamp_cross")
             commands += planned(script, *(recipe if script == "pretrain" else []), DATA=data, **amr)
+    tuned = "umurl mamp_query mamp_cross skeletonmae_query"
     for script in ("pretrain", "tune"):
-        commands += planned(script, DATA="ntu60_xsub") + planned(script, DATA="ucla", METHOD=own.replace("umurl_none ", ""))
+        commands += planned(script, DATA="ntu60_xsub") + planned(script, DATA="ucla", METHOD=tuned)
     for data in ("ntu60_xsub_umurl", "ntu60_xview_umurl", "ntu120_xsub_umurl", "ntu120_xset_umurl"):
         commands += planned("reproduce", DATA=data)
     commands = {c.output: c for c in commands}
