@@ -21,6 +21,7 @@ from util import checkpoint, console, distributed, errors, provenance
 from util.files import write_text
 
 LONG = 300  # frames; no action of the supported data sets is longer
+FPS = 30.0  # of Kinects
 
 
 def main(argv=None):
@@ -42,7 +43,8 @@ def main(argv=None):
 
     # recordings are prepared as the training data were
     recipe = recipes.recipe(npz, data.num_joints, classes)
-    preparation = readers.prepare_like_training(data, recipe, args.center, args.unit, args.axes, arguments.given_format(args))
+    how = arguments.given_format(args)
+    preparation = readers.prepare_like_training(data, recipe, args.center, args.unit, args.axes, how, args.fps)
     source = load_model.describe(args.checkpoint, content, made_with, preparation, classes)
     if not args.quiet:
         print(*load_model.summary(source, data, made_with, bool(names)), sep="\n", file=sys.stderr)
@@ -71,7 +73,7 @@ def main(argv=None):
             shape = f"{len(features)} x {len(features[0][-1])}"
             print(f"{args.features}: features {shape}, read-out {readout}", file=sys.stderr)
     if predictions and classifies:
-        writer = writers.Writer(padded(names, classes), bool(args.window), args.fps, source | {"failed": failed})
+        writer = writers.Writer(padded(names, classes), bool(args.window), source | {"failed": failed})
         text = getattr(writer, args.format)(predictions)
         if args.output:
             write_text(args.output, text)
@@ -122,7 +124,8 @@ def cut(args, preparation, predictions, failed):
             for name, load in attempt(readers.list_recordings, file, preparation):
                 frames, parts = attempt(pieces, load, name=name) or (0, [])
                 if parts:
-                    predictions.append(writers.Prediction(name, frames))
+                    fps = readers.frame_rate(file, preparation) or args.fps or FPS
+                    predictions.append(writers.Prediction(name, frames, fps))
                     yield from ((predictions[-1], *part) for part in parts)
 
 

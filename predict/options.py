@@ -26,7 +26,8 @@ def build_parser():
     windows = "for untrimmed recordings: classify windows of so many frames and print a timeline"
     add("--window", type=int, metavar="FRAMES", help=windows)
     add("--stride", type=int, metavar="FRAMES", help="distance between windows (default: a quarter of --window)")
-    add("--fps", type=float, default=30.0, help="frames per second of the recordings [30]")
+    fps = "frames per second of the recordings, for the timeline's seconds [30] and, for a model of resampled ones, resampling"
+    add("--fps", type=float, help=f"{fps} [as its training data]")
     add("--names", metavar="FILE", help="class names, one a line, class 0 first")
     add("--data_path", metavar="NPZ", help=f"{OWN_DATA} (bodies, bones, class names and origin)")
     origin = "put the origin at this joint (name or number) of the first frame, or 'none' (default: as in the training data)"
@@ -46,7 +47,7 @@ def parse(argv=None):
     for name in ("top_k", "batch_size", "window", "stride"):
         if getattr(args, name) is not None and getattr(args, name) < 1:
             raise ValueError(f"--{name} {getattr(args, name)}: at least 1")
-    if not 0 < args.fps < float("inf"):
+    if args.fps is not None and not 0 < args.fps < float("inf"):
         raise ValueError(f"--fps {args.fps:g}: frames per second, above 0")
     if args.stride and not args.window:
         raise ValueError("--stride is from one window to the next; give --window, too")

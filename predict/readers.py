@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from data.prepare import array_files, axes, bvh, custom_recordings, pku, pyskl, transforms, ucla
+from data.prepare.arguments import options_of
 from data.prepare.array_files import ArrayFormat
 from data.prepare.recipes import Recipe
 from feeder import units
@@ -31,7 +32,8 @@ class Preparation:
 
     recipe: that of the training data. data: predict.load_model.TrainingData. unit: metres per unit of arrays and rows. flat:
     whether the model was trained on two coordinates; size: of the training data's bodies, in metres; None: not known. axes: their
-    order, if the user gives it. how: fields of data.prepare.array_files.ArrayFormat, the format of files.
+    order, if the user gives it. how: fields of data.prepare.array_files.ArrayFormat, the format of files. given: what the user
+    says of the files: {option: value}.
     """
 
     recipe: Recipe
@@ -41,6 +43,7 @@ class Preparation:
     size: float | None
     axes: str | None
     how: dict
+    given: dict
 
     @property
     def reading(self):
@@ -76,6 +79,11 @@ class Preparation:
         rows = transforms.row(array, unit)
         return rows.reshape(array.shape[1], len(array), -1, 3).swapaxes(0, 1)
 
+    def in_metres(self, persons):
+        """(M, T, V, 3) of a file whose format says that it is in metres -> metres: other than the file's if the user gives a
+        unit."""
+        return persons * np.float32(self.given.get("--unit", 1))
+
     def checked(self, persons):
         """Returns persons (M, T, V, 3). Raises ValueError if they are unlike the training data in joints, size or dimensions."""
         if persons.shape[2] != self.data.num_joints:
@@ -94,11 +102,17 @@ class Preparation:
         persons = transforms.drop_empty(self.checked(persons))
         return self.filled(self.recipe.place(transforms.most_moving(persons, self.data.num_bodies)))
 
-    def filled(self, rows):
-        """Rows (T, m·V·3) with zeros for missing bodies, without empty frames at the end."""
+    def widened(self, rows):
+        """Rows (T, m·V·3) with zeros for missing bodies: (T, num_bodies·V·3) float32."""
         out = np.zeros((len(rows), self.data.num_bodies * self.data.num_joints * 3), np.float32)
         out[:, : rows.shape[1]] = rows
-        out = out[: np.count_nonzero(out.sum(axis=1))]  # as the Feeder counts the frames of an npz
+        return out
+
+    def filled(self, rows):
+        """As `widened`, and as many frames as the Feeder counts in the npz of this recipe."""
+        out = self.widened(rows)
+        if not self.recipe.counts_empty:
+            out = out[: np.count_nonzero(out.sum(axis=1))]
         if not len(out):
             raise ValueError("no frame has a body")
         return out
@@ -115,9 +129,9 @@ class Preparation:
                 yield start, start + part.shape[1], self.rows(part)
 
 
-def prepare_like_training(data, recipe, center=None, unit=None, axes=None, how=None):
+def prepare_like_training(data, recipe, center=None, unit=None, axes=None, how=None, fps=None):
     """The `Preparation` for a model. data: predict.load_model.TrainingData; recipe: that of its npz's name; center, unit, axes,
-    how: the user's options, which override them, see main_predict.py. Raises ValueError for an unknown joint."""
+    how, fps: the user's options, which override them, see main_predict.py. Raises ValueError for an unknown joint."""
     joint = data.center
     if center is not None:
         joint = -1 if center == "none" else transforms.joint_index(center, data.joint_names, data.num_joints)
@@ -127,7 +141,12 @@ def prepare_like_training(data, recipe, center=None, unit=None, axes=None, how=N
     size = data.body_size or (units.PERSON if recipe.published else None)
     size = None if unit else size  # sizes are not compared if the user gives a unit
     recipe = recipe.with_second_body(data.num_bodies, data.second_body)
-    return Preparation(recipe, data, unit or data.unit or 1.0, flat, size, axes, (data.how or {}) | (how or {}))
+    given = options_of(how or {}) | {"--axes": axes, "--fps": fps, "--unit": unit}
+    given = {option: value for option, value in given.items() if value}
+    how = (data.how or {}) | (how or {})
+    if fps and "fps" in how:  # the training recordings were resampled, so these are, too
+        how["fps"] = fps
+    return Preparation(recipe, data, unit or data.unit or 1.0, flat, size, axes, how, given)
 
 
 # ---- files --------------------------------------------------------------------------------------------------------------
@@ -137,14 +156,14 @@ def list_files(path):
     """[path], or for a folder its files of supported kinds, sorted by name. Raises FileNotFoundError or ValueError."""
     path = Path(path)
     if path.is_dir():
-        files = sorted(file for file in path.iterdir() if file.suffix in KINDS and file.is_file())
+        files = sorted(file for file in path.iterdir() if file.suffix.lower() in KINDS and file.is_file())
         files = [file for file in files if file.name != custom_recordings.TABLE]
         if not files:
             raise FileNotFoundError(f"{path}: holds no file that ends in {', '.join(KINDS)}")
         return files
     if not path.is_file():
         raise FileNotFoundError(f"{path}: no such file or folder")
-    if path.suffix not in KINDS:
+    if path.suffix.lower() not in KINDS:
         raise ValueError(f"{path}: unknown kind of file {path.suffix!r}; known are {', '.join(KINDS)}")
     return [path]
 
@@ -153,11 +172,26 @@ def list_recordings(file, preparation):
     """[(name, load), ...] of the recordings in a file, whose names differ; load() returns a `Clip`. FileNotFoundError or
     ValueError is raised here, when a recording is loaded, or when it is prepared.
     """
-    if file.suffix not in READERS:
-        found = COLLECTIONS[file.suffix](file, preparation)
+    suffix = file.suffix.lower()
+    refuse(file, preparation, NO_EFFECT.get(suffix, ()))
+    if suffix not in READERS:
+        found = COLLECTIONS[suffix](file, preparation)
         count = Counter(name for name, _ in found)  # answers are told apart by their names
         return [(name if count[name] == 1 else f"{name} (number {i} of the file)", load) for i, (name, load) in enumerate(found)]
-    return [(str(file), partial(_load, READERS[file.suffix], file, preparation))]
+    return [(str(file), partial(_load, READERS[suffix], file, preparation))]
+
+
+def refuse(file, preparation, options):
+    """ValueError if the user gives one of the options, which have no effect on this kind of file."""
+    for option in options:
+        if option in preparation.given:
+            raise ValueError(f"{file}: {option} has no effect on this kind of file; leave it out, or the file")
+
+
+def frame_rate(file, preparation):
+    """Frames per second after a file's recordings are resampled; None if they are not."""
+    how, suffix = preparation.reading, file.suffix.lower()
+    return how.target_fps if suffix == ".bvh" or how.fps and suffix not in AS_RECORDED else None
 
 
 def _load(read, *values):
@@ -167,9 +201,10 @@ def _load(read, *values):
 
 
 def _read_text(file, preparation):
-    if preparation.data.coordinates or preparation.how or file.suffix == ".csv":
+    if preparation.data.coordinates or preparation.how or file.suffix.lower() == ".csv":
         return preparation.metres(preparation.reading.read(file))
-    return pku.read_frames(file).reshape(-1, pku.NUM_BODIES, pku.NUM_JOINTS, 3).swapaxes(0, 1)
+    persons = pku.read_frames(file).reshape(-1, pku.NUM_BODIES, pku.NUM_JOINTS, 3).swapaxes(0, 1)
+    return preparation.in_metres(persons)
 
 
 def _read_bvh(file, preparation):
@@ -183,7 +218,7 @@ def _read_bvh(file, preparation):
 
 def _read_array(file, preparation):
     array = array_files.read_array(file, preparation.reading.key)
-    return preparation.metres(preparation.arranged(array, file, mat=file.suffix == ".mat"))
+    return preparation.metres(preparation.arranged(array, file, mat=file.suffix.lower() == ".mat"))
 
 
 def _read_skeleton(file, preparation):
@@ -193,7 +228,7 @@ def _read_skeleton(file, preparation):
 READERS = {  # for files with one recording: (file, preparation) -> (M, T, V, 3) metres
     ".txt": _read_text,
     ".csv": _read_text,
-    ".json": lambda file, preparation: ucla.read_sequence(file)[0][None],
+    ".json": lambda file, preparation: preparation.in_metres(ucla.read_sequence(file)[0][None]),
     ".npy": _read_array,
     ".mat": _read_array,
     ".bvh": _read_bvh,
@@ -208,7 +243,7 @@ def _skeleton(file, preparation):
         return [(str(file), partial(_load, _read_skeleton, file, preparation))]
 
     def load():
-        persons = transforms.most_moving(recipe.read(file), data.num_bodies)
+        persons = transforms.most_moving(preparation.in_metres(recipe.read(file)), data.num_bodies)
         return Clip(persons, lambda: preparation.filled(recipe.place(preparation.checked(persons))))
 
     return [(str(file), load)]
@@ -236,6 +271,7 @@ def _npz(file, preparation):
 
         return [(f"{file}: {key}", partial(_load, read, key, preparation)) for key in arrays]
 
+    refuse(file, preparation, ("--unit", *FORMAT))
     split, data = NpzSplit(file, "test", labelled=False), preparation.data
     if split.num_joints != data.num_joints or split.num_bodies > data.num_bodies:
         raise ValueError(
@@ -246,7 +282,7 @@ def _npz(file, preparation):
     def load(index):
         rows = split.frames(index)
         persons = rows.reshape(len(rows), split.num_bodies, split.num_joints, 3).swapaxes(0, 1)
-        return Clip(persons, lambda: preparation.filled(rows))
+        return Clip(persons, lambda: preparation.widened(rows))
 
     names = range(len(split)) if split.names is None else split.names
     return [(f"{file}: {name}", partial(load, index)) for index, name in enumerate(names)]
@@ -268,4 +304,11 @@ def _pickle(file, preparation):
 
 # for files with several recordings, or with their own preparation: (file, preparation) -> [(name, load), ...]
 COLLECTIONS = {".skeleton": _skeleton, ".npz": _npz, ".pkl": _pickle, ".pickle": _pickle}
+FORMAT = ("--row", "--axes", "--columns", "--skip_columns", "--joint_order")
+NO_EFFECT = {  # options for the format of arrays and rows that a kind of file has no use for
+    ".skeleton": ("--row", "--axes", "--skip_columns"),
+    ".bvh": ("--fps", *FORMAT),
+    **dict.fromkeys((".json", ".pkl", ".pickle"), FORMAT),
+}
+AS_RECORDED = (".json", ".pkl", ".pickle")  # never resampled
 KINDS = (".skeleton", ".txt", ".csv", ".json", ".npy", ".mat", ".npz", ".pkl", ".pickle", ".bvh")

@@ -13,13 +13,14 @@ FORMATS = ("text", "json", "csv")
 
 @dataclass
 class Prediction:
-    """The predictions for a recording: its name, number of frames and windows [(start, end, classes, probabilities)] in order.
+    """The predictions for a recording: its name, number of frames, and windows [(start, end, classes, probabilities)] in order.
 
-    A window has frames start to end - 1, from 0. classes: most likely first.
+    fps: frames per second. A window has frames start to end - 1, from 0. classes: most likely first.
     """
 
     name: str
     frames: int
+    fps: float = 30.0
     windows: list = field(default_factory=list)
 
     def timeline(self):
@@ -40,12 +41,12 @@ class Prediction:
 
 
 class Writer:
-    """Formats predictions. names: of all classes. windowed: write timelines instead of the most likely classes. fps: frames per
-    second. source: a dict that JSON output holds, too.
+    """Formats predictions. names: of all classes. windowed: write timelines instead of the most likely classes. source: a dict
+    that JSON output holds, too.
     """
 
-    def __init__(self, names, windowed, fps, source):
-        self.names, self.windowed, self.fps, self.source = names, windowed, fps, source
+    def __init__(self, names, windowed, source):
+        self.names, self.windowed, self.source = names, windowed, source
 
     def rows(self, prediction):
         """[{column: value}] of an prediction: its most likely classes, or its timeline."""
@@ -56,7 +57,7 @@ class Writer:
         if not self.windowed:
             return [row(*pair) for pair in zip(*prediction.windows[0][2:], strict=True)]
         return [
-            row(*pair, start=start, end=end, start_s=round(start / self.fps, 3), end_s=round(end / self.fps, 3))
+            row(*pair, start=start, end=end, start_s=round(start / prediction.fps, 3), end_s=round(end / prediction.fps, 3))
             for start, end, *pair in prediction.timeline()
         ]
 

@@ -32,6 +32,7 @@ from scripts.variables import (
     in_paper,
     join,
     own_method,
+    refuse_fixed,
     replace,
     settings,
     smoke_options,
@@ -125,6 +126,8 @@ def ablation_rows(s):
     def vary(methods, key, *values):
         return [(methods, {key: value}) for value in values]
 
+    if not re.fullmatch("[1-9][0-9]*", s.segments):
+        raise ValueError(f"SEGMENTS={s.segments}: a whole number, at least 1")
     own, both, lengths = configured(s), "mamp_query mamp_cross", (2, 4, 6, 8)
     whole = [n for n in range(own["t_patch_size"], own["num_frames"] + 1, own["t_patch_size"]) if own["num_frames"] % n == 0]
     return {
@@ -163,6 +166,9 @@ def ablation(s, options):
 
 def ensemble(s, options):
     check_choice("STAGE", s.stage, ("finetune", "linprobe"))
+    weights = s.weights.split()
+    if len(weights) != len(STREAMS) or not all(re.fullmatch(r"\d*\.?\d+", weight) for weight in weights):
+        raise ValueError(f"WEIGHTS={s.weights}: a number for each of {', '.join(STREAMS)}, such as '1 1 1'")
     if any("umurl" in method for method in s.methods):
         raise ValueError(f"METHOD={' '.join(s.methods)}: UmURL sees joints, bones and motions together already")
     for stream in STREAMS:
@@ -247,6 +253,24 @@ def smoke_data(s):
     return [run(command) for command in demo_data(data, "--actions", "6", "--performers", "4", "--replications", "1")]
 
 
+def call(command):
+    """The exit status of a command. SIGTERM is passed on to it, so that the run saves, and this process ends with it."""
+    child, stopped = None, []
+
+    def stop(*_):
+        stopped.append(True)
+        if child:
+            child.terminate()
+
+    before = signal.signal(signal.SIGTERM, stop)
+    child = subprocess.Popen(command)
+    if stopped:  # before there was a child
+        child.terminate()
+    code = child.wait()
+    signal.signal(signal.SIGTERM, before)
+    return code or (128 + signal.SIGTERM if stopped else 0)
+
+
 def execute(s, runs):
     """Print every command and, unless DRY_RUN, run it; the first that fails ends this process with its exit status.
 
@@ -271,13 +295,14 @@ def execute(s, runs):
         if encoder.name == "checkpoint-last.pth" and not s.encoder and not encoder.with_name("result.json").exists():
             raise ValueError(f"{encoder}: the pre-training is not finished; scripts/pretrain.sh resumes it")
         print("$", shlex.join(each.command), flush=True)
-        code = subprocess.call(each.command)
+        code = call(each.command)
         if code:
             sys.exit(code if code > 0 else 128 - code)
 
 
 def main(script, *options):
     try:
+        refuse_fixed(script)
         s = settings(script)
         runs = list(SCRIPTS[script](s, options))  # all at once, to find mistakes before the first one starts
         if s.smoke == "1":

@@ -59,17 +59,16 @@ def main(argv=None):
 
 
 def write_pages(folders, data_path):
-    """Write report.html into each folder; returns a line for each that holds no finished run."""
+    """Write report.html into each folder; returns a line for each that holds no finished run, or one that cannot be evaluated."""
     skipped = []
     for folder in folders:
         try:
             run = run_folder.read(folder, data_path)
-        except (ValueError, FileNotFoundError) as error:
+            if run.has_accuracy and run.predicted is None:
+                evaluate(run)
+            print(run_page.write(folder, data_path), flush=True)
+        except (ValueError, OSError) as error:
             skipped.append(str(error))
-            continue
-        if run.has_accuracy and run.predicted is None:
-            evaluate(run)
-        print(run_page.write(folder, data_path), flush=True)
     return skipped
 
 
@@ -77,7 +76,7 @@ def evaluate(run):
     """Evaluate the run's model again and write scores.npz into its folder. Raises ValueError if the accuracy has changed."""
     left_out = {"output_dir", "log_dir", "wandb", "resume", "save_features", *([] if run.stage == "retrieval" else ["finetune"])}
     options = {key: value for key, value in run.options.items() if key not in left_out} | {"report": False, "num_workers": 0}
-    if run.stage != "retrieval":
+    if run.stage != "retrieval" and not options.get("eval"):
         options["eval"] = str(run.folder / Path(run.result["checkpoint"]["path"]).name)
     with tempfile.TemporaryDirectory(dir=run.folder) as aside:
         Path(aside, "config.yaml").write_text(yaml.safe_dump(options))

@@ -79,6 +79,14 @@ def settings(script, **fixed):
     return s
 
 
+def refuse_fixed(script):
+    """ValueError if a variable is given that the script has a value of its own for."""
+    for key, value in FIXED.get(script, {}).items():
+        if os.environ.get(key, value) not in ("", value):
+            own = f"{script}.sh has {key}={value}" if value else f"{script}.sh has no {key}"
+            raise ValueError(f"{key}={os.environ[key]}: {own}")
+
+
 def replace(s, **changes):
     """A copy of the settings with some values replaced."""
     return SimpleNamespace(**vars(s) | changes)

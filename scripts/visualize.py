@@ -39,6 +39,7 @@ from data.prepare import recipes
 from feeder.class_names import published_names
 from feeder.loader import match_classes_to_checkpoint
 from feeder.npz import Split, write_dataset
+from feeder.skeleton import joint_names
 from model import build
 from predict import load_model, readers
 from report import METHOD_NAMES, figures, pictures, skeletons
@@ -93,9 +94,11 @@ def prepared(recording, path, folder):
             rows.append(load().whole())
             names.append(Path(name).name.removesuffix(file.suffix))
     class_names = data.class_names or (classes and published_names(settings.get("data_path"), data.num_joints, classes))
-    npz, split = Path(folder) / "recording.npz", {"test": Split(names, None, rows, names)}
+    npz, split = Path(folder) / "recording.npz", {"test": Split(names, None, rows, names, list(map(len, rows)))}
     described = {"joint_names": data.joint_names, "parents": data.parent_joints, "class_names": class_names or None}
-    write_dataset(npz, split, max(map(len, rows)), 0, data.num_joints, data.num_bodies, "", **described)
+    flat = data.coordinates == 2 and data.joint_names == list(joint_names("coco17"))
+    layout = "coco17" if flat else ""  # whose y is a row of the image
+    write_dataset(npz, split, max(map(len, rows)), 0, data.num_joints, data.num_bodies, layout, **described)
     return npz
 
 

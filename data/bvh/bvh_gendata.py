@@ -85,7 +85,8 @@ def generate(
         recordings, remarks = custom_recordings.with_fields(raw, recordings, skipped, label_pattern, table)
         length = {str(file): num_frames for file, (num_frames, _, _) in shape.items()}
         for recording in recordings:
-            recording.fields.setdefault("group", recording.name)  # keeps the pieces of a file in one split
+            if not {"group", "subject"} & recording.fields.keys():
+                recording.fields["group"] = recording.name  # keeps the pieces of a file in one split
         recordings = [part for recording in recordings for part in cut(recording, length[recording.where], window)]
         how |= {"form": ArrayFormat(**form), "remarks": remarks, "standing": True}
         custom_dataset.write(path, recordings, skeleton, skipped, raw, **how)

@@ -13,6 +13,7 @@ from data.prepare.array_files import ArrayFormat
 from feeder.skeleton import LAYOUTS
 
 HERE = Path(__file__).resolve().parent
+ABOUT = {"file", "name", "group", "subject"}  # fields that are no labels
 
 
 def collect(raws, table, pattern, offset_key, form, skipped):
@@ -23,6 +24,8 @@ def collect(raws, table, pattern, offset_key, form, skipped):
     for raw in raws:
         if not raw.exists():
             raise FileNotFoundError(f"{raw}: no such folder or npz file; name it on the command line")
+        if raw.is_file() and raw.suffix.lower() != ".npz":
+            raise ValueError(f"{raw}: neither a folder nor an npz; of recordings in files of their own give the folder")
     if table is None and pattern is None and all(custom_recordings.is_flat(raw, offset_key) for raw in raws):
         parts, skeletons = zip(*(custom_recordings.from_flat(raw, form.key, offset_key, form) for raw in raws), strict=True)
         for raw, skeleton in zip(raws, skeletons, strict=True):
@@ -65,10 +68,15 @@ def generate(
     with parallel.Skipped(strict, Path(out) / "raw_data" / "skipped.txt") as skipped:
         recordings, their_skeleton, remarks = collect(raws, table, label_pattern, offset_key, form, skipped)
         skeleton = skeleton or their_skeleton
-        if recordings and not recordings[0].fields:
+        columns = set().union(*(recording.fields for recording in recordings))
+        if recordings and columns <= ABOUT and how["label_keys"] == ["label"]:
             how["label_keys"] = []
-            what = f"no {custom_recordings.TABLE}, --labels or --label_pattern"
-            print(f"{raws[0]}: {what}: everything is for training, without labels")
+            missing = "field 'label'" if columns else f"{custom_recordings.TABLE}, --labels or --label_pattern"
+            print(
+                f"{raws[0]}: no {missing}: "
+                + ("" if how.get("test_groups") else "everything is for training, ")
+                + "without labels"
+            )
         custom_dataset.write(path, recordings, skeleton, skipped, raws[0], form=form, remarks=remarks, **how)
     return path
 

@@ -166,6 +166,11 @@ def given_format(args):
     return {key: value for key in ("form", "columns", "skip_columns", "joint_order") if (value := getattr(args, key))}
 
 
+def options_of(form):
+    """{option: value} of the values in `form` that are given, {field of `ArrayFormat`: value}."""
+    return {f"--{'row' if key == 'form' else key}": value for key, value in form.items() if value}
+
+
 def _whole_numbers(text):
     try:
         return tuple(map(int, text.replace(",", " ").split()))

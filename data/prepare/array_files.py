@@ -1,6 +1,7 @@
 """Read files of one recording each (arrays, text, Kinect v2) as bodies x frames x joints x coordinates (M, T, V, C)."""
 
 import math
+import re
 import tokenize
 import warnings
 from dataclasses import asdict, dataclass
@@ -77,11 +78,12 @@ class ArrayFormat:
     def read(self, path):
         """(M, T, V, C) of a file. Raises ValueError in one line naming it."""
         path = Path(path)
-        if path.suffix == ".skeleton":
+        suffix = path.suffix.lower()
+        if suffix == ".skeleton":
             return self.to_bodies(read_actors(path), path, axes="MTVC")
-        if path.suffix in (".csv", ".txt"):
+        if suffix in (".csv", ".txt"):
             return self.to_bodies(self._split_rows(path, read_text(path)), path, axes="MTVC")
-        return self.to_bodies(read_array(path, self.key), path, mat=path.suffix == ".mat")
+        return self.to_bodies(read_array(path, self.key), path, mat=suffix == ".mat")
 
     def to_bodies(self, array, where, mat=False, axes=None):
         """(M, T, V, C) of an array; axes: their order, if known. Raises ValueError beginning with `where`."""
@@ -182,12 +184,12 @@ class ArrayFormat:
 
 def read_array(path, key="joints"):
     """The array of a .npy, or the array `key`, or the only one, of a .npz or .mat. Raises ValueError naming the file."""
-    if path.suffix == ".npy":
+    if path.suffix.lower() == ".npy":
         try:
             return np.lib.format.open_memmap(path, mode="r")  # maps no more than the file holds, whatever its header says
         except (ValueError, EOFError, OverflowError, SyntaxError, TypeError, tokenize.TokenError) as error:
             raise ValueError(f"{path}: not a complete npy file of numbers ({' '.join(str(error).split())[:100]})") from error
-    found = read_mat(path) if path.suffix == ".mat" else read_npz(path)
+    found = read_mat(path) if path.suffix.lower() == ".mat" else read_npz(path)
     if len(found) != 1 and key not in found:
         names = ", ".join(sorted(found)[:5])
         raise ValueError(
@@ -230,9 +232,17 @@ def _is_number(word):
         return False
 
 
+_DECIMAL_COMMA = re.compile(r"(?:^|[;\s])([-+]?\d+,\d+)(?=[;\s])|[;\s]([-+]?\d+,\d+)$")  # between other separators
+
+
 def read_text(path):
-    """(R, K) float64 of a text file: numbers separated by commas, semicolons or blanks, with or without a header line."""
+    """(R, K) float64 of a text file: numbers separated by commas, semicolons or blanks, with or without a header line. Raises
+    ValueError naming file and line for what is no number, or may be a number with a decimal comma."""
     text = path.read_text(encoding="utf-8-sig", errors="replace")
+    for i, line in enumerate(text.splitlines(), 1):
+        if found := _DECIMAL_COMMA.search(line.strip()):
+            word = found[1] or found[2]
+            raise ValueError(f"{path}: line {i}: {word!r} is one number or two; write decimal points, and one kind of separator")
     lines = [(i, line.replace(",", " ").replace(";", " ").split()) for i, line in enumerate(text.splitlines(), 1)]
     lines = [(i, words) for i, words in lines if words]
     if lines and not any(map(_is_number, lines[0][1])):

@@ -5,13 +5,12 @@ position channels of any joint replace its OFFSET.
 """
 
 import re
-import zipfile
-import zlib
 from dataclasses import dataclass
 
 import numpy as np
 
 from data.prepare import kinect
+from data.prepare.parallel import read_bytes
 from data.prepare.skeleton_file import is_coordinate
 from data.prepare.transforms import resample, to_y_up
 from feeder.skeleton import joint_names
@@ -128,12 +127,11 @@ def _rotation(axis, angle):
 
 
 def _read_lines(path):
+    content = read_bytes(path)
     try:
-        return path.read_bytes().decode("utf-8-sig").splitlines()
+        return content.decode("utf-8-sig").splitlines()
     except UnicodeDecodeError as error:
         raise ValueError(f"{path}: not a BVH file, since not text ({error.reason} at byte {error.start})") from error
-    except (zipfile.BadZipFile, zlib.error) as error:
-        raise ValueError(f"{path}: damaged inside its zip ({error})") from error
 
 
 class _Statements:

@@ -71,9 +71,10 @@ def write(
             return transforms.row(load(sample.recording), unit, origin, frame_joints, min_max)
 
     if frame_joints is not None:  # leave out bodies that have no body frame
+        before = len(skipped.reasons)
         samples = [sample for sample, _ in parallel.each(row, samples, "rotating", skipped)]
         if not samples:
-            raise ValueError(f"{source}: no recording has a body frame; the first: {skipped.reasons[-1]}")
+            raise ValueError(f"{source}: no recording has a body frame; the first: {skipped.reasons[before]}")
     number = number_classes({sample.label for sample in samples})
     num_bodies, num_frames = (max(sample.shape[axis] for sample in samples) for axis in (0, 1))
     warnings = statistics.warnings(unit, dims) if form.checks else []

@@ -98,7 +98,7 @@ def read_skeleton_file(path):
 
 def files_in(folder):
     """The files below a folder that can be recordings, sorted. Raises FileNotFoundError if there are none."""
-    files = [file for file in sorted(folder.rglob("*")) if file.suffix in SUFFIXES and file.is_file()]
+    files = [file for file in sorted(folder.rglob("*")) if file.suffix.lower() in SUFFIXES and file.is_file()]
     if not files:
         hint = "for .bvh: data/bvh/bvh_gendata.py, for others: docs/data.md, 'Other formats'"
         raise FileNotFoundError(f"{folder}: holds no file that ends in {', '.join(SUFFIXES)}; {hint}")

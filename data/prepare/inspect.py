@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from data.prepare import inspect_formats as formats
+from data.prepare.arguments import options_of
 from data.prepare.array_files import SUFFIXES
 from data.prepare.inspect_formats import Sequence
 from data.prepare.intermediate import read_rows
@@ -37,25 +38,28 @@ def inspect(path, split=None, index=None, name=None, layout=None, **form):
         raise ValueError(f"{path}: is a folder; give one file in it")
     if not path.is_file():
         raise FileNotFoundError(f"{path}: no such file")
-    if path.suffix not in (*SUFFIXES, *PICKLES, *RECORDINGS):
+    suffix = path.suffix.lower()
+    if suffix not in (*SUFFIXES, *PICKLES, *RECORDINGS):
         raise ValueError(
             f"{path}: unknown kind of file {path.suffix!r}; known are .npz, .skeleton (NTU), .txt (PKU-MMD "
             "skeletons or your own), .json (NW-UCLA), .bvh, .npy, .mat, .csv and .pkl"
         )
-    own = [f"--{'row' if key == 'form' else key}" for key, value in form.items() if value]  # options as of own_gendata.py
-    if own and path.suffix not in OWN:
-        raise ValueError(f"{path}: {own[0]} has no effect on {path.suffix}, only on a recording of your own: {', '.join(OWN)}")
-    if path.suffix == ".npz":
+    own = options_of(form)
+    if own and suffix not in OWN:
+        raise ValueError(
+            f"{path}: {next(iter(own))} has no effect on {suffix}, only on a recording of your own: {', '.join(OWN)}"
+        )
+    if suffix == ".npz":
         return inspect_npz(path, split, index, name)
     if split is not None or name is not None:
         raise ValueError(f"{path}: holds one recording; --split and --name choose a sequence of an npz")
-    if path.suffix == ".txt" and not own and formats.is_pku(path):
+    if suffix == ".txt" and not own and formats.is_pku(path):
         return formats.inspect_pku(path, index)
-    if path.suffix in PICKLES:
+    if suffix in PICKLES:
         return formats.inspect_pickle(path, layout, index)
-    if path.suffix in RECORDINGS and not own:
+    if suffix in RECORDINGS and not own:
         formats.refuse_index(path, index)
-        return RECORDINGS[path.suffix](path)
+        return RECORDINGS[suffix](path)
     return formats.inspect_array(path, layout, index, **form)
 
 

@@ -17,6 +17,7 @@ from data.prepare.denoise import denoise, motion, noisy_frames
 from data.prepare.npz_summary import Values
 from data.prepare.skeleton_file import read_skeleton
 from feeder import skeleton, units
+from feeder.labels import ordered
 
 MOST_FRAMES = 300  # drawn of a long recording
 
@@ -229,8 +230,8 @@ def inspect_pickle(path, layout=None, index=None):
             wrong.append(f"annotation {i}: {error}")
     shapes = Counter(bodies.shape[2:] for _, _, bodies in usable.values())
     lines += [f"  {count:,} of {joints} joints x {dims} coordinates" for (joints, dims), count in shapes.most_common(5)]
-    if labels := {label for _, label, _ in usable.values()}:
-        lines.append(f"  classes: {len(labels)}, {min(labels)} to {max(labels)}")
+    if labels := ordered({str(label) for _, label, _ in usable.values()}):
+        lines.append(f"  classes: {len(labels)}, {labels[0]} to {labels[-1]}")
     if wrong:
         lines.append(f"  cannot be used: {len(wrong):,}, the first: {wrong[0]}")
     if index is not None and index not in usable:

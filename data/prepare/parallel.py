@@ -1,11 +1,13 @@
 """Apply a function to many files, in one or several processes, with a progress bar and a list of unusable files."""
 
+import lzma
 import multiprocessing
 import os
 import re
 import signal
 import threading
 import zipfile
+import zlib
 from collections import Counter, deque
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
@@ -39,6 +41,15 @@ def find_files(raw, suffix, hint="", deep=True):
     if not files:
         raise FileNotFoundError(f"{raw}: holds no {suffix} file")
     return sorted(files, key=str)
+
+
+def read_bytes(file):
+    """The content of one of these files. Raises ValueError naming it if its zip holds it damaged, encrypted, or compressed in a
+    way that is not known here."""
+    try:
+        return file.read_bytes()
+    except (zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, RuntimeError) as error:
+        raise ValueError(f"{file}: cannot be read from its zip ({' '.join(str(error).split())})") from error
 
 
 class Skipped:

@@ -45,6 +45,7 @@ class Recipe:
     title: of the data set. read: `.skeleton` file -> persons (M, T, V, 3), selected and denoised, in metres of the camera. place:
     persons -> rows (T, M·V·3) float32 metres, where M may be smaller than the model's. description: what `place` does, in words.
     published: whether it is one of the data sets of feeder.class_names. second_body: one of feeder.metadata.SECOND_BODY.
+    counts_empty: whether frames without a body count as valid, as in UmURL's npz; in others as many frames are valid as have one.
     """
 
     title: str
@@ -53,6 +54,7 @@ class Recipe:
     description: str = AS_IS
     published: bool = True
     second_body: str = "zeros"
+    counts_empty: bool = False
 
     def with_second_body(self, num_bodies, second_body=None):
         """This recipe, which copies a single person to num_bodies if its second_body, or the one given, is 'copy'."""
@@ -82,7 +84,7 @@ def recipe(data_path, num_joints, num_classes):
     title = "the INVENTED demo recording" if name.startswith("demo_") else data_set.title
     title += "" if data_path else ", as the numbers of joints and classes suggest"
     if name.startswith("umurl_"):
-        return Recipe(title, read_persons, place_umurl, UMURL)
+        return Recipe(title, read_persons, place_umurl, UMURL, counts_empty=True)
     if data_set is class_names.UCLA:
         align = re.match(r"ucla\w*align", name) is not None
         description = FIRST_SPINE + ", shoulders of the first frame along x" * align

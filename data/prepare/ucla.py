@@ -7,7 +7,6 @@ Sequences of one frame (two in the release) stay in, as in the published counts.
 
 import json
 import re
-import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -38,9 +37,10 @@ def read_sequence(file):
     match = _NAME.fullmatch(file.name)
     if not match or int(match[2]) not in sum(VIEWS.values(), ()):
         raise ValueError(f"{file}: not a name of the form aXX_sYY_eZZ_vVV.json with view 01, 02 or 03")
+    content = parallel.read_bytes(file)
     try:
-        record = json.loads(file.read_bytes())
-    except (ValueError, RecursionError, zipfile.BadZipFile) as error:
+        record = json.loads(content)
+    except (ValueError, RecursionError) as error:
         raise ValueError(f"{file}: not valid JSON ({error})") from error
     if not isinstance(record, dict) or not {"skeletons", "label"} <= record.keys():
         raise ValueError(f"{file}: needs the keys 'skeletons' and 'label'")

@@ -13,6 +13,7 @@ import numpy as np
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))  # the repository: the script runs from any folder
 
 from data.prepare import arguments, ntu_release, parallel, pickles
+from data.prepare.array_files import read_array
 from data.prepare.splits import group
 from data.prepare.transforms import MAX_NAME, describe_array
 from feeder.labels import ordered
@@ -89,15 +90,13 @@ def _read_part(folder, prefixes, skipped):
     if prefix is None:
         return None
     path, labels_file, frames_file = (folder / f"{prefix}_{name}" for name in (JOINTS, LABELS, FRAMES))
-    try:
-        x = np.load(path, mmap_mode="r", allow_pickle=False)
-    except ValueError as error:
-        raise ValueError(f"{path}: not an npy of numbers ({' '.join(str(error).split())[:80]})") from error
+    x = read_array(path)
     if x.ndim != 5 or x.shape[1] != 3 or x.dtype.kind not in "iuf" or not x.size:
         raise ValueError(f"{path}: {describe_array(x)}, not samples x 3 x frames x joints x bodies")
     if not labels_file.is_file():
         raise FileNotFoundError(f"{labels_file}: no such file; it holds names and labels of {path}")
     part = Part(x, *_read_labels(labels_file, len(x)), _read_frames(frames_file, x) if frames_file.is_file() else None, [])
+    before = len(skipped.reasons)
     for row, sequence in enumerate(console.bar(x, f"{path.name} checked", len(x), "seq")):
         frames = None if part.frames is None else part.frames[row]
         if not np.isfinite(sequence[:, :frames]).all():
@@ -107,7 +106,7 @@ def _read_part(folder, prefixes, skipped):
         else:
             part.rows.append(row)
     if not part.rows:
-        raise ValueError(f"{path}: no sequence can be used; the first: {skipped.reasons[-1]}")
+        raise ValueError(f"{path}: no sequence can be used; the first: {skipped.reasons[before]}")
     return part
 
 
@@ -129,10 +128,7 @@ def _read_labels(path, count):
 
 def _read_frames(path, x):
     """(N,) int32 valid frames."""
-    try:
-        frames = np.asarray(np.load(path, allow_pickle=False))
-    except ValueError as error:
-        raise ValueError(f"{path}: not an array of numbers ({' '.join(str(error).split())[:80]})") from error
+    frames = np.asarray(read_array(path))
     if frames.dtype.kind not in "iuf" or frames.size != len(x) or (frames % 1).any():
         raise ValueError(f"{path}: {frames.shape} of type {frames.dtype}, not one whole number for each of {len(x)} sequences")
     frames = frames.ravel()

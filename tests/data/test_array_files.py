@@ -1,5 +1,6 @@
 """Real recordings, written in the formats in which data sets come, are read correctly, and misread ones are refused."""
 
+import re
 from pathlib import Path
 
 import numpy as np
@@ -8,7 +9,7 @@ from scipy.io import savemat
 
 from data.own import own_gendata as own
 from data.prepare import checks, recipes
-from data.prepare.array_files import ArrayFormat
+from data.prepare.array_files import ArrayFormat, read_text
 from data.prepare.transforms import resample
 from feeder import units
 from feeder.feeder_ntu import Feeder
@@ -155,6 +156,20 @@ def test_frames_are_reduced(kinect):
 def test_readings_that_cannot_be(how, reason):
     with pytest.raises(ValueError, match=reason):
         ArrayFormat(**how)
+
+
+@pytest.mark.parametrize("line", ["0,12;-3,5;1,0", "0,12 -3,5 1,0", "7;0,12", "0,12\t-3,5"])
+def test_a_decimal_comma_is_not_taken_for_a_separator(line, tmp_path):
+    (tmp_path / "a.csv").write_text(f"x;y;z\n{line}\n{line}\n")
+    with pytest.raises(ValueError, match=r"a.csv: line 2: '0,12' is one number or two; write decimal points"):
+        read_text(tmp_path / "a.csv")
+
+
+@pytest.mark.parametrize("line", ["1,2,3", "1, 2, 3", "1.0,2;3", "1;2;3", "1,2,3;4,5,6", "1,2", "1.5 , 2 , 3", "1e0,2"])
+def test_separators_may_be_mixed(line, tmp_path):
+    (tmp_path / "a.csv").write_text(f"{line}\n")
+    numbers = [float(word) for word in re.split("[,; ]+", line)]
+    assert read_text(tmp_path / "a.csv").tolist() == [numbers]
 
 
 def test_matlab_files_that_cannot_be_used(tmp_path, kinect):

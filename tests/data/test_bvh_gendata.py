@@ -71,6 +71,18 @@ def test_a_table(raw, tmp_path):
     assert len(skipped(tmp_path)) == 1 and "'nobody' is not in" in skipped(tmp_path)[0]
 
 
+def test_subjects_are_groups_if_no_group_is_named(raw, tmp_path):
+    """Of the pattern, and of a table beside its split: people are held out, not files."""
+    arrays = load(bvh_gendata.generate(raw, tmp_path, label_pattern=PATTERN.replace("group", "subject"), test_groups=["ben"]))
+    assert set(arrays["group_train"]) == {"anna"} and set(arrays["group_test"]) == {"ben"}
+    rows = (
+        f"{file.relative_to(raw)},a,{'train' if i < 6 else 'test'},{i % 2}" for i, file in enumerate(sorted(raw.rglob("*.*vh")))
+    )
+    (tmp_path / "t.csv").write_text("\n".join(["name,label,split,subject", *rows]))
+    arrays = load(bvh_gendata.generate(raw, tmp_path, table=tmp_path / "t.csv", window=15))
+    assert set(arrays["group_train"]) == {"0", "1"} and len(arrays["x_train"]) > 6
+
+
 def test_windows(raw, tmp_path):
     """The pieces of a file make up the whole, have similar lengths, and are in one group."""
     whole = load(bvh_gendata.generate(raw, tmp_path / "a", window=0, center="none"))
@@ -221,6 +233,16 @@ def test_prediction_prepares_files_like_the_training_data(options, raw, tmp_path
     (tmp_path / "other.bvh").write_text(text(*person(20, names={"Head": "Kopf"})))
     _, code, messages = predict(path, tmp_path / "other.bvh")
     assert code == 2 and "other.bvh: " in messages and "head" in messages.lower()
+
+
+def test_seconds_of_a_timeline_are_those_of_the_file(raw, tmp_path, predict):  # noqa: F811
+    """Ten seconds at 120 frames a second, for a model of 30 and one of 15 frames a second."""
+    (tmp_path / "long.bvh").write_text(text(*person(1200), frame_time=repr(1 / 120)))
+    for fps in (30.0, 15.0):
+        npz = bvh_gendata.generate(raw, tmp_path, label_pattern=PATTERN, test_groups=["ben"], target_fps=fps)
+        path = trained_on(npz, tmp_path / "own.pth", "linprobe", *MAMP)
+        (recording,) = predict(path, tmp_path / "long.bvh", "--window", 30)[0]["recordings"]
+        assert recording["frames"] == 10 * fps and recording["timeline"][-1]["end_s"] == 10
 
 
 @pytest.mark.parametrize("scale", [100, 1, 1000])

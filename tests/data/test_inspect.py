@@ -1,6 +1,7 @@
 """The description of files, and the pictures that the command draws."""
 
 import json
+import pickle
 import shutil
 import subprocess
 import sys
@@ -103,6 +104,15 @@ def test_keypoints_of_pictures_are_drawn_upright(tmp_path):
     x[..., 2] = 1
     np.savez(tmp_path / "a.npz", x_train=x.reshape(3, 4, -1), **arrays)
     assert inspect(tmp_path / "a.npz")[1].up == "y"
+
+
+def test_labels_of_a_pickle_may_be_numbers_and_names(tmp_path):
+    keypoint = np.random.default_rng(0).normal(size=(1, 9, 25, 3))
+    notes = [
+        {"frame_dir": f"a{i}", "label": label, "total_frames": 9, "keypoint": keypoint} for i, label in enumerate((3, "walk"))
+    ]
+    (tmp_path / "a.pkl").write_bytes(pickle.dumps(notes))
+    assert "  classes: 2, 3 to walk" in inspect(tmp_path / "a.pkl")[0]
 
 
 def test_a_skeleton_file(tmp_path, skeleton_text, walk):

@@ -226,7 +226,7 @@ def test_skeletons_that_cannot_be_used(raw, tmp_path, content, reason):
         (["nothing"], "nothing: no such folder or npz file"),
         (["raw", "--labels", "no.csv"], "no.csv: no such file"),
         (["raw", "raw"], "only flat npz files (with an array 'offset') can be several"),
-        (["raw/labels.csv", "--labels", "raw/labels.csv"], "not a complete npz"),
+        (["raw/labels.csv", "--labels", "raw/labels.csv"], "labels.csv: neither a folder nor an npz; of recordings in files"),
         (["raw", "--joints", "no.yaml"], "no.yaml: no such file"),
         (["raw", "--center", "4"], "--center 4: use a number 0..3"),
         (["raw", "--layout", "coco17"], "4 joints, the skeleton has 17"),
@@ -256,6 +256,14 @@ def test_without_labels_everything_is_for_training(raw, tmp_path, capsys):
     assert arrays["name_train"].tolist() == ["jump_1.csv", "jump_1.txt", "jump_2", "walk_1", "walk_2"]
     assert not {"y_train", "x_test", "class_names"} & arrays.keys()
     assert (arrays["x_train"][[3, 0]] == labelled["x_train"]).all() and (arrays["x_train"][[4, 2]] == labelled["x_test"]).all()
+
+
+def test_suffixes_in_capitals(raw, tmp_path):
+    before = load(own.generate([raw], tmp_path))
+    for file in raw.glob("[jw]*.*"):
+        file.rename(file.with_suffix(file.suffix.upper()))
+    after = load(own.generate([raw], tmp_path))
+    assert before.keys() == after.keys() and all(np.array_equal(before[key], after[key]) for key in before)
 
 
 def test_a_folder_of_nothing_but_a_table(tmp_path):

@@ -62,6 +62,20 @@ def test_flat_files_that_cannot_be_used(tmp_path, changes, reason):
     assert str(error.value).startswith(str(tmp_path / "flat.npz"))
 
 
+def test_a_flat_file_without_labels_is_for_pretraining(tmp_path, capsys):
+    about = {"label": None, "split": None}
+    np.savez(tmp_path / "flat.npz", **flat(**about))
+    arrays = load(own.generate([tmp_path / "flat.npz"], tmp_path))
+    assert "flat.npz: no field 'label': everything is for training, without labels" in capsys.readouterr().out
+    assert len(arrays["x_train"]) == 3 and not {"y_train", "x_test"} & arrays.keys()
+    np.savez(tmp_path / "flat.npz", **flat(subject=np.array([1, 2, 1]), **about))
+    arrays = load(own.generate([tmp_path / "flat.npz"], tmp_path, test_groups=["2"]))
+    assert len(arrays["x_train"]) == 2 and len(arrays["x_test"]) == 1 and "y_test" not in arrays
+    np.savez(tmp_path / "flat.npz", **flat(action=np.array([1, 2, 1]), **about))  # perhaps the label, so it is asked for
+    with pytest.raises(ValueError, match="no field 'label'; there are action, file"):
+        own.generate([tmp_path / "flat.npz"], tmp_path)
+
+
 def source(shared, name):
     with np.load(shared(f"realdata/{name}.npz")) as npz:
         return dict(npz)

@@ -102,6 +102,33 @@ def test_unusable_files_are_one_line_each(raw, tmp_path, name, content, reason):
         ucla.generate(raw, tmp_path, strict=True)
 
 
+def spoilt_zip(path, members, spoilt, how):
+    """A zip of {name: text} whose member `spoilt` says that it is encrypted, or compressed in an unknown way, or is damaged."""
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, text in members.items():
+            archive.writestr(name, text)
+        header = archive.getinfo(spoilt).header_offset
+    content = bytearray(path.read_bytes())
+    central = content.rindex(b"PK\1\2", 0, content.rindex(spoilt.encode()))
+    if how == "damaged":
+        begin = header + 30 + len(spoilt)
+        content[begin : begin + 20] = bytes(20)
+    else:  # offsets of the flags, and of the method, in the local and the central header
+        local, other = (6, 8) if how == "encrypted" else (8, 10)
+        content[header + local] = content[central + other] = 1 if how == "encrypted" else 9
+    path.write_bytes(content)
+    return path
+
+
+@pytest.mark.parametrize("how", ["encrypted", "unknown method", "damaged"])
+def test_what_a_zip_holds_damaged_is_a_line(how, raw, tmp_path):
+    members = {file.name: file.read_text() for file in sorted(raw.iterdir())} | {"a01_s02_e01_v01.json": json.dumps(record())}
+    path = spoilt_zip(tmp_path / "a.zip", members, "a01_s02_e01_v01.json", how)
+    assert len(np.load(ucla.generate(path, tmp_path))["x_train"]) == 2
+    (line,) = (tmp_path / "raw_data/skipped.txt").read_text().splitlines()
+    assert line.startswith(f"{path}/a01_s02_e01_v01.json: cannot be read from its zip (")
+
+
 def test_command_line(raw, tmp_path, command):
     done = command([SCRIPT, "--raw", raw, "--out", tmp_path / "out", "--align"])
     assert done.returncode == 0, done.stderr

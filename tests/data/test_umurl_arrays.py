@@ -92,13 +92,17 @@ def test_what_cannot_be_used_is_listed(folder, tmp_path):
         ("train_label.pkl", ([*"abcdef"], [0, 1, 2, 3, 4, -1]), "row 5 has the label -1"),
         ("train_label.pkl", None, "train_label.pkl: no such file"),
         ("train_data_joint.npy", np.ones((6, 12, 150), np.float32), "6 x 12 x 150 of type float32, not samples x 3 x frames"),
-        ("train_data_joint.npy", np.array([{}] * 6), "not an npy of numbers"),
+        ("train_data_joint.npy", np.array([{}] * 6), "not a complete npy file of numbers"),
+        ("train_data_joint.npy", b"", "train_data_joint.npy: not a complete npy file of numbers"),
+        ("train_num_frame.npy", b"", "train_num_frame.npy: not a complete npy file of numbers"),
         ("val_data_joint.npy", np.ones((1, 3, 12, 20, 2)), "train and test differ in frames, joints or bodies"),
     ],
 )
 def test_bad_folders_are_one_line(folder, tmp_path, name, content, message):
     (folder / name).unlink()
-    if content is not None:
+    if isinstance(content, bytes):
+        (folder / name).write_bytes(content)
+    elif content is not None:
         np.save(folder / name, content) if name.endswith("npy") else (folder / name).write_bytes(pickle.dumps(content))
     with pytest.raises((ValueError, FileNotFoundError), match=message):
         umurl_arrays.generate(folder, tmp_path / "out")

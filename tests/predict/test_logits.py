@@ -48,6 +48,34 @@ def test_awkward_recordings_get_the_logits_of_eval(release, shared, prepare, pre
     np.testing.assert_allclose(probabilities(predict(path, *files)[0]), softmax(list(scores.values())), atol=2e-6)
 
 
+def without_bodies(text, begin, end):
+    """A `.skeleton` file whose frames begin to end - 1 have no body."""
+    lines = text.split("\n")
+    out, at = [lines[0]], 1
+    for frame in range(int(lines[0])):
+        start, at = at, at + 1
+        for _ in range(int(lines[start])):
+            at += 2 + int(lines[at + 1])  # the body's line, its number of joints, and these
+        out += ["0"] if begin <= frame < end else lines[start:at]
+    return "\n".join([*out, ""])
+
+
+@pytest.mark.parametrize("release", [NTU60, None], ids=["ntu60", "umurl"])
+def test_a_gap_without_bodies_gets_the_logits_of_eval(release, raw, prepare, predict, tmp_path):
+    """UmURL's arrays keep the gap, the others close it."""
+    (tmp_path / "raw").mkdir()
+    for file in raw.glob("*.skeleton"):
+        (tmp_path / "raw" / file.name).write_text(without_bodies(file.read_text(), 10, 16))
+    raws = [tmp_path / "raw"]
+    npz = umurl.generate(raws, tmp_path, workers=1)[0] if release is None else prepare(raws, tmp_path, release)
+    words = (*TINY, "--method", "umurl") if release is None else MAMP
+    path = trained_on(npz, tmp_path / "checkpoint-4.pth", "linprobe", *words)
+    scores = evaluated("linprobe", path, npz, tmp_path / "eval")
+    files = [tmp_path / f"raw/{name}.skeleton" for name in scores]
+    found = probabilities(predict(path, *files, npz)[0])
+    np.testing.assert_allclose(found, softmax([*scores.values()] * 2), atol=2e-6)
+
+
 def test_batches_of_any_size_and_prepared_arrays(mamp, raw, ntu60, predict, tmp_path):
     scores = evaluated("linprobe", mamp, ntu60, tmp_path / "eval")
     files = [raw / f"{name}.skeleton" for name in scores]

@@ -1,6 +1,8 @@
 """Every kind of input, arrays in other orders and units, and files that cannot be used: taken rightly or refused in one line."""
 
+import json
 import pickle
+import zipfile
 
 import numpy as np
 import pytest
@@ -170,6 +172,64 @@ def test_another_unit_is_refused_and_named(mamp, person, predict, tmp_path, unit
     older["data"].pop("body_size")
     checkpoint.save(tmp_path / "older.pth", older)
     assert f"give --unit {unit}" in predict(tmp_path / "older.pth", tmp_path / "a.npy")[2]
+
+
+def scaled(text, factor):
+    """A `.skeleton` file with all coordinates multiplied."""
+    lines = text.splitlines()
+    for i, line in enumerate(lines):
+        words = line.split()
+        if len(words) == 12:  # a joint: x, y, z, and what is not read
+            lines[i] = " ".join([*(repr(factor * float(word)) for word in words[:3]), *words[3:]])
+    return "\n".join(lines)
+
+
+def test_the_unit_counts_for_files_that_are_usually_in_metres(mamp, raw, predict, tmp_path, shared):
+    """Published kinds of files, whose readers know the unit, written by somebody in millimetres."""
+    good = raw / "S001C001P002R001A008.skeleton"
+    (tmp_path / "mm.skeleton").write_text(scaled(good.read_text(), 1000))
+    _, code, messages = predict(mamp, tmp_path / "mm.skeleton")
+    assert code == 2 and "give --unit mm" in messages
+    (told,), (own,) = (probabilities(predict(mamp, *words)[0]) for words in ((tmp_path / "mm.skeleton", "--unit", "mm"), (good,)))
+    np.testing.assert_allclose(told, own, atol=1e-5)
+
+    with zipfile.ZipFile(shared("realdata/nw_ucla_all_sqe.zip")) as archive:
+        sequence = json.loads(archive.read(next(name for name in archive.namelist() if name.endswith("a01_s01_e00_v03.json"))))
+    frames = np.random.default_rng(0).normal(size=(40, 150))  # of PKU-MMD: two bodies in a row
+    for npz, layout, joints, bodies, classes, file in (
+        ("PKUv1_XSub.npz", "kinect_v2", 25, 2, 51, "0002-L.txt"),
+        ("UCLA_XView.npz", "kinect_v1", 20, 1, 10, "a01_s01_e00_v03.json"),
+    ):
+        x, y = np.ones((classes, 30, joints * 3 * bodies)), np.eye(classes)
+        about = {"num_joints": joints, "num_bodies": bodies, "layout": layout}
+        np.savez(tmp_path / npz, x_train=x, y_train=y, x_test=x, y_test=y, **about)
+        path, found = trained_on(tmp_path / npz, tmp_path / "published.pth", "linprobe", *MAMP), []
+        for unit, factor in (("m", 1), ("mm", 1000)):
+            (tmp_path / unit).mkdir(exist_ok=True)
+            if bodies == 2:
+                np.savetxt(tmp_path / unit / file, factor * frames)
+            else:
+                scaled_one = sequence | {"skeletons": (factor * np.array(sequence["skeletons"])).tolist()}
+                (tmp_path / unit / file).write_text(json.dumps(scaled_one))
+            found.append(probabilities(predict(path, tmp_path / unit / file, "--unit", unit)[0]))
+        np.testing.assert_allclose(*found, atol=1e-5)
+
+
+def test_options_without_effect_on_a_file_are_refused(mamp, ntu60, raw, predict, tmp_path):
+    for name in ("a.json", "a.bvh", "a.pkl"):
+        (tmp_path / name).write_text("{}")
+    good = raw / "S001C001P002R001A008.skeleton"
+    for file, words in (
+        (tmp_path / "a.json", ("--joint_order", "0,1")),
+        (tmp_path / "a.bvh", ("--columns", "xyz_")),
+        (tmp_path / "a.bvh", ("--fps", "60")),
+        (tmp_path / "a.pkl", ("--axes", "MTVC")),
+        (good, ("--row", 2, 25, 3)),
+        (ntu60, ("--joint_order", "0,1")),
+        (ntu60, ("--unit", "mm")),
+    ):
+        _, code, messages = predict(mamp, file, *words)
+        assert code == 2 and f"error: {file}: {words[0]} has no effect on this kind of file" in messages
 
 
 def test_own_data_in_any_unit_are_compared_with_themselves(arrays, predict, tmp_path):

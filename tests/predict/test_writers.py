@@ -34,7 +34,7 @@ def test_each_frame_belongs_to_the_window_whose_middle_is_nearest():
             over = [w for w in seen if w[0] <= t < w[1]]
             if over:
                 expected[t] = min(over, key=lambda w: abs((w[0] + w[1]) / 2 - (t + 0.5)))[2][0]
-        spans = Prediction("a", frames, seen).timeline()
+        spans = Prediction("a", frames, windows=seen).timeline()
         for start, end, number, _ in spans:
             assert start < end and (ours[start:end] == -1).all()
             ours[start:end] = number
@@ -44,7 +44,7 @@ def test_each_frame_belongs_to_the_window_whose_middle_is_nearest():
 
 
 def test_the_probability_of_a_span_is_the_mean_of_its_windows():
-    answer = Prediction("a", 40, [(0, 20, [1], [0.5]), (10, 30, [1], [0.7]), (20, 40, [2], [0.9])])
+    answer = Prediction("a", 40, windows=[(0, 20, [1], [0.5]), (10, 30, [1], [0.7]), (20, 40, [2], [0.9])])
     assert answer.timeline() == [(0, 25, 1, pytest.approx(0.6)), (25, 40, 2, 0.9)]
 
 
@@ -55,8 +55,8 @@ LIKELIEST = {"class": 1, "class_name": "stand, up", "probability": 0.5}
 @pytest.mark.parametrize("windowed, row, line", [(True, TIMELINE, "0.0 - 2.0 s frames 0 - 19 "), (False, LIKELIEST, "")])
 def test_answers_in_every_format(windowed, row, line):
     windows = [(0, 20, [1], [0.5]), (20, 40, [2], [0.9])] if windowed else [(0, 40, [1, 2], [0.5, 0.4])]
-    answers = [Prediction('odd, "name"', 40, windows)]
-    writer = Writer(["sit", "stand, up", "class 2"], windowed, 10, {"classes": 3})
+    answers = [Prediction('odd, "name"', 40, 10, windows)]
+    writer = Writer(["sit", "stand, up", "class 2"], windowed, {"classes": 3})
     content = json.loads(writer.json(answers))
     (recording,) = content["recordings"]
     rows = recording["timeline" if windowed else "predictions"]
@@ -82,7 +82,8 @@ def test_a_timeline_says_of_each_window_what_the_window_alone_gets(mamp, predict
     whole = changed(mamp, tmp_path / "whole.pth", test_p_interval=[1.0])  # a window is not cropped again
     parts, _, _ = predict(whole, *(tmp_path / f"part{start}.npy" for start in starts))
     best = [recording["predictions"][0] for recording in parts["recordings"]]
-    alone = Prediction("", 70, [(s, s + 10, [b["class"]], [b["probability"]]) for s, b in zip(starts, best, strict=True)])
+    windows = [(s, s + 10, [b["class"]], [b["probability"]]) for s, b in zip(starts, best, strict=True)]
+    alone = Prediction("", 70, windows=windows)
     spans = result["recordings"][0]["timeline"]
     assert [(span["start"], span["end"], span["class"]) for span in spans] == [span[:3] for span in alone.timeline()]
     np.testing.assert_allclose([s["probability"] for s in spans], [s[3] for s in alone.timeline()], atol=1e-5)

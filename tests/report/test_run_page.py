@@ -198,6 +198,19 @@ def test_an_older_run_is_evaluated_again(stage, copied, finished, page):
         script.main([str(folder)])
 
 
+def test_a_run_that_cannot_be_evaluated_again_does_not_end_the_others(copied, tmp_path, capsys):
+    bad = copied("finetune").rename(tmp_path / "bad")
+    good = copied("pretrain")
+    (bad / "scores.npz").unlink()
+    (bad / json.loads((bad / "result.json").read_text())["checkpoint"]["path"].rsplit("/", 1)[-1]).unlink()
+    for folder in (bad, good):
+        (folder / "report.html").unlink(missing_ok=True)
+    script.main([str(bad), str(good)])
+    assert (good / "report.html").exists() and not (bad / "report.html").exists()
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("warning: ") and ".pth" in line
+
+
 @pytest.mark.parametrize(
     "name, content, message",
     [

@@ -1,9 +1,15 @@
 """What the launch scripts start: the paper's settings on any number of GPUs, said in commands that the real parser reads."""
 
+import os
 import re
+import shlex
+import subprocess
+import sys
+import time
 
 import pytest
 
+from tests.processes import ROOT
 from util import config
 
 # the paper and the published scripts, written down once more; OWN: decoder depth, tau, the probe's batch and rate, epoch judged
@@ -247,7 +253,18 @@ def test_a_script_runs_its_plan(name, script, dry_run):
         ("transfer", {"SOURCES": "ntu"}, "SOURCES=ntu: .* ntu60_xsub"),
         ("ablation", {"TABLE": "11"}, "TABLE=11: .* fig5"),
         ("ablation", {"VARIANT": "mine"}, "VARIANT=mine"),
+        ("ablation", {"SEGMENTS": "x", "TABLE": "9"}, "SEGMENTS=x: a whole number"),
+        ("ablation", {"METHOD": "umurl"}, "METHOD=umurl: ablation.sh has METHOD=mamp"),
+        ("ablation", {"STREAM": "bone"}, "STREAM=bone: ablation.sh has STREAM=joint"),
+        ("scratch", {"METHOD": "umurl_none"}, "METHOD=umurl_none: scratch.sh has METHOD=none"),
+        (
+            "compare",
+            {"CHECKPOINT": "checkpoint-9.pth"},
+            "CHECKPOINT=checkpoint-9.pth: compare.sh has CHECKPOINT=checkpoint-last.pth",
+        ),
         ("ensemble", {"STAGE": "pretrain"}, "STAGE=pretrain: .* linprobe"),
+        ("ensemble", {"WEIGHTS": "1 1"}, "WEIGHTS=1 1: a number for each of joint, motion, bone"),
+        ("ensemble", {"WEIGHTS": "1 1 x"}, "WEIGHTS=1 1 x: a number for each"),
         ("linprobe", {"ENCODER": "x.pth"}, "ENCODER=x.pth: .* TAG"),
         ("linprobe", {"ENCODER": "x.pth", "TAG": "x", "METHOD": "none"}, "METHOD=none"),
         ("reproduce", {"DRY_RUN": "yes"}, "DRY_RUN=yes: use one of 0 1"),
@@ -295,3 +312,19 @@ def test_a_failing_run_stops_the_sweep(script, recorder, tmp_path):
     (tmp_path / "broken").touch()
     done = script("reproduce", PYTHON=python, DATA="ucla", OUT=tmp_path)
     assert done.returncode == 3 and len(calls()) == 1 and done.stdout.count("main_") == 1
+
+
+def test_a_signal_to_the_script_reaches_the_run(tmp_path):
+    """What a supervisor stops is the script's process; the run behind it saves, and nothing comes after it."""
+    python, log = tmp_path / "python", tmp_path / "log"
+    own = f'[ "$2" != scripts.plan ] || exec {shlex.quote(sys.executable)} "$@"\n[ "$1" != -c ] || exit 0'
+    run = f"trap 'echo saved >> {log}; exit 3' TERM; echo began >> {log}; while :; do sleep 0.05; done"
+    python.write_text(f"#!/bin/bash\n{own}\n{run}\n")
+    python.chmod(0o755)
+    environment = {"PATH": os.environ["PATH"], "PYTHON": str(python), "DATA": "ucla", "OUT": str(tmp_path), "SEEDS": "0 1"}
+    process = subprocess.Popen(["bash", "scripts/pretrain.sh"], cwd=ROOT, env=environment, stdout=subprocess.DEVNULL)
+    limit = time.time() + 60
+    while not log.exists() and time.time() < limit:
+        time.sleep(0.05)
+    process.terminate()
+    assert process.wait(20) == 3 and log.read_text() == "began\nsaved\n"

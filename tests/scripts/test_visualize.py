@@ -63,6 +63,19 @@ def test_a_recording_alone(tmp_path, capsys, drawings):
         visualize.main([*line, "--split", "train"])
 
 
+def test_keypoints_of_pictures_are_drawn_upright(tmp_path):
+    x = np.random.default_rng(0).uniform(0, 1, (4, 20, 17, 3)).astype(np.float32)
+    x[..., 2] = 0
+    arrays = {
+        f"{key}_{split}": value for split in ("train", "test") for key, value in (("x", x.reshape(4, 20, 51)), ("y", np.eye(4)))
+    }
+    np.savez(tmp_path / "flat.npz", **arrays, num_joints=17, num_bodies=1, layout="coco17", coordinates=2)
+    path = trained_on(tmp_path / "flat.npz", tmp_path / "probe.pth", "linprobe", *MAMP)
+    np.save(tmp_path / "one.npy", x[0, :, :, :2])
+    args, _ = visualize.options(path, ["--data_path", str(visualize.prepared(tmp_path / "one.npy", path, tmp_path))])
+    assert sequences.load_sample(*sequences.feeders(args, "test", labelled=False), 0).up == "-y"
+
+
 def test_the_checkpoint_names_data_and_classes(made, two_people, tmp_path, monkeypatch, drawings):
     """Three sequences of three classes out of the npz of the training, with the classes' names that only the checkpoint has."""
     path, names = made("linprobe"), ["wave", "kick", "sit"]
