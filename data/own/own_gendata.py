@@ -72,11 +72,8 @@ def generate(
         if recordings and columns <= ABOUT and how["label_keys"] == ["label"]:
             how["label_keys"] = []
             missing = "field 'label'" if columns else f"{custom_recordings.TABLE}, --labels or --label_pattern"
-            print(
-                f"{raws[0]}: no {missing}: "
-                + ("" if how.get("test_groups") else "everything is for training, ")
-                + "without labels"
-            )
+            split = "" if how.get("test_groups") else "everything is for training, "
+            print(f"{raws[0]}: no {missing}: {split}without labels")
         custom_dataset.write(path, recordings, skeleton, skipped, raws[0], form=form, remarks=remarks, **how)
     return path
 

@@ -46,9 +46,8 @@ def inspect(path, split=None, index=None, name=None, layout=None, **form):
         )
     own = options_of(form)
     if own and suffix not in OWN:
-        raise ValueError(
-            f"{path}: {next(iter(own))} has no effect on {suffix}, only on a recording of your own: {', '.join(OWN)}"
-        )
+        kinds = ", ".join(OWN)
+        raise ValueError(f"{path}: {next(iter(own))} has no effect on {suffix}, only on a recording of your own: {kinds}")
     if suffix == ".npz":
         return inspect_npz(path, split, index, name)
     if split is not None or name is not None:
