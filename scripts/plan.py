@@ -212,7 +212,8 @@ def compare(s, options):
         runs += evaluate(own, "linprobe", options)
         runs += evaluate(own, "retrieval", options)
         runs += evaluate(replace(own, tag=join(s.ratio, s.tag)), "finetune", few)
-    return [*runs, run(["-m", "scripts.compare", *(one.folder for one in runs), "--markdown", f"{s.out}/compare-{s.data}.md"])]
+    table = join(f"{s.out}/compare", s.data, s.variant, s.epochs and f"epochs-{s.epochs}") + ".md"
+    return [*runs, run(["-m", "scripts.compare", *(one.folder for one in runs), "--markdown", table])]
 
 
 def reproduce(s, options):

@@ -81,9 +81,9 @@ def test_weights_are_handed_back_to_umurl(shared, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     names = json.loads(shared("parity/umurl_checkpoint_keys.json").read_text())["pretrain"]
     model = UmURL(parents("kinect_v2"), hidden_size=8, num_frames=8, projector_dim=8)
-    checkpoint.save("checkpoint-449.pth", {"model": model.state_dict(), "epoch": 449})
+    checkpoint.save("checkpoint-450.pth", {"model": model.state_dict(), "epoch": 450})
     snippet = re.search(r"^content = .*\n.*umurl.pth.tar.*$", (ROOT / "docs/training.md").read_text(), re.M)[0]
     exec(snippet, {"torch": torch})
     found = torch.load("umurl.pth.tar", weights_only=True)
-    assert found["epoch"] == 449 and found["state_dict"].keys() == names.keys()
+    assert found["epoch"] == 450 and found["state_dict"].keys() == names.keys()
     assert all(torch.equal(value, found["state_dict"][key]) for key, value in model.state_dict().items())
