@@ -104,7 +104,7 @@ def _taking_recordings(model, options, data):
         if x.ndim == 5:
             if x.shape[1:4] != (3, options.num_frames, joints) or bodies not in (None, x.shape[4]):
                 raise ValueError(f"x has shape {tuple(x.shape)}; {wanted}")
-            return (x,)
+            return (x.float(),)
         try:
             most = bodies or axes.MOST_BODIES
             persons = axes.guess(x.detach().cpu().numpy(), joints, most, flat=False)

@@ -35,9 +35,9 @@ def main(argv=None):
     # data: whole sequences x (N, C, T, V, M) or, with --views 2, two random crops of each (N, 2, C, T, V, M), rotated and
     # sheared; instead of labels a batch has the sequences' row numbers (N,)
     data = build_feeder(args, "train", augment=args.views > 1, views=args.views)
+    num_sequences, resumed = report_training_set(args, data), checkpoint.to_resume(args)
     data.label_by_row()
     loader = train_loader(data, args, device)
-    num_sequences = report_training_set(args, data)
 
     # model: the encoder of --finetune and a new head; only the upper blocks learn, each more slowly than the one above it
     model = build.tuning_model(args, data)
@@ -45,15 +45,14 @@ def main(argv=None):
     model.to(device)
     groups = param_groups_lrd(model, args.weight_decay, layer_decay=args.layer_decay)
     optimizer = torch.optim.AdamW(groups, lr=args.lr, betas=tuple(args.betas), fused=True)
-    print_info(
-        f"{num_sequences} sequences, a queue of {build.queue_size(args, data)}, encoder from {args.finetune or 'random weights'}"
-    )
+    source = args.finetune or (resumed and resumed[0]) or "random weights"
+    print_info(f"{num_sequences} sequences, a queue of {build.queue_size(args, data)}, encoder from {source}")
 
     def loss_of(model, x, row):
         return model(x, row)
 
     # with --resume: weights, optimizer, queue, random state and position of the interrupted run
-    training = Training(args, device, model, optimizer, loader, data, encoder, resumed=checkpoint.to_resume(args))
+    training = Training(args, device, model, optimizer, loader, data, encoder, resumed=resumed)
     log = Log(args, training.first_epoch)
 
     for epoch in range(training.first_epoch, args.epochs):

@@ -14,6 +14,8 @@ import sys
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
+if not (HERE / "hubconf.py").is_file():
+    raise ImportError(f"{__file__}: the other modules are not beside it; install the repository with pip install -e")
 OWN = {
     "hubconf",
     *(path.stem for path in HERE.glob("main_*.py")),

@@ -63,6 +63,10 @@ class NpzSplit:
         for name, extra in (("name", self.names), ("group", self.groups), ("valid_frames", self.valid_frames)):
             if extra is not None and extra.shape != (len(self.x),):
                 raise ValueError(f"{path}: {name}_{key} has shape {extra.shape} for {len(self.x)} sequences")
+        if self.valid_frames is not None and self.valid_frames.dtype.kind not in "iu":
+            raise ValueError(
+                f"{path}: valid_frames_{key} has type {self.valid_frames.dtype}; it has to be whole numbers, such as int32"
+            )
         if self.valid_frames is not None and (np.min(self.valid_frames) < 0 or np.max(self.valid_frames) > self.x.shape[1]):
             raise ValueError(f"{path}: valid_frames_{key} is not within 0..{self.x.shape[1]}")
 

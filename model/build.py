@@ -91,6 +91,10 @@ def tuning_model(args, data):
     refuse_accumulation(args, "tuning")
     if queue_size(args, data) <= args.views:
         raise ValueError(f"queue_size {args.queue_size}: neighbours are other samples, so at least {args.views + 1} projections")
+    if frozen_blocks(args) > args.depth:
+        raise ValueError(
+            f"frozen_blocks {args.frozen_blocks}: the encoder has {args.depth} blocks, so nothing of it would be trained"
+        )
     kind = TunedUmURL if METHODS[args.method] == "umurl" else TunedTransformer
     head = {"predictor_dim": args.predictor_dim, "temperature": args.temperature}
     model = kind(queue_size(args, data), **head, **encoder_options(args, data))

@@ -157,6 +157,17 @@ def test_a_signal_to_the_whole_process_group_leaves_the_loader_its_workers(numbe
     assert not any(Path(f"/proc/{pid}").exists() for pid in workers)
 
 
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_signal_to_every_process_saves_although_the_workers_end(workers, start, line, tmp_path):
+    """As scancel and systemd send it to a run that torchrun did not start."""
+    process = start("pretrain", line("pretrain", tmp_path, "--epochs", 4000, "--num_workers", workers))
+    wait_for_epochs(1, tmp_path, process)
+    for pid in (process.pid, *descendants(process.pid)):
+        os.kill(pid, signal.SIGTERM)
+    process.join(60)
+    assert process.exitcode == signals.REQUEUE and position(tmp_path) > (0, 0)
+
+
 def test_a_damaged_checkpoint_falls_back_to_the_one_before(whole, start, line, tmp_path):
     folder, _ = whole("finetune")
     process = start("finetune", line("finetune", tmp_path))
@@ -183,22 +194,36 @@ def test_a_data_loader_worker_that_dies(start, line, tmp_path):
     assert checkpoint.load(tmp_path / checkpoint.LAST)["epoch"] >= 1
 
 
+class FullDisk:
+    """A file that takes some bytes and no more."""
+
+    def __init__(self, file):
+        self.file, self.left = file, 3000
+
+    def write(self, content):
+        self.left -= memoryview(content).nbytes
+        if self.left < 0:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return self.file.write(content)
+
+    def __getattr__(self, name):
+        return getattr(self.file, name)
+
+
 @pytest.mark.parametrize("must", [False, True])
 def test_a_full_disk_costs_the_new_checkpoint_only(must, tmp_path, monkeypatch, capsys):
+    """torch's own writer makes a RuntimeError of it."""
     saver = Saver(argparse.Namespace(output_dir=tmp_path, save_minutes=0))
     saver.last({"model": {}, "epoch": 0})
     saver.last({"model": {}, "epoch": 1})
 
-    def full(content, file):
-        file.write(b"half")
-        raise OSError(errno.ENOSPC, "No space left on device")
-
-    monkeypatch.setattr(torch, "save", full)
+    whole, content = torch.save, {"model": {"weight": torch.zeros(9000)}, "epoch": 2}
+    monkeypatch.setattr(torch, "save", lambda content, file: whole(content, FullDisk(file)))
     if must:
         with pytest.raises(OSError, match="No space left"):
-            saver.last({"model": {}, "epoch": 2}, must=True)
+            saver.last(content, must=True)
     else:
-        saver.last({"model": {}, "epoch": 2})
+        saver.last(content)
         warning = capsys.readouterr().out
         assert "warning: " in warning and "last.pth could not be written (No space left on device)" in warning
     monkeypatch.undo()

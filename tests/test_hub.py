@@ -1,5 +1,6 @@
 """hubconf.py by torch.hub, as somebody elsewhere would use it, and mamp.py in another project with modules of the same names."""
 
+import shutil
 import subprocess
 import sys
 
@@ -63,6 +64,7 @@ def test_without_weights_the_sizes_are_those_asked_for_and_can_be_trained():
     assert all(parameter.grad is not None for parameter in encoder.parameters())
     encoder = hub("umurl", hidden_size=8, num_frames=16, num_bodies=1, layout="kinect_v1")
     assert encoder(torch.randn(3, 3, 16, 20, 1)).shape == (3, 16) and encoder(torch.randn(30, 20, 3)).shape == (1, 16)
+    assert encoder(np.random.default_rng(0).normal(size=(3, 3, 16, 20, 1))).dtype == torch.float32
 
 
 def test_mistakes_are_one_line(shared):
@@ -132,3 +134,10 @@ def test_names_of_both_projects_live_side_by_side(tmp_path):
     words = [sys.executable, "project.py", str(ROOT / "mamp.py")]
     done = subprocess.run(words, cwd=tmp_path, capture_output=True, text=True, timeout=200)
     assert done.returncode == 0, done.stderr
+
+
+def test_without_the_repository_beside_it_the_module_says_so(tmp_path):
+    """As pip install without -e would leave it among all other packages."""
+    shutil.copy(ROOT / "mamp.py", tmp_path)
+    done = subprocess.run([sys.executable, "-c", "import mamp"], cwd=tmp_path, capture_output=True, text=True, timeout=60)
+    assert "mamp.py: the other modules are not beside it; install the repository with pip install -e" in done.stderr

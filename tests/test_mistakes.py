@@ -39,6 +39,7 @@ def folder(invented, options, tmp_path_factory):
     for name, change in {
         "empty": {"x_train": 0 * arrays["x_train"], "valid_frames_train": np.zeros(24, int)},
         "large": {"x_train": 1e30 * arrays["x_train"]},
+        "float": {"valid_frames_train": np.full(24, 12.0), "valid_frames_test": np.full(13, 12.0)},
         "five": {"y_train": np.eye(5)[np.arange(24) % 5], "y_test": np.eye(5)[np.arange(13) % 5]},
     }.items():
         np.savez(top / f"{name}.npz", **arrays | change)
@@ -90,7 +91,11 @@ ON_PAGE = [
     ("linprobe", "--dim_feat 1000000", "out of memory; a smaller --batch_size needs less of it"),
 ]
 OTHERS = [
+    ("pretrain", "--output_dir pre --resume lin/checkpoint-0.pth", "pre: holds another run than lin/checkpoint-0.pth"),
+    ("pretrain", "--output_dir pre --resume=", "output_dir .*pre: holds a run"),  # as of published launches: no resuming
+    ("pretrain", "--config=", "option --config: is empty; leave it out, or name a file"),
     ("linprobe", "--finetune absent.pth", "absent.pth: no such checkpoint"),
+    ("linprobe", "--data_path float.npz", "float.npz: valid_frames_test has type float64; it has to be whole numbers"),
     ("linprobe", "--config absent.yaml", "absent.yaml: no such configuration file"),
     ("linprobe", "--data_path cut.npz", "cut.npz: not a complete npz file"),
     ("linprobe", "--dim_feat 9", "width 9 is not a multiple of num_heads 2"),

@@ -102,6 +102,23 @@ def test_the_head_alone_comes_first(words, pretrained, tmp_path):
     assert all(torch.equal(before[key], after[key]) for key in before.keys() & after.keys())
 
 
+def test_a_tuning_of_the_head_alone_is_warned_of(words, tmp_path, capsys):
+    main_tune.main(words(tmp_path, "--head_epochs", 3))
+    assert "warning: head_epochs 3: all 3 epochs train the head alone; the encoder stays as it is" in capsys.readouterr().out
+
+
+def test_a_subset_is_listed_with_its_labels(words, npz, arrays, tmp_path):
+    """Although tuning tells sequences apart by their rows."""
+    names = [("bow", "jump high", "wave")[k] for k in arrays["y_train"].argmax(1)]
+    texts = {"y_train": np.array(names), "y_test": np.array(["bow"] * 13)}
+    main_tune.main(words(tmp_path, "--epochs", 1, "--data_ratio", 0.5, "--data_path", npz(arrays | texts)))
+    header, *rows = (line.split(",") for line in (tmp_path / "subset.csv").read_text().splitlines())
+    assert header == ["row", "label", "class_name", "name"] and len(rows) == 12
+    assert all(
+        int(label) == sorted(set(names)).index(names[int(row)]) and name == names[int(row)] for row, label, name, _ in rows
+    )
+
+
 @pytest.mark.parametrize("more", [(), ("--head_epochs", 1)])
 def test_two_processes_are_one(more, words, tmp_path):
     """The whole batch's statistics, neighbours and negatives: the same losses up to rounding, which AdamW lets grow."""
@@ -111,7 +128,9 @@ def test_two_processes_are_one(more, words, tmp_path):
     done = subprocess.run(line, cwd=ROOT, env=os.environ | {"OMP_NUM_THREADS": "1"}, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     one, two = (losses(tmp_path / name) for name in ("one", "two"))
-    assert two[0] == pytest.approx(one[0], rel=1e-4) and two == pytest.approx(one, rel=1e-2)
+    assert two[0] == pytest.approx(one[0], rel=1e-4) and two == pytest.approx(
+        one, rel=5e-2
+    )  # rounding may choose another neighbour
     rows = [weights(tmp_path / name / "checkpoint-2.pth")["head.rows"].tolist() for name in ("one", "two")]
     assert sorted(rows[0]) == sorted(rows[1])
 
@@ -143,6 +162,7 @@ def test_views_leave_out_tokens(words, tmp_path, monkeypatch):
         (("--queue_size", 1), "queue_size 1: neighbours are other samples, so at least 2 projections"),
         (("--queue_size", 2, "--views", 2), "queue_size 2: neighbours are other samples, so at least 3 projections"),
         (("--batch_size", 1, "--effective_batch_size", 1), "effective_batch_size 1: tuning compares samples"),
+        (("--frozen_blocks", 3), "frozen_blocks 3: the encoder has 2 blocks, so nothing of it would be trained"),
         (("--shear", 0.1), "option shear: belongs to --views 2"),
         (("--mirror",), "option mirror: belongs to --views 2, this is 1"),
         (("--temperature", 0), "temperature 0.0: above 0"),

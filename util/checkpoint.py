@@ -30,9 +30,14 @@ LAST, PREVIOUS, BEST = "checkpoint-last.pth", "checkpoint-previous.pth", "checkp
 
 def save(path, content, previous=None):
     """Write `content` to `path`. If interrupted, the file is the old one or the complete new one. previous: a name for the old
-    one."""
+    one. Raises OSError if the disk is full."""
     with written_aside(path, previous) as file:
-        torch.save(content, file)
+        try:
+            torch.save(content, file)
+        except RuntimeError as error:  # what torch's zip writer makes of an OSError
+            if isinstance(error.__context__, OSError):
+                raise error.__context__ from None
+            raise
 
 
 def link(source, path, previous=None):

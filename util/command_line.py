@@ -27,6 +27,9 @@ def parse_command_line(stage, argv=None):
         raise ValueError("option --eval: name the classifier's checkpoint: --eval FILE")
     if getattr(given, "finetune", None) == "":  # --finetune "$UNSET"
         raise ValueError("option --finetune: is empty; leave it out for a random encoder")
+    for name in ("config", "dataset"):
+        if getattr(given, name, None) == "":
+            raise ValueError(f"option --{name}: is empty; leave it out, or name a file")
     if getattr(given, "eval", None) and getattr(given, "finetune", None):
         raise ValueError("options --eval and --finetune: --eval judges a classifier as it is; leave one of them out")
     return {k: v for k, v in vars(given).items() if v is not None and k != "local_rank"}

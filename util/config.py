@@ -7,6 +7,7 @@ import argparse
 import os
 import shlex
 import sys
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
 
@@ -108,11 +109,18 @@ def _combined(values, later):
 def overridden(args):
     """{option: value} of the options that differ from the configuration of the stage and the data set. Without seeds and options
     that only decide where and how fast a run is computed."""
-    known_dataset = (FOLDER / "dataset" / f"{args.dataset}.yaml").is_file()
-    data = ["--dataset", args.dataset] if known_dataset else ["--data_path", args.data_path]
-    usual = vars(parse(args.stage, ["--method", args.method, *data]))
+    usual = configured(args.stage, args.method, args.dataset, args.data_path)
     of_protocol = (name for name, option in OPTIONS.items() if option.role in (WHAT, EXTENDS) and name in usual)
     return {name: getattr(args, name) for name in of_protocol if getattr(args, name) != usual[name]}
+
+
+@cache
+def configured(stage, method, dataset, data_path):
+    """{option: value} of the configuration of a stage, method and data set. data_path: for a data set that has none."""
+    file = FOLDER / "dataset" / f"{dataset}.yaml"
+    named = ["--dataset", dataset] if file.is_file() else []
+    named += [] if named and read_yaml(file, stage, method).get("data_path") else ["--data_path", data_path]
+    return vars(parse(stage, ["--method", method, *named]))
 
 
 def check_command_line(stage):
@@ -151,9 +159,13 @@ def resolve_path(path):
 @cache
 def npz_names():
     """{stem of an npz in lower case: name of the data set in config/dataset}, since published configurations name only the
-    npz."""
-    files = (FOLDER / "dataset").glob("*.yaml")
-    return {Path(yaml.safe_load(file.read_text())["data_path"]).stem.lower(): file.stem for file in sorted(files, reverse=True)}
+    npz. Files that name none, or cannot be read, are passed over: it is not they that were asked for."""
+    found = {}
+    for file in sorted((FOLDER / "dataset").glob("*.yaml"), reverse=True):
+        with suppress(OSError, ValueError):
+            if npz := read_yaml(file, "pretrain").get("data_path"):
+                found[Path(npz).stem.lower()] = file.stem
+    return found
 
 
 def _sizes(content, path, stage, given, head):

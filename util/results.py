@@ -2,7 +2,6 @@
 
 import json
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 
 import yaml
@@ -193,7 +192,7 @@ def count_from_one(content):
 def run_settings(options):
     """(settings, expected) of the run itself: from its config.yaml, and from the configuration files."""
     stage, method = options["stage"], options.get("method", DEFAULT_METHOD)
-    usual = defaults("linprobe" if stage == COORDINATES else stage, options["dataset"], options["data_path"], method)
+    usual = config.configured("linprobe" if stage == COORDINATES else stage, method, options["dataset"], options["data_path"])
     if stage == "finetune" and not options["finetune"]:
         usual = usual | {"layer_decay": 1.0}  # from scratch, all layers have the same learning rate
     keys = COORDINATES_KEYS if stage == COORDINATES else usual
@@ -220,12 +219,12 @@ def encoder_settings(content, options):
     if any(encoder[key] is None for key in needed):
         return {"encoder": "tuned, of unknown origin" if tuned else "of unknown origin"}, {}
     dataset = config.npz_names().get(encoder["dataset"], encoder["dataset"])
-    usual = defaults("pretrain", dataset, dataset + ".npz", method)
+    usual = config.configured("pretrain", method, dataset, dataset + ".npz")
     usual_epoch = encoder["epochs"]
     if usual_epoch == usual["epochs"]:  # the paper's schedule: the checkpoint that it evaluates, whose number counts from 0
         usual_epoch = PAPER["data"].get(dataset, {}).get("encoder_epoch", usual_epoch - 1) + 1
     if tuned:
-        of_tuning = defaults("tune", content["dataset"], options["data_path"], method)
+        of_tuning = config.configured("tune", method, content["dataset"], options["data_path"])
         as_usual = {f"tune_{key}": value for key, value in of_tuning.items() if f"tune_{key}" in encoder}
         tuned |= {key: encoder[key] for key in as_usual}
     settings = {"pretrain_dataset": dataset, "pretrain_epoch": encoder["epoch"]} | tuned
@@ -241,13 +240,6 @@ def encoder_settings(content, options):
         elif encoder[key] != options[key]:
             settings[name] = encoder[key]
     return settings, expected
-
-
-@cache
-def defaults(stage, dataset, data_path, method):
-    """Options of a stage of a method by the configuration files: of the data set, if it has one, else for any npz."""
-    named = (config.FOLDER / "dataset" / f"{dataset}.yaml").is_file()
-    return vars(config.parse(stage, ["--method", method, *(["--dataset", dataset] if named else ["--data_path", data_path])]))
 
 
 def evaluated_on(args):

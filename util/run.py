@@ -41,12 +41,14 @@ def start(args):
         raise ValueError(f"output_dir {folder}: is a file; give a folder")
     if _has_run(folder) and not trains:
         raise ValueError(f"output_dir {folder}: holds a training run, which an evaluation must not overwrite; give another one")
-    if _has_run(folder) and args.resume is None:
-        raise ValueError(f"output_dir {folder}: holds a run; --resume auto goes on with it, or give another folder")
+    if _has_run(folder) and args.resume != "auto" and not (args.resume and Path(args.resume).resolve().parent.samefile(folder)):
+        what = f"another run than {args.resume}" if args.resume else "a run"
+        raise ValueError(f"output_dir {folder}: holds {what}; --resume auto goes on with it, or give another folder")
     if distributed.is_main():
         folder.mkdir(parents=True, exist_ok=True)
     for line in setting_warnings(args, device):
         print_always(f"warning: {line}")
+    config.overridden(args)  # its answer at the end is that of now, even if a file is edited meanwhile
     tracking.start(args)
     print_info(f"{args.stage}: {distributed.world_size()} process(es) on {device.type}, output in {folder}")
     return device
@@ -65,6 +67,8 @@ def setting_warnings(args, device):
         )
     if hasattr(args, "min_lr") and not getattr(args, "eval", None) and not args.lr_steps and args.min_lr > args.lr:
         yield f"min_lr {args.min_lr:g}: above lr {args.lr:g}, so the learning rate rises to it; a lower --min_lr, too"
+    if getattr(args, "head_epochs", 0) >= getattr(args, "epochs", 0) > 0:
+        yield f"head_epochs {args.head_epochs}: all {args.epochs} epochs train the head alone; the encoder stays as it is"
     if args.device == "auto" and device.type == "cpu" and NVIDIA_DRIVER.exists():
         built = (
             f"is built for CUDA {torch.version.cuda}; is the driver too old?" if torch.version.cuda else "is built without CUDA"

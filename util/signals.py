@@ -34,6 +34,8 @@ def forget():
 def _remember(number, frame):
     _received.append(signal.Signals(number).name)
     signal.signal(number, signal.SIG_DFL)
+    # if loader workers got the signal, too, torch's handler of their end would raise in the middle of a step
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
 
 
 def in_worker(worker=None):

@@ -41,7 +41,7 @@ def convert(option, value, path):
 def _scalar(option, value, path):
     where, kind = f"{path}: {option.name}: {short_repr(value)}", _KINDS[option.kind]
     if option.choices and value not in option.choices:
-        raise ValueError(f"{where} is not one of {', '.join(option.choices)}")
+        raise ValueError(f"{where} is not one of {', '.join(map(str, option.choices))}")
     if option.kind is bool or isinstance(value, bool):
         if option.kind is not bool or not isinstance(value, bool):
             raise ValueError(f"{where} is not {kind}")

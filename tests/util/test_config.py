@@ -259,6 +259,23 @@ def test_a_data_set_is_found_from_any_folder(tmp_path, monkeypatch):
     assert found() == str(path)
 
 
+def test_data_sets_without_a_file_or_that_cannot_be_read_do_not_matter_to_others(tmp_path, monkeypatch):
+    """A data set may leave its npz to the command line; what such a run changed is compared with its configuration."""
+    shutil.copytree(config.FOLDER, tmp_path / "config")
+    monkeypatch.setattr(config, "FOLDER", tmp_path / "config")
+    for name, content in {"mine": "num_frames: 40", "empty": "", "half": "a: [", "list": "- 1", "old": "data_path:"}.items():
+        (tmp_path / f"config/dataset/{name}.yaml").write_text(content)
+    config.npz_names.cache_clear()
+    try:
+        assert config.parse("pretrain", ["--data_path", "NTU60_XSub.npz"]).dataset == "ntu60_xsub"
+    finally:
+        config.npz_names.cache_clear()
+    args = config.parse("pretrain", ["--dataset", "mine", "--data_path", "x.npz", "--lr", "2e-3"])
+    assert args.num_frames == 40 and config.overridden(args) == {"lr": 2e-3}
+    (tmp_path / "config/dataset/mine.yaml").write_text("num_frames: [")  # edited during the run
+    assert config.overridden(args) == {"lr": 2e-3}
+
+
 def test_a_result_names_what_was_overridden(tmp_path):
     """What --config and the command line changed of the data set's configuration; not how fast it runs, nor its seed."""
     (tmp_path / "mine.yaml").write_text("mask_ratio: 0.8\nrot_theta: 0.3\n")  # the second is the default
@@ -281,3 +298,8 @@ def test_a_complaint_about_many_numbers_is_short():
     with pytest.raises(ValueError, match="^test_p_interval 0.1 0.1") as complaint:
         validation.check({"test_p_interval": [0.1] * 50_000})
     assert len(str(complaint.value)) < 400
+
+
+def test_a_choice_among_numbers(file):
+    with pytest.raises(ValueError, match="a.yaml: views: 3 is not one of 1, 2"):
+        parse("tune", "--config", file("views: 3"))
