@@ -190,8 +190,9 @@ def refuse(file, preparation, options):
 
 def frame_rate(file, preparation):
     """Frames per second after a file's recordings are resampled; None if they are not."""
-    how, suffix = preparation.reading, file.suffix.lower()
-    return how.target_fps if suffix == ".bvh" or how.fps and suffix not in AS_RECORDED else None
+    how, suffix = preparation.how, file.suffix.lower()
+    resampled = suffix == ".bvh" or how.get("fps") and suffix not in AS_RECORDED
+    return how.get("target_fps", ArrayFormat.target_fps) if resampled else None
 
 
 def _load(read, *values):

@@ -6,7 +6,7 @@
 #               this differs from the configuration, VARIANT is epochs-<EPOCHS>
 #   RATIO=0.1   share of the labels in the semi-supervised fine-tuning
 # For every method and seed it runs pre-training, linear probe, retrieval and fine-tuning as the scripts of these names do, and then
-#   python -m scripts.compare <their folders> --markdown $OUT/compare-$DATA[-$VARIANT][-epochs-$EPOCHS].md
+#   python -m scripts.compare <their folders> --markdown $OUT/compare-$DATA[-$STREAM][-$VARIANT][-epochs-$EPOCHS][-$TAG].md
 # Each seed uses its own pre-training, after its last epoch. Other variables: scripts/launch.sh.
 set -euo pipefail
 source "$(dirname "$0")/launch.sh"

@@ -167,7 +167,7 @@ def ablation(s, options):
 def ensemble(s, options):
     check_choice("STAGE", s.stage, ("finetune", "linprobe"))
     weights = s.weights.split()
-    if len(weights) != len(STREAMS) or not all(re.fullmatch(r"\d*\.?\d+", weight) for weight in weights):
+    if len(weights) != len(STREAMS) or not all(re.fullmatch(r"-?(\d+\.?\d*|\.\d+)(e-?\d+)?", weight) for weight in weights):
         raise ValueError(f"WEIGHTS={s.weights}: a number for each of {', '.join(STREAMS)}, such as '1 1 1'")
     if any("umurl" in method for method in s.methods):
         raise ValueError(f"METHOD={' '.join(s.methods)}: UmURL sees joints, bones and motions together already")
@@ -212,7 +212,8 @@ def compare(s, options):
         runs += evaluate(own, "linprobe", options)
         runs += evaluate(own, "retrieval", options)
         runs += evaluate(replace(own, tag=join(s.ratio, s.tag)), "finetune", few)
-    table = join(f"{s.out}/compare", s.data, s.variant, s.epochs and f"epochs-{s.epochs}") + ".md"
+    named = s.stream.replace("joint", ""), s.variant, s.epochs and f"epochs-{s.epochs}", s.tag
+    table = join(f"{s.out}/compare", s.data, *named) + ".md"
     return [*runs, run(["-m", "scripts.compare", *(one.folder for one in runs), "--markdown", table])]
 
 
@@ -259,9 +260,9 @@ def call(command):
     child, stopped = None, []
 
     def stop(*_):
-        stopped.append(True)
-        if child:
+        if child and not stopped:
             child.terminate()
+        stopped.append(True)
 
     before = signal.signal(signal.SIGTERM, stop)
     child = subprocess.Popen(command)

@@ -66,9 +66,10 @@ def write_pages(folders, data_path):
             run = run_folder.read(folder, data_path)
             if run.has_accuracy and run.predicted is None:
                 evaluate(run)
-            print(run_page.write(folder, data_path), flush=True)
         except (ValueError, OSError) as error:
             skipped.append(str(error))
+        else:
+            print(run_page.write(folder, data_path), flush=True)
     return skipped
 
 

@@ -83,8 +83,7 @@ def refuse_fixed(script):
     """ValueError if a variable is given that the script has a value of its own for."""
     for key, value in FIXED.get(script, {}).items():
         if os.environ.get(key, value) not in ("", value):
-            own = f"{script}.sh has {key}={value}" if value else f"{script}.sh has no {key}"
-            raise ValueError(f"{key}={os.environ[key]}: {own}")
+            raise ValueError(f"{key}={os.environ[key]}: {script}.sh chooses {key} itself; leave it out")
 
 
 def replace(s, **changes):

@@ -41,7 +41,7 @@ def start(args):
         raise ValueError(f"output_dir {folder}: is a file; give a folder")
     if _has_run(folder) and not trains:
         raise ValueError(f"output_dir {folder}: holds a training run, which an evaluation must not overwrite; give another one")
-    if _has_run(folder) and args.resume != "auto" and not (args.resume and Path(args.resume).resolve().parent.samefile(folder)):
+    if _has_run(folder) and args.resume != "auto" and not (args.resume and Path(args.resume).parent.samefile(folder)):
         what = f"another run than {args.resume}" if args.resume else "a run"
         raise ValueError(f"output_dir {folder}: holds {what}; --resume auto goes on with it, or give another folder")
     if distributed.is_main():

@@ -2,13 +2,15 @@
 
 import os
 import signal
+import time
 
 from util import distributed
 
 SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1)
 REQUEUE = 75  # exit code of a run that was asked to stop; EX_TEMPFAIL in sysexits.h
 
-_received = []
+AGAIN = 1.0  # whoever signals a process group, a job or a launch script often reaches a process twice
+_received, _first = [], {}  # names in the order of their coming; {signal: when it first came}
 
 
 class Interrupted(Exception):
@@ -20,7 +22,7 @@ class Interrupted(Exception):
 
 
 def listen():
-    """Remember these signals from now on; the same one a second time ends the process at once."""
+    """Remember these signals from now on; the same one once more, after AGAIN seconds or later, ends the process at once."""
     forget()
     for number in SIGNALS:
         signal.signal(number, _remember)
@@ -29,11 +31,14 @@ def listen():
 def forget():
     """Forget the signals that came so far."""
     _received.clear()
+    _first.clear()
 
 
 def _remember(number, frame):
+    if time.monotonic() - _first.setdefault(number, time.monotonic()) >= AGAIN:
+        signal.signal(number, signal.SIG_DFL)
+        os.kill(os.getpid(), number)
     _received.append(signal.Signals(number).name)
-    signal.signal(number, signal.SIG_DFL)
     # if loader workers got the signal, too, torch's handler of their end would raise in the middle of a step
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
 

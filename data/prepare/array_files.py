@@ -232,7 +232,8 @@ def _is_number(word):
         return False
 
 
-_DECIMAL_COMMA = re.compile(r"(?:^|[;\s])([-+]?\d+,\d+)(?=[;\s])|[;\s]([-+]?\d+,\d+)$")  # between other separators
+_WITH_COMMA = r"([-+]?\d*,\d+(?:[eE][-+]?\d+)?)"
+_DECIMAL_COMMA = re.compile(rf"(?:^|[;\s]){_WITH_COMMA}(?=[;\s])|[;\s]{_WITH_COMMA}$")  # between other separators
 
 
 def read_text(path):
@@ -240,7 +241,8 @@ def read_text(path):
     ValueError naming file and line for what is no number, or may be a number with a decimal comma."""
     text = path.read_text(encoding="utf-8-sig", errors="replace")
     for i, line in enumerate(text.splitlines(), 1):
-        if found := _DECIMAL_COMMA.search(line.strip()):
+        separates = re.search(r",\s|\s,", line.strip())  # so that a comma does it everywhere in the line
+        if not separates and (found := _DECIMAL_COMMA.search(line.strip())):
             word = found[1] or found[2]
             raise ValueError(f"{path}: line {i}: {word!r} is one number or two; write decimal points, and one kind of separator")
     lines = [(i, line.replace(",", " ").replace(";", " ").split()) for i, line in enumerate(text.splitlines(), 1)]

@@ -158,14 +158,16 @@ def test_readings_that_cannot_be(how, reason):
         ArrayFormat(**how)
 
 
-@pytest.mark.parametrize("line", ["0,12;-3,5;1,0", "0,12 -3,5 1,0", "7;0,12", "0,12\t-3,5"])
+@pytest.mark.parametrize("line", ["0,12;-3,5;1,0", "0,12 -3,5 1,0", "7;0,12", "0,12\t-3,5", "0,12;1,5E-03", "1;0,12"])
 def test_a_decimal_comma_is_not_taken_for_a_separator(line, tmp_path):
     (tmp_path / "a.csv").write_text(f"x;y;z\n{line}\n{line}\n")
     with pytest.raises(ValueError, match=r"a.csv: line 2: '0,12' is one number or two; write decimal points"):
         read_text(tmp_path / "a.csv")
 
 
-@pytest.mark.parametrize("line", ["1,2,3", "1, 2, 3", "1.0,2;3", "1;2;3", "1,2,3;4,5,6", "1,2", "1.5 , 2 , 3", "1e0,2"])
+@pytest.mark.parametrize(
+    "line", ["1,2,3", "1, 2, 3", "1.0,2;3", "1;2;3", "1,2,3;4,5,6", "1,2", "1.5 , 2 , 3", "1e0,2", "12, 345,1200", "1,2 ,3"]
+)
 def test_separators_may_be_mixed(line, tmp_path):
     (tmp_path / "a.csv").write_text(f"{line}\n")
     numbers = [float(word) for word in re.split("[,; ]+", line)]
