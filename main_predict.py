@@ -21,7 +21,6 @@ from util import checkpoint, console, distributed, errors, provenance
 from util.files import write_text
 
 LONG = 300  # frames; no action of the supported data sets is longer
-FPS = 30.0  # of Kinects
 
 
 def main(argv=None):
@@ -124,7 +123,7 @@ def cut(args, preparation, predictions, failed):
             for name, load in attempt(readers.list_recordings, file, preparation):
                 frames, parts = attempt(pieces, load, name=name) or (0, [])
                 if parts:
-                    fps = readers.frame_rate(file, preparation) or args.fps or FPS
+                    fps = readers.frame_rate(file, preparation) or args.fps or writers.FPS
                     predictions.append(writers.Prediction(name, frames, fps))
                     yield from ((predictions[-1], *part) for part in parts)
 

@@ -9,6 +9,7 @@ import numpy as np
 from util.files import csv_text, written_aside
 
 FORMATS = ("text", "json", "csv")
+FPS = 30.0  # of Kinects
 
 
 @dataclass
@@ -20,7 +21,7 @@ class Prediction:
 
     name: str
     frames: int
-    fps: float = 30.0
+    fps: float = FPS
     windows: list = field(default_factory=list)
 
     def timeline(self):
