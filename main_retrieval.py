@@ -1,5 +1,7 @@
 """Retrieval: cosine k-NN on frozen features, training set = gallery, test set = queries.
 
+Also with features standardised by their mean and standard deviation over the gallery, as `standardised_features` in result.json.
+
 python main_retrieval.py --dataset ntu60_xsub --finetune output/pretrain/checkpoint-399.pth [--save_features features.npz]
 """
 
@@ -17,7 +19,7 @@ from util import checkpoint, config, distributed, errors, predictions, results, 
 from util.engine import allow_tf32, outputs
 from util.files import written_aside
 from util.logging import print_always, print_info
-from util.metrics import accuracy, nearest, vote
+from util.metrics import accuracy, nearest, standardised, vote
 
 
 def main(argv=None):
@@ -39,18 +41,20 @@ def main(argv=None):
     )
     allow_tf32(device, False)  # similarities of neighbours often differ by less than TF32's rounding
 
-    def retrieve(readout):
-        """For one read-out: each query's 5 nearest rows of the gallery (N, 5), votes of the k nearest (N, K), and metrics."""
+    def retrieve(known, asked):
+        """Gallery's and queries' features -> each query's 5 nearest rows (N, 5), votes of the k nearest (N, K), and metrics."""
         count = min(max(args.k, 5), len(gallery))  # at least the 5 of test_acc5
-        rows = nearest(gallery_features[readout], query_features[readout], count, device)  # (N, count), the nearest first
+        rows = nearest(known, asked, count, device)  # (N, count), the nearest first
         neighbours = gallery_labels[rows]
         votes = vote(neighbours[:, : args.k], gallery.num_classes)
         acc5 = 100.0 * (neighbours[:, :5] == labels[:, None]).any(1).double().mean().item()
         return rows[:, :5], votes, {"test_acc1": accuracy(votes, labels)[0], "test_acc5": acc5, "test_samples": len(labels)}
 
     headline, *others = model.readout_names
-    nearest_rows, votes, metrics = retrieve(headline)
-    metrics |= predictions.suffixed({name: retrieve(name)[-1] for name in others})
+    features = {name: (gallery_features[name], query_features[name]) for name in model.readout_names}
+    nearest_rows, votes, metrics = retrieve(*features[headline])
+    metrics |= predictions.suffixed({name: retrieve(*features[name])[-1] for name in others})
+    of_standardised = {name: retrieve(*standardised(*pair))[-1]["test_acc1"] for name, pair in features.items()}
 
     # --save_features: the headline read-out's features with labels and names, for other programs
     if args.save_features and distributed.is_main():
@@ -67,9 +71,10 @@ def main(argv=None):
     print_always(
         f"retrieval: top-1 {metrics['test_acc1']:.2f} %, right class among the 5 nearest {metrics['test_acc5']:.2f} %, "
         f"{len(labels)} queries ({results.evaluated_on(args)}), cosine {args.k}-NN among {len(gallery)}"
-        f"{results.readout_text(args, metrics)}, {args.input_stream} stream, encoder from {args.finetune or 'random weights'}"
+        f"{results.readout_text(args, metrics)}, {args.input_stream} stream, encoder from {args.finetune or 'random weights'}; "
+        f"with standardised features, {results.accuracies_text(of_standardised)}"
     )
-    run.write(args, device, encoder=encoder, labels=len(gallery), last=metrics)
+    run.write(args, device, encoder=encoder, labels=len(gallery), last=metrics, standardised_features=of_standardised)
     drawn = predictions.sample_positions(len(queries))
     voted = predictions.Predictions(votes.numpy(), labels.numpy(), query_features[headline][drawn].numpy(), drawn)
     voted.neighbours = nearest_rows.numpy()

@@ -6,12 +6,22 @@ Letters: N samples, M bodies, T' segments, V joints, D width, K classes.
 import torch
 from torch import nn
 
-READOUTS = ("mean", "per_joint")
-
 
 def pool(features, readout):
-    """(N, M, T', V, D) -> 'mean' over bodies, segments and joints: (N, D); 'per_joint', joints concatenated: (N, V·D)."""
-    return features.mean((1, 2, 3)) if readout == "mean" else features.mean((1, 2)).flatten(1)
+    """(N, M, T', V, D) -> 'mean' over bodies, segments and joints: (N, D); 'per_joint', joints concatenated: (N, V·D);
+    'statistics', those of 'per_joint' and then the standard deviation over segments, averaged over bodies: (N, 2·V·D)."""
+    if readout == "mean":
+        return features.mean((1, 2, 3))
+    per_joint = features.mean((1, 2)).flatten(1)
+    if readout == "per_joint":
+        return per_joint
+    deviation = features.float().std(2, correction=0).mean(1)  # (N, V, D): how much a joint's tokens change
+    return torch.cat([per_joint, deviation.flatten(1)], 1)
+
+
+def pooled_dim(readout, dim_feat, num_joints):
+    """Width of what `pool` returns."""
+    return dim_feat * {"mean": 1, "per_joint": num_joints, "statistics": 2 * num_joints}[readout]
 
 
 def logits_and_features(head, features):
@@ -23,7 +33,7 @@ def logits_and_features(head, features):
 
 
 class LinearHead(nn.Module):
-    """Linear probe: encoder features (N, M, T', V, D) -> read-out (N, D) or (N, V·D) -> logits (N, K)."""
+    """Linear probe: encoder features (N, M, T', V, D) -> read-out (N, dim), see `pool` -> logits (N, K)."""
 
     def __init__(self, dim, num_classes, readout="mean"):
         super().__init__()

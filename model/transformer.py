@@ -8,8 +8,9 @@ bodies of NTU-120 are: its encoding is then that of another body and need not be
 import torch
 from torch import nn
 
-from model.heads import READOUTS, Classifier, FinetuneHead, LinearHead, pool
+from model.heads import Classifier, FinetuneHead, LinearHead, pool, pooled_dim
 from model.layers import LayerNorm, SkeleEmbed, build_blocks, gather_tokens
+from util.options import READOUTS
 
 PROTOCOLS = ("linprobe", "finetune")
 
@@ -150,7 +151,7 @@ class Encoder(nn.Module):
 class Transformer(Classifier, Encoder):
     """Encoder with a classification head: (N, C, T, V, M) -> logits (N, num_classes).
 
-    protocol: 'linprobe' (a linear map of pooled features, `readout` 'mean' or 'per_joint') or 'finetune' (two layers, hidden
+    protocol: 'linprobe' (a linear map of pooled features, see model.heads.pool for `readout`) or 'finetune' (two layers, hidden
     width head_dim). Further keys are the Encoder's. Raises ValueError for an unknown protocol or read-out.
     """
 
@@ -161,8 +162,7 @@ class Transformer(Classifier, Encoder):
         if readout not in READOUTS:
             raise ValueError(f"readout {readout!r}: use one of {', '.join(READOUTS)}")
         if protocol == "linprobe":
-            dim = self.dim_feat * (self.num_joints if readout == "per_joint" else 1)
-            self.head = LinearHead(dim, num_classes, readout)
+            self.head = LinearHead(pooled_dim(readout, self.dim_feat, self.num_joints), num_classes, readout)
         else:
             self.head = FinetuneHead(self.dim_feat, num_classes, self.num_joints, head_dim, head_dropout)
         self.initialize_weights()
@@ -180,7 +180,7 @@ class Transformer(Classifier, Encoder):
         return sorted(READOUTS, key=lambda name: name != self.head.readout)
 
     def readout_features(self, x):
-        """(N, C, T, V, M) -> {'mean': (N, D), 'per_joint': (N, V·D)} from one pass, in the order of readout_names."""
+        """(N, C, T, V, M) -> {read-out: (N, D')} from one pass, in the order of readout_names; see model.heads.pool."""
         features = self.forward_features(x)
         return {name: pool(features, name) for name in self.readout_names}
 

@@ -20,7 +20,7 @@ from matplotlib.ticker import MaxNLocator
 
 from util import confusion
 
-BLUE, ORANGE = "#2f7fc4", "#d9731f"
+BLUE, ORANGE, GREEN = "#2f7fc4", "#d9731f", "#009e73"
 # of classes: the 7 colours of Okabe and Ito (for colour-blind readers) that are visible on white, times 18 markers
 COLOURS = ("#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#d55e00", "#000000")
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "<", "p", "h", "*", ">", "d", (4, 1), (6, 1), (8, 1), "8", "H")
@@ -57,7 +57,8 @@ def to_svg(figure, label, places=(), texts=(), size=8):
 def curves(series, ylabel):
     """SVG of lines over epochs, without non-finite values; None if nothing is left. series: {name: [(epoch, y), ...]}."""
     lines = {name: [line] for name, line in series.items()}
-    return curves_of_runs(lines, ylabel, dict(zip(series, ((BLUE, "-"), (ORANGE, "-")), strict=False)), legend="inside")
+    looks = zip(series, itertools.cycle([(BLUE, "-"), (ORANGE, "-"), (GREEN, "-")]), strict=False)
+    return curves_of_runs(lines, ylabel, dict(looks), legend="inside")
 
 
 def curves_of_runs(groups, ylabel, looks, legend="below"):

@@ -93,8 +93,9 @@ def numbers(run):
     for key, value in last.items():
         if key.startswith("test_acc1_"):
             readout = key.removeprefix("test_acc1_")
-            found += [(f"{value:.2f} %", f"top-1 of the other read-out, {readout}")]
-    found += [(f"{value:.2f} %", f"ridge regression, {name}") for name, value in result.get("ridge", {}).items()]
+            found += [(f"{value:.2f} %", f"top-1 of another read-out, {readout}")]
+    for key, name in (("ridge", "ridge regression"), ("standardised_features", "features standardised")):
+        found += [(f"{value:.2f} %", f"{name}, {readout}") for readout, value in result.get(key, {}).items()]
     if run.predicted:
         mean = 100 * np.diag(confusion.shares(run.counts))[run.counts.any(1)].mean()
         found += [(f"{mean:.2f} %", f"mean over {np.count_nonzero(run.counts.any(1))} classes")]
@@ -133,7 +134,7 @@ def curves(run):
     quantities = {
         "loss": {"train": "train_loss", where: "test_loss"},
         "accuracy, %": {"top-1": "test_acc1", "top-5": "test_acc5"},
-        "top-1 of both read-outs, %": {readout: "test_acc1", **others} if others else {},
+        "top-1 of every read-out, %": {readout: "test_acc1", **others} if others else {},
         "learning rate": {"learning rate": "lr"},
         "samples per second": {"samples per second": "samples_per_s"},
         "skipped steps": {"skipped steps": "skipped_steps"},

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from report import charts, pages, run_folder, run_page
 from util import predictions, results, seeds
-from util.options import STAGES, UNLABELLED
+from util.options import READOUTS, STAGES, UNLABELLED
 from util.validation import one_line
 
 STAGE_NAMES = run_folder.STAGE_NAMES | {results.COORDINATES: "Coordinates"}
@@ -100,8 +100,9 @@ def section(stage, dataset, groups, looks, logs, chances, home):
         groups = sorted(groups, key=lambda group: -statistics.mean(run.accuracy for run in group.runs))
     runs = [run for group in groups for run in group.runs]
     columns = {"top-1 %": "mean"} if has_accuracy else {"training loss": None}
-    if has_accuracy and stage != results.COORDINATES and any(run.accuracy_of("per_joint") is not None for run in runs):
-        columns = {f"top-1 %, {readout}": readout for readout in ("mean", "per_joint")}
+    if has_accuracy and stage != results.COORDINATES:
+        found = [readout for readout in READOUTS if any(run.accuracy_of(readout) is not None for run in runs)]
+        columns = {f"top-1 %, {readout}": readout for readout in found} if found != ["mean"] else columns
     keys = {key for group in groups for key in group.values if len({other.values.get(key) for other in groups}) > 1}
     shared = set.intersection(*(set(group.differing.items()) for group in groups))
     where = {f"{run['last'].get('test_samples')} {run['evaluated_on']}" for run in runs if has_accuracy}

@@ -3,7 +3,7 @@
     python -m scripts.compare RUN... [--markdown FILE]          scripts/compare.sh makes the runs and calls this
 
 RUNs are folders with pre-trainings, with linear probes, retrievals and fine-tunings of their encoders or of random ones, and with
-results of scripts/coordinates.py. Prints a Markdown table with a row per method, and which methods are not better than
+results of scripts/coordinates.py. Prints Markdown tables with a row per method, and which methods are not better than
 coordinates or their own encoder before training. Refuses runs that are not comparable: other data, labels, seeds or epochs, or an
 encoder that is not the last one of a pre-training of the same seed among the RUNs.
 """
@@ -36,19 +36,18 @@ from model import build
 from scripts.tables import markdown_table
 from util import console, errors
 from util.files import write_text
-from util.options import DEFAULT_METHOD, METHODS, OPTIONS, UNLABELLED
+from util.options import DEFAULT_METHOD, METHODS, OPTIONS, READOUTS, UNLABELLED
 from util.results import COORDINATES, PAPER, Result, find, name_of, settings_text
 from util.seeds import spread
 
 DOWNSTREAM = ("linprobe", "retrieval", "finetune")
-COLUMNS = {  # {name: (stage, accuracy of a result, read-out)}; the last name gets the share of the labels added
-    "linear probe, mean": ("linprobe", Result.accuracy_of, "mean"),
-    "linear probe, per joint": ("linprobe", Result.accuracy_of, "per_joint"),
-    "ridge, mean": ("linprobe", Result.ridge_accuracy_of, "mean"),
-    "ridge, per joint": ("linprobe", Result.ridge_accuracy_of, "per_joint"),
-    "1-NN, mean": ("retrieval", Result.accuracy_of, "mean"),
-    "1-NN, per joint": ("retrieval", Result.accuracy_of, "per_joint"),
-    "fine-tuning": ("finetune", Result.accuracy_of, "mean"),
+FINETUNING = "Fine-tuning"
+TABLES = {  # {title: (stage, accuracy of a result, {read-out: head of its column})}
+    "Linear probe": ("linprobe", Result.accuracy_of, READOUTS),
+    "Ridge regression on the same features": ("linprobe", Result.ridge_accuracy_of, READOUTS),
+    "1-NN": ("retrieval", Result.accuracy_of, READOUTS),
+    "1-NN, features standardised": ("retrieval", Result.standardised_accuracy_of, READOUTS),
+    FINETUNING: ("finetune", Result.accuracy_of, {"mean": "top-1"}),
 }
 RIDGE, NEAREST = f"{COORDINATES}, ridge", f"{COORDINATES}, 1-NN"
 FREE = {"linprobe": (RIDGE,), "retrieval": (NEAREST,), "finetune": (RIDGE, NEAREST)}  # baselines without pre-training, by stage
@@ -80,14 +79,21 @@ def report(results):
     order = (*(method["name"] for method in PAPER["methods"].values()), RIDGE, NEAREST)
     methods = {name: stages_of[name] for name in order if stages_of[name].keys() - {"pretrain"}}
     cells = {
-        name: {column: accuracies(stages[stage], of, readout) for column, (stage, of, readout) in COLUMNS.items()}
+        (name, table, readout): accuracies(stages[stage], accuracy_of, readout)
+        for table, (stage, accuracy_of, columns) in TABLES.items()
+        for readout in columns
         for name, stages in methods.items()
     }
-    tuned = "fine-tuning" + (f", {100 * few:.3g} % of the labels" if few else "")
-    head = ("", *list(COLUMNS)[:-1], tuned, "parameters, encoder", "in pre-training", "GFLOP per sample", "samples/s")
-    rows = [(name, *map(spread, cells[name].values()), *cost(stages)) for name, stages in methods.items()]
-    title = f"# {name_of(downstream[0]['dataset'])}: methods with the same budget"
-    return "\n\n".join([title, markdown_table(head, rows), *not_better(methods, cells), *notes(methods, downstream)])
+    blocks = [f"# {name_of(downstream[0]['dataset'])}: methods with the same budget"]
+    for table, (_, _, columns) in TABLES.items():
+        rows = {name: [spread(cells[name, table, readout]) for readout in columns] for name in methods}
+        rows = [(name, *row) for name, row in rows.items() if any(row)]
+        share = f", {100 * few:.3g} % of the labels" if table == FINETUNING and few else ""
+        blocks += [f"## {table}{share}", markdown_table(("", *columns.values()), rows)] if rows else []
+    head = ("", "parameters, encoder", "in pre-training", "GFLOP per sample", "samples/s")
+    costs = [(name, *cost(stages)) for name, stages in methods.items() if name not in (RIDGE, NEAREST)]
+    blocks += ["## Cost", markdown_table(head, costs)]
+    return "\n\n".join([*blocks, "## Notes", *not_better(methods, cells), *notes(methods, downstream)])
 
 
 def places(result, few):
@@ -100,19 +106,21 @@ def places(result, few):
 
 
 def not_better(methods, cells):
-    """Notes on which methods are, in which columns, not better than coordinates or their own encoder without pre-training."""
+    """Notes on which methods are, in which columns, not better than coordinates or their own encoder without pre-training.
+    cells: {(method, table, read-out): accuracies}."""
     worse, better, missing = [], [], set()
     for name, stages in ((name, stages) for name, stages in methods.items() if stages["pretrain"]):
         untrained = UNTRAINED[METHODS[options_of(stages["pretrain"][0])["method"]]]
-        means = {column: statistics.mean(values) for column, values in cells[name].items() if values}
-        before = len(worse)
-        for column, accuracy in means.items():
-            others = {other: cells.get(other, {}).get(column) for other in (*FREE[COLUMNS[column][0]], untrained)}
+        before, judged = len(worse), False
+        for table, readout in ((t, r) for (method, t, r), values in cells.items() if method == name and values):
+            stage, _, columns = TABLES[table]
+            accuracy, judged = statistics.mean(cells[name, table, readout]), True
+            others = {other: cells.get((other, table, readout)) for other in (*FREE[stage], untrained)}
             missing |= {other for other, values in others.items() if not values}
             best, other = max(((statistics.mean(values), other) for other, values in others.items() if values), default=(-1, ""))
             if best >= accuracy:
-                worse.append(f"- {name}: {column}, {accuracy:.1f} against {best:.1f} ({other})")
-        better += [name] if means and len(worse) == before else []
+                worse.append(f"- {name}: {table}, {columns[readout]}, {accuracy:.1f} against {best:.1f} ({other})")
+        better += [name] if judged and len(worse) == before else []
     if worse:
         yield "Not better than a baseline (coordinates, or the own encoder without pre-training):\n\n" + "\n".join(worse)
     if better and not missing:
@@ -244,7 +252,10 @@ def notes(methods, downstream):
     sequences = f"{downstream[0]['last']['test_samples']:,} {downstream[0]['evaluated_on']} sequences after the last epoch"
     averaged = f": mean ± standard deviation over the seeds {seeds}, and each" if "," in seeds else f", seed {seeds}"
     yield f"Top-1 accuracy in % on {sequences}{averaged}."
-    yield "Mean and per joint: two read-outs of the same features. UmURL's stand in the first column, coordinates in both."
+    yield (
+        "Mean, per joint and statistics (per joint, mean and standard deviation over time): read-outs of the same features. "
+        "UmURL's one is in the first column, coordinates are in all."
+    )
     if pretrained:
         budget = f"{pretrained[0]['epochs']} epochs of pre-training over the same {pretrained[0]['labels']:,} sequences"
         yield f"Budget: {budget}; each seed uses its own pre-training."

@@ -30,7 +30,7 @@ from util import config, console, distributed, errors
 from util.engine import outputs
 from util.hardware import hardware
 from util.logging import print_always, write_result
-from util.metrics import accuracy, nearest
+from util.metrics import accuracy, nearest, standardised
 from util.ridge import ridge
 
 
@@ -43,13 +43,16 @@ def main(argv=None):
     # (N, C·T·V·M) inputs and labels (N,) of both splits
     (x, y), (x_test, y_test) = (outputs(lambda x: x.flatten(1), test_loader(d, args, device), device) for d in (train, test))
     scores, chosen = ridge(x, y, x_test, train.num_classes)
-    neighbour = y[nearest(x, x_test, 1, device)[:, 0]]
-    top1 = {"ridge": accuracy(scores, y_test)[0], "1-NN": 100.0 * (neighbour == y_test).double().mean().item()}
+    as_they_are, of_standardised = (
+        100.0 * (y[nearest(known, asked, 1, device)[:, 0]] == y_test).double().mean().item()
+        for known, asked in ((x, x_test), standardised(x, x_test))
+    )
+    top1 = {"ridge": accuracy(scores, y_test)[0], "1-NN": as_they_are}
     how = f"{'standardised' if chosen['standardised'] else 'centred'}, strength {chosen['strength']:g}"
     print_always(
         f"coordinates: ridge regression {top1['ridge']:.2f} % ({how}, chosen by leave-one-out), "
-        f"cosine 1-NN {top1['1-NN']:.2f} %, {len(y):,} training sequences, {len(y_test):,} {evaluated_on(args)} samples, "
-        f"{args.num_frames} frames, {args.input_stream} stream"
+        f"cosine 1-NN {top1['1-NN']:.2f} % (standardised: {of_standardised:.2f} %), {len(y):,} training sequences, "
+        f"{len(y_test):,} {evaluated_on(args)} samples, {args.num_frames} frames, {args.input_stream} stream"
     )
     used = {"stage": COORDINATES} | {key: getattr(args, key) for key in COORDINATES_KEYS}
     for method in top1:
@@ -60,7 +63,7 @@ def main(argv=None):
             path,
             **used,
             **{"method": method, "seed": args.subset_seed, "evaluated_on": evaluated_on(args), "labels": len(y)},
-            **(chosen if method == "ridge" else {}),
+            **(chosen if method == "ridge" else {"standardised_features": {COORDINATES: of_standardised}}),
             last={"test_acc1": top1[method], "test_samples": len(y_test)},
             config="config.yaml",
             hardware=hardware(device),

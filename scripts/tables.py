@@ -1,4 +1,4 @@
-"""The paper's tables with the numbers of paper, release and finished runs (from their result.json), with both read-outs.
+"""The paper's tables with the numbers of paper, release and finished runs (from their result.json), with every read-out.
 
     python -m scripts.tables output [MORE_FOLDERS...] [--all] [--markdown FILE] [--csv FILE]
 
@@ -16,12 +16,12 @@ from pathlib import Path
 
 from util import console
 from util.files import csv_text, write_text
-from util.options import UNLABELLED
+from util.options import READOUTS, UNLABELLED
 from util.results import COORDINATES, belongs, cells, find, name_of, settings_text
-from util.seeds import description, mean_and_deviation, mixed_precision, number, other_readout, without_doubles
+from util.seeds import description, mean_and_deviation, mixed_precision, number, other_readouts, without_doubles
 
 INTRODUCTION = """Top-1 accuracy in %. Ours: mean ± standard deviation over seeds, after the last epoch. Encoder epochs count from
-0, as in the names of checkpoints. Other read-out: of the same features; the number before it alone is to be compared with the
+0, as in the names of checkpoints. Other read-outs: of the same features; the number before them alone is to be compared with the
 paper."""
 RUNS = "Last: after the last epoch, the headline. Best: the best epoch, chosen on the samples it is evaluated on."
 OTHERS = "Not the protocol of a table above: what differs from the data set's configuration is named."
@@ -84,10 +84,12 @@ def lines_of(table, data, row, results, paper=None, release=None):
     lines = []
     for (mixed, epoch), group in sorted(groups.items(), key=str) or [((None, None), [])]:
         mean, deviation = mean_and_deviation([result.accuracy for result in group])
+        others = other_readouts(group)
         lines.append(
             {
                 **{"table": table, "data": data, "row": row, "paper": paper, "release": release, "mean": mean, "std": deviation},
-                **dict(zip(("other read-out", "other mean", "other std"), other_readout(group), strict=True)),
+                **{f"{name}, other read-out": others.get(name, (None, None))[0] for name in READOUTS},
+                **{f"{name}, other read-out, std": others.get(name, (None, None))[1] for name in READOUTS},
                 "runs": len(group) or None,
                 "seeds": " ".join(str(seed) for seed in sorted(result["seed"] for result in group)) or None,
                 "encoder epoch": epoch,
@@ -100,7 +102,8 @@ def lines_of(table, data, row, results, paper=None, release=None):
 
 
 def ours(line):
-    """A line's numbers as text: '84.7 ± 0.2 (3 seeds, encoder epoch 400, last epoch 100, mean)' and '81.2 ± 0.3 (per_joint)'."""
+    """A line's numbers as text: '84.7 ± 0.2 (3 seeds, encoder epoch 400, last epoch 100, mean)' and '81.2 ± 0.3 (per_joint),
+    82.0 ± 0.4 (statistics)'."""
     if line["mean"] is None:
         return "", ""
     runs, seeds = line["runs"], len(set(line["seeds"].split()))
@@ -109,9 +112,13 @@ def ours(line):
     how += [f"{key} {line[key]}" for key in ("encoder epoch", "last epoch") if line[key] is not None]
     how += [line["read-out"]] if line["read-out"] else []
     how += ["mixed precision"] if line["precision"] == "mixed" else []
-    name = line["other read-out"]
-    other = f"{number(line['other mean'], line['other std'])} ({name})" if name else ""
-    return f"{number(line['mean'], line['std'])} ({', '.join(how)})", other
+    others = {name: (line[f"{name}, other read-out"], line[f"{name}, other read-out, std"]) for name in READOUTS}
+    return f"{number(line['mean'], line['std'])} ({', '.join(how)})", readouts_text(others)
+
+
+def readouts_text(readouts):
+    """{name: (mean, standard deviation)} -> '81.2 ± 0.3 (per_joint), 82.0 ± 0.4 (statistics)'."""
+    return ", ".join(f"{number(*values)} ({name})" for name, values in readouts.items() if values[0] is not None)
 
 
 def markdown(tables, others, doubles, results, complaints, home):
@@ -119,10 +126,10 @@ def markdown(tables, others, doubles, results, complaints, home):
     blocks = [INTRODUCTION]
     for title, lines in tables.items():
         rows = [(line["data"], line["row"], number(line["paper"]), number(line["release"]), *ours(line)) for line in lines]
-        blocks += [f"## {title}", markdown_table(("", "", "paper", "release", "ours", "ours, other read-out"), rows)]
+        blocks += [f"## {title}", markdown_table(("", "", "paper", "release", "ours", "ours, other read-outs"), rows)]
     if others:
         rows = [(line["data"], line["row"], *ours(line)) for line in others]
-        blocks += ["## Other results", OTHERS, markdown_table(("", "", "ours", "ours, other read-out"), rows)]
+        blocks += ["## Other results", OTHERS, markdown_table(("", "", "ours", "ours, other read-outs"), rows)]
     if doubles:
         named = [[f"{result.folder} ({result.accuracy:.1f})" for result in pair] for pair in doubles]
         blocks += ["## Not counted", *(f"- {one}: same settings, seed and encoder as {other}" for one, other in named)]
@@ -145,7 +152,6 @@ def run_line(result):
     """One run: description, numbers, and the checksums of its encoder and its last checkpoint."""
     method, differing = result.method()
     last, best, versions = result["last"], result.get("best"), result.get("versions") or {}
-    name, accuracy, _ = other_readout([result])
     return {
         "result": result.folder,
         "data": name_of(result["dataset"]),
@@ -154,7 +160,7 @@ def run_line(result):
         "differs in": settings_text(differing),
         "seed": result["seed"],
         "last": f"loss {last.get('train_loss', float('nan')):.4f}" if result.accuracy is None else f"{result.accuracy:.2f}",
-        "other read-out": f"{number(accuracy)} ({name})" if name else "",
+        "other read-outs": readouts_text(other_readouts([result])),
         "best": f"{best['test_acc1']:.2f} (epoch {best['epoch']})" if best else "",
         "samples": last.get("test_samples", ""),
         "encoder": result.encoder.get("sha256") or "",

@@ -37,7 +37,10 @@ def test_mamp_with_the_weights_of_any_stage(stage, shared):
     encoder = hub("mamp", checkpoint=path)
     assert not encoder.training
     close(encoder(x), features.mean((1, 2, 3)))
-    close(hub("mamp", checkpoint=str(path), readout="per_joint")(x), features.mean((1, 2)).flatten(1))
+    per_joint = features.mean((1, 2)).flatten(1)
+    close(hub("mamp", checkpoint=str(path), readout="per_joint")(x), per_joint)
+    statistics = hub("mamp", checkpoint=str(path), readout="statistics")(x)
+    close(statistics, torch.cat([per_joint, features.std(2, unbiased=False).mean(1).flatten(1)], 1))
 
 
 def test_weights_alone_with_the_number_of_heads(shared, tmp_path):

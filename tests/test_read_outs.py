@@ -5,6 +5,8 @@ import pytest
 import torch
 import torch.nn.functional as F
 from sklearn.neighbors import KNeighborsClassifier
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
 
 import main_linprobe
 import main_pretrain
@@ -16,7 +18,8 @@ from tests.runs import SIZE, read
 from util import checkpoint
 from util.ridge import ridge
 
-OTHER = {"mean": "per_joint", "per_joint": "mean"}
+NAMES = ["mean", "per_joint", "statistics"]
+OTHERS = {name: [other for other in NAMES if other != name] for name in NAMES}
 
 
 @pytest.fixture(scope="module")
@@ -67,7 +70,9 @@ def heads(folder, name="checkpoint-last.pth"):
 def pooled(model, x):
     """{read-out: features} of x by the encoder."""
     tokens = model.forward_features(x)
-    return {"mean": tokens.mean((1, 2, 3)), "per_joint": tokens.mean((1, 2)).flatten(1)}
+    per_joint = tokens.mean((1, 2)).flatten(1)
+    deviation = torch.from_numpy(np.std(tokens.numpy(), axis=2)).mean(1).flatten(1)
+    return {"mean": tokens.mean((1, 2, 3)), "per_joint": per_joint, "statistics": torch.cat([per_joint, deviation], 1)}
 
 
 def alone(data, pretrained, readout, augment, clip):
@@ -99,11 +104,13 @@ def alone(data, pretrained, readout, augment, clip):
     return head.state_dict(), 100 * (logits.argmax(1).numpy() == test.label).mean()
 
 
-@pytest.mark.parametrize("headline, augment, clip", [("mean", True, None), ("per_joint", False, 0.2)])
+@pytest.mark.parametrize(
+    "headline, augment, clip", [("mean", True, None), ("per_joint", False, 0.2), ("statistics", False, None)]
+)
 def test_every_head_learns_as_it_would_alone(headline, augment, clip, data, pretrained, probe):
     folder = probe(headline, "--augment" if augment else "--no-augment", *(["--clip_grad", clip] if clip else []))
     last, found = read(folder)["last"], heads(folder)
-    assert list(found) == [headline, OTHER[headline]]
+    assert list(found) == [headline, *OTHERS[headline]]
     for readout, weights in found.items():
         wanted, accuracy = alone(data, pretrained, readout, augment, clip)
         for key, value in wanted.items():
@@ -121,7 +128,7 @@ def test_ridge_regression_judges_the_same_features(data, pretrained, probe, opti
         train, test = Feeder(data, "train", [0.95], window_size=8, data_ratio=ratio), Feeder(data, "test", [0.95], window_size=8)
         (x, y), (x_test, y_test) = (zip(*((d[i][0], d[i][1]) for i in range(len(d))), strict=True) for d in (train, test))
         known, asked = (pooled(model, torch.stack(part)) for part in (x, x_test))
-        scores = {name: ridge(known[name], torch.tensor(y), asked[name], 3)[0] for name in OTHER}
+        scores = {name: ridge(known[name], torch.tensor(y), asked[name], 3)[0] for name in NAMES}
         wanted = {name: 100 * (of.argmax(1) == torch.tensor(y_test)).double().mean().item() for name, of in scores.items()}
         assert read(folder)["ridge"] == pytest.approx(wanted)
 
@@ -143,14 +150,15 @@ def test_a_run_of_before_goes_on_as_it_was(data, pretrained, probe, options, tmp
     assert evaluated == pytest.approx({key: reported[key] for key in ("test_acc1", "test_acc5", "test_loss", "test_samples")})
 
 
-@pytest.mark.parametrize("readout", OTHER)
-def test_an_evaluation_gives_both(readout, data, probe, options, tmp_path, capsys):
-    folder, other = probe(readout, "--augment"), OTHER[readout]
+@pytest.mark.parametrize("readout", NAMES)
+def test_an_evaluation_gives_all(readout, data, probe, options, tmp_path, capsys):
+    folder = probe(readout, "--augment")
     main_linprobe.main(options("linprobe", data, tmp_path, "--eval", folder / "checkpoint-last.pth", "--readout", readout))
     evaluated, reported = read(tmp_path)["last"], read(folder)["last"]
-    assert evaluated == pytest.approx({key: reported[key] for key in evaluated}) and f"test_loss_{other}" in evaluated
-    accuracy = evaluated[f"test_acc1_{other}"]
-    assert f"read-out {readout} ({other}: {accuracy:.2f} %), joint stream" in capsys.readouterr().out
+    assert evaluated == pytest.approx({key: reported[key] for key in evaluated})
+    assert {f"test_loss_{other}" for other in OTHERS[readout]} < evaluated.keys()
+    others = ", ".join(f"{other}: {evaluated[f'test_acc1_{other}']:.2f} %" for other in OTHERS[readout])
+    assert f"read-out {readout} ({others}), joint stream" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("second", [3, {"1.weight": torch.ones(1)}, {}])
@@ -161,20 +169,27 @@ def test_a_second_head_that_is_none(second, data, probe, options, tmp_path):
         main_linprobe.main(options("linprobe", data, tmp_path / "out", "--eval", tmp_path / "odd.pth"))
 
 
-def test_retrieval_gives_both(data, pretrained, options, tmp_path, capsys):
+def test_retrieval_gives_all_and_standardised(data, pretrained, options, tmp_path, capsys):
     model = Transformer(**SIZE, protocol="linprobe").eval()
     checkpoint.load_encoder(model, pretrained)
-    wanted, (train, test) = {}, (Feeder(data, split, [0.95], window_size=8) for split in ("train", "test"))
+    train, test = (Feeder(data, split, [0.95], window_size=8) for split in ("train", "test"))
     known, asked = (pooled(model, torch.stack([data[i][0] for i in range(len(data))])) for data in (train, test))
-    for readout in OTHER:
-        neighbours = KNeighborsClassifier(1, metric="cosine").fit(known[readout], train.label)
-        wanted[readout] = 100 * neighbours.score(asked[readout], test.label)
-    for readout, other in OTHER.items():
-        main_retrieval.main(options("retrieval", data, tmp_path / readout, "--finetune", pretrained, "--readout", readout))
-        last = read(tmp_path / readout)["last"]
-        assert (last["test_acc1"], last[f"test_acc1_{other}"]) == pytest.approx((wanted[readout], wanted[other]))
-        assert f"read-out {readout} ({other}: {wanted[other]:.2f} %)" in capsys.readouterr().out
-    assert wanted["mean"] != wanted["per_joint"]
+
+    def score(steps, name):
+        steps = make_pipeline(*steps, KNeighborsClassifier(1, metric="cosine")).fit(known[name], train.label)
+        return 100 * steps.score(asked[name], test.label)
+
+    wanted = {name: score([], name) for name in NAMES}
+    scaled = {name: score([StandardScaler()], name) for name in NAMES}
+    for name, others in OTHERS.items():
+        main_retrieval.main(options("retrieval", data, tmp_path / name, "--finetune", pretrained, "--readout", name))
+        result, printed = read(tmp_path / name), capsys.readouterr().out
+        found = {name: result["last"]["test_acc1"]} | {other: result["last"][f"test_acc1_{other}"] for other in others}
+        assert found == pytest.approx(wanted) and result["standardised_features"] == pytest.approx(scaled)
+        text = ", ".join(f"{other}: {wanted[other]:.2f} %" for other in others)
+        standardised = ", ".join(f"{each}: {scaled[each]:.2f} %" for each in (name, *others))
+        assert f"read-out {name} ({text}), joint" in printed and f"with standardised features, {standardised}\n" in printed
+    assert len({*wanted.values(), *scaled.values()}) > 3  # so that one is not taken for another
 
 
 def test_umurl_has_one(data, options, tmp_path):
@@ -183,4 +198,5 @@ def test_umurl_has_one(data, options, tmp_path):
     main_retrieval.main(options("retrieval", data, tmp_path / "ret", **umurl))
     for folder in ("lin", "ret"):
         assert {key for key in read(tmp_path / folder)["last"] if "acc1" in key} == {"test_acc1"}
+    assert list(read(tmp_path / "ret")["standardised_features"]) == ["multi"]
     assert checkpoint.load(tmp_path / "lin/checkpoint-0.pth")["heads"] == {}

@@ -12,6 +12,8 @@ from util import console, distributed, signals
 from util.logging import print_always, print_info
 from util.lr_sched import adjust_learning_rate
 
+MOST_WAITING = 64  # batches whose outputs stay on the device until they are moved to the CPU together
+
 
 def half(device):
     """The 16-bit type of --enable_amp: bfloat16, or float16 on GPUs without it."""
@@ -219,16 +221,26 @@ def outputs(function, loader, device, enable_amp=False):
     function: x -> (n, ...), or a dict of these. loader: feeder.loader.test_loader. Returns outputs (N, ...) float32, or a dict of
     these, and labels (N,), on the CPU.
     """
-    results, labels, indices = [], [], []
+    results, waiting, labels, indices = [], [], [], []
+
+    def fetch():
+        """Move what waits to the CPU: seldom, since that waits for the device, but before it fills its memory."""
+        results.append({name: torch.cat([result[name] for result in waiting]).cpu() for name in waiting[0]})
+        waiting.clear()
+
     for x, label, index in loader:
         if distributed.world_size() == 1 and signals.stop_requested():  # with more, ranks may have different numbers of batches
             raise signals.Interrupted()
         with autocast(device, enable_amp):
             result = function(x)
-            results.append({name: part.float() for name, part in (result if isinstance(result, dict) else {"": result}).items()})
+            waiting.append({name: part.float() for name, part in (result if isinstance(result, dict) else {"": result}).items()})
         labels.append(label)
         indices.append(index)
-    share = {name: torch.cat([result[name] for result in results]).cpu() for name in results[0]} if indices else None
+        if len(waiting) == MOST_WAITING:
+            fetch()
+    if waiting:
+        fetch()
+    share = {name: torch.cat([result[name] for result in results]) for name in results[0]} if indices else None
     shares = [s for s in distributed.gather((share, torch.cat(labels).cpu(), torch.cat(indices)) if indices else None) if s]
     order = first_occurrences(torch.cat([index for *_, index in shares]))  # without --dist_eval every rank has all samples
     label = torch.cat([label for _, label, _ in shares])[order]

@@ -2,6 +2,7 @@
 
 import torch
 import torch.nn.functional as F
+from sklearn.preprocessing import StandardScaler
 
 
 def plain(metrics):
@@ -31,6 +32,12 @@ def nearest(gallery, queries, k, device="cpu", chunk=1024):
     gallery = F.normalize(gallery.to(device).float(), dim=1)
     parts = (F.normalize(part.to(device).float(), dim=1) for part in queries.split(chunk))
     return torch.cat([(part @ gallery.T).topk(k, dim=1).indices.cpu() for part in parts])
+
+
+def standardised(gallery, queries):
+    """Features (G, D), (Q, D) with mean 0 and standard deviation 1 in the gallery; those constant there are only centred."""
+    scaler = StandardScaler().fit(gallery.numpy())
+    return tuple(torch.from_numpy(scaler.transform(features.numpy())) for features in (gallery, queries))
 
 
 def vote(labels, num_classes):

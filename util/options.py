@@ -12,6 +12,7 @@ TRAINED, DOWNSTREAM = STAGES[:4], STAGES[2:]  # stages with an epoch loop; stage
 UNLABELLED = STAGES[:2]  # stages that train an encoder, without labels
 METHODS = {"mamp": "mamp", "umurl": "umurl"}  # {pre-training method: the encoder it trains}; see model.build.register
 DEFAULT_METHOD = "mamp"
+READOUTS = {"mean": "mean", "per_joint": "per joint", "statistics": "statistics"}  # {value of --readout: its name in tables}
 
 # ranges: (text for the error message, whether a value is inside)
 AT_LEAST_ONE = ("at least 1", lambda v: v >= 1)
@@ -193,9 +194,9 @@ GROUPS = {
         ),
         Option("head_dim", 2048, int, range=AT_LEAST_ONE, stages=("finetune",)).means("hidden width of the fine-tuning head"),
         Option("head_dropout", 0.3, float, range=SHARE, stages=("finetune",)).means("dropout before the fine-tuning head"),
-        Option("readout", "mean", str, choices=("mean", "per_joint"), stages=("linprobe", "retrieval")).means(
-            "pooling of the features whose accuracy is the headline: mean (D numbers) or per_joint (V·D); that of the other is "
-            "reported, too"
+        Option("readout", "mean", str, choices=tuple(READOUTS), stages=("linprobe", "retrieval")).means(
+            "pooling of the features whose accuracy is the headline: mean (D numbers), per_joint (V·D) or statistics (2·V·D: per "
+            "joint, mean and standard deviation over time); those of the others are reported, too"
         ),
     ],
     "umurl": [

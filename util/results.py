@@ -71,6 +71,13 @@ class Result:
         found = self.get("ridge") or {}
         return found.get(readout) if self.get("readout") or readout != "mean" else next(iter(found.values()), None)
 
+    def standardised_accuracy_of(self, readout):
+        """The same of 1-NN on standardised features, which retrieval and 1-NN on coordinates leave, too."""
+        found = self.get("standardised_features") or {}
+        if self["stage"] == COORDINATES:
+            return found.get(COORDINATES)
+        return found.get(readout) if self.get("readout") or readout != "mean" else next(iter(found.values()), None)
+
     def fits(self, runs):
         """Whether the settings are exactly the data set's configuration changed by `runs`."""
         return self.settings == self.expected | runs
@@ -255,9 +262,15 @@ def how_made(args):
     return {key: getattr(args, key) for key in keys if hasattr(args, key)} | evaluated
 
 
+def accuracies_text(accuracies):
+    """{name: accuracy} -> 'mean: 68.32 %, per_joint: 69.41 %'."""
+    return ", ".join(f"{name}: {value:.2f} %" for name, value in accuracies.items())
+
+
 def readout_text(args, metrics=None):
-    """', read-out mean (per_joint: 68.32 %)' or ', features multi', for a message. metrics: those of the other read-outs, too."""
+    """', read-out mean (per_joint: 68.32 %, statistics: 69.41 %)' or ', features multi', for a message. metrics: those of the
+    other read-outs, too."""
     what = {"readout": "read-out", "features": "features"}
     found = {key.removeprefix("test_acc1_"): value for key, value in (metrics or {}).items() if key.startswith("test_acc1_")}
-    others = " (" + ", ".join(f"{name}: {value:.2f} %" for name, value in found.items()) + ")" if found else ""
+    others = f" ({accuracies_text(found)})" if found else ""
     return "".join(f", {name} {getattr(args, key)}{others}" for key, name in what.items() if hasattr(args, key))

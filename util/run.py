@@ -138,7 +138,7 @@ def print_result(args, what, result):
     last, best, where = result["last"], result["best"], results.evaluated_on(args)
     best = f"best on {where} {best['test_acc1']:.2f} % (epoch {best['epoch'] + 1})"
     ridge = "; ridge regression on the same features, " if result.get("ridge") else ""
-    ridge += ", ".join(f"{name}: {value:.2f} %" for name, value in result.get("ridge", {}).items())
+    ridge += results.accuracies_text(result.get("ridge", {}))
     print_always(
         f"{what}: top-1 {last['test_acc1']:.2f} % after the last epoch ({args.epochs}), {best}, {last['test_samples']} {where} "
         f"samples{results.readout_text(args, last)}, {args.input_stream} stream, "

@@ -2,6 +2,7 @@
 
 import statistics
 
+from util.options import READOUTS
 from util.results import settings_text
 
 
@@ -36,13 +37,10 @@ def mean_and_deviation(values):
     return (statistics.mean(values) if values else None), (statistics.stdev(values) if len(values) > 1 else None)
 
 
-def other_readout(results):
-    """(name, mean, standard deviation) of the read-out that is not the headline; Nones unless all runs have it."""
-    for name in ("mean", "per_joint"):
-        values = [result["last"].get(f"test_acc1_{name}") for result in results]
-        if values and None not in values:
-            return name, *mean_and_deviation(values)
-    return None, None, None
+def other_readouts(results):
+    """{name: (mean, standard deviation)} of the read-outs beside the headline that all runs have."""
+    values = {name: [result["last"].get(f"test_acc1_{name}") for result in results] for name in READOUTS}
+    return {name: mean_and_deviation(each) for name, each in values.items() if each and None not in each}
 
 
 def spread(values):

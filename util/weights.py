@@ -93,7 +93,8 @@ def sizes(state, head=False):
         if found["decoder"] == "query":
             found["query_frames"] = len(state["decoder_pred.weight"]) // dim_in
     if head and stage(state) == "linprobe":
-        found["readout"] = "mean" if state["head.fc.1.weight"].shape[1] == dim_feat else "per_joint"
+        width = state["head.fc.1.weight"].shape[1] // dim_feat
+        found["readout"] = {joints(state): "per_joint", 1: "mean"}.get(width, "statistics")
     if head and stage(state) == "finetune":
         found["head_dim"] = len(state["head.fc1.weight"])
     return found

@@ -59,8 +59,8 @@ def test_patch_dropout(skip_empty_bodies):
     assert model.train().freeze_encoder().train().forward_features(x).flatten(3).any(3).all()
 
 
-@pytest.mark.parametrize("readout", ["mean", "per_joint"])
-def test_linear_probe_reads_out_the_named_average(readout):
+@pytest.mark.parametrize("readout", ["mean", "per_joint", "statistics"])
+def test_linear_probe_reads_out_what_is_named(readout):
     model = classifier(protocol="linprobe", readout=readout)
     assert model.head.fc.weight.std().item() == pytest.approx(0.01, rel=0.2)
     model.head.add_norm()
@@ -74,6 +74,9 @@ def test_linear_probe_reads_out_the_named_average(readout):
     for n in range(3):
         per_joint = [sum(features[n, m, t, v] for m in range(2) for t in range(3)) / 6 for v in range(5)]
         pooled = sum(per_joint) / 5 if readout == "mean" else torch.cat(per_joint)
+        if readout == "statistics":  # of each joint's 3 tokens, the mean of two bodies' deviations
+            each = [[features[n, m, :, v].var(0, correction=0).sqrt() for m in range(2)] for v in range(5)]
+            pooled = torch.cat([pooled, *(sum(bodies) / 2 for bodies in each)])
         assert torch.allclose(model.pooled(x)[n], pooled, atol=1e-5)
         expected = linear.weight @ ((pooled - norm.running_mean) / (norm.running_var + 1e-6).sqrt()) + linear.bias
         assert torch.allclose(logits[n], expected, atol=1e-5)
@@ -102,7 +105,7 @@ def test_order_of_bodies_and_samples_does_not_matter(protocol):
 
 
 @pytest.mark.parametrize(
-    "options, message", [({"protocol": "knn"}, "linprobe, finetune"), ({"readout": "max"}, "mean, per_joint")]
+    "options, message", [({"protocol": "knn"}, "linprobe, finetune"), ({"readout": "max"}, "mean, per_joint, statistics")]
 )
 def test_unknown_choices(options, message):
     with pytest.raises(ValueError, match=message):

@@ -15,6 +15,7 @@ from util import checkpoint
 
 CASES = {
     "per_joint": ("linprobe", NTU60, (*MAMP, "--readout", "per_joint", "--test_p_interval", "0.7")),
+    "statistics": ("linprobe", NTU60, (*MAMP, "--readout", "statistics")),
     "finetune": ("finetune", NTU60, (*MAMP, "--head_dim", "16")),
     "bone": ("linprobe", NTU60, (*MAMP, "--input_stream", "bone")),
     "motion": ("finetune", NTU60, (*MAMP, "--input_stream", "motion", "--head_dim", "16")),

@@ -70,7 +70,7 @@ def test_every_finished_run_leaves_a_page_that_needs_nothing_else(stage, finishe
 def test_curves_are_those_of_the_log(stage, finished, page):
     log, titles = read(finished / stage, "log.jsonl"), page(finished / stage).titles
     quantities = {"train": "train_loss", "test": "test_loss", "top-1": "test_acc1", "learning rate": "lr"}
-    for name, key in (quantities | {"per_joint": "test_acc1_per_joint"}).items():
+    for name, key in (quantities | {name: f"test_acc1_{name}" for name in ("per_joint", "statistics")}).items():
         drawn = [title for title in titles if title.startswith(f"{name}, epoch ")]
         assert drawn == [f"{name}, epoch {line['epoch'] + 1}: {line[key]:.5g}" for line in log if key in line]
 
@@ -91,8 +91,11 @@ def test_numbers_are_those_of_the_predictions_and_names_are_text(stage, finished
     cells = {f"{NAMES[t]} → {NAMES[p]}: {n} of {every} ({n / every:.1%})" for t, p, n, every in cells}
     assert {title for title in seen.titles if " → " in title} == cells
     assert f"{100 * recall.mean():.2f} %" in seen.words and "<img src=x onerror=alert(1)>" in seen.words
-    readout = f"{last.get('test_acc1_per_joint', 0):.2f} %top-1 of the other read-out, per_joint"
-    assert (readout in seen.words) == ("test_acc1_per_joint" in last)
+    for name in ("per_joint", "statistics"):
+        readout = f"{last.get(f'test_acc1_{name}', 0):.2f} %top-1 of another read-out, {name}"
+        assert (readout in seen.words) == (f"test_acc1_{name}" in last)
+    for name, value in read(finished / stage).get("standardised_features", {}).items():
+        assert f"{value:.2f} %features standardised, {name}" in seen.words
     probable = re.search(r"predicted .*?, (\d+)%", seen.words)
     assert (probable is None) == (stage == "retrieval")
 

@@ -37,8 +37,8 @@ def noisy(npz):
 
 
 def by_hand(x, y, x_test, y_test):
-    """Accuracies of ridge regression, scaled and as strong as is best without each sample in turn, and of the nearest by cosine;
-    between them the strength, and whether coordinates are standardised."""
+    """Accuracies of ridge regression, scaled and as strong as is best without each sample in turn, and of the nearest by cosine,
+    as they are and standardised; between them the strength, and whether ridge regression standardises."""
     mean, spread = x.mean(0), x.std(0)
     moving = spread > 0
     scaled = {
@@ -59,7 +59,11 @@ def by_hand(x, y, x_test, y_test):
     standardised, best = min(product((True, False), 10.0 ** np.arange(-3, 7.5, 0.5)), key=lambda both: left_out(*both))
     a, b = scaled[standardised]
     accuracy = 100 * (predict(a, targets, b, best).argmax(1) == y_test).mean()
-    return accuracy, best, standardised, 100 * KNeighborsClassifier(1, metric="cosine").fit(x, y).score(x_test, y_test)
+    nearest = [
+        100 * KNeighborsClassifier(1, metric="cosine").fit(known, y).score(asked, y_test)
+        for known, asked in ((x, x_test), scaled[True])
+    ]
+    return accuracy, best, standardised, *nearest
 
 
 def whole(arrays, split):
@@ -79,12 +83,13 @@ def test_numbers_by_other_ways(stream, noisy, tmp_path, capsys):
         if stream == "bone":
             x = x - x[:, :, [0, 0, 1, 2]]
         parts += [x.reshape(len(x), -1), y]
-    ridge, strength, standardised, nearest = by_hand(*parts)
+    ridge, strength, standardised, nearest, scaled = by_hand(*parts)
     assert accuracies(found) == pytest.approx([ridge, nearest])
     assert found["ridge"]["strength"] == pytest.approx(strength) and {result["labels"] for result in found.values()} == {40}
     said = capsys.readouterr().out
     how = f"{'standardised' if standardised else 'centred'}, strength {strength:g}, chosen by leave-one-out"
-    assert f"ridge regression {ridge:.2f} % ({how}), cosine 1-NN {nearest:.2f} %" in said and standardised
+    assert found["1-NN"]["standardised_features"] == pytest.approx({"coordinates": scaled}) and standardised
+    assert f"ridge regression {ridge:.2f} % ({how}), cosine 1-NN {nearest:.2f} % (standardised: {scaled:.2f} %)" in said
 
 
 def test_few_labels_are_those_of_fine_tuning_and_performers_are_held_out(noisy, tmp_path):
@@ -93,12 +98,12 @@ def test_few_labels_are_those_of_fine_tuning_and_performers_are_held_out(noisy, 
     words = ["--data_path", path, "--num_frames", 8, "--test_p_interval", 1.0]
     rows = np.random.RandomState(7).permutation(40)[:10]
     few = run(tmp_path / "few", *words, "--data_ratio", 0.25, "--subset_seed", 7)
-    ridge, *_, nearest = by_hand(x[rows].reshape(10, -1), y[rows], x_test.reshape(30, -1), y_test)
+    ridge, *_, nearest, _ = by_hand(x[rows].reshape(10, -1), y[rows], x_test.reshape(30, -1), y_test)
     assert accuracies(few) == pytest.approx([ridge, nearest])
     assert few["ridge"]["labels"] == 10 and few["ridge"]["seed"] == 7
     validated = run(tmp_path / "val", *words, "--val_groups", 2)
     held = np.isin(np.arange(40) % 5, np.random.RandomState(0).permutation(5)[:2])
-    ridge, *_, nearest = by_hand(x[~held].reshape(24, -1), y[~held], x[held].reshape(16, -1), y[held])
+    ridge, *_, nearest, _ = by_hand(x[~held].reshape(24, -1), y[~held], x[held].reshape(16, -1), y[held])
     assert accuracies(validated) == pytest.approx([ridge, nearest])
     assert validated["ridge"]["evaluated_on"] == "validation" and validated["ridge"]["last"]["test_samples"] == 16
 
@@ -113,7 +118,7 @@ def test_coordinates_that_hardly_differ_do_not_outweigh_the_others(noisy, npz, t
     words = ["--num_frames", 8, "--test_p_interval", 1.0]
     found = run(tmp_path / "out", "--data_path", npz(arrays, "small.npz"), *words)
     (x, y), (x_test, y_test) = whole(arrays, "train"), whole(arrays, "test")
-    ridge, strength, standardised, _ = by_hand(x.reshape(40, -1), y, x_test.reshape(30, -1), y_test)
+    ridge, strength, standardised, *_ = by_hand(x.reshape(40, -1), y, x_test.reshape(30, -1), y_test)
     assert not standardised and not found["ridge"]["standardised"]
     assert found["ridge"]["strength"] == pytest.approx(strength) and accuracies(found)[0] == pytest.approx(ridge)
 

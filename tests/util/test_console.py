@@ -68,8 +68,9 @@ def test_an_epochs_line_fits_a_terminal():
     metrics = {"train_loss": 1.23456789, "lr": 0.05, "samples_per_s": 12345.678, "skipped_steps": 0, "test_samples": 16487}
     metrics |= {"test_acc1": 63.254321, "test_acc5": 90.123456, "test_loss": 1.98765}
     metrics |= {"test_acc1_per_joint": 65.4321, "test_acc5_per_joint": 91.2, "test_loss_per_joint": 1.87654}
+    metrics |= {"test_acc1_statistics": 66.5432, "test_acc5_statistics": 92.3, "test_loss_statistics": 1.76543}
     line = f"epoch 100/100  {console.metrics_text(metrics)}  {console.time_left(300_000)}"
-    assert "loss 1.235  lr 0.05  top-1 63.25  per_joint 65.43" in line and len(line) <= 100
+    assert "loss 1.235  lr 0.05  top-1 63.25  per_joint 65.43  statistics 66.54" in line and len(line) <= 110
     assert "lr" not in console.metrics_text(metrics, metrics) and "lr 0.05" in console.metrics_text(
         metrics, metrics | {"lr": 0.1}
     )
