@@ -22,10 +22,10 @@ dependencies = ["torch", "torchvision", "timm", "numpy", "yaml"]
 def mamp(checkpoint=None, readout="mean", **sizes):
     """MAMP's (and SkeletonMAE*'s) encoder, in evaluation mode: x (N, C, T, V, M) -> features (N, D).
 
-    checkpoint: of any stage; None gives random weights. readout: 'mean' over bodies, time and joints, or 'per_joint', which
-    concatenates the joints: (N, V·D). sizes, only without a checkpoint: dim_feat, depth, num_heads, num_frames, num_joints, ...
-    as in model.transformer.Encoder; num_heads also with a file of weights alone, which do not tell it. Raises FileNotFoundError
-    or ValueError for what does not fit.
+    checkpoint: of any stage; None gives random weights. readout: 'mean' over bodies, time and joints; 'per_joint', which
+    concatenates the joints: (N, V·D); or 'statistics', which adds each joint's standard deviation over time: (N, 2·V·D). sizes,
+    only without a checkpoint: dim_feat, depth, num_heads, num_frames, num_joints, ... as in model.transformer.Encoder; num_heads
+    also with a file of weights alone, which do not tell it. Raises FileNotFoundError or ValueError for what does not fit.
     """
     from model.transformer import Transformer
     from predict import load_model

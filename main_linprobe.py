@@ -1,6 +1,6 @@
 """Linear probe: train a linear classifier on a frozen encoder, that of --finetune or a randomly initialised one.
 
-MAMP has two read-outs (ways of pooling the encoder's output). One run trains a classifier for each; --readout names the one
+MAMP has three read-outs (ways of pooling the encoder's output). One run trains a classifier for each; --readout names the one
 whose accuracy is the headline.
 
 torchrun --nproc_per_node 2 main_linprobe.py --dataset ntu60_xsub --finetune output/pretrain/checkpoint-399.pth

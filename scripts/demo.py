@@ -8,6 +8,7 @@ import argparse
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -33,6 +34,7 @@ def main():
     parser.add_argument("--data", help="folder for the recording and the arrays [data/demo; of --smoke output/demo-smoke/data]")
     parser.add_argument("--output", help="folder for the runs [output/demo; of --smoke output/demo-smoke]")
     args = parser.parse_args()
+    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
     begin = time.time()
     output = Path(args.output or ("output/demo-smoke" if args.smoke else "output/demo"))
     data = Path(args.data or (output / "data" if args.smoke else "data/demo"))
@@ -90,24 +92,26 @@ def side_by_side(jobs):
     folders = [Path(job[job.index("--output_dir") + 1]) for job in jobs]
     waiting, running = list(zip(jobs, folders, strict=True)), []
     bar_format = "{l_bar}{bar}| {n:.2f}/{total} runs, {elapsed} gone, {remaining} left"
-    with console.bar(total=len(jobs), bar_format=bar_format) as bar:
-        while waiting or running:
-            while waiting and len(running) < (os.cpu_count() or 1):
-                job, folder = waiting.pop(0)
-                folder.mkdir(parents=True, exist_ok=True)
-                environment = os.environ | {"OMP_NUM_THREADS": "1"}
-                with open(folder / "stdout.log", "w") as log:
-                    process = subprocess.Popen([sys.executable, *job], cwd=ROOT, env=environment, stdout=log, stderr=log)
-                running.append((process, job, folder))
-            time.sleep(0.2)
-            for process, job, folder in running:
-                if process.poll():
-                    for other, *_ in running:
-                        other.kill()
-                    text = (folder / "stdout.log").read_text()[-2000:]
-                    sys.exit(f"error: 'python {' '.join(job)}' failed:\n{text}")
-            running = [entry for entry in running if entry[0].poll() is None]
-            bar.update(sum(map(progress, folders)) - bar.n)
+    try:
+        with console.bar(total=len(jobs), bar_format=bar_format) as bar:
+            while waiting or running:
+                while waiting and len(running) < (os.cpu_count() or 1):
+                    job, folder = waiting.pop(0)
+                    folder.mkdir(parents=True, exist_ok=True)
+                    environment = os.environ | {"OMP_NUM_THREADS": "1"}
+                    with open(folder / "stdout.log", "w") as log:
+                        process = subprocess.Popen([sys.executable, *job], cwd=ROOT, env=environment, stdout=log, stderr=log)
+                    running.append((process, job, folder))
+                time.sleep(0.2)
+                for process, job, folder in running:
+                    if process.poll():
+                        text = (folder / "stdout.log").read_text()[-2000:]
+                        sys.exit(f"error: 'python {' '.join(job)}' failed:\n{text}")
+                running = [entry for entry in running if entry[0].poll() is None]
+                bar.update(sum(map(progress, folders)) - bar.n)
+    finally:  # after a failure, Ctrl-C or SIGTERM nothing is left running
+        for process, *_ in running:
+            process.kill()
 
 
 def progress(folder):

@@ -1,7 +1,10 @@
 """The demo command, end to end, at smoke size."""
 
 import os
+import signal
+import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -42,6 +45,26 @@ def test_commands_side_by_side(tmp_path, capsys):
         demo.side_by_side(jobs)
     with pytest.raises(SystemExit, match="ended with exit code 3"):
         demo.run(["-c", "raise SystemExit(3)"])
+
+
+def test_sigterm_leaves_nothing_running(tmp_path):
+    """The demo, whose first command is replaced by two that sleep, is ended from outside."""
+    sleeper = "import os, time; print(os.getpid(), flush=True); time.sleep(600)"
+    jobs = [["-c", sleeper, "--output_dir", str(tmp_path / name)] for name in "ab"]
+    start = f"from scripts import demo; demo.run = lambda words: demo.side_by_side({jobs!r}); demo.main()"
+    words = [sys.executable, "-c", start, "--smoke", "--output", str(tmp_path)]
+    process = subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    logs = [tmp_path / name / "stdout.log" for name in "ab"[: os.cpu_count()]]
+    end = time.monotonic() + 60
+    while not all(log.exists() and log.read_text().strip() for log in logs) and time.monotonic() < end:
+        time.sleep(0.1)
+    pids = [int(log.read_text()) for log in logs]
+    process.terminate()
+    assert process.wait(30) == 128 + signal.SIGTERM
+    time.sleep(0.5)
+    for pid in pids:
+        status = Path(f"/proc/{pid}/status")
+        assert not status.exists() or "(zombie)" in status.read_text()
 
 
 @pytest.mark.parametrize("words, kept", [(["--smoke"], True), ([], False)])
