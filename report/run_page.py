@@ -94,7 +94,7 @@ def numbers(run):
         if key.startswith("test_acc1_"):
             readout = key.removeprefix("test_acc1_")
             found += [(f"{value:.2f} %", f"top-1 of another read-out, {readout}")]
-    for key, name in (("ridge", "ridge regression"), ("standardised_features", "features standardised")):
+    for key, name in (("ridge", "ridge regression"), ("standardised_features", "top-1 with standardised features")):
         found += [(f"{value:.2f} %", f"{name}, {readout}") for readout, value in result.get(key, {}).items()]
     if run.predicted:
         mean = 100 * np.diag(confusion.shares(run.counts))[run.counts.any(1)].mean()

@@ -108,7 +108,7 @@ def places(result, few):
 def not_better(methods, cells):
     """Notes on which methods are, in which columns, not better than coordinates or their own encoder without pre-training.
     cells: {(method, table, read-out): accuracies}."""
-    worse, better, missing = [], [], set()
+    worse, better, absent, lacking = [], [], set(), set()
     for name, stages in ((name, stages) for name, stages in methods.items() if stages["pretrain"]):
         untrained = UNTRAINED[METHODS[options_of(stages["pretrain"][0])["method"]]]
         before, judged = len(worse), False
@@ -116,17 +116,23 @@ def not_better(methods, cells):
             stage, _, columns = TABLES[table]
             accuracy, judged = statistics.mean(cells[name, table, readout]), True
             others = {other: cells.get((other, table, readout)) for other in (*FREE[stage], untrained)}
-            missing |= {other for other, values in others.items() if not values}
+            for other in (other for other, values in others.items() if not values):
+                if methods.get(other, {}).get(stage):
+                    lacking.add(f"{other} ({table}, {columns[readout]})")
+                else:
+                    absent.add(other)
             best, other = max(((statistics.mean(values), other) for other, values in others.items() if values), default=(-1, ""))
             if best >= accuracy:
                 worse.append(f"- {name}: {table}, {columns[readout]}, {accuracy:.1f} against {best:.1f} ({other})")
         better += [name] if judged and len(worse) == before else []
     if worse:
         yield "Not better than a baseline (coordinates, or the own encoder without pre-training):\n\n" + "\n".join(worse)
-    if better and not missing:
+    if better and not absent | lacking:
         yield f"Better in every column than coordinates and the own encoder without pre-training: {', '.join(better)}."
-    if missing:
-        yield f"Not among the runs, and so not compared with: {'; '.join(sorted(missing))}."
+    if absent:
+        yield f"Not among the runs, and so not compared with: {'; '.join(sorted(absent))}."
+    if lacking:
+        yield f"Numbers that runs of an older version do not have: {'; '.join(sorted(lacking))}."
 
 
 def check_comparable(results, downstream, few):
@@ -201,8 +207,6 @@ def accuracies(results, accuracy_of, readout):
 def cost(stages):
     """(parameters of the encoder, in pre-training, GFLOP per sample, samples/s) as text, '' without pre-training."""
     example = next(results[0] for stage, results in stages.items() if stage != "pretrain" and results)
-    if example["stage"] == COORDINATES:
-        return "", "", "", ""
     encoder, pretrained = f"{encoder_parameters(options_of(example)):,}", stages["pretrain"]
     if not pretrained:
         return encoder, "", "", ""
@@ -246,7 +250,7 @@ def pretraining_cost(options):
 
 
 def notes(methods, downstream):
-    """Paragraphs on how the numbers in the table were made."""
+    """Paragraphs on how the numbers in the tables were made."""
     pretrained = [result for stages in methods.values() for result in stages["pretrain"]]
     seeds = ", ".join(str(seed) for seed in sorted({result["seed"] for result in downstream if result["stage"] != COORDINATES}))
     sequences = f"{downstream[0]['last']['test_samples']:,} {downstream[0]['evaluated_on']} sequences after the last epoch"
@@ -254,7 +258,7 @@ def notes(methods, downstream):
     yield f"Top-1 accuracy in % on {sequences}{averaged}."
     yield (
         "Mean, per joint and statistics (per joint, mean and standard deviation over time): read-outs of the same features. "
-        "UmURL's one is in the first column, coordinates are in all."
+        "UmURL has one, in the first column; coordinates are in all."
     )
     if pretrained:
         budget = f"{pretrained[0]['epochs']} epochs of pre-training over the same {pretrained[0]['labels']:,} sequences"
@@ -277,7 +281,7 @@ def notes(methods, downstream):
     methods_of = defaultdict(list)  # (stage, settings that are not the configuration's) -> methods
     for name, stages in methods.items():
         for stage, (result, *_) in ((stage, results) for stage, results in stages.items() if results):
-            saying = {"data_ratio"} if stage == "finetune" else set()  # the column says it
+            saying = {"data_ratio"} if stage == "finetune" else set()  # the heading says it
             changed = {k: v for k, v in result.method()[1].items() if k in result.options.keys() - saying}
             methods_of[stage, settings_text(changed)].append(name)
     lines = [f"- {stage} of {', '.join(names)}: {text}" for (stage, text), names in sorted(methods_of.items()) if text]

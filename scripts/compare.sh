@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Compare MAMP, SkeletonMAE* and UmURL on the same data with the same budget, and with baselines without pre-training (both encoders
-# with random weights; ridge regression and 1-NN on coordinates). The table says which methods are not better than these:
+# with random weights; ridge regression and 1-NN on coordinates). The report says which methods are not better than these:
 #   DATA=ucla SEEDS="0 1" bash scripts/compare.sh [options of all mains]
 #   EPOCHS=40   epochs of every pre-training (default: MAMP's for the data set); UmURL's rate falls after the same share of them. Where
 #               this differs from the configuration, VARIANT is epochs-<EPOCHS>

@@ -4,9 +4,10 @@
 
 The input is an encoder's, flattened: the central crop (--test_p_interval) resized to --num_frames, of joints or another
 --input_stream. --data_ratio and --subset_seed select the same labels as in fine-tuning, --val_groups evaluates on held-out
-performers; options about models and training have no effect. Prints both accuracies and writes OUTPUT_DIR/ridge and
-OUTPUT_DIR/1-NN (default: output/coordinates), which scripts/compare.py and scripts/tables.py read. All coordinates of all samples
-are held in memory several times; the time grows with samples times coordinates times the smaller of the two.
+performers; options about models and training have no effect. Prints the accuracies, of 1-NN also on standardised coordinates,
+and writes OUTPUT_DIR/ridge and OUTPUT_DIR/1-NN (default: output/coordinates), which scripts/compare.py and scripts/tables.py
+read. All coordinates of all samples are held in memory several times; the time grows with samples times coordinates times the
+smaller of the two.
 """
 
 import argparse

@@ -133,21 +133,25 @@ def test_ridge_regression_judges_the_same_features(data, pretrained, probe, opti
         assert read(folder)["ridge"] == pytest.approx(wanted)
 
 
-def test_a_run_of_before_goes_on_as_it_was(data, pretrained, probe, options, tmp_path):
-    """Its checkpoint has one head, and an optimizer that knows no other."""
+@pytest.mark.parametrize("kept", [[], ["per_joint"]])
+def test_a_run_of_before_goes_on_as_it_was(kept, data, pretrained, probe, options, tmp_path):
+    """Its checkpoint has one or two heads, and an optimizer that knows no other."""
     content = checkpoint.load(probe("mean", "--augment") / "checkpoint-last.pth")
-    del content["heads"]
-    state = content["optimizer"]["state"]
-    content["optimizer"]["state"] = {k: state[k] for k in (0, 1)}
-    content["optimizer"]["param_groups"][0]["params"] = [0, 1]
+    content["heads"] = {name: content["heads"][name] for name in kept}
+    state, weights = content["optimizer"]["state"], list(range(2 + 2 * len(kept)))
+    content["optimizer"]["state"] = {k: state[k] for k in weights}
+    content["optimizer"]["param_groups"][0]["params"] = weights
+    if not kept:
+        del content["heads"]
     checkpoint.save(tmp_path / "old.pth", content)
     line = options("linprobe", data, tmp_path / "out", "--finetune", pretrained, "--epochs", 5, "--effective_batch_size", 8)
     main_linprobe.main([*line, "--resume", str(tmp_path / "old.pth")])
-    last = read(tmp_path / "out")["last"]
-    assert "test_acc1" in last and "test_acc1_per_joint" not in last
+    names = ["", *(f"_{name}" for name in kept)]
+    assert [key for key in read(tmp_path / "out")["last"] if "acc1" in key] == [f"test_acc1{name}" for name in names]
     main_linprobe.main(options("linprobe", data, tmp_path / "eval", "--eval", tmp_path / "old.pth"))
     evaluated, reported = read(tmp_path / "eval")["last"], read(probe("mean", "--augment"))["last"]
-    assert evaluated == pytest.approx({key: reported[key] for key in ("test_acc1", "test_acc5", "test_loss", "test_samples")})
+    wanted = {"test_samples", *(f"test_{what}{name}" for what in ("acc1", "acc5", "loss") for name in names)}
+    assert evaluated == pytest.approx({key: reported[key] for key in wanted})
 
 
 @pytest.mark.parametrize("readout", NAMES)

@@ -240,11 +240,15 @@ def outputs(function, loader, device, enable_amp=False):
             fetch()
     if waiting:
         fetch()
-    share = {name: torch.cat([result[name] for result in results]) for name in results[0]} if indices else None
-    shares = [s for s in distributed.gather((share, torch.cat(labels).cpu(), torch.cat(indices)) if indices else None) if s]
+    names = list(results[0]) if results else []
+    share = {
+        name: torch.cat([result.pop(name) for result in results]) for name in names
+    }  # pop: large features are not kept twice
+    mine = (share, torch.cat(labels).cpu(), torch.cat(indices)) if indices else None
+    shares = [s for s in distributed.gather(mine) if s]
     order = first_occurrences(torch.cat([index for *_, index in shares]))  # without --dist_eval every rank has all samples
     label = torch.cat([label for _, label, _ in shares])[order]
-    result = {name: torch.cat([share[name] for share, *_ in shares])[order] for name in shares[0][0]}
+    result = {name: torch.cat([share.pop(name) for share, *_ in shares])[order] for name in list(shares[0][0])}
     return result.get("", result), label
 
 

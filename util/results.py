@@ -25,6 +25,7 @@ COORDINATES_KEYS += ("data_ratio", "subset_seed")
 # types of the keys of result.json that are read
 REQUIRED = {"dataset": str, "seed": int, "last": dict, "config": str}
 OPTIONAL = {"best": dict, "encoder": dict, "checkpoint": dict, "versions": dict, "log": str, "epochs": int, "readout": str}
+OPTIONAL |= {"ridge": dict, "standardised_features": dict}
 
 
 @dataclass

@@ -89,6 +89,21 @@ def test_a_pretraining_is_an_encoder_but_no_classifier(shared, tmp_path):
     assert torch.jit.load(tmp_path / "model.ts")(torch.zeros(2, 3, 24, 25, 2)).shape == (2, 32)
 
 
+@pytest.mark.parametrize("suffix", [".onnx", ".pt2", ".ts"])
+def test_a_probe_on_statistics(suffix, shared, tmp_path):
+    """The released probe with another linear map, of mean and deviation of each joint."""
+    _, _, packages = export.FORMATS[suffix]
+    if missing := [package for package in packages if importlib.util.find_spec(package) is None]:
+        pytest.skip(f"needs {missing[0]}")
+    content = checkpoint.load(shared(f"parity/{MODELS['linprobe']}"))
+    weights, width = content["model"], 2 * 25 * len(content["model"]["norm.weight"])
+    weights["head.fc.0.running_mean"], weights["head.fc.0.running_var"] = torch.zeros(width), torch.ones(width)
+    weights["head.fc.1.weight"] = torch.randn(len(weights["head.fc.1.bias"]), width)
+    torch.save(content, tmp_path / "probe.pth")
+    what = export.export(tmp_path / "probe.pth", tmp_path / f"model{suffix}")
+    assert what["difference"] < 1e-4 * what["spread"] and what["output"] == ("N", len(weights["head.fc.1.bias"]))
+
+
 @pytest.mark.parametrize("size", [1, 1e3])
 def test_a_program_that_says_something_else_is_not_written(shared, tmp_path, monkeypatch, capsys, size):
     """What is too much depends on the spread of the outputs: logits may be a thousand times larger."""

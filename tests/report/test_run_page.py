@@ -95,7 +95,7 @@ def test_numbers_are_those_of_the_predictions_and_names_are_text(stage, finished
         readout = f"{last.get(f'test_acc1_{name}', 0):.2f} %top-1 of another read-out, {name}"
         assert (readout in seen.words) == (f"test_acc1_{name}" in last)
     for name, value in read(finished / stage).get("standardised_features", {}).items():
-        assert f"{value:.2f} %features standardised, {name}" in seen.words
+        assert f"{value:.2f} %top-1 with standardised features, {name}" in seen.words
     probable = re.search(r"predicted .*?, (\d+)%", seen.words)
     assert (probable is None) == (stage == "retrieval")
 

@@ -225,6 +225,20 @@ def test_who_is_better_than_what_costs_nothing(run, free, table):
     assert below(table()[1])["MAMP", "1-NN, mean"] == (nearest, nearest, "coordinates, 1-NN")
 
 
+def test_numbers_that_older_runs_lack_are_named(run, free, table, tmp_path):
+    encoder = run("a", "pretrain", 0, {"mask_ratio": 0.6})
+    run("a", "retrieval", 0, encoder=encoder, accuracy=100.0, standardised_features={"mean": 100.0})
+    run("b", "retrieval", 0, accuracy=1.0)
+    assert free("all")["1-NN"] < 100
+    text = table()[1]
+    lacking = "no pre-training (1-NN, features standardised, mean)"
+    assert f"runs of an older version do not have: {lacking}.\n" in text and "Not among the runs" not in text
+    assert "Better in every column" not in text
+    change(tmp_path / "b/retrieval/seed0/result.json", standardised_features={"mean": 1.0})
+    text = table()[1]
+    assert "Better in every column than coordinates and the own encoder without pre-training: MAMP." in text
+
+
 def test_all_labels_stand_beside_fine_tuning_with_all(run, free, table):
     every = free("all")
     run("a", "finetune", 0, {"layer_decay": 1}, accuracy=12.0)

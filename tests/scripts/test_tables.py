@@ -234,7 +234,7 @@ def test_damaged_and_foreign_results_are_named_and_the_rest_goes_on(write, table
 
 def test_no_value_of_a_result_stops_the_table(write, table):
     keys = "stage dataset seed epochs encoder readout evaluated_on checkpoint last best log config versions eval subset_seed"
-    keys = keys.split()
+    keys = [*keys.split(), "ridge", "standardised_features"]
     values = (None, -1, 0.5, "x", [], {}, [1], {"x": []})
     for key in keys:
         for number, value in enumerate(values):

@@ -117,7 +117,10 @@ def test_evaluation_by_hand():
     assert metrics["test_samples"] == 13 and metrics["test_acc5"] == 100 and not model.training
 
 
-def test_outputs_are_in_the_order_of_the_data_without_gradient():
+@pytest.mark.parametrize("most", [1, 3, 64])
+def test_outputs_are_in_the_order_of_the_data_without_gradient(most, monkeypatch):
+    """Five batches, moved to the CPU one by one, three and two together, or all at the end."""
+    monkeypatch.setattr("util.engine.MOST_WAITING", most)
     data, model = Points(13), linear()
     order = torch.tensor([3, 0, *range(4, 13), 2, 1, 0])
     loader = [(data.x[part], data.y[part], part) for part in order.split(4)]

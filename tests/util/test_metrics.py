@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 import torch
 from sklearn.neighbors import KNeighborsClassifier
+from sklearn.preprocessing import StandardScaler
 
-from util.metrics import accuracy, classification, nearest, vote
+from util.metrics import accuracy, classification, nearest, standardised, vote
 
 
 def test_accuracy_by_loops():
@@ -30,6 +31,17 @@ def test_knn_is_scikit_learns_cosine_vote(k):
     assert np.array_equal(np.floor(scores.numpy()), np.rint(shares * k))
     clear = np.sort(shares, 1)[:, -1] > np.sort(shares, 1)[:, -2]  # ties are ours to decide
     assert (scores.argmax(1).numpy() == reference.predict(queries))[clear].all() and clear.sum() >= 15
+
+
+def test_standardised_is_scikit_learns():
+    rng = np.random.default_rng(0)
+    gallery, queries = (rng.normal(3, [0.01, 1, 100, 0, 1e-9], (count, 5)).astype(np.float32) for count in (50, 20))
+    scaler = StandardScaler().fit(gallery[:, :3])
+    for ours, x in zip(standardised(torch.tensor(gallery), torch.tensor(queries)), (gallery, queries), strict=True):
+        np.testing.assert_allclose(ours[:, :3], scaler.transform(x[:, :3]), rtol=1e-4, atol=1e-4)
+        assert (ours[:, 3:].abs() < 1e-5).all()  # constant, and constant but for rounding
+    jumps = torch.tensor([[1.0], [1.0]]), torch.tensor([[4.0]])
+    assert [x.tolist() for x in standardised(*jumps)] == [[[0.0], [0.0]], [[3.0]]]
 
 
 def test_classification_by_hand():
