@@ -71,9 +71,9 @@ def main(argv=None):
     print_always(
         f"retrieval: top-1 {metrics['test_acc1']:.2f} %, right class among the 5 nearest {metrics['test_acc5']:.2f} %, "
         f"{len(labels)} queries ({results.evaluated_on(args)}), cosine {args.k}-NN among {len(gallery)}"
-        f"{results.readout_text(args, metrics)}, {args.input_stream} stream, encoder from {args.finetune or 'random weights'}; "
-        f"with standardised features, {results.accuracies_text(of_standardised)}"
+        f"{results.readout_text(args, metrics)}, {args.input_stream} stream, encoder from {args.finetune or 'random weights'}"
     )
+    print_always(f"retrieval with standardised features, {results.accuracies_text(of_standardised)}")
     run.write(args, device, encoder=encoder, labels=len(gallery), last=metrics, standardised_features=of_standardised)
     drawn = predictions.sample_positions(len(queries))
     voted = predictions.Predictions(votes.numpy(), labels.numpy(), query_features[headline][drawn].numpy(), drawn)

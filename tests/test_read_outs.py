@@ -192,7 +192,7 @@ def test_retrieval_gives_all_and_standardised(data, pretrained, options, tmp_pat
         assert found == pytest.approx(wanted) and result["standardised_features"] == pytest.approx(scaled)
         text = ", ".join(f"{other}: {wanted[other]:.2f} %" for other in others)
         standardised = ", ".join(f"{each}: {scaled[each]:.2f} %" for each in (name, *others))
-        assert f"read-out {name} ({text}), joint" in printed and f"with standardised features, {standardised}\n" in printed
+        assert f"read-out {name} ({text}), joint" in printed and f"standardised features, {standardised}\n" in printed
     assert len({*wanted.values(), *scaled.values()}) > 3  # so that one is not taken for another
 
 

@@ -241,9 +241,8 @@ def outputs(function, loader, device, enable_amp=False):
     if waiting:
         fetch()
     names = list(results[0]) if results else []
-    share = {
-        name: torch.cat([result.pop(name) for result in results]) for name in names
-    }  # pop: large features are not kept twice
+    # pop: large features are not kept twice
+    share = {name: torch.cat([result.pop(name) for result in results]) for name in names}
     mine = (share, torch.cat(labels).cpu(), torch.cat(indices)) if indices else None
     shares = [s for s in distributed.gather(mine) if s]
     order = first_occurrences(torch.cat([index for *_, index in shares]))  # without --dist_eval every rank has all samples

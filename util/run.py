@@ -137,13 +137,13 @@ def print_result(args, what, result):
     """Print a classifier's accuracy after the last epoch, and that of the best epoch."""
     last, best, where = result["last"], result["best"], results.evaluated_on(args)
     best = f"best on {where} {best['test_acc1']:.2f} % (epoch {best['epoch'] + 1})"
-    ridge = "; ridge regression on the same features, " if result.get("ridge") else ""
-    ridge += results.accuracies_text(result.get("ridge", {}))
     print_always(
         f"{what}: top-1 {last['test_acc1']:.2f} % after the last epoch ({args.epochs}), {best}, {last['test_samples']} {where} "
         f"samples{results.readout_text(args, last)}, {args.input_stream} stream, "
-        f"encoder from {args.finetune or 'random weights'}, seed {args.seed}{ridge}"
+        f"encoder from {args.finetune or 'random weights'}, seed {args.seed}"
     )
+    if result.get("ridge"):
+        print_always(f"ridge regression on the same features, {results.accuracies_text(result['ridge'])}")
 
 
 def evaluate(args, device, evaluation, content):
