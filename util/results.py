@@ -69,14 +69,17 @@ class Result:
         """The same of ridge regression, which a linear probe without augmentation leaves, too."""
         if self["stage"] == COORDINATES:
             return self.accuracy
-        found = self.get("ridge") or {}
-        return found.get(readout) if self.get("readout") or readout != "mean" else next(iter(found.values()), None)
+        return self._of_readout(self.get("ridge") or {}, readout)
 
     def standardised_accuracy_of(self, readout):
         """The same of 1-NN on standardised features, which retrieval and 1-NN on coordinates leave, too."""
         found = self.get("standardised_features") or {}
         if self["stage"] == COORDINATES:
             return found.get(COORDINATES)
+        return self._of_readout(found, readout)
+
+    def _of_readout(self, found, readout):
+        """A read-out's value in {name: value}; UmURL's only one counts as 'mean'."""
         return found.get(readout) if self.get("readout") or readout != "mean" else next(iter(found.values()), None)
 
     def fits(self, runs):
