@@ -49,7 +49,7 @@ def generate(
 
     The arguments are the options of the command line. how: target_fps, up, and those of custom_dataset.write (test_groups, unit,
     center, body_frame, min_max). Without label_pattern and table the npz has no labels, and a test set only with test_groups.
-    Unusable files are listed in out/raw_data/skipped.txt, also if all are; with `strict` the first one raises ValueError.
+    Unusable files are listed in out/raw_data/<name>_skipped.txt, also if all are; with `strict` the first one raises ValueError.
     """
     form = {key: how.pop(key) for key in ("target_fps", "up") if key in how}
     how = {"unit": bvh.UNIT, "label_keys": ["label"] if label_pattern or table else []} | how
@@ -59,7 +59,7 @@ def generate(
     # Each BVH file is parsed once; its joints, (T, V, 3) float64, are appended to a temporary file.
     with (
         tempfile.TemporaryFile(dir=path.parent) as parsed,
-        parallel.Skipped(strict, path.parent / "raw_data" / "skipped.txt") as skipped,
+        parallel.Skipped(strict, parallel.skipped_path(path)) as skipped,
     ):
         headers = dict(parallel.each(bvh.read_header, files, "hierarchies", skipped))
         if not headers:

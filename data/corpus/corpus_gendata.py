@@ -112,8 +112,8 @@ def generate(out, paths, name="corpus", window=WINDOW, body_frame=False, min_max
     """Write out/<name>.npz, whose name also lists the options used, of {key of SOURCES: paths}; returns its path.
 
     window: longer sequences are cut into equal pieces of at most this many frames; 0: do not cut. body_frame: rotate every
-    piece into its body frame. min_max: see data.prepare.transforms.row. Unusable files are listed in out/raw_data/skipped.txt;
-    with `strict` the first one raises ValueError.
+    piece into its body frame. min_max: see data.prepare.transforms.row. Unusable files are listed in
+    out/raw_data/<name>_skipped.txt; with `strict` the first one raises ValueError.
     """
     skipped, names, groups, rows, sizes, used = parallel.Skipped(strict), [], [], [], [], {}
     wanted = [] if body_frame else None
@@ -154,7 +154,7 @@ def generate(out, paths, name="corpus", window=WINDOW, body_frame=False, min_max
     ]
     write_text(path.with_suffix(".txt"), "".join(f"{line}\n" for line in lines))
     print(f"{path}: {len(rows):,} sequences, up to {num_frames} frames", *lines, sep="\n  ")
-    skipped.write(Path(out) / "raw_data" / "skipped.txt")
+    skipped.write(parallel.skipped_path(path))
     return path
 
 

@@ -55,7 +55,7 @@ def generate(
 
     The arguments are the options of the command line. how: those of custom_dataset.write (label_keys, group_key, test_groups,
     unit, center, body_frame, min_max), and the fields of `ArrayFormat`. Without labels all recordings are for training.
-    Unusable recordings are listed in out/raw_data/skipped.txt, also if all are; with `strict` the first one raises ValueError.
+    Unusable recordings are listed in out/raw_data/<name>_skipped.txt, also if all are; with `strict` the first one raises ValueError.
     """
     raws, path, skeleton = list(map(Path, raws)), Path(out) / f"{name}.npz", None
     if layout:
@@ -65,7 +65,7 @@ def generate(
     num_joints = skeleton.num_joints() if skeleton and not how.get("joint_order") else None
     form = {field.name: how.pop(field.name) for field in dataclasses.fields(ArrayFormat) if field.name in how}
     form, how = ArrayFormat(num_joints=num_joints, **form), {"label_keys": ["label"]} | how
-    with parallel.Skipped(strict, Path(out) / "raw_data" / "skipped.txt") as skipped:
+    with parallel.Skipped(strict, parallel.skipped_path(path)) as skipped:
         recordings, their_skeleton, remarks = collect(raws, table, label_pattern, offset_key, form, skipped)
         skeleton = skeleton or their_skeleton
         columns = set().union(*(recording.fields for recording in recordings))

@@ -52,6 +52,11 @@ def read_bytes(file):
         raise ValueError(f"{file}: cannot be read from its zip ({' '.join(str(error).split())})") from error
 
 
+def skipped_path(path):
+    """Where the list of unusable files of the npz `path` goes."""
+    return Path(path).parent / "raw_data" / f"{Path(path).stem}_skipped.txt"
+
+
 class Skipped:
     """The list of unusable files, with reasons. strict: raise the first one as ValueError instead.
 

@@ -146,10 +146,11 @@ def generate(
     feeder.skeleton, default by the number of joints. num_bodies: M; of more bodies those with the most motion are used.
     second_body: 'zeros' or 'copy' of the first, for annotations with one body. center: joint (name or number) whose position in
     the first frame is the origin; default: coordinates stay as they are. unit: metres per unit.
-    Unusable annotations and names without one are listed in out/raw_data/skipped.txt; with `strict` the first one raises
-    ValueError.
+    Unusable annotations and names without one are listed in out/raw_data/<name>_skipped.txt; with `strict` the first one
+    raises ValueError.
     """
     path, out, skipped = Path(path), Path(out), parallel.Skipped(strict)
+    name = bare_name(name or path)
     if num_bodies < 1:
         raise ValueError(f"--num_bodies {num_bodies}: at least 1")
     split, annotations = read(path)
@@ -193,7 +194,7 @@ def generate(
         for key, rows in chosen.items():
             labels, groups = np.array([number[name] for name in rows], int), [splits.group(name) for name in rows]
             npz_splits[key] = Split(rows, labels, map(row, rows), groups)
-        paths.append(out / f"{'_'.join(filter(None, (bare_name(name or path), protocol)))}.npz")
+        paths.append(out / f"{'_'.join(filter(None, (name, protocol)))}.npz")
         how = {"center": -1 if origin is None else origin, "unit": unit, "coordinates": dims, "second_body": second_body}
         sizes = num_frames, num_classes, num_joints, num_bodies
         write_dataset(paths[-1], npz_splits, *sizes, layout, class_names=class_names, **how)
@@ -205,7 +206,7 @@ def generate(
         f"{len(annotations):,} annotations found, {len(samples):,} usable, {cut:,} of them with more than {num_bodies} bodies, "
         "of which the others were left out"
     )
-    skipped.write(out / "raw_data" / "skipped.txt")
+    skipped.write(parallel.skipped_path(out / f"{name}.npz"))
     return paths
 
 

@@ -50,8 +50,8 @@ def generate(folder, out, name=None, strict=False):
     """Write out/<name>.npz from the arrays in `folder`; returns its path. If only one split is there, the npz has only that one.
 
     name: default the data set's, such as UMURL_NTU60_XSub, if all samples have NTU names, else the folder's. Sequences that are
-    all zero or not finite, or whose num_frame is 0, are listed in out/raw_data/skipped.txt; with `strict` the first one raises
-    ValueError. Raises FileNotFoundError or ValueError in one line naming the missing or invalid file.
+    all zero or not finite, or whose num_frame is 0, are listed in out/raw_data/<name>_skipped.txt; with `strict` the first one
+    raises ValueError. Raises FileNotFoundError or ValueError in one line naming the missing or invalid file.
     """
     folder, skipped = Path(folder), parallel.Skipped(strict)
     parts = {split: part for split, prefixes in PREFIXES.items() if (part := _read_part(folder, prefixes, skipped))}
@@ -80,7 +80,7 @@ def generate(folder, out, name=None, strict=False):
             print(f"{folder}: has no {' or '.join(f'{prefix}_{JOINTS}' for prefix in prefixes)}; the npz has no {key} split")
         elif parts[key].frames is None:
             print(f"{folder}: no {prefixes[0]}_{FRAMES}: all frames that are not zero are valid, repetitions included")
-    skipped.write(Path(out) / "raw_data" / "skipped.txt")
+    skipped.write(parallel.skipped_path(path))
     return path
 
 

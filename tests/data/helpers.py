@@ -15,4 +15,5 @@ def load(path):
 
 
 def skipped(folder):
-    return (folder / "raw_data" / "skipped.txt").read_text().splitlines()
+    (path,) = (folder / "raw_data").glob("*skipped.txt")
+    return path.read_text().splitlines()

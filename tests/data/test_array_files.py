@@ -212,7 +212,7 @@ def test_a_folder_with_labels_in_the_file_names(utd, real, tmp_path, command):
     assert done.returncode == 2 and "error: --layout kinect_v1: bones are" in done.stderr and "--joint_order" in done.stderr
     done = command([*words, "--joint_order", ",".join(map(str, UTD))])
     assert done.returncode == 0, done.stderr
-    assert "warning" not in done.stdout and "README.txt: --label_pattern" in (tmp_path / "raw_data/skipped.txt").read_text()
+    assert "warning" not in done.stdout and "README.txt: --label_pattern" in (tmp_path / "raw_data/own_skipped.txt").read_text()
     with np.load(tmp_path / "own.npz") as npz:
         assert npz["class_names"].tolist() == ["a1", "a2"] and npz["group_test"].tolist() == ["s2", "s4"] * 2
         x = real["irds"][0][:, :20]

@@ -157,7 +157,7 @@ def test_command_line_and_mistakes(small, tmp_path, command):
     line = [SCRIPT, "--out", tmp_path / "out"]
     done = command([*line, "--ucla", *small["ucla"], "--bandai", *small["bandai"], "--name", "mine", "--quiet"])
     assert done.stdout.startswith(f"{tmp_path / 'out/mine.npz'}: 4 sequences, up to 32 frames"), done.stderr
-    assert len((tmp_path / "out/raw_data/skipped.txt").read_text().splitlines()) == 2
+    assert len((tmp_path / "out/raw_data/mine_skipped.txt").read_text().splitlines()) == 2
     np.savez(tmp_path / "bare.npz", joints_tenth_mm=np.ones((4, 20, 3), int), offset=[0, 4])
     for words, wrong in (
         ((), "no source; give at least one of --ucla, --bandai, --ui_prmd, --irds"),

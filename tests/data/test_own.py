@@ -179,6 +179,10 @@ def test_unusable_rows_and_files_are_one_line_each(raw, tmp_path):
     assert sum("has no usable row in" in line for line in lines) == 4  # spare_4, spare_5, both of 'twice'
     with pytest.raises(ValueError, match="has no usable row in|not 4 values"):
         own.generate([raw], tmp_path, strict=True)
+    listed = (tmp_path / "raw_data/own_skipped.txt").read_text()  # stays when another set is made in the same folder
+    own.generate([raw], tmp_path, name="other")
+    assert (tmp_path / "raw_data/own_skipped.txt").read_text() == listed != ""
+    assert (tmp_path / "raw_data/other_skipped.txt").read_text() == listed
 
 
 @pytest.mark.parametrize(

@@ -143,7 +143,7 @@ def test_own_recordings(words, layout, folder, tmp_path):
         arrays = dict(npz)
     assert arrays["body_frame"].tolist() == list(AXES) and arrays["center"] == (1 if layout else 0)
     assert arrays["name_test"].tolist() == ["2", "3"]
-    assert "4.npy: the body has no axes" in (tmp_path / "raw_data/skipped.txt").read_text()
+    assert "4.npy: the body has no axes" in (tmp_path / "raw_data/own_skipped.txt").read_text()
     expected = np.stack([transforms.row(body[None], frame_joints=AXES, min_max=True) for body in bodies[:2]])
     np.testing.assert_allclose(arrays["x_train"], expected, atol=1e-5)
     data = Feeder(path)

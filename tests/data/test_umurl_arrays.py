@@ -77,7 +77,7 @@ def test_what_cannot_be_used_is_listed(folder, tmp_path):
     x[0, :, 5:] = np.nan  # beyond the recording, which has 5 frames
     np.save(folder / "train_data_joint.npy", x)
     path = umurl_arrays.generate(folder, tmp_path)
-    lines = (tmp_path / "raw_data/skipped.txt").read_text().splitlines()
+    lines = (tmp_path / f"raw_data/{path.stem}_skipped.txt").read_text().splitlines()
     assert len(lines) == 2 and "not finite" in lines[0] and "all coordinates are zero" in lines[1]
     assert [name[:20] for i, name in enumerate(NAMES["train"]) if i not in (1, 3)] == Feeder(path).names.tolist()
 
