@@ -123,7 +123,7 @@ def cut(args, preparation, predictions, failed):
             for name, load in attempt(readers.list_recordings, file, preparation):
                 frames, parts = attempt(pieces, load, name=name) or (0, [])
                 if parts:
-                    fps = readers.frame_rate(file, preparation) or args.fps or writers.FPS
+                    fps = readers.frame_rate(file, preparation, args.fps)
                     predictions.append(writers.Prediction(name, frames, fps))
                     yield from ((predictions[-1], *part) for part in parts)
 

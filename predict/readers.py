@@ -188,11 +188,12 @@ def refuse(file, preparation, options):
             raise ValueError(f"{file}: {option} has no effect on this kind of file; leave it out, or the file")
 
 
-def frame_rate(file, preparation):
-    """Frames per second after a file's recordings are resampled; None if they are not."""
+def frame_rate(file, preparation, given=None):
+    """Frames per second of a file's recordings as the model gets them. given: what the user says, of those not resampled."""
     how, suffix = preparation.how, file.suffix.lower()
     resampled = suffix == ".bvh" or how.get("fps") and suffix not in AS_RECORDED
-    return how.get("target_fps", ArrayFormat.target_fps) if resampled else None
+    of_training = how.get("target_fps", ArrayFormat.target_fps)
+    return of_training if resampled else given or of_training
 
 
 def _load(read, *values):

@@ -9,7 +9,6 @@ import numpy as np
 from util.files import csv_text, written_aside
 
 FORMATS = ("text", "json", "csv")
-FPS = 30.0  # of Kinects
 
 
 @dataclass
@@ -21,7 +20,7 @@ class Prediction:
 
     name: str
     frames: int
-    fps: float = FPS
+    fps: float = 30.0
     windows: list = field(default_factory=list)
 
     def timeline(self):
