@@ -67,7 +67,9 @@ def main(argv=None):
     readout_features = torch.no_grad()(model.readout_features) if args.augment else lambda features: features
     samples = data if args.augment else compute_features(model, test_loader(data, args, device))
     loader = train_loader(samples, args, device)
-    optimizer = torch.optim.SGD(heads.parameters(), lr=args.lr, momentum=args.momentum, weight_decay=args.weight_decay)
+    optimizer = torch.optim.SGD(
+        heads.parameters(), lr=args.lr, momentum=args.momentum, weight_decay=args.weight_decay, fused=device.type == "cuda"
+    )
 
     def loss_of(heads, x, label):
         """The value is the loss of the headline's head; the gradients are those of all heads' losses."""

@@ -100,22 +100,28 @@ def repeat(part, name, own_decoder, path, o):
 
 
 def measure(part, modes, peaks, path, o):
-    """{mode (and decoder): medians over interleaved repeats}. peaks: {whether with --enable_amp: TFLOP/s}."""
+    """{mode (and decoder): medians over interleaved repeats}, without those that fail, out of memory for instance, which are
+    printed. peaks: {whether with --enable_amp: TFLOP/s}."""
     ways, rows = {}, {}
     for mode in modes:
         for own in ["self"] if mode == "release" or part != "pretrain" else o.decoder:
             ways[mode if own == "self" else f"{mode}, {own}"] = mode, own
 
+    turns = {name: [] for name in ways}  # measurements of each
+
     def alone(name):
         with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
             try:
-                return pool.submit(repeat, part, *ways[name], path, o).result()
+                turns[name].append(pool.submit(repeat, part, *ways[name], path, o).result())
             except Exception as error:
-                sys.exit(f"bench: {part} cannot be run in mode {name}: {error}")
+                print(f"bench: {part} cannot be run in mode {name}: {error}", file=sys.stderr)
+                del turns[name]
 
-    turns = [{name: alone(name) for name in ways} for _ in range(o.repeats)]
-    for name, (mode, own_decoder) in ways.items():
-        own = [each[name] for each in turns]
+    for _ in range(o.repeats):
+        for name in list(turns):
+            alone(name)
+    for name, own in turns.items():
+        mode, own_decoder = ways[name]
         names = own[0]["names"]
         middle = {k: statistics.median(each[k] for each in own) for k in ("wall", *names)}
         speed, peak = o.steps * o.batch_size / middle["wall"], peaks["amp" in MODES[mode]]
@@ -190,7 +196,7 @@ def options(argv=None):
 
 def main(argv=None):
     o = options(argv)
-    device, results, before = distributed.setup(o.device), {}, os.getloadavg()[0]
+    device, results, load = distributed.setup(o.device), {}, [os.getloadavg()[0]] * 2
     torch.set_num_threads(o.threads)
     print(
         f"{date.today()}: {hardware(device)}, {o.threads} CPU threads, torch {torch.__version__}, batch {o.batch_size} "
@@ -204,13 +210,17 @@ def main(argv=None):
         for part in o.parts:
             if modes := [mode for mode in o.modes if (mode, part) != ("compile", "inference")]:
                 results[part] = measure_feeder(path, o) if part == "feeder" else measure(part, modes, peaks, path, o)
-                print(table(part, results[part]) + "\n", flush=True)
+                print((table(part, results[part]) if results[part] else f"{part}: no mode could be run") + "\n", flush=True)
+                load[1] = os.getloadavg()[0]
+                if o.json:  # after every part, since the next may be stopped
+                    content = {"date": str(date.today()), "hardware": hardware(device), "versions": versions()}
+                    Path(o.json).write_text(
+                        json.dumps(content | {"options": vars(o), "load": load, "parts": results}, indent=2) + "\n"
+                    )
     print("GFLOP by formula, and TFLOP/s: of both bodies, also where a mode leaves some out.")
-    load = [before, os.getloadavg()[0]]
     print(f"Processes that wanted a core, mean over a minute, at the beginning and in the end: {load[0]:.1f}, {load[1]:.1f}")
-    if o.json:
-        content = {"date": str(date.today()), "hardware": hardware(device), "versions": versions(), "options": vars(o)}
-        Path(o.json).write_text(json.dumps(content | {"load": load, "parts": results}, indent=2) + "\n")
+    if not all(results.values()):
+        sys.exit(1)
 
 
 if __name__ == "__main__":

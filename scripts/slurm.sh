@@ -1,7 +1,9 @@
 #!/usr/bin/env bash
 # A main on the nodes of a SLURM job, from the root of the repository:
 #
-#   sbatch --nodes 2 --gpus-per-node 4 --time 12:00:00 scripts/slurm.sh main_pretrain.py --dataset ntu60_xsub --output_dir output/pretrain
+#   sbatch --nodes 2 --gpus-per-node 4 --cpus-per-task 24 --time 12:00:00 scripts/slurm.sh main_pretrain.py --dataset ntu60_xsub --output_dir output/pretrain
+#
+# --cpus-per-task: cores of a node, 6 for each GPU; without it many clusters give one core to all of a node's processes.
 #
 # Two minutes before its time limit the run saves and the job requeues itself; it continues at the step where it stopped (--resume
 # auto), as often as needed. If a rank dies, all ranks are restarted from the last checkpoint.
@@ -42,11 +44,14 @@ main=("$1")
 [ "$1" = main_retrieval.py ] || main+=(--resume auto)
 shift
 
-# On each node. torchrun passes SIGTERM on to its ranks and gives them 30 seconds to save; SIGUSR1 would end it and leave these alone, so it never sees that.
+# On each node. torchrun passes SIGTERM on to its ranks and gives them 110 seconds to save (older versions 30, whatever is set here); SIGUSR1
+# would end it and leave these alone, so it never sees that.
 node='(trap "" USR1; exec "$@") & run=$!
 trap "kill -TERM $run" USR1 TERM
 until wait $run; status=$?; ! kill -0 $run 2>/dev/null; do :; done
 exit $status'
+export TORCH_ELASTIC_SHUTDOWN_TIMEOUT=${TORCH_ELASTIC_SHUTDOWN_TIMEOUT:-110}
+[ -z "${SLURM_CPUS_PER_TASK:-}" ] || export SRUN_CPUS_PER_TASK=$SLURM_CPUS_PER_TASK # which srun does not take from sbatch in many versions
 export TORCH_DISABLE_SHARE_RDZV_TCP_STORE=1 # a second restart would meet the first one's keys in the shared store, and hang
 command=(
     srun --nodes "$nodes" --ntasks-per-node 1 --kill-on-bad-exit=0 # a node that has stopped must not stop one that still saves

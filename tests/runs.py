@@ -1,6 +1,7 @@
 """What the tests of the mains share: the mains by stage, the model's size, and reading what a run leaves."""
 
 import json
+import shutil
 
 import torch
 
@@ -12,6 +13,8 @@ from util import checkpoint
 
 TRAINED = {"pretrain": main_pretrain, "linprobe": main_linprobe, "finetune": main_finetune}
 MAINS = TRAINED | {"retrieval": main_retrieval}
+# whether torch.compile can be tested; see util.distributed.compiled
+COMPILES = bool(shutil.which("g++")) and tuple(map(int, torch.__version__.split(".")[:2])) > (2, 6)
 SIZE = dict(dim_feat=8, depth=2, num_heads=2, mlp_ratio=2, num_frames=8, num_joints=5)  # of conftest.py's `options`
 
 

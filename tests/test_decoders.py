@@ -1,7 +1,5 @@
 """The query and cross decoders through the commands: what they leave, how they go on, and what is refused."""
 
-import shutil
-
 import numpy as np
 import pytest
 
@@ -10,7 +8,7 @@ import main_linprobe
 import main_pretrain
 import main_retrieval
 from tests.conftest import invent
-from tests.runs import read, same, weights
+from tests.runs import COMPILES, read, same, weights
 from util import checkpoint, config
 
 OF = {
@@ -74,7 +72,7 @@ def test_the_weights_alone_tell_the_decoder(decoder, run, tmp_path, capsys):
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(not shutil.which("g++"), reason="torch.compile needs a C++ compiler")
+@pytest.mark.skipif(not COMPILES, reason="torch.compile needs a C++ compiler and, on CPUs, a newer torch than 2.6")
 def test_compiled_training_takes_the_same_steps(decoder, invented, options, tmp_path):
     """By its losses: AdamW's steps along weights that hardly matter, a key's bias, follow the rounding of their gradient."""
     for name, more in (("eager", ()), ("compiled", ("--compile",))):

@@ -121,6 +121,22 @@ def test_two_nodes_are_two_processes(main, one_node, fork, tmp_path):
     assert_same_end(one_node(2), tmp_path, epochs=2)
 
 
+def test_ranks_that_see_different_folders_do_not_mix_their_runs(main, one_node, fork, tmp_path):
+    """As on two nodes with an output folder of the same name, each on its own disk."""
+    folders = one_node(2), tmp_path / "empty"
+    both = []
+    for folder, environment in zip(folders, group(2), strict=True):
+        file = tmp_path / environment["RANK"]
+        line = main(folder, "--epochs", 4, "--resume", "auto")
+        both.append(fork(run_python, line, ROOT, HERE | environment, file, file.with_suffix(".err")))
+    for process in both:
+        process.join(200)
+    text = (tmp_path / "0.err").read_text()
+    assert [process.exitcode for process in both] == [2, 2], text
+    assert "error: resume auto: the processes find different checkpoints (2 epochs and 0 steps, none); " in text
+    assert not (folders[0] / "checkpoint-3.pth").exists() and not (folders[1] / "checkpoint-last.pth").exists()
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("lost", [0, 1])
 def test_a_rank_is_killed_and_all_start_again(lost, main, one_node, launch, tmp_path):
@@ -155,6 +171,7 @@ def test_torchrun_is_asked_to_stop(main, one_node, launch, tmp_path):
 SRUN = """#!/usr/bin/env bash
 # srun --nodes N ... bash -c SCRIPT ...: the command on N nodes, here processes; signals go on to them, as srun does it
 nodes=$2
+echo "$SRUN_CPUS_PER_TASK cores, $TORCH_ELASTIC_SHUTDOWN_TIMEOUT s to save"
 while [ "$1" != bash ]; do shift; done
 for ((i = 0; i < nodes; i++)); do "$@" & tasks+=($!); done
 trap 'kill -USR1 "${tasks[@]}"' USR1
@@ -181,6 +198,7 @@ def slurm(tmp_path):
         "PATH": f"{path.parent}:{os.environ['PATH']}",
         "SLURM_JOB_ID": "77",
         "SLURM_NNODES": "2",
+        "SLURM_CPUS_PER_TASK": "3",
         "GPUS": "1",
         "SLURM_JOB_NODELIST": "node[1-2]",
         "SLURM_SUBMIT_DIR": str(ROOT),
@@ -195,7 +213,7 @@ def test_a_slurm_job_is_warned_queues_again_and_ends(main, one_node, launch, slu
     wait_for_epochs(5, tmp_path / "out", first)
     first.send_signal(signal.SIGUSR1)  # to the batch script alone, as --signal=B:USR1@120 has it
     (code,), printed = wait(first)
-    assert code == 1 and "; saved, --resume auto goes on there" in printed, printed
+    assert code == 1 and "; saved, --resume auto goes on there" in printed and "3 cores, 110 s to save" in printed, printed
     assert (tmp_path / "bin/calls").read_text() == "requeue 77\n"
     (code,), printed = wait(launch(words, **slurm))
     assert code == 0 and "resuming " in printed, printed

@@ -20,7 +20,7 @@ from pathlib import Path
 import torch
 import torch.nn.functional as F
 
-from util import console, provenance, weights
+from util import console, distributed, provenance, weights
 from util.files import replace, written_aside
 from util.options import OPTIONS
 from util.validation import convert, short_repr
@@ -129,8 +129,20 @@ def to_resume(args):
     """(path, content) of the checkpoint for --resume, or None.
 
     'auto' takes checkpoint-last.pth or, if that is damaged (a warning) or missing, checkpoint-previous.pth. Raises ValueError for
-    a checkpoint that was not written to be resumed: a published one, or weights alone.
+    a checkpoint that was not written to be resumed, a published one or weights alone, and if processes find different ones.
     """
+    found = _to_resume(args)
+    places = distributed.gather(found and (found[1]["epoch"], (found[1]["progress"] or {}).get("step", 0)))
+    if len(set(places)) > 1:
+        texts = ("none" if place is None else f"{place[0] + 1} epochs and {place[1]} steps" for place in places)
+        raise ValueError(
+            f"resume {args.resume}: the processes find different checkpoints ({', '.join(texts)}); {args.output_dir} has to be "
+            "on a file system that all of them see"
+        )
+    return found
+
+
+def _to_resume(args):
     if args.resume != "auto":
         return (args.resume, _complete(args.resume)) if args.resume else None
     damaged = None

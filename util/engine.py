@@ -243,12 +243,14 @@ def outputs(function, loader, device, enable_amp=False):
     names = list(results[0]) if results else []
     # pop: large features are not kept twice
     share = {name: torch.cat([result.pop(name) for result in results]) for name in names}
-    mine = (share, torch.cat(labels).cpu(), torch.cat(indices)) if indices else None
-    shares = [s for s in distributed.gather(mine) if s]
-    order = first_occurrences(torch.cat([index for *_, index in shares]))  # without --dist_eval every rank has all samples
-    label = torch.cat([label for _, label, _ in shares])[order]
-    result = {name: torch.cat([share.pop(name) for share, *_ in shares])[order] for name in list(shares[0][0])}
-    return result.get("", result), label
+    mine = (names, torch.cat(labels).cpu(), torch.cat(indices)) if indices else None  # None: a rank without samples
+    (names, *_), *_ = about = [one for one in distributed.gather(mine) if one]
+    order = first_occurrences(torch.cat([index for *_, index in about]))  # without --dist_eval every rank has all samples
+    result = {}
+    for name in names:  # one after another, since gathering takes several times their memory
+        parts = [part for part in distributed.gather(share.pop(name, None)) if part is not None]
+        result[name] = torch.cat(parts)[order]
+    return result.get("", result), torch.cat([label for _, label, _ in about])[order]
 
 
 def first_occurrences(index):

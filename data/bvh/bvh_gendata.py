@@ -57,10 +57,7 @@ def generate(
     files = parallel.find_files(raw, SUFFIX)
     path.parent.mkdir(parents=True, exist_ok=True)
     # Each BVH file is parsed once; its joints, (T, V, 3) float64, are appended to a temporary file.
-    with (
-        tempfile.TemporaryFile(dir=path.parent) as parsed,
-        parallel.Skipped(strict, parallel.skipped_path(path)) as skipped,
-    ):
+    with tempfile.TemporaryFile(dir=path.parent) as parsed, parallel.Skipped(strict, parallel.skipped_path(path)) as skipped:
         headers = dict(parallel.each(bvh.read_header, files, "hierarchies", skipped))
         if not headers:
             raise ValueError(f"{raw}: no recording can be used{skipped.first()}")

@@ -55,7 +55,8 @@ def generate(
 
     The arguments are the options of the command line. how: those of custom_dataset.write (label_keys, group_key, test_groups,
     unit, center, body_frame, min_max), and the fields of `ArrayFormat`. Without labels all recordings are for training.
-    Unusable recordings are listed in out/raw_data/<name>_skipped.txt, also if all are; with `strict` the first one raises ValueError.
+    Unusable recordings are listed in out/raw_data/<name>_skipped.txt, also if all are; with `strict` the first one raises
+    ValueError.
     """
     raws, path, skeleton = list(map(Path, raws)), Path(out) / f"{name}.npz", None
     if layout:

@@ -243,7 +243,7 @@ def test_seconds_of_a_timeline_are_those_of_the_file(raw, tmp_path, predict):  #
         path = trained_on(npz, tmp_path / "own.pth", "linprobe", *MAMP)
         (recording,) = predict(path, tmp_path / "long.bvh", "--window", 30)[0]["recordings"]
         assert recording["frames"] == 10 * fps and recording["timeline"][-1]["end_s"] == 10
-        for words, rate in (((), fps), (("--fps", 60), 60)):  # what was prepared has the training data's rate, unless one is given
+        for words, rate in (((), fps), (("--fps", 60), 60)):  # prepared arrays have the training data's, unless one is given
             prepared = predict(path, npz, "--window", 10, *words)[0]["recordings"]
             assert prepared and all(each["timeline"][-1]["end_s"] == round(each["frames"] / rate, 3) for each in prepared)
 

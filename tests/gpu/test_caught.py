@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+from torch.utils.data import DataLoader
 
 from tests.gpu.rehearsal import CUDA
 
@@ -40,3 +41,11 @@ def test_what_waits(rehearsal, function, count):
     with rehearsal:
         function(torch.zeros(4, device=CUDA))
     assert rehearsal.waits.total() == count
+
+
+def test_batches_can_be_pinned(rehearsal, monkeypatch):
+    """As the loader does on a machine with a GPU, where these tests run, too."""
+    monkeypatch.setattr("torch.accelerator.is_available", lambda: True)
+    with rehearsal:
+        (batch,) = DataLoader([torch.ones(3)] * 2, batch_size=2, pin_memory=True)
+        assert batch.to(CUDA).shape == (2, 3)

@@ -1,6 +1,7 @@
 """bench.py runs every part in every mode and writes down what it printed."""
 
 import json
+from concurrent.futures import Future
 
 import numpy as np
 import pytest
@@ -45,6 +46,33 @@ def test_quick(tmp_path, capsys):
                 assert sum(row["share"].values()) == pytest.approx(1)
                 assert row["mfu"] == pytest.approx(row["tflops"] / row["peak_tflops"])
     assert content["options"]["batch_size"] == 8 and content["versions"]["torch"] == str(torch.__version__)
+
+
+def test_a_mode_that_fails_does_not_cost_the_others(tmp_path, capsys, monkeypatch):
+    """Such as `release`, which needs most memory."""
+    numbers = {"names": ["step"], "step": 2.0, "wall": 2.0, "counted": 1e9, "processor": 3.0, "gib": 1.0, "busy": None}
+
+    class Pool:
+        def __init__(self, *_):
+            pass
+
+        __enter__, __exit__ = lambda pool: pool, lambda *_: None
+
+        def submit(self, function, part, mode, *_):
+            future = Future()
+            future.set_exception(MemoryError("no room")) if mode in broken else future.set_result(numbers)
+            return future
+
+    monkeypatch.setattr(bench, "ProcessPoolExecutor", Pool)
+    line = [*QUICK, "--json", str(tmp_path / "bench.json"), "--parts", "pretrain", "--modes", "release", "default"]
+    broken = {"release"}
+    bench.main(line)
+    assert list(json.loads((tmp_path / "bench.json").read_text())["parts"]["pretrain"]) == ["default"]
+    assert capsys.readouterr().err == "bench: pretrain cannot be run in mode release: no room\n"
+    broken = {"release", "default"}
+    with pytest.raises(SystemExit, match="1"):
+        bench.main(line)
+    assert "pretrain: no mode could be run" in capsys.readouterr().out
 
 
 @pytest.mark.slow
