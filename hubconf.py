@@ -9,6 +9,7 @@ A recording is cropped and resized as in evaluation. Its origin stays where it i
 No weights are hosted: `checkpoint` is a file of yours, ours or released. It is read as data, never executed.
 """
 
+import inspect
 from argparse import Namespace
 
 import numpy as np
@@ -27,11 +28,12 @@ def mamp(checkpoint=None, readout="mean", **sizes):
     only without a checkpoint: dim_feat, depth, num_heads, num_frames, num_joints, ... as in model.transformer.Encoder; num_heads
     also with a file of weights alone, which do not tell it. Raises FileNotFoundError or ValueError for what does not fit.
     """
-    from model.transformer import Transformer
+    from model.transformer import Encoder, Transformer
     from predict import load_model
 
     content = _read(checkpoint, "mamp", sizes)
     if content is None:
+        _check_sizes(sizes, Encoder)
         model = load_model.without_head(Transformer(num_classes=1, protocol="linprobe", readout=readout, **sizes)).eval()
         data = load_model.TrainingData(model.num_joints, num_bodies=None)
         return _taking_recordings(model, _options(model.num_frames, 0.95), data)
@@ -40,7 +42,7 @@ def mamp(checkpoint=None, readout="mean", **sizes):
         data = load_model.training_data(content, checkpoint, vars(options))
     except ValueError:  # the number of bodies is not known, and not needed for this encoder
         data = load_model.TrainingData(load_model.count_joints(content, checkpoint), num_bodies=None)
-    return _taking_recordings(load_model.encoder(content, checkpoint, data, readout=readout), options, data)
+    return _taking_recordings(load_model.encoder(content, checkpoint, data, readout=readout), options, data, any_bodies=True)
 
 
 def umurl(checkpoint=None, features="multi", layout="kinect_v2", data_path=None, **sizes):
@@ -52,12 +54,13 @@ def umurl(checkpoint=None, features="multi", layout="kinect_v2", data_path=None,
     Raises FileNotFoundError or ValueError for what does not fit.
     """
     from feeder.skeleton import parents
-    from model.umurl import UmURLClassifier
+    from model.umurl import Backbone, UmURLClassifier
     from predict import load_model
     from util import provenance
 
     content = _read(checkpoint, "umurl", sizes)
     if content is None:
+        _check_sizes(sizes, Backbone)
         model = UmURLClassifier(parents(layout), num_classes=1, features=features, **sizes).eval()
         data = load_model.TrainingData(len(parents(layout)), sizes.get("num_bodies", 2))
         return _taking_recordings(load_model.without_head(model), _options(sizes.get("num_frames", 64), 1.0), data)
@@ -85,24 +88,33 @@ def _read(path, method, sizes):
     return content
 
 
+def _check_sizes(sizes, module):
+    """Raises ValueError for a size that the module does not have."""
+    known = [name for name in inspect.signature(module).parameters if name not in ("parents", "kwargs")]
+    if unknown := [name for name in sizes if name not in known]:
+        raise ValueError(f"{unknown[0]}: no size of this encoder; they are {', '.join(known)}")
+
+
 def _options(num_frames, share):
     """The options that predict.load_model.make_batch reads, for a model without a checkpoint."""
     return Namespace(num_frames=num_frames, input_stream="joint", test_p_interval=(share,))
 
 
-def _taking_recordings(model, options, data):
-    """Make the encoder take a single recording, too; a ValueError names the expected shapes where neither fits."""
+def _taking_recordings(model, options, data, any_bodies=False):
+    """Make the encoder take a single recording, too; a ValueError names the expected shapes where neither fits. any_bodies: a
+    batch may have another number of bodies than the training data."""
     from data.prepare import axes, transforms
     from predict import load_model
 
     joints, bodies = data.num_joints, data.num_bodies
-    batch = f"(N, 3, {options.num_frames}, {joints}, {bodies or 'M'})"
+    fixed = None if any_bodies else bodies
+    batch = f"(N, 3, {options.num_frames}, {joints}, {fixed or 'M'})"
     wanted = f"x is {batch}, as the Feeder makes it, or one recording (T, {joints}, 3) or (M, T, {joints}, 3)"
 
     def to_batch(module, inputs):
         x = torch.as_tensor(inputs[0])
         if x.ndim == 5:
-            if x.shape[1:4] != (3, options.num_frames, joints) or bodies not in (None, x.shape[4]):
+            if x.shape[1:4] != (3, options.num_frames, joints) or fixed not in (None, x.shape[4]):
                 raise ValueError(f"x has shape {tuple(x.shape)}; {wanted}")
             return (x.float(),)
         try:

@@ -11,7 +11,7 @@ if __name__ == "__main__":  # answer --help and wrong options before importing t
 import torch
 from torch import nn
 
-from feeder.loader import build_feeder, report_training_set, test_loader, train_loader
+from feeder.loader import build_feeder, report_training_set, test_loader, train_loader, warn_about
 from model import build
 from report.for_mains import write_report
 from util import checkpoint, config, errors, run
@@ -31,6 +31,7 @@ def main(argv=None):
     # data: the central crop in testing, random crops and rotations in training; a batch: x (N, C, T, V, M) metres, label (N,)
     test = test_loader(build_feeder(args, "test", augment=False), args, device)
     if args.eval:
+        warn_about(test.source)
         model, content = build.trained_classifier(args, test.source)
         run.evaluate(args, device, Evaluation(model.to(device), test, device, args.enable_amp), content)
         return write_report(args)

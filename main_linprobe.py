@@ -14,7 +14,7 @@ if __name__ == "__main__":  # answer --help and wrong options before importing t
 import torch
 import torch.nn.functional as F
 
-from feeder.loader import Features, build_feeder, report_training_set, test_loader, train_loader
+from feeder.loader import Features, build_feeder, report_training_set, test_loader, train_loader, warn_about
 from model import build
 from report.for_mains import write_report
 from util import checkpoint, config, distributed, errors, provenance, results, ridge, run
@@ -37,6 +37,7 @@ def main(argv=None):
     # test set: the central crop of every sequence; --eval only evaluates a trained classifier on it
     test = test_loader(build_feeder(args, "test", augment=False), args, device)
     if args.eval:
+        warn_about(test.source)
         model, content = build.trained_classifier(args, test.source)
         heads = build.heads(args, test.source, provenance.num_classes(content), model.to(device), args.eval, content)
         test_features = test_loader(compute_features(model.eval(), test), args, device)

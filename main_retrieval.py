@@ -10,9 +10,11 @@ if __name__ == "__main__":  # answer --help and wrong options before importing t
 
     config.check_command_line("retrieval")
 
+from pathlib import Path
+
 import numpy as np
 
-from feeder.loader import build_feeder, test_loader
+from feeder.loader import build_feeder, test_loader, warn_about
 from model import build
 from report.for_mains import write_report
 from util import checkpoint, config, distributed, errors, predictions, results, run
@@ -25,10 +27,13 @@ from util.metrics import accuracy, nearest, standardised, vote
 def main(argv=None):
     # options: config/retrieval.yaml, then --config, --dataset, the checkpoint's sizes and the rest of the command line
     args = config.parse("retrieval", argv)
+    if args.save_features and Path(args.save_features).is_dir():
+        raise ValueError(f"save_features {args.save_features}: is a folder; name the file")
     device = run.start(args)
 
     # data: the central crop of every sequence
     gallery, queries = (build_feeder(args, split, augment=False) for split in ("train", "test"))
+    warn_about(gallery)
     if args.k > len(gallery):
         raise ValueError(f"k {args.k}: the gallery has only {len(gallery)} samples")
 

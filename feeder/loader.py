@@ -164,13 +164,36 @@ def build_feeder(args, split, augment, labelled=None, views=1):
     )
 
 
+def data_warnings(data):
+    """Lines about what is probably wrong with an npz: metadata that were left out, names, frames, and the unit."""
+    warnings = list(data.complaints)
+    names = data.class_names or []
+    if names and data.num_classes > len(names):
+        warnings.append(f"{data.data_path}: class_names are {len(names)} for {data.num_classes} classes; labels begin at 0")
+    if lost := data.frames_lost():
+        warnings.append(
+            f"{data.data_path}: {lost} % of the frames count as empty because their coordinates add up to 0; an array "
+            f"valid_frames_{data.key} with the number of frames of each sequence keeps them"
+        )
+    if size := unit_warning(data.metadata()):
+        warnings.append(f"{data.data_path}: {size}")
+    return warnings
+
+
+def warn_about(data):
+    """Print the `data_warnings` of a Feeder."""
+    for line in data_warnings(data):
+        print_always(f"warning: {line}")
+
+
 def report_training_set(args, data):
     """Number of training samples that are used by any process. Prints warnings about the data, and the classes, and lists the
     samples of a subset (--data_ratio) in subset.csv.
     """
-    warnings = list(data.complaints)
-    if size := unit_warning(data.metadata()):
-        warnings.append(f"{data.data_path}: {size}")
+    warnings = data_warnings(data)
+    if absent := data.num_classes and sorted(set(range(data.num_classes)) - set(np.unique(data.label).tolist())):
+        titles = ", ".join(data.class_title(number) for number in absent[:4]) + (", ..." if len(absent) > 4 else "")
+        warnings.append(f"{data.data_path}: no training sample is of {titles}; labels that are numbers begin at 0")
     if args.effective_batch_size and len(data) < args.effective_batch_size:
         warnings.append(
             f"{len(data)} samples are fewer than effective_batch_size {args.effective_batch_size}: an epoch is one step, in "

@@ -27,9 +27,13 @@ _LARGE, _RATIO = 2**30, 1000  # a compressed array may claim 1 GiB, or 1000 time
 # ---- reading ------------------------------------------------------------------------------------------------------------
 
 
+class _SingleObject(ValueError):
+    """Something else than an array, such as a dict, which np.savez wraps in an array without axes."""
+
+
 def open_npz(path):
     """{name: array} of an uncompressed npz as read-only memory maps, so opening costs neither time nor memory and processes share
-    the page cache. Compressed arrays are loaded, large ones with a warning.
+    the page cache. Compressed arrays are loaded, large ones with a warning. Single Python objects are left out, with a warning.
 
     Raises FileNotFoundError or ValueError in one line naming the file: absent, not a zip, truncated or damaged, holding Python
     objects, or claiming more than it holds.
@@ -40,7 +44,13 @@ def open_npz(path):
     with open(path, "rb") as file:  # one handle for all: another file may get this name meanwhile
         with _one_line(f"{path}: not a complete npz file", "; make or copy it again"):
             archive = zipfile.ZipFile(file)
-        return {m.filename.removesuffix(".npy"): _read_member(path, archive, file, m) for m in archive.infolist()}
+        arrays = {}
+        for member in archive.infolist():
+            try:
+                arrays[member.filename.removesuffix(".npy")] = _read_member(path, archive, file, member)
+            except _SingleObject:
+                warnings.warn(f"{path}: {member.filename} is a Python object, which is never read; left out", stacklevel=2)
+        return arrays
 
 
 def file_stamp(path):
@@ -94,7 +104,8 @@ def _read_header(stream):
     read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
     shape, fortran_order, dtype = read(stream)
     if dtype.hasobject:
-        raise ValueError("it holds Python objects, which are never read; save numbers, or texts by y.astype(str)")
+        kind = ValueError if shape else _SingleObject
+        raise kind("it holds Python objects, which are never read; save numbers, or texts by y.astype(str)")
     return shape, fortran_order, dtype
 
 
@@ -112,6 +123,8 @@ def _one_line(what, remedy=""):
     """Turn any error of zipfile and numpy into a one-line ValueError, except an OSError of the file itself."""
     try:
         yield
+    except _SingleObject:
+        raise
     except Exception as error:
         if isinstance(error, OSError) and error.filename is not None:
             raise
@@ -126,7 +139,8 @@ def _one_line(what, remedy=""):
 class Split:
     """N samples to write. names: N strings. labels: (N,) int from 0, or None. sequences: yields N arrays (T_i, M_i·V·3) in
     metres; missing bodies are written as zeros. groups: N strings; samples of a group (a performer) are held out for validation
-    together. valid_frames: (N,) numbers of frames; None counts frames whose sum is not 0.
+    together. valid_frames: (N,) numbers of frames; None counts frames whose sum is not 0, as the published code does, or, with
+    exact, those with any number that is not 0.
     """
 
     names: list
@@ -134,6 +148,7 @@ class Split:
     sequences: Iterable
     groups: list
     valid_frames: np.ndarray | None = None
+    exact: bool = False
 
 
 def write_dataset(path, splits, num_frames, num_classes, num_joints, num_bodies, layout, **metadata):
@@ -151,7 +166,7 @@ def write_dataset(path, splits, num_frames, num_classes, num_joints, num_bodies,
         for key, split in splits.items():
             shape = (len(split.names), int(num_frames), num_bodies * num_joints * 3)
             valid = np.zeros(len(split.names), np.int32)
-            padded = _pad(console.bar(split.sequences, f"{path.name} {key}", len(valid), "seq"), shape, valid)
+            padded = _pad(console.bar(split.sequences, f"{path.name} {key}", len(valid), "seq"), shape, valid, split.exact)
             _write_member(file, archive, f"x_{key}", shape, np.float32, padded)
             if split.labels is not None:
                 one_hot = np.eye(num_classes, dtype=np.uint8)
@@ -167,12 +182,12 @@ def write_dataset(path, splits, num_frames, num_classes, num_joints, num_bodies,
             _write_member(file, archive, key, array.shape, array.dtype, [array])
 
 
-def _pad(sequences, shape, valid):
+def _pad(sequences, shape, valid, exact):
     """Yield every sequence padded to (T, M·V·3) float32; writes its number of frames into `valid`."""
     for i, sequence in enumerate(sequences):
         out = np.zeros(shape[1:], np.float32)
         out[: sequence.shape[0], : sequence.shape[1]] = sequence
-        valid[i] = np.count_nonzero(out.sum(axis=1))
+        valid[i] = np.count_nonzero(out.any(axis=1) if exact else out.sum(axis=1))
         yield out
 
 

@@ -8,7 +8,7 @@ from feeder.class_names import padded, published_names
 from feeder.labels import read_labels
 from feeder.metadata import read_metadata
 from feeder.npz import file_stamp, open_npz
-from feeder.skeleton import joint_names_of, opposite_joints, parents_of
+from feeder.skeleton import joint_names, joint_names_of, opposite_joints, parents_of
 from feeder.units import body_sizes
 
 ASSUMED = {"num_joints": 25, "num_bodies": 2}  # for an npz without these, as published ones are
@@ -48,6 +48,9 @@ class NpzSplit:
         self.skeleton = {name: np.array(arrays[name]) for name in ("parents", "layout") if name in arrays}
         self.file_metadata, complaints = read_metadata(arrays, self.num_joints)
         self.complaints = [f"{path}: {complaint}; left out" for complaint in complaints]
+        names = self.file_metadata.get("joint_names")
+        if not self.skeleton and names and names != list(joint_names("kinect_v2")):
+            self.skeleton = {"layout": np.array("")}  # bones are not known; published files have no names, and Kinect v2's bones
         numbers = 3 * self.num_joints * self.num_bodies
         if self.x.ndim != 3 or self.x.shape[2] != numbers:
             assumed = (f"; {n} is not in the file, so {default} is assumed" for n, default in ASSUMED.items() if n not in arrays)
@@ -123,6 +126,14 @@ class NpzSplit:
         if self.valid_frames is not None:
             return np.asarray(self.valid_frames)[self.indices].astype(np.int64)
         return np.array([len(self.frames(i)) for i in range(len(self))])
+
+    def frames_lost(self):
+        """Percent of the frames of up to 32 samples that have coordinates, but add up to 0, and so are not counted."""
+        if self.valid_frames is not None:
+            return 0
+        drawn = self.x[self.indices[np.unique(np.linspace(0, len(self) - 1, 32).astype(int))]].astype(np.float32)
+        frames = np.count_nonzero(drawn.any(2))
+        return float(f"{100 * (1 - np.count_nonzero(drawn.sum(2)) / frames):.2g}") if frames else 0
 
     def name(self, row):
         """What messages call the sequence in a row of the split."""

@@ -52,8 +52,10 @@ def parents_of(arrays, num_joints):
     if "parents" in arrays:
         return tree(arrays["parents"], num_joints)
     layout = str(arrays.get("layout", "kinect_v2"))
+    wanted = "bones need the layout of the joints (feeder/skeleton.py) or an array 'parents'"
+    if not layout:
+        raise ValueError(f"the bones of its {num_joints} joints are not known; {wanted}")
     if len(above := parents(layout)) != num_joints:
-        wanted = "bones need the layout of the joints (feeder/skeleton.py) or an array 'parents'"
         raise ValueError(f"{num_joints} joints, its layout {layout!r} has {len(above)}; {wanted}")
     return above
 
@@ -112,7 +114,9 @@ def tree(above, num_joints):
     """Checked parents, (V,) int64. Raises ValueError unless every joint leads to a root, which is its own parent."""
     above = np.asarray(above)
     if above.shape != (num_joints,) or above.dtype.kind not in "iu" or above.min() < 0 or above.max() >= num_joints:
-        raise ValueError(f"parents is not one joint 0..{num_joints - 1} for each of the {num_joints} joints")
+        raise ValueError(
+            f"parents is not one joint 0..{num_joints - 1} for each of the {num_joints} joints; the root is its own parent"
+        )
     above = above.astype(np.int64)
     reached = above
     for _ in range(num_joints):

@@ -4,6 +4,9 @@
 # With neither: the active environment if it has all packages, else .venv, created by the first call. DRY_RUN=1 installs nothing.
 requirements=$1
 active=${VIRTUAL_ENV:-${CONDA_PREFIX:-}}
+if [ -z "$active" ] && found=$(command -v python || command -v python3) && "$found" scripts/environment.py "$requirements" 2>/dev/null; then
+    active=$("$found" -c 'import sys; print(sys.prefix)') # such as a container's, which is active by PATH alone
+fi
 if [ -n "${PYTHON:-}" ]; then
     echo "environment: using $PYTHON as it is" >&2
 elif [ -z "${VENV:-}" ] && [ -n "$active" ] && "$active/bin/python" scripts/environment.py "$requirements"; then

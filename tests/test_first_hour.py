@@ -60,6 +60,44 @@ def test_another_unit_than_metres_is_a_warning(more, factor, message, arrays, np
     assert len(printed) == (2 if message else 0) and all("bodies measure " in text and message in text for text in printed)
 
 
+@pytest.mark.parametrize("stage", ["retrieval", "eval"])
+def test_data_are_doubted_where_nothing_is_trained_too(stage, arrays, npz, options, tmp_path, capsys):
+    MAINS["linprobe"].main(options("linprobe", npz(arrays), tmp_path / "lin", "--epochs", 1))
+    capsys.readouterr()
+    path = npz(arrays | {f"x_{split}": 1000 * arrays[f"x_{split}"] for split in ("train", "test")}, "mm.npz")
+    if stage == "eval":
+        MAINS["linprobe"].main(options("linprobe", path, tmp_path / "out", "--eval", tmp_path / "lin/checkpoint-0.pth"))
+    else:
+        MAINS["retrieval"].main(options("retrieval", path, tmp_path / "out", "--finetune", tmp_path / "lin/checkpoint-0.pth"))
+    assert capsys.readouterr().out.count("bodies measure ") == 1
+
+
+@pytest.mark.parametrize(
+    "change, message",
+    [
+        (
+            lambda a: {"y_train": a["y_train"].argmax(1) + 1, "y_test": a["y_test"].argmax(1) + 1},
+            "no training sample is of class 0;",
+        ),
+        (lambda a: {"class_names": np.array(["walk", "run"])}, "class_names are 2 for 3 classes; labels begin at 0"),
+        # all frames but the first ten of each sequence have their mean as origin
+        (lambda a: {"x_train": centred(a["x_train"]), "valid_frames_train": None}, "% of the frames count as empty"),
+    ],
+)
+def test_labels_and_frames_that_are_probably_meant_otherwise(change, message, arrays, npz, options, tmp_path, capsys):
+    changed = {key: value for key, value in (arrays | change(arrays)).items() if value is not None}
+    found = warnings(capsys, "linprobe", options("linprobe", npz(changed), tmp_path, "--epochs", 1))
+    assert [message in text for text in found] == [True], found
+
+
+def centred(x):
+    """Every second frame moved so that its coordinates add up to exactly 0."""
+    whole = np.round(x * 1000).astype(int)  # millimetres
+    there = whole.any(-1)
+    whole[..., -1] -= np.where(there & (np.arange(x.shape[1]) % 2 == 1), whole.sum(-1), 0)
+    return (whole / 1024).astype(np.float32)
+
+
 @pytest.mark.parametrize("joints, bodies", [(5, 1), (17, 2)])
 def test_the_small_configuration_takes_any_skeleton(joints, bodies, tmp_path, capsys):
     rng = np.random.default_rng(joints)

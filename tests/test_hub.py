@@ -79,6 +79,8 @@ def test_mistakes_are_one_line(shared):
         ("mamp", {"checkpoint": umurl}, "holds weights of umurl, not of mamp"),
         ("umurl", {"checkpoint": mamp}, "holds weights of mamp, not of umurl"),
         ("mamp", {"checkpoint": mamp, "readout": "max"}, "readout 'max'"),
+        ("mamp", {"width": 3}, "width: no size of this encoder; they are dim_in, dim_feat, "),
+        ("umurl", {"dim_feat": 64}, "dim_feat: no size of this encoder; they are num_bodies, .*hidden_size"),
     ):
         with pytest.raises(ValueError, match=message):
             hub(name, **arguments)
@@ -102,8 +104,13 @@ def test_one_recording_is_made_into_what_the_feeder_gives(name, file, shared, tm
 def test_other_shapes_are_told_what_is_wanted(shared):
     encoder = hub("mamp", checkpoint=shared("parity/released_pretrain_tiny25.pth"))
     for shape in (2, 3, 23, 25, 2), (2, 2, 24, 25, 3), (40, 20, 3), (40, 75), (3, 40, 25, 3, 1), (3, 40, 25, 3):
-        with pytest.raises(ValueError, match=r"x has shape .* \(N, 3, 24, 25, 2\), .* or one recording \(T, 25, 3\)"):
+        with pytest.raises(ValueError, match=r"x has shape .* \(N, 3, 24, 25, M\), .* or one recording \(T, 25, 3\)"):
             encoder(torch.ones(shape))
+    one = torch.randn(2, 3, 24, 25, 1)  # of one person, for a model of two
+    close(encoder(one.expand(-1, -1, -1, -1, 2)), encoder(one))
+    encoder = hub("umurl", checkpoint=shared("parity/released_umurl_small.pth.tar"))
+    with pytest.raises(ValueError, match=r"x has shape \(2, 3, 64, 25, 1\); x is \(N, 3, 64, 25, 2\)"):
+        encoder(torch.ones(2, 3, 64, 25, 1))
 
 
 PROJECT = """

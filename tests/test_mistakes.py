@@ -1,6 +1,7 @@
 """A user's mistakes end in one line and exit code 2; docs/errors.md says what to do about the frequent ones."""
 
 import re
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -43,6 +44,8 @@ def folder(invented, options, tmp_path_factory):
         "five": {"y_train": np.eye(5)[np.arange(24) % 5], "y_test": np.eye(5)[np.arange(13) % 5]},
     }.items():
         np.savez(top / f"{name}.npz", **arrays | change)
+    (top / "published").mkdir()
+    shutil.copy(top / "pre/checkpoint-0.pth", top / "published/checkpoint-399.pth")  # and log.txt, as the published code has it
     np.savez(top / "bare.npz", num_joints=5)
     return top
 
@@ -86,11 +89,26 @@ ON_PAGE = [
     ("finetune", "--finetune seven.pth", "seven.pth: .*an encoder cannot change its skeleton"),
     ("finetune", "--finetune more.pth", "more.pth: not a checkpoint of this model"),
     ("finetune", "--finetune cut.pth", "cut.pth: .*damaged: "),
-    ("finetune", "--finetune code.pth", "code.pth: .*it holds Python objects that are not plain data"),
+    ("finetune", "--finetune code.pth", "code.pth: .*it holds a pathlib.PosixPath, which is no plain data"),
     ("linprobe", "--eval pre/checkpoint-0.pth", "checkpoint-0.pth: holds no classifier"),
     ("linprobe", "--dim_feat 1000000", "out of memory; a smaller --batch_size needs less of it"),
 ]
 OTHERS = [
+    ("pretrain", "--output_dir published --resume auto", "published: holds checkpoint-399.pth, of no run of ours .*overwritten"),
+    ("finetune", "--output_dir published --finetune published/checkpoint-399.pth", "published: holds checkpoint-399.pth, of no"),
+    (
+        "pretrain",
+        "--batch_size 9 --effective_batch_size 12",
+        "effective_batch_size 12 is not a multiple of batch_size 9 .*; give both",
+    ),
+    ("retrieval", "--save_features lin", "save_features lin: is a folder; name the file"),
+    (
+        "linprobe",
+        "--config ./config/ntu60_xsub_joint/linprobe.yaml",
+        "no such configuration file; --dataset ntu60_xsub has the set",
+    ),
+    ("linprobe", "--device mps", "device mps: is not here; use auto, cpu, cuda or cuda:N"),
+    ("linprobe", "--mlp_ratio -1", "mlp_ratio -1.0: above 0"),
     ("pretrain", "--output_dir pre --resume lin/checkpoint-0.pth", "pre: holds another run than lin/checkpoint-0.pth"),
     ("pretrain", "--output_dir pre --resume=", "output_dir .*pre: holds a run"),  # as of published launches: no resuming
     ("pretrain", "--config=", "option --config: is empty; leave it out, or name a file"),

@@ -13,10 +13,12 @@ if __name__ == "__main__":  # answer --help before importing torch, which takes 
     files = parser.parse_args().files
 
 import os
+import re
 import shutil
 import zipfile
 from pathlib import Path
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 
@@ -25,6 +27,9 @@ from util.files import replace, written_aside
 from util.options import OPTIONS
 from util.validation import convert, short_repr
 
+# what a numpy number is saved as, by numpy 2 and before it
+NUMPY_NUMBERS = [np.dtype, *{type(np.dtype(kind)) for kind in "?bhilqBHILQefd"}]
+NUMPY_NUMBERS += [(np.float64(0).__reduce__()[0], f"numpy.{core}.multiarray.scalar") for core in ("core", "_core")]
 LAST, PREVIOUS, BEST = "checkpoint-last.pth", "checkpoint-previous.pth", "checkpoint-best.pth"
 
 
@@ -82,12 +87,14 @@ def load(path, keep=False):
             raise ValueError(f"{path}: not a checkpoint: it does not begin like a file of torch.save")
     try:
         _verify(path)
-        with torch.serialization.safe_globals([argparse.Namespace]):
+        with torch.serialization.safe_globals([argparse.Namespace, *NUMPY_NUMBERS]):
             content = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # zipfile, torch and the unpickler raise many kinds for damaged files
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         if "weights_only" in reason.lower() or "weights only" in reason.lower():
-            reason = "it holds Python objects that are not plain data, and these are never executed"
+            found = re.search(r"GLOBAL ([\w.]+)", str(error))
+            what = f"a {found[1]}" if found else "Python objects"
+            reason = f"it holds {what}, which is no plain data; such things are never executed; save it again without them"
         raise ValueError(f"{path}: not a readable checkpoint ({reason})") from error
     if _is_state(content) and "model" not in content:
         content = {"model": content}  # it was the state dict alone

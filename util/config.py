@@ -5,6 +5,7 @@ Within a file, sections for the stage and the method override the rest of it.
 
 import argparse
 import os
+import re
 import shlex
 import sys
 from contextlib import suppress
@@ -188,7 +189,9 @@ def read_yaml(path, stage, method=DEFAULT_METHOD):
     """
     path = Path(path)
     if not path.is_file():
-        raise FileNotFoundError(f"{path}: no such configuration file")
+        published_folder = re.fullmatch(r"([a-z]+\d+_[a-z]+)_(joint|motion|bone)", path.parent.name)
+        hint = f"; --dataset {published_folder[1]} has the settings of the published ones" if published_folder else ""
+        raise FileNotFoundError(f"{path}: no such configuration file{hint}")
     try:
         text = path.read_text()
         if any(isinstance(event, yaml.AliasEvent) for event in yaml.parse(text, yaml.SafeLoader)):
@@ -252,17 +255,22 @@ def small_data_hint(args, name):
 def set_batches(args):
     """Set batch_size and accum_iter for this number of processes, so that an update has effective_batch_size samples. Raises
     ValueError if that is not possible."""
-    from util import distributed
+    from util import distributed, logging
 
     world, wanted = distributed.world_size(), args.effective_batch_size
     if args.accum_iter is None and wanted is not None:
         if wanted % world:
             raise ValueError(f"effective_batch_size {wanted} is not a multiple of {world} processes")
-        args.batch_size = min(args.batch_size, wanted // world)
+        if args.batch_size > wanted // world:
+            logging.print_always(
+                f"batch_size {args.batch_size}: {wanted // world} is enough for effective_batch_size {wanted}, the samples of an "
+                "update; --effective_batch_size makes updates larger"
+            )
+            args.batch_size = wanted // world
         args.accum_iter, rest = divmod(wanted, args.batch_size * world)
         if rest:
             raise ValueError(
-                f"effective_batch_size {wanted} is not a multiple of batch_size {args.batch_size} × {world} processes"
+                f"effective_batch_size {wanted} is not a multiple of batch_size {args.batch_size} × {world} processes; give both"
             )
     args.accum_iter = args.accum_iter or 1
     product = args.batch_size * args.accum_iter * world

@@ -17,6 +17,8 @@ def setup(device="auto"):
         device = torch.device(device)
     except RuntimeError:
         raise ValueError(f"device {device!r}: use auto, cpu, cuda or cuda:N") from None
+    if device.type not in ("cpu", "cuda") and not (device.type == "mps" and torch.backends.mps.is_available()):
+        raise ValueError(f"device {device}: is not here; use auto, cpu, cuda or cuda:N")
     if device.type == "cuda":
         local_rank = int(os.environ.get("LOCAL_RANK", device.index or 0))
         if local_rank >= torch.cuda.device_count():

@@ -144,7 +144,9 @@ GROUPS = {
         Option("num_heads", 8, int, range=AT_LEAST_ONE).means("attention heads"),
     ],
     "mamp": [
-        Option("mlp_ratio", 4.0, float).means("hidden width of a block's MLP, relative to dim_feat"),
+        Option("mlp_ratio", 4.0, float, range=("above 0", lambda v: v > 0)).means(
+            "hidden width of a block's MLP, relative to dim_feat"
+        ),
         Option("patch_size", 1, int).means("joints in a token"),
         Option("t_patch_size", 4, int, range=AT_LEAST_ONE).means("frames l in a token"),
         Option("qkv_bias", True, bool).means("bias in the attention's projections"),

@@ -97,6 +97,8 @@ def translate(content, where, stage=None, complaints=None):
     unsupported augmentation, contradicting values, or the configuration of another stage. If `complaints` is a list, such entries
     are left out and the messages are added to it.
     """
+    if stage == "tune" and complaints is None:
+        raise ValueError(f"{where}: is a published configuration, and none of these is for tuning; use --dataset")
     model = content.get("model")
     fixed = MODELS.get(model, {}) if isinstance(model, str) else {}
     ours = dict(fixed)

@@ -44,6 +44,11 @@ def start(args):
     if _has_run(folder) and args.resume != "auto" and not (args.resume and Path(args.resume).parent.samefile(folder)):
         what = f"another run than {args.resume}" if args.resume else "a run"
         raise ValueError(f"output_dir {folder}: holds {what}; --resume auto goes on with it, or give another folder")
+    if foreign := sorted(folder.glob("checkpoint-[0-9]*.pth")) if trains and not _is_ours(folder) else []:
+        raise ValueError(
+            f"output_dir {folder}: holds {foreign[0].name}, of no run of ours (no config.yaml), which would be overwritten; "
+            "give another folder"
+        )
     if distributed.is_main():
         folder.mkdir(parents=True, exist_ok=True)
     for line in setting_warnings(args, device):
@@ -84,6 +89,10 @@ def deterministic(wanted):
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # cuBLAS reads this only once
     torch.use_deterministic_algorithms(wanted)
     torch.backends.cudnn.benchmark = False
+
+
+def _is_ours(folder):
+    return _has_run(folder) or (folder / "config.yaml").is_file()
 
 
 def _has_run(folder):

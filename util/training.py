@@ -51,6 +51,9 @@ class Training:
         if content["progress"]:
             accum_iter = content["config"]["accum_iter"]
             self.progress = Progress.from_state_dict(content["progress"], loader.batches.steps, args, accum_iter)
+        numbered = ((p, p.stem.removeprefix("checkpoint-")) for p in Path(args.output_dir).glob("checkpoint-*.pth"))
+        if left := sorted(path.name for path, number in numbered if number.isdigit() and int(number) > content["epoch"]):
+            print_always(f"warning: {args.output_dir}: {', '.join(left)} are of epochs that begin anew here")
         steps = self.progress.step
         print_info(f"resuming {path} after {self.first_epoch} epochs" + (f" and {steps} steps" if steps else ""))
 

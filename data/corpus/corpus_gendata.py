@@ -147,7 +147,9 @@ def generate(out, paths, name="corpus", window=WINDOW, body_frame=False, min_max
         "licences": [each.licence for each in used.values()],
         "counts": [counts[key] for key in used],
     }
-    write_dataset(path, {"train": Split(names, None, rows, groups)}, num_frames, 0, NUM_JOINTS, 1, kinect.LAYOUT, **about)
+    write_dataset(
+        path, {"train": Split(names, None, rows, groups, exact=True)}, num_frames, 0, NUM_JOINTS, 1, kinect.LAYOUT, **about
+    )
     lines = [
         f"{key}: {counts[key]:,} sequences of {each.title} without {each.without}; licence: {each.licence}; {each.paper}"
         for key, each in used.items()

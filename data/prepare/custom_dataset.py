@@ -85,7 +85,7 @@ def write(
             raise ValueError(f"{source}: no usable recording is for {split}")
         labels = np.array([number[sample.label] for sample in chosen]) if label_keys else None
         names, groups = [sample.recording.name for sample in chosen], [sample.group for sample in chosen]
-        splits[split] = Split(names, labels, map(row, chosen), groups)
+        splits[split] = Split(names, labels, map(row, chosen), groups, exact=True)
         missing[split] = [" ".join(label) for label, i in number.items() if label_keys and i not in labels]
     write_dataset(
         path,

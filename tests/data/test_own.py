@@ -152,6 +152,15 @@ BAD_ROWS = {
 }
 
 
+def test_frames_whose_coordinates_add_up_to_0_are_frames(tmp_path):
+    (tmp_path / "raw").mkdir()
+    x = np.random.default_rng(0).integers(1, 900, (30, 4, 3)) / 1024
+    x[::3, 0] -= x[::3].sum(1)  # of every third
+    np.save(tmp_path / "raw/a.npy", x)
+    arrays = load(own.generate([tmp_path / "raw"], tmp_path, checks=False))
+    assert not arrays["x_train"][0, ::3].sum(1).any() and arrays["valid_frames_train"].tolist() == [30]
+
+
 @pytest.mark.filterwarnings("error")  # of numpy
 def test_unusable_rows_and_files_are_one_line_each(raw, tmp_path):
     good = load(own.generate([raw], tmp_path))

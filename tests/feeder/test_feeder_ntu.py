@@ -87,6 +87,16 @@ def test_bones_need_the_layout_of_the_joints(npz, arrays, extra):
         Feeder(npz(arrays | extra), "train", bone=True)
 
 
+def test_other_joints_than_kinects_have_no_bones_of_kinects(npz):
+    """25 joints may be another skeleton, such as OpenPose's; published files do not say what theirs are."""
+    arrays = {"x_train": np.ones((2, 6, 75), np.float32), "y_train": np.arange(2), "num_joints": 25, "num_bodies": 1}
+    assert Feeder(npz(arrays)).parents().tolist() == parents("kinect_v2").tolist()
+    path = npz(arrays | {"joint_names": np.array([f"op{i}" for i in range(25)])})
+    assert "parents" not in Feeder(path).metadata()
+    with pytest.raises(ValueError, match="data.npz: the bones of its 25 joints are not known; bones need"):
+        Feeder(path, bone=True)
+
+
 def test_joints_of_a_known_layout_have_its_names(npz):
     def names(joints, **more):
         arrays = {"x_train": np.ones((2, 6, 3 * joints), np.float32), "y_train": np.arange(2)}

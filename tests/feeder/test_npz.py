@@ -53,6 +53,16 @@ def test_a_map_shows_the_file_not_a_copy(tmp_path):
     assert ours[0, 0, 0] == 123
 
 
+@pytest.mark.parametrize("save", [np.savez, np.savez_compressed])
+def test_a_dict_in_the_file_is_left_out_and_arrays_of_objects_are_refused(tmp_path, save):
+    save(tmp_path / "a.npz", **ARRAYS, info=np.array({"made": "by me"}, dtype=object))
+    with pytest.warns(UserWarning, match="a.npz: info.npy is a Python object, which is never read; left out"):
+        assert open_npz(tmp_path / "a.npz").keys() == ARRAYS.keys()
+    save(tmp_path / "a.npz", **ARRAYS, y=np.array([1, "a"], dtype=object))
+    with pytest.raises(ValueError, match="a.npz: array 'y.npy' is not a plain npy array .it holds Python objects"):
+        open_npz(tmp_path / "a.npz")
+
+
 def test_large_compressed_array_warns(tmp_path):
     np.savez_compressed(tmp_path / "a.npz", x_train=np.zeros((5 << 20,), np.float32))
     with pytest.warns(UserWarning, match="a.npz.*x_train.*loaded whole"):

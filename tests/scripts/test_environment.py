@@ -1,7 +1,10 @@
 """Which interpreter the scripts use, and that --help needs none."""
 
+import os
 import re
+import sys
 import venv
+from pathlib import Path
 
 import pytest
 
@@ -17,7 +20,7 @@ def active(tmp_path):
 
     def make(**versions):
         folder = tmp_path / "env"
-        venv.create(folder)
+        venv.create(folder, symlinks=False)
         (site,) = folder.glob("lib/python*/site-packages")
         for name, version in (LEAST | versions).items():
             if version:
@@ -36,6 +39,17 @@ def test_the_active_environment_is_used_if_it_has_everything(active, script, ver
     done = script("pretrain", DRY_RUN=1, DATA="ucla", **{variable: folder})
     assert done.returncode == 0 and done.stdout.startswith(f"{folder}/bin/python main_pretrain.py")
     assert f"using the active one, {folder}" in done.stderr
+
+
+@pytest.mark.parametrize("timm", ["1.0.9", None])
+def test_one_that_is_active_by_path_alone_is_used(active, script, timm):
+    """As in a container; if it lacks something, nothing is said of it."""
+    folder = active(timm=timm)
+    for path in (folder / "bin").glob("python3*"):  # planning takes the python3 that these tests run in
+        path.unlink()
+    done = script("pretrain", DRY_RUN=1, DATA="ucla", PATH=f"{folder}/bin:{Path(sys.executable).parent}:{os.environ['PATH']}")
+    assert done.stdout.startswith(f"{f'{folder}/bin' if timm else '.venv/bin'}/python main_pretrain.py")
+    assert ("using the active one" in done.stderr) == bool(timm) and "lacks" not in done.stderr
 
 
 @pytest.mark.parametrize(

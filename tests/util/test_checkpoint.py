@@ -4,6 +4,7 @@ import argparse
 import os
 import re
 
+import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
@@ -83,6 +84,17 @@ def test_file_of_another_method(shared):
     assert provenance.architecture(content) == "umurl" and not any(key.startswith("module.") for key in content["model"])
     with pytest.raises(ValueError, match="umurl_small.pth.tar: holds weights of umurl, the model is one of mamp; --method umurl"):
         checkpoint.load_encoder(classifier(), path)
+
+
+def test_numpy_numbers_beside_the_weights_are_read(pretrained, tmp_path):
+    """Which many save as the best accuracy, or as an option."""
+    args = argparse.Namespace(lr=np.float64(1e-3))
+    torch.save({"model": pretrained[1], "best_acc": np.float32(90.5), "n": np.int64(3), "args": args}, tmp_path / "a.pth")
+    content = checkpoint.load(tmp_path / "a.pth")
+    assert content["best_acc"] == 90.5 and content["n"] == 3
+    torch.save({"model": pretrained[1], "code": np.array([print])}, tmp_path / "a.pth")
+    with pytest.raises(ValueError, match="a.pth: not a readable checkpoint .it holds a "):
+        checkpoint.load(tmp_path / "a.pth")
 
 
 def test_files_that_are_no_checkpoints(tmp_path):
