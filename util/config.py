@@ -255,18 +255,13 @@ def small_data_hint(args, name):
 def set_batches(args):
     """Set batch_size and accum_iter for this number of processes, so that an update has effective_batch_size samples. Raises
     ValueError if that is not possible."""
-    from util import distributed, logging
+    from util import distributed
 
     world, wanted = distributed.world_size(), args.effective_batch_size
     if args.accum_iter is None and wanted is not None:
         if wanted % world:
             raise ValueError(f"effective_batch_size {wanted} is not a multiple of {world} processes")
-        if args.batch_size > wanted // world:
-            logging.print_always(
-                f"batch_size {args.batch_size}: {wanted // world} is enough for effective_batch_size {wanted}, the samples of an "
-                "update; --effective_batch_size makes updates larger"
-            )
-            args.batch_size = wanted // world
+        args.batch_size = min(args.batch_size, wanted // world)
         args.accum_iter, rest = divmod(wanted, args.batch_size * world)
         if rest:
             raise ValueError(
