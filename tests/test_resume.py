@@ -1,5 +1,7 @@
 """Runs that are interrupted, killed or go wrong."""
 
+import shutil
+
 import numpy as np
 import pytest
 import torch
@@ -170,3 +172,10 @@ def test_a_refused_run_leaves_the_folder_of_another_as_it_is(whole, invented, op
     with pytest.raises(FileNotFoundError, match="absent.npz"):
         main_finetune.main(options("finetune", "absent.npz", folder, "--epochs", 4, "--resume", "auto"))
     assert {file.name: file.read_bytes() for file in folder.iterdir()} == before
+
+
+def test_going_back_names_the_checkpoints_that_are_left_behind(whole, invented, options, tmp_path, capsys):
+    shutil.copytree(whole("pretrain"), tmp_path / "run")
+    line = options("pretrain", invented, tmp_path / "run", "--epochs", 4, "--save_freq", 1)
+    main_pretrain.main([*line, "--resume", str(tmp_path / "run/checkpoint-1.pth")])
+    assert f"warning: {tmp_path}/run: checkpoint-2.pth, checkpoint-3.pth are of epochs that begin anew" in capsys.readouterr().out
