@@ -80,7 +80,6 @@ def test_data_are_doubted_where_nothing_is_trained_too(stage, arrays, npz, optio
             "no training sample is of class 0;",
         ),
         (lambda a: {"class_names": np.array(["walk", "run"])}, "class_names are 2 for 3 classes; labels begin at 0"),
-        # all frames but the first ten of each sequence have their mean as origin
         (lambda a: {"x_train": centred(a["x_train"]), "valid_frames_train": None}, "% of the frames count as empty"),
     ],
 )

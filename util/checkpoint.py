@@ -27,8 +27,16 @@ from util.files import replace, written_aside
 from util.options import OPTIONS
 from util.validation import convert, short_repr
 
+
+def _number_type(code, *_):
+    """np.dtype of numbers alone: others, such as V2000000000, claim memory that the file does not have."""
+    if np.dtype(code).kind not in "biuf":
+        raise ValueError(f"a numpy {code!r}, which is no number")
+    return np.dtype(code)
+
+
 # what a numpy number is saved as, by numpy 2 and before it
-NUMPY_NUMBERS = [np.dtype, *{type(np.dtype(kind)) for kind in "?bhilqBHILQefd"}]
+NUMPY_NUMBERS = [(_number_type, "numpy.dtype"), *{type(np.dtype(kind)) for kind in "?bhilqBHILQefd"}]
 NUMPY_NUMBERS += [(np.float64(0).__reduce__()[0], f"numpy.{core}.multiarray.scalar") for core in ("core", "_core")]
 LAST, PREVIOUS, BEST = "checkpoint-last.pth", "checkpoint-previous.pth", "checkpoint-best.pth"
 
@@ -93,7 +101,7 @@ def load(path, keep=False):
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         if "weights_only" in reason.lower() or "weights only" in reason.lower():
             found = re.search(r"GLOBAL ([\w.]+)", str(error))
-            what = f"a {found[1]}" if found else "Python objects"
+            what = f"a {found[1]}" if found else "a Python object"
             reason = f"it holds {what}, which is no plain data; such things are never executed; save it again without them"
         raise ValueError(f"{path}: not a readable checkpoint ({reason})") from error
     if _is_state(content) and "model" not in content:

@@ -244,10 +244,10 @@ def outputs(function, loader, device, enable_amp=False):
     # pop: large features are not kept twice
     share = {name: torch.cat([result.pop(name) for result in results]) for name in names}
     mine = (names, torch.cat(labels).cpu(), torch.cat(indices)) if indices else None  # None: a rank without samples
-    (names, *_), *_ = about = [one for one in distributed.gather(mine) if one]
+    about = [one for one in distributed.gather(mine) if one]
     order = first_occurrences(torch.cat([index for *_, index in about]))  # without --dist_eval every rank has all samples
     result = {}
-    for name in names:  # one after another, since gathering takes several times their memory
+    for name in about[0][0]:  # one after another, since gathering takes several times their memory
         parts = [part for part in distributed.gather(share.pop(name, None)) if part is not None]
         result[name] = torch.cat(parts)[order]
     return result.get("", result), torch.cat([label for _, label, _ in about])[order]

@@ -92,6 +92,7 @@ def deterministic(wanted):
 
 
 def _is_ours(folder):
+    """Whether a run of ours has written to the folder."""
     return _has_run(folder) or (folder / "config.yaml").is_file()
 
 
