@@ -92,7 +92,12 @@ def test_numpy_numbers_beside_the_weights_are_read(pretrained, tmp_path):
     torch.save({"model": pretrained[1], "best_acc": np.float32(90.5), "n": np.int64(3), "args": args}, tmp_path / "a.pth")
     content = checkpoint.load(tmp_path / "a.pth")
     assert content["best_acc"] == 90.5 and content["n"] == 3
-    for other in (np.array([print]), np.zeros((), "V9")[()], np.str_("a")):
+
+    class Claim:
+        def __reduce__(self):
+            return np.dtype, ("V2000000000",)
+
+    for other in (np.array([print]), np.zeros((), "V9")[()], np.str_("a"), Claim()):
         torch.save({"model": pretrained[1], "other": other}, tmp_path / "a.pth")
         with pytest.raises(ValueError, match="a.pth: not a readable checkpoint"):
             checkpoint.load(tmp_path / "a.pth")
