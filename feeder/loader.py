@@ -137,6 +137,12 @@ def test_loader(data, args, device):
     return Loader(data, batches, args, device)
 
 
+def augmentation(args):
+    """The options of random crops, rotations and mirror images, as the Feeder names them; only training has them."""
+    names = ("min_frames", "random_rot", "rot_theta", "mirror")
+    return {"p_interval": args.train_p_interval} | {name: getattr(args, name) for name in names}
+
+
 def build_feeder(args, split, augment, labelled=None, views=1):
     """Feeder of 'train' or 'test' with the options' crops. augment: random crops, rotations and mirror images.
 
@@ -147,12 +153,8 @@ def build_feeder(args, split, augment, labelled=None, views=1):
     return Feeder(
         args.data_path,
         "val" if args.val_groups and not train else split,
-        p_interval=args.train_p_interval if augment else args.test_p_interval,
+        **(augmentation(args) if augment else {"p_interval": args.test_p_interval}),
         window_size=args.num_frames,
-        min_frames=args.min_frames,
-        random_rot=args.random_rot and augment,
-        rot_theta=args.rot_theta,
-        mirror=getattr(args, "mirror", False) and augment,
         bone=args.input_stream == "bone",
         vel=args.input_stream == "motion"
         and not (args.stage == "pretrain" and args.method == "mamp"),  # which computes motion itself

@@ -1,5 +1,5 @@
 # Sourced by the launch scripts: the variables that they share. scripts/plan.py makes the commands from them, prints and runs each. A
-# script's arguments are passed to the mains, after all others.
+# script's arguments are passed to the mains, after all others; one that a main does not have is refused before anything runs.
 #
 #   DATA=ntu60_xsub  a name in config/dataset/
 #   METHOD=mamp      one or several of: mamp; skeletonmae (joints as target, uniform masking); mamp_query, mamp_cross,

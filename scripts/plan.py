@@ -38,6 +38,7 @@ from scripts.variables import (
     smoke_options,
     words,
 )
+from util import config
 from util.results import PAPER
 
 
@@ -273,6 +274,22 @@ def call(command):
     return code or (128 + signal.SIGTERM if stopped else 0)
 
 
+def check_options(command):
+    """Raises ValueError for an option that the main of a command would refuse, perhaps days later, after another main's run."""
+    names = [word for word in command if re.fullmatch(r"main_\w+\.py|scripts\.coordinates", word)]
+    if not names:
+        return
+    given = list(command[command.index(names[0]) + 1 :])
+    if "--finetune" in given:  # that checkpoint is not there yet
+        del given[given.index("--finetune") : given.index("--finetune") + 2]
+    try:
+        config.parse("linprobe" if names[0] == "scripts.coordinates" else names[0][len("main_") : -len(".py")], given)
+    except FileNotFoundError:
+        pass  # an earlier run makes it
+    except ValueError as error:
+        raise ValueError(f"{names[0]}: {error}") from error
+
+
 def execute(s, runs):
     """Print every command and, unless DRY_RUN, run it; the first that fails ends this process with its exit status.
 
@@ -307,6 +324,8 @@ def main(script, *options):
         refuse_fixed(script)
         s = settings(script)
         runs = list(SCRIPTS[script](s, options))  # all at once, to find mistakes before the first one starts
+        for each in runs:
+            check_options(each.command)
         if s.smoke == "1":
             print(f"SMOKE=1: tiny runs on an INVENTED recording, in {s.out}; their numbers mean nothing", file=sys.stderr)
         execute(s, [*smoke_data(s), *runs])

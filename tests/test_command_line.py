@@ -57,9 +57,11 @@ def test_nothing_imports_torch_to_answer_help():
 @pytest.mark.parametrize(
     "stage, word, message",
     [
-        ("linprobe", "--mask_ratio", "--mask_ratio: is one of main_pretrain.py, not of main_linprobe.py"),
-        ("pretrain", "--no-augment", "--no-augment: is one of main_linprobe.py, not of main_pretrain.py"),
-        ("retrieval", "--lr=3", "--lr: is one of main_pretrain.py and main_tune.py and main_linprobe.py and main"),
+        ("linprobe", "--mask_ratio", "--mask_ratio: belongs to main_pretrain.py; main_linprobe.py does not have it"),
+        ("pretrain", "--no-augment", "--no-augment: belongs to main_linprobe.py; main_pretrain.py does not have it"),
+        ("retrieval", "--lr=3", "--lr: belongs to main_pretrain.py, main_tune.py, main_linprobe.py, main_f"),
+        ("retrieval", "--rot_theta 1", "--rot_theta: belongs to .*; main_retrieval.py does not have it"),
+        ("linprobe", "--rot_theta 1 --no-augment --data_path x.npz", "option rot_theta: belongs to --augment, this is False"),
         ("pretrain", "False", "'False' belongs to no option; those of yes or no are --NAME and --no-NAME"),
         ("pretrain", "--epochs=many", "^argument --epochs: invalid int value: 'many'$"),
         ("linprobe", "--finetune=", "option --finetune: is empty; leave it out for a random encoder"),

@@ -19,8 +19,8 @@ def parse_command_line(stage, argv=None):
         name = unknown[0].split("=")[0].lstrip("-")
         elsewhere = OPTIONS.get(name.removeprefix("no-"))
         if elsewhere and stage not in elsewhere.stages:
-            owners = " and ".join(f"main_{owner}.py" for owner in elsewhere.stages)
-            raise ValueError(f"option --{name}: is one of {owners}, not of main_{stage}.py")
+            owners = ", ".join(f"main_{owner}.py" for owner in elsewhere.stages)
+            raise ValueError(f"option --{name}: belongs to {owners}; main_{stage}.py does not have it")
         check_known(name, list(vars(given)), "option")
         raise ValueError(f"option {unknown[0]!r} does not belong here")
     if getattr(given, "eval", None) == "":

@@ -96,7 +96,24 @@ def parse(stage, argv=None):
     if wants_config:
         print(as_yaml(args), end="")
         sys.exit(0)
+    if not (resolved or dataset or config or values.get("eval")):
+        _warn_of_unused_settings(args, given)
     return args
+
+
+def _warn_of_unused_settings(args, given):
+    """--data_path names a known data set, but only --dataset takes its settings."""
+    from util import provenance
+
+    file = FOLDER / "dataset" / f"{args.dataset}.yaml"
+    settings = read_yaml(file, args.stage, args.method) if args.dataset in npz_names().values() else {}
+    unused = [f"{k} {v}" for k, v in settings.items() if k not in {"data_path", *given} and getattr(args, k) != v]
+    if unused:
+        some = ", ".join(unused[:4]) + (", ..." if len(unused) > 4 else "")
+        provenance.warn_once(
+            f"warning: data_path {args.data_path}: is that of --dataset {args.dataset}, but without this option its settings do "
+            f"not apply: {some}"
+        )
 
 
 def _combined(values, later):

@@ -102,15 +102,17 @@ GROUPS = {
     "data": [
         Option("data_path", None, str, role=EXTENDS).means("npz with x_train, y_train, x_test, y_test"),
         Option("num_frames", 120, int, range=AT_LEAST_ONE).means("frames T after cropping and resizing"),
-        Option("train_p_interval", [0.5, 1.0], float, many=True, counts=(1, 2)).means(
-            "share of the valid frames in a random training crop"
-        ),
+        Option(
+            "train_p_interval", [0.5, 1.0], float, many=True, counts=(1, 2), stages=TRAINED, only_with={"augment": True}
+        ).means("share of the valid frames in a random training crop"),
         Option("test_p_interval", [0.95], float, many=True, counts=(1,)).means(
             "share of the valid frames in the central test crop"
         ),
         Option("min_frames", 64, int, range=AT_LEAST_ONE).means("shortest random crop, in frames"),
-        Option("random_rot", True, bool).means("rotate training sequences at random"),
-        Option("rot_theta", [0.3], float, many=True, counts=(1, 3)).means(
+        Option("random_rot", True, bool, stages=TRAINED, only_with={"augment": True}).means(
+            "rotate training sequences at random"
+        ),
+        Option("rot_theta", [0.3], float, many=True, counts=(1, 3), stages=TRAINED, only_with={"augment": True}).means(
             "largest rotation angle in radians: one number, or three for x, y, z"
         ),
         Option("mirror", False, bool, stages=TRAINED, only_with={"augment": True, "views": 2}).means(

@@ -165,12 +165,11 @@ def read(path):
     settings, expected = run_settings(options)
     if content.get("eval"):
         settings["eval"] = Path(options["eval"]).name
-    else:
-        if stage not in UNLABELLED:
-            settings["evaluated_on"], expected["evaluated_on"] = content["evaluated_on"], "test"
-        if stage not in ("pretrain", COORDINATES):
-            of_encoder, usual = encoder_settings(content, options)
-            settings, expected = settings | of_encoder, expected | usual
+    elif stage not in UNLABELLED:
+        settings["evaluated_on"], expected["evaluated_on"] = content["evaluated_on"], "test"
+    if stage not in ("pretrain", COORDINATES) and not (content.get("eval") and content["encoder"] is None):
+        of_encoder, usual = encoder_settings(content, options)
+        settings, expected = settings | of_encoder, expected | usual
     return Result(path, content, options, settings, expected)
 
 
@@ -204,7 +203,7 @@ def run_settings(options):
     """(settings, expected) of the run itself: from its config.yaml, and from the configuration files."""
     stage, method = options["stage"], options.get("method", DEFAULT_METHOD)
     usual = config.configured("linprobe" if stage == COORDINATES else stage, method, options["dataset"], options["data_path"])
-    if stage == "finetune" and not options["finetune"]:
+    if stage == "finetune" and not options["finetune"] and not options.get("eval"):
         usual = usual | {"layer_decay": 1.0}  # from scratch, all layers have the same learning rate
     keys = COORDINATES_KEYS if stage == COORDINATES else usual
     expected = {k: usual[k] for k in keys if k not in FREE}

@@ -64,6 +64,9 @@ def test_smoke_comparison(script, tmp_path):
     done = script("compare", timeout=1200, SMOKE=1, OUT=tmp_path, PYTHON=sys.executable)
     assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
     text = (tmp_path / "compare-demo.md").read_text()
-    assert done.stdout.endswith(text) and sum(line.startswith("| ") for line in text.splitlines()) == 9
+    assert done.stdout.endswith(text)
+    rows = {part.split("\n")[0]: [line for line in part.split("\n") if line.startswith("| ")][2:] for part in text.split("\n## ")}
+    judged = [len(lines) for title, lines in rows.items() if title not in ("Cost", "Notes")][1:]
+    assert judged == [6, 6, 6, 6, 7] and len(rows["Cost"]) == 5  # three methods, two untrained encoders, coordinates
     found = json.loads((tmp_path / "demo/umurl/retrieval/seed0/result.json").read_text())
-    assert f"| {found['last']['test_acc1']:.1f} |" in next(line for line in text.splitlines() if line.startswith("| UmURL |"))
+    assert f"| UmURL | {found['last']['test_acc1']:.1f} |" in next(line for line in rows["1-NN"] if line.startswith("| UmURL |"))

@@ -278,6 +278,22 @@ def test_bad_values_get_one_line(name, variables, message, dry_run, capsys):
     assert re.search(message, printed.err)
 
 
+@pytest.mark.parametrize(
+    "name, options, message",
+    [
+        ("reproduce", ["--decoder", "query"], "main_linprobe.py: option --decoder: belongs to main_pretrain.py; main_linprobe"),
+        ("reproduce", ["--epochs", "many"], "main_pretrain.py: argument --epochs: invalid int value: 'many'"),
+        ("compare", ["--mirror"], "main_retrieval.py: option --mirror: belongs to .*; main_retrieval.py does not have it"),
+    ],
+)
+def test_an_option_that_a_later_run_refuses_stops_the_first(name, options, message, dry_run, capsys):
+    """Pre-training may take days before the linear probe gets to see its options."""
+    with pytest.raises(SystemExit, match="2"):
+        dry_run(name, *options, DATA="ntu60_xsub")
+    printed = capsys.readouterr()
+    assert printed.out == "" and re.fullmatch(f"error: {message}.*\n", printed.err)
+
+
 def test_a_dry_run_prints_what_a_run_does_and_touches_nothing(script, recorder, tmp_path):
     python, calls = recorder
     variables = {"PYTHON": python, "OUT": tmp_path / "out", "GPUS": 1, "SEEDS": "0 1"}

@@ -208,8 +208,11 @@ def test_the_same_run_counts_once(write, table):
 
 def test_evaluations_are_listed_but_fill_no_cell(write, table):
     write("a", "linprobe", "ntu60_xsub", 84.0, {"eval": "x/checkpoint-99.pth"}, eval=True)
+    joints = pretrained(target="joint", motion_aware_tau=0.0)
+    write("b", "finetune", "ntu60_xsub", 80.0, {"eval": "x/checkpoint-99.pth", "finetune": None}, joints, eval=True)
     lines, text, _ = table()
     assert not filled(lines) and "| a | NTU-60 X-sub | linprobe (evaluation) | MAMP | eval checkpoint-99.pth |" in text
+    assert "| b | NTU-60 X-sub | finetune (evaluation) | SkeletonMAE* | eval checkpoint-99.pth |" in text
 
 
 def test_damaged_and_foreign_results_are_named_and_the_rest_goes_on(write, table, tmp_path):

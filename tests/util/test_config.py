@@ -286,6 +286,19 @@ def test_a_result_names_what_was_overridden(tmp_path):
     assert config.overridden(config.parse("linprobe", ["--data_path", "mine.npz"])) == {}
 
 
+def test_a_known_data_set_without_its_settings_is_pointed_out(capfd):
+    """An npz of NW-UCLA would be trained with 120 frames and the paper's model; whoever chose that, or a configuration, knows."""
+
+    def printed(*words, stage="pretrain"):
+        config.parse(stage, ["--data_path", "mine/UCLA_XView_body_minmax.npz", *words])
+        return capfd.readouterr().err
+
+    assert "is that of --dataset ucla, but without this option its settings do not apply: num_frames 40" in printed()
+    assert "num_frames" not in printed("--num_frames", "30")
+    assert not printed("--dataset", "ucla") and not printed("--config", str(config.FOLDER / "small.yaml"))
+    assert not printed("--data_path", "mine.npz")
+
+
 def test_small_data_have_small_updates_in_every_stage():
     """Also in tuning, whose own 128 samples are more than some dozens of sequences."""
     small = ["--config", str(config.FOLDER / "small.yaml"), "--data_path", "mine.npz"]
