@@ -193,7 +193,7 @@ def report_training_set(args, data):
     samples of a subset (--data_ratio) in subset.csv.
     """
     warnings = data_warnings(data)
-    if absent := data.num_classes and sorted(set(range(data.num_classes)) - set(np.unique(data.label).tolist())):
+    if absent := data.num_classes and sorted(set(range(data.num_classes)) - set(data.label[data.indices].tolist())):
         titles = ", ".join(data.class_title(number) for number in absent[:4]) + (", ..." if len(absent) > 4 else "")
         warnings.append(f"{data.data_path}: no training sample is of {titles}; labels that are numbers begin at 0")
     if args.effective_batch_size and len(data) < args.effective_batch_size:

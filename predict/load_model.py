@@ -80,6 +80,8 @@ def _options(stage, content, path):
         values |= config.read_yaml(config.FOLDER / "umurl.yaml", stage, method)
     # the checkpoint's settings override these defaults, and the sizes of its weights override both
     stored = provenance.settings(content, path) | provenance.sizes(content, path, head=provenance.stage(content) == stage)
+    if provenance.stage(content) == "tune":  # which trains on whole sequences
+        stored.pop("test_p_interval", None)
     values |= {name: config.convert(options[name], value, path) for name, value in stored.items() if name in options}
     try:
         check({name: values[name] for name in ("num_heads", "test_p_interval")})

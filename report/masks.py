@@ -104,6 +104,14 @@ def saliency(model, x, segment=1, moving=False, steps=STEPS):
 
     segment: frames to sum contributions over, a divisor of T. moving: x are motions, which are zero for the baseline.
     """
+    model.reuse_encodings = False  # or a copied body, encoded only once, would get no gradient
+    try:
+        return _saliency(model, x, segment, moving, steps)
+    finally:
+        model.reuse_encodings = True
+
+
+def _saliency(model, x, segment, moving, steps):
     there = x.ne(0).any(0).any(1)[None, :, None]  # (1, T, 1, M): absent bodies stay absent
     still = torch.zeros_like(x) if moving else x.sum(1, keepdim=True) / there.sum(1, keepdim=True).clamp(min=1) * there
     with torch.no_grad():

@@ -59,8 +59,8 @@ def read(folder, data_path=None):
         if not (folder / name).is_file():
             raise FileNotFoundError(f"{folder / name}: no such file; a finished run has one")
     try:
-        result = results.count_from_one(json.loads((folder / "result.json").read_text()))
-        options = yaml.safe_load((folder / "config.yaml").read_text())
+        result = results.count_from_one(json.loads((folder / "result.json").read_text(encoding="utf-8")))
+        options = yaml.safe_load((folder / "config.yaml").read_text(encoding="utf-8"))
         STAGE_NAMES[result["stage"]], result["last"].get, options["data_path"]
         log = read_log(folder, result)
     except (ValueError, KeyError, TypeError, AttributeError, yaml.YAMLError) as error:
@@ -80,7 +80,7 @@ def read_log(folder, result):
     path = Path(folder, "log.jsonl")
     if result.get("eval") or result["stage"] == "retrieval" or not path.is_file():
         return []
-    lines = [json.loads(line) for line in path.read_text().splitlines()]
+    lines = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
     return [line for line in lines if isinstance(line, dict) and isinstance(line.get("epoch"), int)]
 
 

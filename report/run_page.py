@@ -43,7 +43,7 @@ def write(folder, data_path=None):
             sections[name] = section(run) if run.predicted or section not in OF_PREDICTIONS else None
         except Exception as error:  # a section that fails must not prevent the others
             print_always(f"warning: {run.folder / FILE}: no {name.replace('_', ' ')} ({one_line(error)})")
-    script = (pages.FOLDER / "run_page.js").read_text()
+    script = (pages.FOLDER / "run_page.js").read_text(encoding="utf-8")
     return pages.write(
         run.folder / FILE,
         "run_page.html",
@@ -53,7 +53,7 @@ def write(folder, data_path=None):
         dataset=results.name_of(run.result.get("dataset")),
         made=datetime.fromtimestamp((run.folder / "result.json").stat().st_mtime).strftime("%Y-%m-%d %H:%M"),
         encoder=encoder(run.result),
-        config=(run.folder / "config.yaml").read_text(),
+        config=(run.folder / "config.yaml").read_text(encoding="utf-8"),
         script=Markup(script),
         script_hash="sha256-" + base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
     )

@@ -20,8 +20,8 @@ from util.options import READOUTS, UNLABELLED
 from util.results import COORDINATES, belongs, cells, find, name_of, settings_text
 from util.seeds import description, mean_and_deviation, mixed_precision, number, other_readouts, without_doubles
 
-INTRODUCTION = """Top-1 accuracy in %. Ours: mean ± standard deviation over seeds, after the last epoch. Encoder epochs count from
-0, as in the names of checkpoints. Other read-outs: of the same features; the number before them alone is to be compared with the
+INTRODUCTION = """Top-1 accuracy in %. Ours: mean ± standard deviation over seeds, after the last epoch. Epochs count from 1: that
+of checkpoint-399.pth is 400. Other read-outs: of the same features; the number before them alone is to be compared with the
 paper."""
 RUNS = "Last: after the last epoch, the headline. Best: the best epoch, chosen on the samples it is evaluated on."
 OTHERS = "Not the protocol of a table above: what differs from the data set's configuration is named."

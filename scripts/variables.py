@@ -33,6 +33,10 @@ FIXED = {
     "ensemble": {"STREAM": "joint"},
 }
 
+# the scripts that read a variable, where the others would ignore it; TABLE and STAGE are too common to be meant for us
+READ_BY = {"EPOCHS": ("compare",), "RATIO": ("compare",), "RATIOS": ("semi", "reproduce"), "SOURCES": ("transfer", "reproduce")}
+READ_BY |= {"SEGMENTS": ("ablation", "reproduce"), "ABLATION": ("reproduce",), "WEIGHTS": ("ensemble",)}
+
 
 def usual_methods(script, data):
     """The default of METHOD."""
@@ -80,7 +84,11 @@ def settings(script, **fixed):
 
 
 def refuse_fixed(script):
-    """ValueError if a variable is given that the script has a value of its own for."""
+    """ValueError if a variable is given that the script has a value of its own for, or does not read."""
+    for key, readers in READ_BY.items():
+        if os.environ.get(key) and script not in readers:
+            option = f"; here it is the option --epochs {os.environ[key]}" if key == "EPOCHS" else ""
+            raise ValueError(f"{key}={os.environ[key]}: is for {' and '.join(f'{name}.sh' for name in readers)}{option}")
     for key, value in FIXED.get(script, {}).items():
         if os.environ.get(key, value) not in ("", value):
             raise ValueError(f"{key}={os.environ[key]}: {script}.sh chooses {key} itself; leave it out")
@@ -108,7 +116,7 @@ def check_choice(name, value, choices):
 
 def own_method(data):
     """The method that a data set's npz is made for: mamp or umurl."""
-    return yaml.safe_load((config.FOLDER / "dataset" / f"{data}.yaml").read_text()).get("method", DEFAULT_METHOD)
+    return yaml.safe_load((config.FOLDER / "dataset" / f"{data}.yaml").read_text(encoding="utf-8")).get("method", DEFAULT_METHOD)
 
 
 def in_paper(data):

@@ -141,14 +141,40 @@ def test_weights_ruined_by_the_last_update_are_not_saved(invented, options, tmp_
     assert all(value.isfinite().all() for value in weights(tmp_path / "checkpoint-last.pth").values())
 
 
-def test_resuming_keeps_the_encoder_it_began_with_and_says_so(whole, invented, options, tmp_path, capsys):
-    one, other = (str(whole("pretrain") / f"checkpoint-{epoch}.pth") for epoch in (1, 2))
-    out = tmp_path / "ft"
+def test_resuming_with_another_encoder_is_refused(whole, invented, options, tmp_path, capsys):
+    """The old accuracy would be reported for the new encoder. The same file may have moved."""
+    one, other = (whole("pretrain") / f"checkpoint-{epoch}.pth" for epoch in (1, 2))
+    copy, out = shutil.copy(one, tmp_path / "copy.pth"), tmp_path / "ft"
     main_finetune.main(options("finetune", invented, out, "--epochs", 1, "--finetune", one))
-    main_finetune.main(options("finetune", invented, out, "--epochs", 2, "--resume", "auto", "--finetune", other))
+    resume = options("finetune", invented, out, "--epochs", 2, "--resume", "auto")
+    with pytest.raises(
+        ValueError, match="began with the encoder .*checkpoint-1.pth, now it is .*checkpoint-2.pth, with other content"
+    ):
+        main_finetune.main([*resume, "--finetune", str(other)])
+    main_finetune.main([*resume, "--finetune", str(copy)])
     lines = capsys.readouterr().out.splitlines()
     assert [line for line in lines if "encoder from" in line][-1].endswith(f"encoder from {one}, seed 0")
-    assert read(out)["encoder"]["path"] == one and yaml.safe_load((out / "config.yaml").read_text())["finetune"] == one
+    assert read(out)["encoder"]["path"] == str(one)
+    assert yaml.safe_load((out / "config.yaml").read_text())["finetune"] == str(one)
+    main_finetune.main(options("finetune", invented, tmp_path / "scratch", "--epochs", 1))
+    with pytest.raises(ValueError, match="began with random weights, now --finetune is"):
+        main_finetune.main(
+            options("finetune", invented, tmp_path / "scratch", "--epochs", 2, "--resume", "auto", "--finetune", one)
+        )
+
+
+def test_a_long_run_that_is_ended_early_has_its_last_checkpoint(whole, invented, options, tmp_path):
+    """The numbered file is what the next stage is told to take; epochs that are begun beyond --epochs are not reported as it."""
+    out = tmp_path / "run"
+    out.mkdir()
+    shutil.copy(whole("pretrain") / "checkpoint-2.pth", out / "checkpoint-last.pth")  # of four epochs
+    main_pretrain.main(options("pretrain", invented, out, "--epochs", 3, "--resume", "auto"))
+    assert read(out)["checkpoint"]["path"].endswith("checkpoint-2.pth") and (out / "checkpoint-2.pth").is_file()
+    assert same(weights(out / "checkpoint-2.pth"), weights(whole("pretrain") / "checkpoint-2.pth"))
+    content = checkpoint.load(out / "checkpoint-last.pth") | {"progress": {"step": 1}}
+    checkpoint.save(tmp_path / "within.pth", content)
+    with pytest.raises(ValueError, match="within.pth: a part of epoch 4 is done already, more than --epochs 3"):
+        main_pretrain.main(options("pretrain", invented, tmp_path / "b", "--epochs", 3, "--resume", tmp_path / "within.pth"))
 
 
 def test_resuming_on_other_data_is_refused(whole, npz, arrays, options, tmp_path):

@@ -7,9 +7,11 @@ import sys
 import numpy as np
 import pytest
 import torch
+import yaml
 
 import main_tune
 from model.stars import TunedTransformer
+from predict import load_model
 from tests.processes import ROOT
 from tests.runs import MAINS, read, same, weights
 from util import checkpoint, provenance, results
@@ -63,6 +65,10 @@ def test_later_stages_read_what_it_leaves(tuned, invented, options, tmp_path):
         assert encoder_of["stage"] == "tune" and encoder_of["target"] == "motion"  # the recipe of its pre-training comes along
         differing = results.read(tmp_path / stage / "result.json").method()[1]
         assert (differing["tune_epochs"], differing["tune_predictor_dim"]) == (3, 16) and "tune_temperature" not in differing
+        assert results.read(tmp_path / stage / "result.json").settings["pretrain_epoch"] == 1  # counted from 1
+    content = checkpoint.load(tuned / "checkpoint-2.pth")
+    usual = yaml.safe_load((tmp_path / "retrieval/config.yaml").read_text())["test_p_interval"]
+    assert load_model.encoder_options(content, "it").test_p_interval == usual == [0.95]  # tuning itself takes all frames
     used = weights(tmp_path / "linprobe/checkpoint-0.pth")
     assert all(torch.equal(used[key], value) for key, value in weights(tuned / "checkpoint-2.pth").items() if key in used)
 

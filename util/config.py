@@ -96,24 +96,37 @@ def parse(stage, argv=None):
     if wants_config:
         print(as_yaml(args), end="")
         sys.exit(0)
-    if not (resolved or dataset or config or values.get("eval")):
-        _warn_of_unused_settings(args, given)
+    for line in () if values.get("eval") else _surprises(args, given, config, known=bool(dataset or resolved)):
+        from util import provenance
+
+        provenance.warn_once(f"warning: {line}")
     return args
 
 
-def _warn_of_unused_settings(args, given):
-    """--data_path names a known data set, but only --dataset takes its settings."""
-    from util import provenance
-
+def _surprises(args, given, config, known):
+    """Lines about settings that are probably not meant. config: --config, if any. known: whether the data set was named."""
     file = FOLDER / "dataset" / f"{args.dataset}.yaml"
-    settings = read_yaml(file, args.stage, args.method) if args.dataset in npz_names().values() else {}
-    unused = [f"{k} {v}" for k, v in settings.items() if k not in {"data_path", *given} and getattr(args, k) != v]
-    if unused:
-        some = ", ".join(unused[:4]) + (", ..." if len(unused) > 4 else "")
-        provenance.warn_once(
-            f"warning: data_path {args.data_path}: is that of --dataset {args.dataset}, but without this option its settings do "
-            f"not apply: {some}"
+    of_dataset = read_yaml(file, args.stage, args.method) if file.is_file() and bool(config) == known else {}
+    of_config = read_yaml(config, args.stage, args.method) if config else {}
+    own = {key: value for key, value in of_dataset.items() if key not in {"data_path", *given}}
+    unused = {key: value for key, value in own.items() if getattr(args, key) != value}
+    if unused and not config:
+        yield (
+            f"data_path {args.data_path}: is that of --dataset {args.dataset}, but without this option its settings do not "
+            f"apply: {_some(unused)}"
         )
+    lost = {key: value for key, value in of_config.items() if own.get(key, value) != value}
+    if lost:
+        yield f"{config}: --dataset {args.dataset} overrides its {_some(lost)} with {_some({key: own[key] for key in lost})}"
+    samples = getattr(args, "effective_batch_size", None)
+    if samples and given.get("batch_size", 0) > samples:
+        yield f"batch_size {given['batch_size']}: an update has only {samples} samples; see --effective_batch_size"
+
+
+def _some(settings):
+    """'lr 0.3, epochs 100, ...'"""
+    words = [f"{key} {' '.join(map(str, value)) if isinstance(value, list) else value}" for key, value in settings.items()]
+    return ", ".join(words[:4]) + (", ..." if len(words) > 4 else "")
 
 
 def _combined(values, later):
@@ -210,7 +223,7 @@ def read_yaml(path, stage, method=DEFAULT_METHOD):
         hint = f"; --dataset {published_folder[1]} has the settings of the published ones" if published_folder else ""
         raise FileNotFoundError(f"{path}: no such configuration file{hint}")
     try:
-        text = path.read_text()
+        text = path.read_text(encoding="utf-8")
         if any(isinstance(event, yaml.AliasEvent) for event in yaml.parse(text, yaml.SafeLoader)):
             raise ValueError("aliases (*name), which can grow without end, are not read")
         content = yaml.safe_load(text) or {}
@@ -255,7 +268,7 @@ def _applying(content, stage, method, path):
 def has_exceptions_for(path, stage):
     """Whether a configuration file has settings for `stage`; False if it cannot be read (any more)."""
     try:
-        content = yaml.safe_load(Path(path).read_text())
+        content = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
         methods = (content.get("methods") or {}).values()
         return any(stage in ((part or {}).get("stages") or {}) for part in (content, *methods))
     except (OSError, ValueError, AttributeError, TypeError, yaml.YAMLError):

@@ -19,7 +19,8 @@ def be_quiet(wanted=True):
 
 def end_with_reader():
     """End this process silently when the reader of its output ends (as in `| head`). For commands that only print."""
-    signal.signal(signal.SIGPIPE, signal.SIG_DFL)
+    if hasattr(signal, "SIGPIPE"):
+        signal.signal(signal.SIGPIPE, signal.SIG_DFL)
 
 
 def quiet():

@@ -202,10 +202,17 @@ def start_random(seed, epoch, device, state=None):
         torch.set_rng_state(state["torch"])
         if device.type == "cuda" and "device" in state:
             torch.cuda.set_rng_state(state["device"], device)
+        if device.type == "mps" and "device" in state:
+            torch.mps.set_rng_state(state["device"])
 
 
 def _random_state(device):
-    return {"torch": torch.get_rng_state()} | ({"device": torch.cuda.get_rng_state(device)} if device.type == "cuda" else {})
+    state = {"torch": torch.get_rng_state()}
+    if device.type == "cuda":
+        state["device"] = torch.cuda.get_rng_state(device)
+    if device.type == "mps":
+        state["device"] = torch.mps.get_rng_state()
+    return state
 
 
 def _check_weights(model, epoch, step, index):

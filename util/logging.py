@@ -51,7 +51,7 @@ class Log:
         self.board, self.drawn, self.before, self.begin = None, time.monotonic(), None, time.time()
         if not distributed.is_main():
             return
-        lines = self.path.read_text().splitlines() if self.path.exists() else []
+        lines = self.path.read_text(encoding="utf-8").splitlines() if self.path.exists() else []
         kept = [line for line in lines if line.endswith("}") and json.loads(line)["epoch"] < first_epoch]  # complete lines
         write_text(self.path, "".join(line + "\n" for line in kept))
         # TensorBoard drops entries from purge_step on, but ignores the first such mark: a new run writes one that drops nothing

@@ -21,6 +21,7 @@ SHARE = ("a share, at least 0 and below 1", lambda v: 0 <= v < 1)
 ABOVE_0_TO_1 = ("a share, above 0 and at most 1", lambda v: 0 < v <= 1)
 SEED = (f"from 0 to {2**31 - 1}", lambda v: 0 <= v < 2**31)
 MOTION_WEIGHT = {"loss_weight": "motion"}
+AUGMENTED = {"augment": True, "views": 2}  # of a linear probe, and of tuning; other training always is
 
 # roles: whether an option may change on --resume, and whether it may differ between runs that are averaged in one cell of a table
 WHAT = "neither: it influences the resulting weights"
@@ -102,20 +103,18 @@ GROUPS = {
     "data": [
         Option("data_path", None, str, role=EXTENDS).means("npz with x_train, y_train, x_test, y_test"),
         Option("num_frames", 120, int, range=AT_LEAST_ONE).means("frames T after cropping and resizing"),
-        Option(
-            "train_p_interval", [0.5, 1.0], float, many=True, counts=(1, 2), stages=TRAINED, only_with={"augment": True}
-        ).means("share of the valid frames in a random training crop"),
+        Option("train_p_interval", [0.5, 1.0], float, many=True, counts=(1, 2), stages=TRAINED, only_with=AUGMENTED).means(
+            "share of the valid frames in a random training crop"
+        ),
         Option("test_p_interval", [0.95], float, many=True, counts=(1,)).means(
             "share of the valid frames in the central test crop"
         ),
         Option("min_frames", 64, int, range=AT_LEAST_ONE).means("shortest random crop, in frames"),
-        Option("random_rot", True, bool, stages=TRAINED, only_with={"augment": True}).means(
-            "rotate training sequences at random"
-        ),
-        Option("rot_theta", [0.3], float, many=True, counts=(1, 3), stages=TRAINED, only_with={"augment": True}).means(
+        Option("random_rot", True, bool, stages=TRAINED, only_with=AUGMENTED).means("rotate training sequences at random"),
+        Option("rot_theta", [0.3], float, many=True, counts=(1, 3), stages=TRAINED, only_with=AUGMENTED).means(
             "largest rotation angle in radians: one number, or three for x, y, z"
         ),
-        Option("mirror", False, bool, stages=TRAINED, only_with={"augment": True, "views": 2}).means(
+        Option("mirror", False, bool, stages=TRAINED, only_with=AUGMENTED).means(
             "mirror a random half of the training sequences: left and right change places"
         ),
         Option("input_stream", "joint", str, choices=("joint", "motion", "bone")).means(

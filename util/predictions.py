@@ -53,10 +53,8 @@ class Evaluation:
         return (epoch + 1) % args.eval_freq == 0 or epoch + 1 == args.epochs
 
     def save(self, args):
-        """Write the last evaluation's scores.npz on rank 0; returns its path."""
-        if distributed.is_main():
-            save(args.output_dir, self.predictions, self.data, args.input_stream)
-        return Path(args.output_dir, FILE)
+        """Write the last evaluation's scores.npz; returns its path."""
+        return save(args.output_dir, self.predictions, self.data, args.input_stream)
 
     def picture(self):
         """Image of the predictions' confusion matrix, see util.confusion.picture."""
@@ -97,10 +95,12 @@ def sample_positions(count):
 
 
 def save(folder, predictions, data, stream):
-    """Write scores.npz for reports and ensembles; returns its path. Features are reduced to their COMPONENTS first principal
-    components, as is usual before t-SNE."""
-    path, features = Path(folder, FILE), predictions.features - predictions.features.mean(0)
-    features = np.nan_to_num(features)
+    """Write scores.npz for reports and ensembles on rank 0; returns its path. Features are reduced to their COMPONENTS first
+    principal components, as is usual before t-SNE."""
+    path = Path(folder, FILE)
+    if not distributed.is_main():
+        return path
+    features = np.nan_to_num(predictions.features - predictions.features.mean(0))
     directions = np.linalg.svd(features, full_matrices=False)[2][:COMPONENTS]
     with written_aside(path) as file:
         np.savez(

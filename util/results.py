@@ -10,7 +10,7 @@ from util import config
 from util.options import DEFAULT_METHOD, DRAW, HOW, OPTIONS, STAGES, UNLABELLED
 from util.validation import one_line
 
-PAPER = yaml.safe_load((config.FOLDER / "paper.yaml").read_text())
+PAPER = yaml.safe_load((config.FOLDER / "paper.yaml").read_text(encoding="utf-8"))
 SUBSET = ("data_ratio", "subset", "subset_seed")
 # options that may differ between runs of one protocol: where and how they were computed, and seeds
 FREE = {"stage", "dataset", *(option.name for option in OPTIONS.values() if option.role in (HOW, DRAW))}
@@ -157,9 +157,9 @@ def find(folders):
 
 def read(path):
     """Read a result.json. Raises ValueError, KeyError or the like if it is damaged or another program's."""
-    content = count_from_one(json.loads(path.read_text()))
+    content = count_from_one(json.loads(path.read_text(encoding="utf-8")))
     check_content(content)
-    stage, options = content["stage"], yaml.safe_load((path.parent / content["config"]).read_text())
+    stage, options = content["stage"], yaml.safe_load((path.parent / content["config"]).read_text(encoding="utf-8"))
     if options["stage"] != stage:
         raise ValueError(f"{content['config']} beside it is of the stage {options['stage']!r}")
     settings, expected = run_settings(options)
@@ -223,7 +223,9 @@ def encoder_settings(content, options):
     if encoder["stage"] not in UNLABELLED:
         return {"encoder": f"from {encoder['stage']}"}, {}
     tuned, as_usual = {"encoder": "tuned"} if encoder["stage"] == "tune" else {}, {}
-    encoder = encoder | ({"epoch": encoder.get("pretrain_epoch")} if tuned else {})
+    if tuned:  # judge the pre-training that it began with, whose epoch result.json counts from 0
+        epoch = encoder.get("pretrain_epoch")
+        encoder = encoder | {"epoch": None if epoch is None else epoch + 1}
     method = options.get("method", DEFAULT_METHOD)
     needed = ("dataset", "epoch", "epochs", *(("target",) if method == "mamp" else ()))
     if any(encoder[key] is None for key in needed):

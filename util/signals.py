@@ -6,7 +6,7 @@ import time
 
 from util import distributed
 
-SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1)
+SIGNALS = [getattr(signal, name) for name in ("SIGTERM", "SIGINT", "SIGUSR1") if hasattr(signal, name)]  # Windows has two
 REQUEUE = 75  # exit code of a run that was asked to stop; EX_TEMPFAIL in sysexits.h
 
 AGAIN = 1.0  # whoever signals a process group, a job or a launch script often reaches a process twice
@@ -40,16 +40,17 @@ def _remember(number, frame):
         os.kill(os.getpid(), number)
     _received.append(signal.Signals(number).name)
     # if loader workers got the signal, too, torch's handler of their end would raise in the middle of a step
-    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    if hasattr(signal, "SIGCHLD"):
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
 
 
 def in_worker(worker=None):
     """For data loader workers: leave the process group, which Ctrl-C and torchrun signal as a whole, and end only on SIGTERM,
     which the parent process sends."""
-    os.setpgid(0, 0)
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)
-    for number in (signal.SIGINT, signal.SIGUSR1):
-        signal.signal(number, signal.SIG_IGN)
+    if hasattr(os, "setpgid"):
+        os.setpgid(0, 0)
+    for number in SIGNALS:
+        signal.signal(number, signal.SIG_DFL if number == signal.SIGTERM else signal.SIG_IGN)
 
 
 def stop_requested():

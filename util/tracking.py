@@ -29,7 +29,7 @@ def _begin(wandb, args):
     """Start the W&B run; returns the reason if it was refused."""
     place = Path(args.output_dir, ID)
     goes_on = getattr(args, "resume", None) and place.is_file()
-    identity = place.read_text().strip() if goes_on else secrets.token_hex(4)
+    identity = place.read_text(encoding="utf-8").strip() if goes_on else secrets.token_hex(4)
     try:
         run = wandb.init(
             project=args.wandb,

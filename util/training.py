@@ -40,6 +40,7 @@ class Training:
     def _resume(self, path, content, loader):
         args = self.args
         _check_same_run(args, content, path, loader)
+        _check_same_encoder(self.encoder, content["encoder"], path)
         checkpoint.load_model(self.model, path, content)
         self.optimizer.load_state_dict(content["optimizer"])
         self._resume_scaler(content["scaler"], path)
@@ -56,6 +57,9 @@ class Training:
             print_always(f"warning: {args.output_dir}: {', '.join(left)} are of epochs that begin anew here")
         steps = self.progress.step
         print_info(f"resuming {path} after {self.first_epoch} epochs" + (f" and {steps} steps" if steps else ""))
+        last = content["epoch"]
+        if last + 1 == args.epochs and not Path(args.output_dir, f"checkpoint-{last}.pth").exists():  # began as a longer run
+            self.saver.keep(self.state_dict(last), last, must=True)
 
     def _resume_scaler(self, state, path):
         """Restore the loss scale. A run in bfloat16 has none; if it goes on in float16, a fresh scale is used, with a warning."""
@@ -186,10 +190,25 @@ def _check_same_run(args, content, path, loader):
             f"{path}: the run began with {content['samples']} samples of {before}, now there are "
             f"{loader.batches.num_samples} of {now}; start anew in another output_dir"
         )
-    if content["epoch"] >= args.epochs:
-        raise ValueError(f"{path}: {content['epoch'] + 1} epochs are done already, more than --epochs {args.epochs}")
+    done = content["epoch"] + 1
+    if done > args.epochs or done == args.epochs and content["progress"]:
+        what = f"a part of epoch {done + 1} is" if content["progress"] else f"{done} epochs are"
+        raise ValueError(f"{path}: {what} done already, more than --epochs {args.epochs}")
     if made_with["epochs"] != args.epochs:
         print_always(f"{path}: began as a run of {made_with['epochs']} epochs; its learning rates were those of another schedule")
+
+
+def _check_same_encoder(now, before, path):
+    """Refuse to resume with another --finetune than the run began with; under another path the same file may be."""
+    if now and before and now["sha256"] != before["sha256"]:
+        raise ValueError(
+            f"{path}: the run began with the encoder {before['path']}, now it is {now['path']}, with other content; start anew "
+            "in another output_dir"
+        )
+    if now and not before:
+        raise ValueError(
+            f"{path}: the run began with random weights, now --finetune is {now['path']}; start anew in another output_dir"
+        )
 
 
 def _random_state():

@@ -149,7 +149,7 @@ def make_demo(out, seed=0, performers=16, actions=12, replications=2, cameras=3,
     arguments["source"] = source.hexdigest()[:16]
     old = list(folder.glob("*.skeleton"))
     if manifest_file.exists():
-        manifest = json.loads(manifest_file.read_text())
+        manifest = json.loads(manifest_file.read_text(encoding="utf-8"))
         if manifest["arguments"] == arguments and manifest.get("files") == len(old):
             progress(f"{folder}: {len(old)} invented files are there already")
             return manifest

@@ -8,6 +8,7 @@ import torch
 from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 
+from model.transformer import Transformer
 from report import figures, masks, sheet
 
 PANELS = "what the model sees", "what it predicts", "the truth"
@@ -192,6 +193,17 @@ def test_arrows_and_rings_stand_at_hidden_joints(stream, target, opened):
                 at = np.ma.filled(dots.get_offsets(), np.nan)
                 np.testing.assert_allclose(at[hidden], (joints + error)[hidden], rtol=1e-4, atol=1e-6)
                 assert np.isnan(at[~hidden]).all()
+
+
+def test_a_copied_body_contributes_as_much_as_its_original():
+    """NTU-120's second body may be a copy, which is encoded once: its gradient is not lost."""
+    torch.manual_seed(0)
+    model = Transformer(num_classes=3, protocol="linprobe", dim_feat=8, depth=1, num_heads=2, num_frames=8, num_joints=5).eval()
+    torch.nn.init.normal_(model.head.fc.weight)
+    found = masks.saliency(model, torch.randn(3, 8, 5, 1).expand(3, 8, 5, 2).clone(), segment=4)
+    first, second = np.moveaxis(found.contribution, 1, 0)
+    assert np.abs(first).sum() > 0 and np.allclose(first, second, atol=1e-6)
+    assert model.reuse_encodings
 
 
 def test_saliency_of_a_linear_model_is_its_terms():

@@ -267,6 +267,8 @@ def test_a_script_runs_its_plan(name, script, dry_run):
         ("pretrain", {"METHOD": "umurl", "STREAM": "bone"}, "STREAM=bone: UmURL"),
         ("ensemble", {"DATA": "ntu60_xsub_umurl"}, "METHOD=umurl: "),
         ("compare", {"EPOCHS": "4e2"}, "EPOCHS=4e2: .* at least 1"),
+        ("pretrain", {"EPOCHS": "40"}, "EPOCHS=40: is for compare.sh; here it is the option --epochs 40"),
+        ("semi", {"RATIO": "0.05"}, "RATIO=0.05: is for compare.sh"),
         ("compare", {"ENCODER": "x.pth", "TAG": "x", "METHOD": "mamp"}, "ENCODER=x.pth"),
     ],
 )

@@ -286,7 +286,7 @@ def test_every_row_is_filled_by_what_the_scripts_run(write, table, planned):
             of_tuning = {}
             if folder not in made:  # a tuning; the recipe is that of the pre-training it began with
                 folder, _, file = commands[folder].encoder.rpartition("/")
-                of_tuning = {"stage": "tune", "epoch": 10, "pretrain_epoch": epoch_of(file, folder)}
+                of_tuning = {"stage": "tune", "epoch": 10, "pretrain_epoch": epoch_of(file, folder) - 1}
             encoder = made[folder] | {"path": command.encoder, "epoch": epoch_of(file, folder)} | of_tuning
             encoder["sha256"] = digest(command.encoder)
             options["t_patch_size"] = encoder.get("t_patch_size")  # a main takes the sizes from the checkpoint

@@ -299,6 +299,29 @@ def test_a_known_data_set_without_its_settings_is_pointed_out(capfd):
     assert not printed("--data_path", "mine.npz")
 
 
+def test_what_a_data_set_overrides_in_a_users_configuration_is_pointed_out(tmp_path, capfd):
+    """--dataset comes after --config, as documented, but a file of one's own is easily expected to count."""
+    own = tmp_path / "own.yaml"
+    own.write_text("decoder_depth: 5\nmask_ratio: 0.8\n")
+    config.parse("pretrain", ["--config", str(own), "--dataset", "ntu60_xview"])
+    assert f"{own}: --dataset ntu60_xview overrides its decoder_depth 5 with decoder_depth 3" in capfd.readouterr().err
+    config.parse("pretrain", ["--config", str(own), "--dataset", "ntu60_xview", "--decoder_depth", "4"])
+    config.parse("pretrain", ["--config", str(own), "--dataset", "ntu120_xsub", "--motion_aware_tau", "0"])
+    assert not capfd.readouterr().err
+
+
+def test_a_batch_that_is_larger_than_an_update_is_pointed_out(capfd):
+    config.parse("finetune", ["--dataset", "ntu60_xsub", "--batch_size", "96"])
+    assert "batch_size 96: an update has only 48 samples; see --effective_batch_size" in capfd.readouterr().err
+    for words in (
+        ["--batch_size", "24"],
+        ["--batch_size", "96", "--accum_iter", "1"],
+        ["--batch_size", "96", "--effective_batch_size", "96"],
+    ):
+        config.parse("finetune", ["--dataset", "ntu60_xsub", *words])
+    assert not capfd.readouterr().err
+
+
 def test_small_data_have_small_updates_in_every_stage():
     """Also in tuning, whose own 128 samples are more than some dozens of sequences."""
     small = ["--config", str(config.FOLDER / "small.yaml"), "--data_path", "mine.npz"]

@@ -94,6 +94,13 @@ def test_the_reported_result_is_the_saved_models(runs, invented, tmp_path, optio
     assert evaluated["test_samples"] == 13
 
 
+def test_retrieval_by_two_processes(runs):
+    one, two = (json.loads((runs[world] / "retrieval/result.json").read_text()) for world in (1, 2))
+    for key in ("last", "standardised_features", "labels"):
+        assert one[key] == pytest.approx(two[key]), key
+    assert all((runs[world] / "retrieval/scores.npz").is_file() for world in (1, 2))
+
+
 def test_two_processes_write_one_log(runs):
     for folder in ("pretrain", "linprobe-augmented", "linprobe-fixed", "finetune"):
         lines = (runs[2] / folder / "log.jsonl").read_text().splitlines()

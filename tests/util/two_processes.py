@@ -8,6 +8,7 @@ import torch
 import main_finetune
 import main_linprobe
 import main_pretrain
+import main_retrieval
 from feeder.feeder_ntu import Feeder
 from feeder.loader import test_loader, train_loader
 from model import build
@@ -16,7 +17,7 @@ from model.transformer import Transformer
 from model.umurl import UmURL
 from tests.processes import begin
 from tests.runs import SIZE
-from util import config, distributed
+from util import config, distributed, predictions
 from util.engine import train_one_epoch
 from util.predictions import Evaluation
 
@@ -132,6 +133,10 @@ def main(data, output, environment):
     for subset in ("shared", "released"):
         few = ("--head_dim", "8", "--data_ratio", "0.34", "--subset", subset)
         main_finetune.main(command_line(data, f"{output}/{subset}", *few))
+    if not distributed.is_main():
+        predictions.written_aside = None  # two processes that write one scores.npz fail now and then
+    plain = f"--data_path {data} --output_dir {output}/retrieval --device cpu --num_workers 0 --no-report --batch_size 4".split()
+    main_retrieval.main("--dim_feat 8 --depth 2 --num_heads 2 --mlp_ratio 2 --num_frames 8".split() + plain)
     if distributed.is_main():
         torch.save(results, Path(output, "results.pth"))
     distributed.gather(None)  # nobody leaves before rank 0 has written
