@@ -93,6 +93,8 @@ def _check_sizes(sizes, module):
     known = [name for name in inspect.signature(module).parameters if name not in ("parents", "kwargs")]
     if unknown := [name for name in sizes if name not in known]:
         raise ValueError(f"{unknown[0]}: no size of this encoder; they are {', '.join(known)}")
+    if wrong := [name for name, value in sizes.items() if not isinstance(value, int | float | None)]:
+        raise ValueError(f"{wrong[0]} {sizes[wrong[0]]!r}: a size is a number")
 
 
 def _options(num_frames, share):

@@ -41,7 +41,7 @@ def main(argv=None):
 
     # model: the encoder of --finetune and a new head; each layer's learning rate is layer_decay times that of the layer above
     model = build.classifier(args, data, data.num_classes)
-    encoder = checkpoint.initialize_encoder(model, args.finetune)
+    encoder = checkpoint.initialize_encoder(model, args.finetune, data)
     model.to(device)
     groups = param_groups_lrd(model, args.weight_decay, layer_decay=args.layer_decay)
     optimizer = torch.optim.AdamW(groups, lr=args.lr, betas=tuple(args.betas), fused=True)

@@ -53,7 +53,7 @@ def main(argv=None):
     data = build_feeder(args, "train", augment=args.augment)
     num_labels, resumed = report_training_set(args, data), checkpoint.to_resume(args)
     model = build.classifier(args, data, data.num_classes)
-    encoder = checkpoint.initialize_encoder(model, args.finetune)
+    encoder = checkpoint.initialize_encoder(model, args.finetune, data)
     if resumed:  # now, not in Training below: the encoder is used before that
         checkpoint.load_model(model, *resumed)
     model.freeze_encoder().to(device)

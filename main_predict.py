@@ -92,7 +92,7 @@ def class_names(path, npz, data, classes):
     if path is None:
         return published_names(npz, data.num_joints, classes) if data.class_names is None else data.class_names
     names = read_names(path)
-    if len(names) < classes:
+    if len(names) != classes:
         raise ValueError(f"{path}: {len(names)} class names, the classifier knows {classes} classes")
     return names
 

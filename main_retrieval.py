@@ -10,7 +10,6 @@ if __name__ == "__main__":  # answer --help and wrong options before importing t
 
     config.check_command_line("retrieval")
 
-from pathlib import Path
 
 import numpy as np
 
@@ -19,7 +18,7 @@ from model import build
 from report.for_mains import write_report
 from util import checkpoint, config, distributed, errors, predictions, results, run
 from util.engine import allow_tf32, outputs
-from util.files import written_aside
+from util.files import check_output, written_aside
 from util.logging import print_always, print_info
 from util.metrics import accuracy, nearest, standardised, vote
 
@@ -27,8 +26,7 @@ from util.metrics import accuracy, nearest, standardised, vote
 def main(argv=None):
     # options: config/retrieval.yaml, then --config, --dataset, the checkpoint's sizes and the rest of the command line
     args = config.parse("retrieval", argv)
-    if args.save_features and Path(args.save_features).is_dir():
-        raise ValueError(f"save_features {args.save_features}: is a folder; name the file")
+    check_output("save_features", args.save_features, [args.data_path, args.finetune])
     device = run.start(args)
 
     # data: the central crop of every sequence
@@ -39,7 +37,7 @@ def main(argv=None):
 
     # model: the encoder of --finetune; features {read-out: (N, D')} and labels (N,) of both splits, on the CPU
     model = build.classifier(args, gallery, gallery.num_classes)
-    encoder = checkpoint.initialize_encoder(model, args.finetune)
+    encoder = checkpoint.initialize_encoder(model, args.finetune, gallery)
     model.to(device).eval()
     (gallery_features, gallery_labels), (query_features, labels) = (
         outputs(model.readout_features, test_loader(data, args, device), device, args.enable_amp) for data in (gallery, queries)

@@ -41,7 +41,7 @@ def main(argv=None):
 
     # model: the encoder of --finetune and a new head; only the upper blocks learn, each more slowly than the one above it
     model = build.tuning_model(args, data)
-    encoder = checkpoint.initialize_encoder(model, args.finetune)
+    encoder = checkpoint.initialize_encoder(model, args.finetune, data)
     model.to(device)
     groups = param_groups_lrd(model, args.weight_decay, layer_decay=args.layer_decay)
     optimizer = torch.optim.AdamW(groups, lr=args.lr, betas=tuple(args.betas), fused=True)

@@ -228,16 +228,17 @@ def report_training_set(args, data):
 
 
 def match_classes_to_checkpoint(data, content, path):
-    """Give a Feeder the class names of the checkpoint `content` if the npz has none. If labels are strings, number the classes as
-    in the checkpoint; raises ValueError for a class that it does not have."""
+    """Give a Feeder the class names of the checkpoint `content` if the npz has none. If it has, number the classes as in the
+    checkpoint, by name; raises ValueError for a class that it does not have."""
     metadata = content.get("data") if "config" in content else None
     names = metadata.get("class_names") if isinstance(metadata, dict) else None
     if not isinstance(names, list):
         return
-    if not data.text_labels:
-        data.class_names = data.class_names or names
+    if not data.class_names:
+        data.class_names = names
         return
     try:
         data.renumber_classes(names)
     except ValueError as error:
-        raise ValueError(f"{error} of {path}: {', '.join(map(repr, names))[:200]}") from error
+        hint = "" if data.text_labels else "; without class_names in the npz, classes are compared by number"
+        raise ValueError(f"{error} of {path}: {', '.join(map(repr, names))[:200]}{hint}") from error

@@ -64,6 +64,8 @@ def file_stamp(path):
 
 def _read_member(path, archive, file, member):
     where = f"{path}: array {member.filename!r}"
+    if member.filename.endswith("/data.pkl"):
+        raise ValueError(f"{path}: is a checkpoint, not an npz of arrays; --finetune and --eval take it")
     if not member.filename.isprintable():
         raise ValueError(f"{where}: its name is damaged")
     with _one_line(f"{where} is not a plain npy array"):

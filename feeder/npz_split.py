@@ -159,13 +159,15 @@ class NpzSplit:
         return title if name == title else f"{title} ({name})"
 
     def renumber_classes(self, names):
-        """Number the classes of string labels as in `names`, those of a model. Raises ValueError for a class that is not
+        """Number the classes that have names as in `names`, those of a model. Raises ValueError for a class that is not
         there."""
-        unknown = [name for name in self.class_names if name not in names]
-        if unknown:
-            raise ValueError(f"{self.data_path}: has the class {unknown[0]!r}, which is none of the {len(names)}")
-        number = np.array([names.index(name) for name in self.class_names])
-        self.label, self.class_names, self.num_classes = number[self.label], list(names), len(names)
+        own, names = padded(self.class_names, self.num_classes), padded(names, max(len(names), self.num_classes))
+        if own != names[: len(own)]:
+            unknown = [own[number] for number in np.unique(self.label) if own[number] not in names]
+            if unknown:
+                raise ValueError(f"{self.data_path}: has the class {unknown[0]!r}, which is none of the {len(names)}")
+            self.label = np.array([names.index(name) if name in names else -1 for name in own])[self.label]
+        self.class_names, self.num_classes = names, len(names)
 
     def label_by_row(self):
         """Replace labels by row numbers: every sequence is a class of its own."""

@@ -129,6 +129,7 @@ def trained_classifier(args, data):
         raise ValueError(f"{args.eval}: holds a classifier of main_{stage}.py; evaluate it there")
     classes = provenance.num_classes(content)
     match_classes_to_checkpoint(data, content, args.eval)
+    checkpoint.check_joints(content, args.eval, data)
     model = classifier(args, data, classes)
     checkpoint.load_model(model, args.eval, content)
     if data.label.max() >= classes:

@@ -127,10 +127,12 @@ def training_data(content, path, settings, data_path=None):
     """
     umurl, count = provenance.architecture(content) == "umurl", count_joints(content, path)
     npz = str(settings.get("data_path") or "")
+    own = _of_metadata(content["data"], path) if "config" in content and "data" in content else None
     if data_path:
         found, where = _of_npz(data_path), data_path
-    elif "config" in content and "data" in content:
-        found, where = _of_metadata(content["data"], path), path
+        _check_same_data(found, own, data_path, path)
+    elif own:
+        found, where = own, path
     else:
         found, where = _of_npz(npz) if Path(npz).is_file() else None, None
     if found and count == found.num_joints * (found.num_bodies if umurl else 1):
@@ -149,6 +151,17 @@ def training_data(content, path, settings, data_path=None):
         f"{path}: has {count} joints, and the npz it was trained on{where} is not here to say how many bodies these "
         "are; name it with --data_path"
     )
+
+
+def _check_same_data(found, own, data_path, path):
+    """Raises ValueError if an npz contradicts what its model's checkpoint says of the training data."""
+    for key in ("joint_names", "class_names", "center", "body_frame", "min_max") if own else ():
+        theirs, ours = getattr(own, key), getattr(found, key)
+        if None not in (theirs, ours) and ours != theirs:
+            raise ValueError(
+                f"{data_path}: {key} are {shortened(ours)}, those of {path} {shortened(theirs)}; leave --data_path out, the "
+                "checkpoint knows its data"
+            )
 
 
 def _of_npz(path):

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from data.prepare import arguments
 from predict.writers import FORMATS
+from util.files import check_output
 
 OWN_DATA = "the training npz; needed only for an old checkpoint of your own data, which holds no metadata"
 
@@ -51,4 +52,6 @@ def parse(argv=None):
         raise ValueError(f"--fps {args.fps:g}: frames per second, above 0")
     if args.stride and not args.window:
         raise ValueError("--stride is from one window to the next; give --window, too")
+    for name in ("output", "features"):
+        check_output(f"--{name}", getattr(args, name), [*args.inputs, args.checkpoint, args.names, args.data_path])
     return args

@@ -87,7 +87,7 @@ def read_log(folder, result):
 def feeder(run, split):
     """Feeder of a split of the run's data, with classes numbered as in the run."""
     data = Feeder(run.options["data_path"], split, val_groups=run.options.get("val_groups", 0))
-    if data.text_labels and run.predicted.class_names:
+    if data.class_names and run.predicted.class_names:
         data.renumber_classes(run.predicted.class_names)
     return data
 

@@ -100,7 +100,7 @@ def embed(args, data, perplexity):
     device = distributed.setup(args.device)
     torch.manual_seed(args.seed)  # of a random encoder
     model = build.classifier(args, data, data.num_classes)
-    encoder = checkpoint.initialize_encoder(model, args.finetune)
+    encoder = checkpoint.initialize_encoder(model, args.finetune, data)
     model.to(device).eval()
     features, labels = outputs(model.pooled, test_loader(data, args, device), device, args.enable_amp)
     points = charts.tsne(F.normalize(features.double(), dim=1).numpy(), perplexity, args.seed)

@@ -102,6 +102,8 @@ OTHERS = [
         "effective_batch_size 12 is not a multiple of batch_size 9 .*; give both",
     ),
     ("retrieval", "--save_features lin", "save_features lin: is a folder; name the file"),
+    ("retrieval", "--data_path float.npz --save_features ./float.npz", "save_features ./float.npz: is an input of this command"),
+    ("pretrain", "--data_path lin/checkpoint-0.pth", "checkpoint-0.pth: is a checkpoint, not an npz of arrays; --finetune and"),
     (
         "linprobe",
         "--config ./config/ntu60_xsub_joint/linprobe.yaml",

@@ -224,9 +224,30 @@ def load_encoder(model, path):
     return content
 
 
-def initialize_encoder(model, path):
-    """`load_encoder`, if a path is given; returns where the encoder comes from (provenance.describe), or None."""
-    return provenance.describe(load_encoder(model, path), path) if path else None
+def initialize_encoder(model, path, data):
+    """`load_encoder`, if a path is given; returns where the encoder comes from (provenance.describe), or None. data: the Feeder,
+    see `check_joints`."""
+    if not path:
+        return None
+    content = load_encoder(model, path)
+    check_joints(content, path, data)
+    return provenance.describe(content, path)
+
+
+def check_joints(content, path, data):
+    """Raises ValueError if a Feeder has the joints of a checkpoint in another order; warns if it has others. Both by their names,
+    if both have them."""
+    metadata = content.get("data") if "config" in content else None
+    theirs, ours = metadata.get("joint_names") if isinstance(metadata, dict) else None, data.joint_names()
+    if not isinstance(theirs, list) or ours is None or list(ours) == theirs:
+        return
+    number = next((i for i, (own, other) in enumerate(zip(ours, theirs)) if own != other), None)  # noqa: B905
+    if number is None:
+        return
+    differ = f"joint {number} is {ours[number]!r}, that of {path} is {theirs[number]!r}"
+    if sorted(ours) == sorted(theirs):
+        raise ValueError(f"{data.data_path}: the joints are in another order than in training: {differ}")
+    provenance.warn_once(f"warning: {data.data_path}: the joints have other names than in training: {differ}")
 
 
 def load_model(model, path, content=None):

@@ -77,8 +77,7 @@ def parse(stage, argv=None):
                 raise ValueError(f"option {name}: belongs to {wanted}, this is {values[other]}")
     if not values["output_dir"]:  # stages must not overwrite each other's checkpoints, nor --eval the run
         evaluated = values.get("eval")
-        beside = evaluated and Path(evaluated).with_name(f"{bare_name(evaluated)}-eval")
-        values["output_dir"] = str(beside or f"output/{stage}")
+        values["output_dir"] = str(_beside(evaluated, content, values["data_path"]) if evaluated else f"output/{stage}")
     if values.get("subset_seed", 0) is None:
         values["subset_seed"] = 0 if values["subset"] == "released" else values["seed"]
     if wants_help:
@@ -101,6 +100,14 @@ def parse(stage, argv=None):
 
         provenance.warn_once(f"warning: {line}")
     return args
+
+
+def _beside(path, content, data_path):
+    """The folder for an evaluation of a checkpoint: beside it, and one of its own for other data than it was trained on."""
+    from util import provenance
+
+    own, now = (bare_name(str(npz or "")) for npz in (provenance.settings(content, path).get("data_path"), data_path))
+    return Path(path).with_name(f"{bare_name(path)}-eval" + (f"-{now}" if own and now and own != now else ""))
 
 
 def _surprises(args, given, config, known):

@@ -53,6 +53,14 @@ def bare_name(path):
     return name
 
 
+def check_output(name, path, inputs=()):
+    """Raises ValueError if an output file, the value of the option `name`, is a folder or one of the `inputs`."""
+    if path and Path(path).is_dir():
+        raise ValueError(f"{name} {path}: is a folder; name the file")
+    if path and Path(path).exists() and any(Path(one).exists() and Path(path).samefile(one) for one in inputs if one):
+        raise ValueError(f"{name} {path}: is an input of this command, which it would overwrite; name another file")
+
+
 def write_text(path, text):
     """Write `text` to `path` atomically."""
     with written_aside(path) as file:

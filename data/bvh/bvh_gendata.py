@@ -33,7 +33,7 @@ def choose_skeleton(joints, headers, end_sites):
     if wrong := [name for name in names if name not in header.names] or [name for name in names if names.count(name) > 1]:
         choice = f"{', '.join(header.names)[:300]}; or {ALL}, or {kinect.LAYOUT}"
         raise ValueError(f"--joints {joints}: {wrong[0]!r} is not a joint, or is named twice; the joints are {choice}")
-    return CustomSkeleton("", np.array(names), bvh.parents_among(header, names))
+    return CustomSkeleton("", np.array(names), bvh.parents_among(header, names), certain=True)
 
 
 def cut(recording, num_frames, window):

@@ -11,6 +11,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))  # the repository: 
 from data.prepare import arguments, custom_dataset, custom_recordings, parallel
 from data.prepare.array_files import ArrayFormat
 from feeder.skeleton import LAYOUTS
+from util.files import check_output
 
 HERE = Path(__file__).resolve().parent
 ABOUT = {"file", "name", "group", "subject"}  # fields that are no labels
@@ -59,6 +60,7 @@ def generate(
     ValueError.
     """
     raws, path, skeleton = list(map(Path, raws)), Path(out) / f"{name}.npz", None
+    check_output("--out and --name:", path, raws)
     if layout:
         skeleton = custom_recordings.layout_skeleton(layout)
     elif joints_file:

@@ -236,6 +236,24 @@ _WITH_COMMA = r"([-+]?\d*,\d+(?:[eE][-+]?\d+)?)"
 _DECIMAL_COMMA = re.compile(rf"(?:^|[;\s]){_WITH_COMMA}(?=[;\s])|[;\s]{_WITH_COMMA}$")  # between other separators
 
 
+def _check_cells(path, text, header, rows):
+    """Raise ValueError for an empty cell: without it, the joints after it would take the places of those before them. text: all
+    lines; header, rows: the numbers of those with names (or None) and with numbers. A separator may end every row."""
+    cells = {i: re.split("[,;\t]", text[i - 1].strip(" \r\n")) for i in ([header] if header else []) + rows}
+    if all(len(cells[i]) > 1 and not cells[i][-1].strip() for i in rows):
+        cells = {i: row[:-1] if not row[-1].strip() else row for i, row in cells.items()}
+    for i in rows:
+        # blanks beside a comma separate nothing, and neither does the second of two tabs
+        empty = [k for k, cell in enumerate(cells[i], 1) if not cell.strip()] if re.search("[,;]", text[i - 1]) else []
+        if empty:
+            raise ValueError(
+                f"{path}: line {i}: column {empty[0]} of {len(cells[i])} is empty; every joint needs a number in every frame"
+            )
+    numbers = len(cells[rows[0]])
+    if header and len(cells[header]) > numbers > 1:
+        raise ValueError(f"{path}: line {rows[0]}: {numbers} numbers below {len(cells[header])} names")
+
+
 def read_text(path):
     """(R, K) float64 of a text file: numbers separated by commas, semicolons or blanks, with or without a header line. Raises
     ValueError naming file and line for what is no number, or may be a number with a decimal comma."""
@@ -247,10 +265,10 @@ def read_text(path):
             raise ValueError(f"{path}: line {i}: {word!r} is one number or two; write decimal points, and one kind of separator")
     lines = [(i, line.replace(",", " ").replace(";", " ").split()) for i, line in enumerate(text.splitlines(), 1)]
     lines = [(i, words) for i, words in lines if words]
-    if lines and not any(map(_is_number, lines[0][1])):
-        del lines[0]
+    header = lines.pop(0)[0] if lines and not any(map(_is_number, lines[0][1])) else None
     if not lines:
         raise ValueError(f"{path}: has no row of numbers")
+    _check_cells(path, text.splitlines(), header, [i for i, _ in lines])
     for i, words in lines:
         if len(words) != len(lines[0][1]):
             raise ValueError(f"{path}: line {i}: {len(words)} numbers instead of {len(lines[0][1])} as in the lines above")

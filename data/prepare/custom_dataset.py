@@ -210,7 +210,7 @@ class BodyStatistics:
         lines = [units.doubt_unit(self.size(), unit)] if dims == 3 and not self.standing else []
         if self.standing:
             lines = checks.standing_warnings(np.median(self.extents, axis=0), unit)
-        if self.trees and (tree := np.median(self.trees)) > checks.WRONG_TREE:
+        if self.trees and not self.skeleton.certain and (tree := np.median(self.trees)) > checks.WRONG_TREE:
             layout = self.skeleton.layout
             line = f"bones are {tree:.1f} times as long as the shortest that connect the joints; joints are in another order"
             if layout:

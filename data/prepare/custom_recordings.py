@@ -38,11 +38,13 @@ class Recording:
 
 @dataclass
 class CustomSkeleton:
-    """layout: of feeder.skeleton, or ''; joint_names: (V,) or None; parents: (V,) int64, the root is its own parent, or None."""
+    """layout: of feeder.skeleton, or ''; joint_names: (V,) or None; parents: (V,) int64, the root is its own parent, or None.
+    certain: parents are those of the recordings' own files."""
 
     layout: str = ""
     joint_names: np.ndarray | None = None
     parents: np.ndarray | None = None
+    certain: bool = False
 
     def num_joints(self):
         """V, or None if neither parents nor names are known."""
@@ -202,7 +204,10 @@ def read_table(path, skipped):
             reader = csv.DictReader(file, skipinitialspace=True, strict=True)
             columns = [(column or "").strip() for column in reader.fieldnames or ()]
             if "name" not in columns or len(set(columns)) < len(columns):
-                raise ValueError(f"{path}: the first line has to name the columns, each once: name,label,split,group")
+                found = ", ".join(map(repr, columns[:6]))
+                raise ValueError(
+                    f"{path}: the first line has to name the columns, each once: name,label,split,group; it has {found}"
+                )
             reader.fieldnames = columns
             rows = []
             for fields in reader:

@@ -174,6 +174,30 @@ def test_separators_may_be_mixed(line, tmp_path):
     assert read_text(tmp_path / "a.csv").tolist() == [numbers]
 
 
+@pytest.mark.parametrize(
+    "text, message",
+    [
+        ("1,2,3\n4,,6\n", "line 2: column 2 of 3 is empty"),
+        ("a,b,c\n1,,3\n4,,6\n", "line 2: column 2 of 3 is empty"),  # an unseen joint in all frames: the others would move up
+        (",1,2\n,3,4\n", "line 1: column 1 of 3 is empty"),
+        ("1;2; ;4\n", "line 1: column 3 of 4 is empty"),
+        ("a,b,c,d\n1,2,3\n", "line 2: 3 numbers below 4 names"),
+    ],
+)
+def test_an_empty_cell_is_not_passed_over(text, message, tmp_path):
+    (tmp_path / "a.csv").write_text(text)
+    with pytest.raises(ValueError, match=f"a.csv: {message}"):
+        read_text(tmp_path / "a.csv")
+
+
+@pytest.mark.parametrize(
+    "text", ["1,2,3,\n4,5,6,\n", "x;y;z;\n1;2;3;\n4;5;6;\n", "of a tracker, v2\n1 2  3\n4 5 6\n", "1\t2\t\t3\n4\t5\t6\n"]
+)
+def test_a_separator_may_end_every_row(text, tmp_path):
+    (tmp_path / "a.csv").write_text(text)
+    assert read_text(tmp_path / "a.csv").tolist() == [[1, 2, 3], [4, 5, 6]]
+
+
 def test_matlab_files_that_cannot_be_used(tmp_path, kinect):
     head = b"MATLAB 7.3 MAT-file, Platform: GLNXA64".ljust(124) + b"\0\2IM"
     (tmp_path / "new.mat").write_bytes(head + bytes(384) + b"\x89HDF\r\n\x1a\n")

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from data.bvh import bvh_gendata
-from data.prepare import bvh, checks, kinect
+from data.prepare import bvh, checks, custom_dataset, kinect
+from data.prepare.custom_recordings import CustomSkeleton
 from feeder.feeder_ntu import Feeder
 from feeder.skeleton import joint_names
 from tests.data.bvh_text import person, text
@@ -149,6 +150,16 @@ def test_a_root_that_never_moves_is_ignored(shared, tmp_path, capsys):
             (tmp_path / Path(name).name).write_bytes(archive.read(name))
     bvh_gendata.generate(tmp_path, tmp_path / "out")
     assert "warning" not in capsys.readouterr().out
+
+
+def test_the_bones_of_a_file_are_not_doubted():
+    """Some skeletons have bones far longer than the distance to the next joint; in a hierarchy they are what the file says."""
+    long, bodies = np.zeros(5, int), np.zeros((1, 9, 5, 3))
+    bodies[0, :, 1:, 1] = [1.0, 1.1, 1.2, 1.3]  # a star
+    for certain in (False, True):
+        statistics = custom_dataset.BodyStatistics(CustomSkeleton(parents=long, certain=certain))
+        statistics.add("file", bodies + np.random.default_rng(0).normal(0, 1e-3, bodies.shape))
+        assert any("joints are in another order" in line for line in statistics.warnings(1, 3)) != certain
 
 
 def test_joints_that_do_not_move_count_if_most_do_not():

@@ -56,6 +56,15 @@ def test_folder_with_a_table(raw, tmp_path):
     assert skipped(tmp_path) == []
 
 
+def test_recordings_are_not_overwritten(tmp_path):
+    """An npz of recordings called own.npz, in the folder for the result."""
+    np.savez(tmp_path / "own.npz", walk=joints(0, 3, 4, 3))
+    before = (tmp_path / "own.npz").read_bytes()
+    with pytest.raises(ValueError, match="--out and --name: .*own.npz: is an input of this command, which it would overwrite"):
+        own.generate([tmp_path / "own.npz"], tmp_path)
+    assert (tmp_path / "own.npz").read_bytes() == before
+
+
 def test_npz_with_a_table(raw, tmp_path):
     """An npz with an array per recording gives the same as the folder."""
     path = tmp_path / "all.npz"

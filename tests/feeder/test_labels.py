@@ -96,6 +96,62 @@ def test_texts_reach_every_result_and_eval_finds_classes_by_them(npz, arrays, op
         evaluate(npz(less | {"y_test": np.array(["run"] * kept.sum())}, "other.npz"))
 
 
+def test_eval_finds_classes_of_numbers_by_class_names(npz, arrays, options, tmp_path):
+    """own_gendata.py writes one-hot labels and class_names: of a file with fewer classes the numbers are others."""
+    names = ["bow", "run", "wave"]
+    path = npz(arrays | {"class_names": np.array(names)})
+    MAINS["finetune"].main(options("finetune", path, tmp_path / "tuned", "--epochs", 1))
+
+    def evaluate(**change):
+        words = ["--eval", tmp_path / "tuned/checkpoint-0.pth", "--output_dir", tmp_path / "eval"]
+        MAINS["finetune"].main(options("finetune", npz(arrays | change, "other.npz"), tmp_path / "eval", *words[:2]))
+        return read(tmp_path / "eval")["last"]["test_acc1"], np.load(tmp_path / "eval/scores.npz")["label"]
+
+    order = [2, 0, 1]  # the same labels, numbered otherwise
+    turned = {f"y_{split}": arrays[f"y_{split}"][:, order] for split in ("train", "test")}
+    accuracy, labels = evaluate(**turned, class_names=np.array(names)[order])
+    assert accuracy == read(tmp_path / "tuned")["last"]["test_acc1"]
+    assert labels.tolist() == arrays["y_test"].argmax(1).tolist()
+    with pytest.raises(
+        ValueError, match="'sit', which is none of the 3 of .*checkpoint-0.pth: 'bow', .*; without class_names in"
+    ):
+        evaluate(class_names=np.array(["bow", "run", "sit"]))
+    assert evaluate()[0] == accuracy  # without names, by number
+
+
+def test_joints_of_a_checkpoint_are_told_by_name(npz, arrays, options, tmp_path, capfd):
+    """As many joints in another order would be judged without a word."""
+    names = ["hip", "spine", "head", "left hand", "right hand"]
+    path = npz(arrays | {"joint_names": np.array(names)})
+    MAINS["pretrain"].main(options("pretrain", path, tmp_path / "pre", "--epochs", 1))
+    MAINS["finetune"].main(options("finetune", path, tmp_path / "tuned", "--epochs", 1))
+    for stage, *words in (
+        ("retrieval", "--finetune", tmp_path / "pre/checkpoint-0.pth"),
+        ("finetune", "--eval", tmp_path / "tuned/checkpoint-0.pth"),
+    ):
+        turned = npz(arrays | {"joint_names": np.array([*names[:3], names[4], names[3]])}, "turned.npz")
+        with pytest.raises(
+            ValueError, match="turned.npz: the joints are in another order .*: joint 3 is 'right hand', that of .*'left"
+        ):
+            MAINS[stage].main(options(stage, turned, tmp_path / "refused", *words))
+        other = npz(arrays | {"joint_names": np.array([*names[:4], "Hand R"])}, "other.npz")
+        MAINS[stage].main(options(stage, other, tmp_path / stage, *words))
+        assert "warning: " in (said := capfd.readouterr().err) and "joint 4 is 'Hand R'" in said
+        MAINS[stage].main(options(stage, npz(arrays, "unnamed.npz"), tmp_path / f"{stage} unnamed", *words))
+        assert "other names" not in capfd.readouterr().err
+
+
+def test_an_evaluation_on_other_data_has_a_folder_of_its_own(npz, arrays, options, tmp_path):
+    """The result of the second would take the place of the first."""
+    MAINS["finetune"].main(options("finetune", npz(arrays, "mine.npz"), tmp_path / "tuned", "--epochs", 1))
+    for name in ("mine", "other"):
+        words = options("finetune", npz(arrays, f"{name}.npz"), "", "--eval", tmp_path / "tuned/checkpoint-0.pth")
+        at = words.index("--output_dir")
+        MAINS["finetune"].main(words[:at] + words[at + 2 :])
+    assert read(tmp_path / "tuned/checkpoint-0-eval")["data_path"].endswith("mine.npz")
+    assert read(tmp_path / "tuned/checkpoint-0-eval-other")["data_path"].endswith("other.npz")
+
+
 def test_renumbered_classes_go_along_to_a_worker(npz, arrays):
     data = Feeder(npz(texts(arrays)))
     data.renumber_classes(["wave", "jump high", "bow", "sit"])

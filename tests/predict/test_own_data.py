@@ -2,6 +2,7 @@
 
 import pickle
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -45,6 +46,27 @@ def test_own_recordings_are_prepared_as_the_training_data_were(millimetres, pred
     assert {row["class_name"] for row in result["recordings"][0]["predictions"]} == set(CLASSES)
     other, _, _ = predict(path, raw / "4.npy", "--unit", "m", "--center", "none")  # what is said counts
     assert np.abs(probabilities(other)[0] - probabilities(result)[0]).max() > 1e-3
+
+
+def test_an_npz_of_other_data_does_not_rename_classes_or_joints(millimetres, predict, tmp_path):
+    raw, path, npz = millimetres
+    with np.load(npz) as file:
+        arrays = dict(file)
+    for key, change in (("class_names", np.array(["sit", "stand"])), ("joint_names", arrays["joint_names"][::-1]), ("center", 1)):
+        np.savez(tmp_path / "other.npz", **arrays | {key: change})
+        with pytest.raises(ValueError, match=f"other.npz: {key} are .*, those of .*own.pth .*; leave --data_path out"):
+            predict(path, raw / "4.npy", "--data_path", tmp_path / "other.npz")
+    assert predict(path, raw / "4.npy", "--data_path", npz)[0] == predict(path, raw / "4.npy")[0]
+
+
+def test_no_input_is_overwritten(millimetres, predict, tmp_path):
+    raw, path, _ = millimetres
+    recording = shutil.copy(raw / "4.npy", tmp_path / "4.npy")
+    for words in (("--output", recording), ("--features", path), ("--output", tmp_path)):
+        before = {file: Path(file).read_bytes() for file in (recording, path)}
+        with pytest.raises(ValueError, match=f"{words[0]} .*: is (an input of this command|a folder; name the file)"):
+            predict(path, recording, *words)
+        assert {file: Path(file).read_bytes() for file in (recording, path)} == before
 
 
 def test_files_that_are_written_otherwise_than_the_training_data(millimetres, predict, tmp_path):
