@@ -95,7 +95,7 @@ def parse(stage, argv=None):
     if wants_config:
         print(as_yaml(args), end="")
         sys.exit(0)
-    for line in () if values.get("eval") else _surprises(args, given, config, known=bool(dataset or resolved)):
+    for line in () if values.get("eval") or resolved else _surprises(args, given, config, dataset):
         from util import provenance
 
         provenance.warn_once(f"warning: {line}")
@@ -110,14 +110,14 @@ def _beside(path, content, data_path):
     return Path(path).with_name(f"{bare_name(path)}-eval" + (f"-{now}" if own and now and own != now else ""))
 
 
-def _surprises(args, given, config, known):
-    """Lines about settings that are probably not meant. config: --config, if any. known: whether the data set was named."""
+def _surprises(args, given, config, dataset):
+    """Lines about settings that are probably not meant. config, dataset: --config and --dataset, if given."""
     file = FOLDER / "dataset" / f"{args.dataset}.yaml"
-    of_dataset = read_yaml(file, args.stage, args.method) if file.is_file() and bool(config) == known else {}
-    of_config = read_yaml(config, args.stage, args.method) if config else {}
+    of_dataset = read_yaml(file, args.stage, args.method) if file.is_file() and bool(config) == bool(dataset) else {}
+    of_config = read_yaml(config, args.stage, args.method) if config and of_dataset else {}
     own = {key: value for key, value in of_dataset.items() if key not in {"data_path", *given}}
     unused = {key: value for key, value in own.items() if getattr(args, key) != value}
-    if unused and not config:
+    if unused and not dataset:
         yield (
             f"data_path {args.data_path}: is that of --dataset {args.dataset}, but without this option its settings do not "
             f"apply: {_some(unused)}"

@@ -307,6 +307,8 @@ def test_what_a_data_set_overrides_in_a_users_configuration_is_pointed_out(tmp_p
     assert f"{own}: --dataset ntu60_xview overrides its decoder_depth 5 with decoder_depth 3" in capfd.readouterr().err
     config.parse("pretrain", ["--config", str(own), "--dataset", "ntu60_xview", "--decoder_depth", "4"])
     config.parse("pretrain", ["--config", str(own), "--dataset", "ntu120_xsub", "--motion_aware_tau", "0"])
+    config.save(config.parse("pretrain", ["--dataset", "ucla", "--epochs", "7", "--rot_theta", "0.1"]), tmp_path / "run.yaml")
+    assert config.parse("pretrain", ["--config", str(tmp_path / "run.yaml")]).epochs == 7
     assert not capfd.readouterr().err
 
 
