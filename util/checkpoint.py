@@ -241,7 +241,7 @@ def check_joints(content, path, data):
     theirs, ours = metadata.get("joint_names") if isinstance(metadata, dict) else None, data.joint_names()
     if not isinstance(theirs, list) or ours is None or list(ours) == theirs:
         return
-    number = next((i for i, (own, other) in enumerate(zip(ours, theirs)) if own != other), None)  # noqa: B905
+    number = next((i for i, (own, other) in enumerate(zip(ours, theirs, strict=False)) if own != other), None)
     if number is None:
         return
     differ = f"joint {number} is {ours[number]!r}, that of {path} is {theirs[number]!r}"

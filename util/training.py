@@ -200,7 +200,7 @@ def _check_same_run(args, content, path, loader):
 
 def _check_same_encoder(now, before, path):
     """Refuse to resume with another --finetune than the run began with; under another path the same file may be."""
-    if now and before and now["sha256"] != before["sha256"]:
+    if now and before and before.get("sha256", now["sha256"]) != now["sha256"]:
         raise ValueError(
             f"{path}: the run began with the encoder {before['path']}, now it is {now['path']}, with other content; start anew "
             "in another output_dir"
