@@ -20,5 +20,6 @@ def test_the_data_set_of_a_run_is_called_as_its_file(data, dataset):
 )
 def test_an_evaluation_keeps_the_dots_of_its_checkpoint(file, folder, shared, tmp_path):
     (tmp_path / file).write_bytes(shared("parity/released_linprobe_tiny25.pth").read_bytes())
-    args = config.parse("linprobe", ["--data_path", "a.npz", "--eval", str(tmp_path / file)])
-    assert args.output_dir == str(tmp_path / folder)
+    for data, end in (("mine/NTU60_XSub.npz", ""), ("a.v2.npz", "-a.v2")):  # the first is called as the data it was trained on
+        args = config.parse("linprobe", ["--data_path", data, "--eval", str(tmp_path / file)])
+        assert args.output_dir == str(tmp_path / (folder + end))
