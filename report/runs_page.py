@@ -13,7 +13,7 @@ from pathlib import Path
 from report import charts, pages, run_folder, run_page
 from util import predictions, results, seeds
 from util.options import READOUTS, STAGES, UNLABELLED
-from util.validation import one_line
+from util.validation import one_line, value_text
 
 STAGE_NAMES = run_folder.STAGE_NAMES | {results.COORDINATES: "Coordinates"}
 STYLES = {"-": "solid", "--": "dashed", ":": "dotted"}  # line styles, for more groups than colours: matplotlib's and CSS's names
@@ -80,7 +80,7 @@ def named(members):
 
 def values_of(run):
     """{setting: text} of a run and its encoder."""
-    texts = {key: results.value_text(value) for key, value in run.settings.items()}
+    texts = {key: value_text(value) for key, value in run.settings.items()}
     return texts | {"precision": "mixed" if seeds.mixed_precision(run) else "float32"}
 
 

@@ -212,9 +212,7 @@ def cost(stages):
         return encoder, "", "", ""
     parameters, operations = pretraining_cost(options_of(pretrained[0]))
     mixed = " (mixed precision)" if pretrained[0].options.get("enable_amp") else ""
-    logs = [
-        line for result in pretrained for line in (result.path.parent / result["log"]).read_text(encoding="utf-8").splitlines()
-    ]
+    logs = [line for result in pretrained for line in (result.path.parent / result["log"]).read_text().splitlines()]
     speed = statistics.median(json.loads(line)["samples_per_s"] for line in logs)
     return encoder, f"{parameters:,}", f"{operations / 1e9:.3g}", f"{speed:.0f}{mixed}"
 

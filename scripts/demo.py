@@ -105,7 +105,7 @@ def side_by_side(jobs):
                 time.sleep(0.2)
                 for process, job, folder in running:
                     if process.poll():
-                        text = (folder / "stdout.log").read_text(encoding="utf-8")[-2000:]
+                        text = (folder / "stdout.log").read_text()[-2000:]
                         sys.exit(f"error: 'python {' '.join(job)}' failed:\n{text}")
                 running = [entry for entry in running if entry[0].poll() is None]
                 bar.update(sum(map(progress, folders)) - bar.n)
@@ -119,8 +119,8 @@ def progress(folder):
     if (folder / "result.json").exists():
         return 1.0
     try:
-        epochs = yaml.safe_load((folder / "config.yaml").read_text(encoding="utf-8"))["epochs"]
-        return len((folder / "log.jsonl").read_text(encoding="utf-8").splitlines()) / epochs
+        epochs = yaml.safe_load((folder / "config.yaml").read_text())["epochs"]
+        return len((folder / "log.jsonl").read_text().splitlines()) / epochs
     except (FileNotFoundError, KeyError, TypeError):  # not started, or a stage without epochs
         return 0.0
 
@@ -136,9 +136,7 @@ def results(output, seeds, ratio, chance):
     for stage, name in names.items():
         random, mamp = (
             [
-                json.loads(Path(output, f"seed{k}/{stage}-{encoder}/result.json").read_text(encoding="utf-8"))["last"][
-                    "test_acc1"
-                ]
+                json.loads(Path(output, f"seed{k}/{stage}-{encoder}/result.json").read_text())["last"]["test_acc1"]
                 for k in range(seeds)
             ]
             for encoder in ("random", "mamp")

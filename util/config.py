@@ -18,7 +18,7 @@ from util import published
 from util.command_line import build_parser, parse_command_line
 from util.files import bare_name, write_text
 from util.options import DEFAULT_METHOD, EXTENDS, METHODS, OPTIONS, STAGES, WHAT
-from util.validation import check, check_known, convert, one_line
+from util.validation import check, check_known, convert, one_line, value_text
 
 FOLDER = Path(__file__).resolve().parent.parent / "config"
 
@@ -132,7 +132,7 @@ def _surprises(args, given, config, dataset):
 
 def _some(settings):
     """'lr 0.3, epochs 100, ...'"""
-    words = [f"{key} {' '.join(map(str, value)) if isinstance(value, list) else value}" for key, value in settings.items()]
+    words = [f"{key} {value_text(value)}" for key, value in settings.items()]
     return ", ".join(words[:4]) + (", ..." if len(words) > 4 else "")
 
 

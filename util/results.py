@@ -8,7 +8,7 @@ import yaml
 
 from util import config
 from util.options import DEFAULT_METHOD, DRAW, HOW, OPTIONS, STAGES, UNLABELLED
-from util.validation import one_line
+from util.validation import one_line, value_text
 
 PAPER = yaml.safe_load((config.FOLDER / "paper.yaml").read_text(encoding="utf-8"))
 SUBSET = ("data_ratio", "subset", "subset_seed")
@@ -99,11 +99,6 @@ class Result:
 def settings_text(settings):
     """'lr 0.3, lr_steps 120 140'"""
     return ", ".join(f"{key} {value_text(value)}" for key, value in settings.items())
-
-
-def value_text(value):
-    """A setting's value as text, a list without brackets."""
-    return " ".join(map(str, value)) if isinstance(value, list) else str(value)
 
 
 def cells():

@@ -10,6 +10,11 @@ _repr.maxstring = _repr.maxother = 200  # values in files may be large
 short_repr = _repr.repr
 
 
+def value_text(value):
+    """A setting's value as text, a list without brackets."""
+    return " ".join(map(str, value)) if isinstance(value, list) else str(value)
+
+
 def one_line(error):
     """An exception's message in one line, or its type if it has none."""
     return " ".join(str(error).split()) or type(error).__name__

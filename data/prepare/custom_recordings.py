@@ -83,11 +83,8 @@ def read_skeleton_file(path):
     """The `CustomSkeleton` of a YAML or JSON file of parents, perhaps joint_names. Raises FileNotFoundError or ValueError."""
     path = _existing(path)
     try:
-        content = (
-            json.loads(path.read_text(encoding="utf-8"))
-            if path.suffix == ".json"
-            else yaml.safe_load(path.read_text(encoding="utf-8"))
-        )
+        text = path.read_text(encoding="utf-8")
+        content = json.loads(text) if path.suffix == ".json" else yaml.safe_load(text)
     except (ValueError, RecursionError, yaml.YAMLError) as error:
         raise ValueError(f"{path}: neither YAML nor JSON ({' '.join(str(error).split())[:100]})") from error
     if not isinstance(content, dict) or not isinstance(content.get("parents"), list):
