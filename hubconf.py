@@ -12,9 +12,6 @@ No weights are hosted: `checkpoint` is a file of yours, ours or released. It is 
 import inspect
 from argparse import Namespace
 
-import numpy as np
-import torch
-
 dependencies = ["torch", "torchvision", "timm", "numpy", "yaml"]
 
 # The project's modules are imported inside the functions, so that torch.hub can say which of the dependencies is missing.
@@ -103,31 +100,8 @@ def _options(num_frames, share):
 
 
 def _taking_recordings(model, options, data, any_bodies=False):
-    """Make the encoder take a single recording, too; a ValueError names the expected shapes where neither fits. any_bodies: a
-    batch may have another number of bodies than the training data."""
-    from data.prepare import axes, transforms
-    from predict import load_model
+    """Make the encoder take a single recording, too."""
+    from predict.recordings import ToBatch
 
-    joints, bodies = data.num_joints, data.num_bodies
-    fixed = None if any_bodies else bodies
-    batch = f"(N, 3, {options.num_frames}, {joints}, {fixed or 'M'})"
-    wanted = f"x is {batch}, as the Feeder makes it, or one recording (T, {joints}, 3) or (M, T, {joints}, 3)"
-
-    def to_batch(module, inputs):
-        x = torch.as_tensor(inputs[0])
-        if x.ndim == 5:
-            if x.shape[1:4] != (3, options.num_frames, joints) or fixed not in (None, x.shape[4]):
-                raise ValueError(f"x has shape {tuple(x.shape)}; {wanted}")
-            return (x.float(),)
-        try:
-            most = bodies or axes.MOST_BODIES
-            persons = axes.guess(x.detach().cpu().numpy(), joints, most, flat=False)
-        except ValueError as error:
-            raise ValueError(f"x has shape {tuple(x.shape)} ({error}); {wanted}") from error
-        chosen = transforms.most_moving(transforms.drop_empty(persons), bodies or len(persons))  # (m, T, V, 3)
-        of_recording = load_model.TrainingData(joints, bodies or len(chosen), data.parent_joints)
-        rows = np.pad(transforms.row(chosen), ((0, 0), (0, 3 * joints * (of_recording.num_bodies - len(chosen)))))
-        return (load_model.make_batch([rows], options, of_recording, next(module.parameters()).device),)
-
-    model.register_forward_pre_hook(to_batch)
+    model.register_forward_pre_hook(ToBatch(options, data, any_bodies))
     return model

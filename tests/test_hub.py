@@ -43,6 +43,14 @@ def test_mamp_with_the_weights_of_any_stage(stage, shared):
     close(statistics, torch.cat([per_joint, features.std(2, unbiased=False).mean(1).flatten(1)], 1))
 
 
+@pytest.mark.parametrize("method", ["mamp", "umurl"])
+def test_an_encoder_can_be_saved_whole(method, tmp_path):
+    sizes = {"dim_feat": 32, "depth": 1, "num_heads": 4, "num_frames": 24} if method == "mamp" else {"hidden_size": 64}
+    encoder, recording = hub(method, **sizes), torch.randn(30, 25, 3)
+    torch.save(encoder, tmp_path / "encoder.pt")
+    close(torch.load(tmp_path / "encoder.pt", weights_only=False)(recording), encoder(recording))
+
+
 def test_weights_alone_with_the_number_of_heads(shared, tmp_path):
     path, x = shared("parity/released_pretrain_tiny25.pth"), torch.randn(2, 3, 24, 25, 2)
     torch.save(checkpoint.load(path)["model"], tmp_path / "weights.pth")
