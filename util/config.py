@@ -95,7 +95,7 @@ def parse(stage, argv=None):
     if wants_config:
         print(as_yaml(args), end="")
         sys.exit(0)
-    for line in () if values.get("eval") or resolved else _surprises(args, given, config, dataset):
+    for line in () if values.get("eval") else _surprises(args, given, config, dataset):
         from util import provenance
 
         provenance.warn_once(f"warning: {line}")

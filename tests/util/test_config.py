@@ -310,6 +310,8 @@ def test_what_a_data_set_overrides_in_a_users_configuration_is_pointed_out(tmp_p
     config.save(config.parse("pretrain", ["--dataset", "ucla", "--epochs", "7", "--rot_theta", "0.1"]), tmp_path / "run.yaml")
     assert config.parse("pretrain", ["--config", str(tmp_path / "run.yaml")]).epochs == 7
     assert not capfd.readouterr().err
+    assert config.parse("pretrain", ["--config", str(tmp_path / "run.yaml"), "--dataset", "ucla"]).epochs == 100
+    assert "--dataset ucla overrides its rot_theta 0.1, epochs 7 with rot_theta 0.3 1.0 0.3, epochs 100" in capfd.readouterr().err
 
 
 def test_a_batch_that_is_larger_than_an_update_is_pointed_out(capfd):
