@@ -21,6 +21,7 @@ class Feeder(NpzSplit, Dataset):
     p_interval: [p] crops the central share p, [p0, p1] a random share (feeder.tools.crop_bounds).
     window_size: frames after resizing. min_frames: shortest random crop, in frames.
     random_rot: rotate by U(-rot_theta, rot_theta) radians about x, y, z (one number, or one per axis).
+    random_scale: before that, multiply each axis by a factor of its own, U(1 - random_scale, 1 + random_scale).
     bone, vel: return bones, or frame differences, instead of joints.
     views: random crops of each sample; with more than one, batches are (N, views, C, window, V, M).
     data_ratio: share of the samples to use, int(N · ratio), drawn without replacement with subset_seed.
@@ -53,6 +54,7 @@ class Feeder(NpzSplit, Dataset):
         val_groups=0,
         labelled=True,
         mirror=False,
+        random_scale=0.0,
         **published,
     ):
         check_feeder_arguments(published)
@@ -69,7 +71,8 @@ class Feeder(NpzSplit, Dataset):
         self.split = split
         self.p_interval, self.window_size, self.min_frames = p, window_size, min_frames
         self.random_rot, self.rot_theta, self.bone, self.vel, self.views = random_rot, rot_theta, bone, vel, views
-        self.mirror, self.num_draws = mirror, (5 + mirror) * views  # random numbers for each sample
+        self.mirror, self.random_scale = mirror, random_scale
+        self.num_draws = (5 + mirror + 3 * bool(random_scale)) * views  # random numbers for each sample
         if bone:
             self.parents()  # raises if they are not known
         self.opposite = torch.from_numpy(self.opposite_joints()) if mirror else None  # raises if they are not known
@@ -103,12 +106,20 @@ class Feeder(NpzSplit, Dataset):
         frames = self.frames(index)
         data = torch.from_numpy(frames).reshape(len(frames), self.num_bodies, self.num_joints, 3).permute(3, 0, 2, 1)
         data = tools.valid_crop_resize(data, len(frames), self.p_interval, self.window_size, self.min_frames, rng)
-        if self.random_rot:
-            data = tools.random_rot(data, self.rot_theta, rng)
+        if (maps := self._draw_maps(rng)) is not None:
+            data = tools.apply_maps(data, maps)
         if self.mirror and rng.rand(1)[0] < 0.5:
             data = tools.mirror(data, self.opposite)
         data = tools.stream(data, self.parents() if self.bone else None, self.vel)
         return data.contiguous(), int(self.label[row]), int(row)
+
+    def _draw_maps(self, rng):
+        """Random scaling, then rotation, as matrices (3, 3) or, for N samples, (N, 3, 3); None without either."""
+        rotation = tools.rotation_matrix(tools.random_angles(self.rot_theta, rng)) if self.random_rot else None
+        if not self.random_scale:
+            return rotation
+        factors = torch.from_numpy(tools.random_factors(self.random_scale, rng).astype(np.float32))
+        return factors.diag_embed() if rotation is None else rotation * factors.unsqueeze(-2)  # R·diag(factors)
 
     def __getstate__(self):
         return {key: value for key, value in super().__getstate__().items() if key != "_parents"}  # which may be on a GPU
@@ -116,18 +127,18 @@ class Feeder(NpzSplit, Dataset):
     # ---- batches: crops are cut on the host, everything else is done on the device (see feeder.batch) ---------------------
 
     def plan(self, valid, draws):
-        """Draw crops and augmentation for N samples: begin (N·views,), length (N·views,) in frames[, rotation (N·views, 3, 3)
-        [, mirrored (N·views,) bool]]. The views of a sample are next to each other.
+        """Draw crops and augmentation for N samples: begin (N·views,), length (N·views,) in frames[, maps (N·views, 3, 3), which
+        scale and rotate[, mirrored (N·views,) bool]]. The views of a sample are next to each other.
 
         valid: (N,) numbers of valid frames. draws: (N, num_draws), their rows of feeder.batch.uniforms.
         """
         rng = Draws(draws.reshape(len(valid) * self.views, -1))
         begin, end = tools.crop_bounds(np.repeat(valid, self.views), self.p_interval, self.min_frames, rng)
-        angles = tools.random_angles(self.rot_theta, rng) if self.random_rot else np.zeros((len(begin), 3))
+        maps = self._draw_maps(rng)
         mirrored = [torch.from_numpy(rng.rand(1)[0] < 0.5)] if self.mirror else []
-        # what is mirrored has a rotation, too, if only by 0, since `make` takes them in this order
-        rotation = [tools.rotation_matrix(angles)] if self.random_rot or mirrored else []
-        return begin, end - begin, *rotation, *mirrored
+        if maps is None and mirrored:  # `make` takes them in this order
+            maps = torch.eye(3).expand(len(begin), 3, 3)
+        return begin, end - begin, *([] if maps is None else [maps]), *mirrored
 
     def labels(self, indices):
         """Labels and row numbers of samples, two tensors (N,)."""
@@ -143,14 +154,14 @@ class Feeder(NpzSplit, Dataset):
         repeated = (frames for frames in sequences for _ in range(self.views))
         return (*tools.concatenate_crops(repeated, begin, length), *augmentation), *self.labels(indices)
 
-    def make(self, flat, first, length, rotation=None, mirrored=None):
+    def make(self, flat, first, length, maps=None, mirrored=None):
         """On the device: resize and augment the crops, rows first[i] to first[i] + length[i] of flat. Returns x (N, C, window, V,
         M) or, with several views, (N, views, C, window, V, M)."""
         if self.bone and (self._parents is None or self._parents.device != flat.device):
             self._parents = torch.from_numpy(self.parents()).to(flat.device)  # once, not in every step
         x = tools.resize_crops(flat, first, length, self.window_size, self.num_bodies, self.num_joints)
-        if rotation is not None:
-            x = tools.apply_rotation(x, rotation)
+        if maps is not None:
+            x = tools.apply_maps(x, maps)
         if mirrored is not None:
             opposite = self.opposite.to(x.device, non_blocking=True)  # without waiting for the device
             x = torch.where(mirrored[:, None, None, None, None], tools.mirror(x, opposite), x)

@@ -138,13 +138,13 @@ def test_loader(data, args, device):
 
 
 def augmentation(args):
-    """The options of random crops, rotations and mirror images, as the Feeder names them; only training has them."""
-    names = ("min_frames", "random_rot", "rot_theta", "mirror")
+    """The options of random crops, rotations, scaling and mirror images, as the Feeder names them; only training has them."""
+    names = ("min_frames", "random_rot", "rot_theta", "random_scale", "mirror")
     return {"p_interval": args.train_p_interval} | {name: getattr(args, name) for name in names}
 
 
 def build_feeder(args, split, augment, labelled=None, views=1):
-    """Feeder of 'train' or 'test' with the options' crops. augment: random crops, rotations and mirror images.
+    """Feeder of 'train' or 'test' with the options' crops. augment: random crops, rotations, scaling and mirror images.
 
     With --val_groups 'test' is the held-out part of the training set. labelled: whether labels are required; by default in the
     downstream stages only.

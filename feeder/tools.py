@@ -1,4 +1,4 @@
-"""Crop, resize, rotate, mirror, bone and velocity.
+"""Crop, resize, rotate, scale, mirror, bone and velocity.
 
 Skeletons are (..., C, T, V, M): coordinates, frames, joints, bodies, with any leading batch dimensions, numpy or torch, on any
 device. `rng` is numpy's global generator, a `numpy.random.RandomState`, or feeder.batch's `Draws`, for N samples at once.
@@ -100,9 +100,9 @@ def _matrix(rows):
     return np.stack([np.stack(row, -1) for row in rows], -2)
 
 
-def apply_rotation(data, rotation):
-    """x' = R·x: data (..., C, T, V, M), rotation (3, 3) or one for each sequence, (..., 3, 3)."""
-    return transform_points(data, rotation[..., None, None, None])
+def apply_maps(data, maps):
+    """x' = A·x: data (..., C, T, V, M), maps A (3, 3) or one for each sequence, (..., 3, 3)."""
+    return transform_points(data, maps[..., None, None, None])
 
 
 def transform_points(data, maps):
@@ -117,12 +117,17 @@ def transform_points(data, maps):
 def rotate(data, angles):
     """Rotate all of data (..., C, T, V, M) by three angles in radians."""
     tensor = torch.as_tensor(data)
-    return _like(data, apply_rotation(tensor, rotation_matrix(np.asarray(angles, dtype=np.float64)).to(tensor)))
+    return _like(data, apply_maps(tensor, rotation_matrix(np.asarray(angles, dtype=np.float64)).to(tensor)))
 
 
 def random_angles(theta=0.3, rng=np.random):
     """Three angles from U(-theta, theta) radians, (3,) or (N, 3); theta is one number or one for each of the axes x, y, z."""
     return rng.uniform(-1, 1, 3).T * np.broadcast_to(theta, 3)
+
+
+def random_factors(scale, rng=np.random):
+    """A factor for each of the axes x, y, z from U(1 - scale, 1 + scale), (3,) or (N, 3)."""
+    return 1 + rng.uniform(-scale, scale, 3).T
 
 
 def random_rot(data, theta=0.3, rng=np.random):

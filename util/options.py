@@ -114,6 +114,9 @@ GROUPS = {
         Option("rot_theta", [0.3], float, many=True, counts=(1, 3), stages=TRAINED, only_with=AUGMENTED).means(
             "largest rotation angle in radians: one number, or three for x, y, z"
         ),
+        Option("random_scale", 0.0, float, range=SHARE, stages=TRAINED, only_with=AUGMENTED).means(
+            "stretch each axis of a training sequence at random, before it is rotated, by up to this share"
+        ),
         Option("mirror", False, bool, stages=TRAINED, only_with=AUGMENTED).means(
             "mirror a random half of the training sequences: left and right change places"
         ),
@@ -274,7 +277,7 @@ GROUPS = {
         ),
         Option("dist_eval", True, bool, stages=DOWNSTREAM, role=HOW).means("share the test samples among the processes"),
         Option("augment", True, bool, stages=("linprobe",)).means(
-            "random crops, rotations and mirror images; without them (--no-augment) features are computed only once"
+            "random crops, rotations, scaling and mirror images; without them (--no-augment) features are computed only once"
         ),
         Option("k", 1, int, range=AT_LEAST_ONE, stages=("retrieval",)).means("number of neighbours that vote"),
         Option("save_features", None, str, stages=("retrieval",), role=DRAW).means("npz for the features, with names and labels"),

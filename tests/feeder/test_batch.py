@@ -20,6 +20,8 @@ OPTIONS = {
     "subset": dict(data_ratio=0.4, subset_seed=1),
     "mirror": RANDOM | dict(mirror=True, bone=True),
     "mirror alone": dict(mirror=True),
+    "scale": RANDOM | dict(random_scale=0.3, mirror=True, bone=True),
+    "scale alone": dict(random_scale=0.3),
 }
 
 
@@ -68,6 +70,23 @@ def test_each_view_is_a_crop_of_its_own(invented, resident):
             expected, label, row = single.get(i, Draws(table[i].reshape(4, 5)[view]))
             assert torch.allclose(x[n, view], expected, atol=1e-6) and label == labels[n] and row == i
     assert len({round(v.sum().item(), 4) for v in x[0]}) > 1
+
+
+def test_each_axis_of_a_view_is_stretched_by_a_factor_of_its_own(skeletons):
+    """The factors are uniform in 0.7 .. 1.3, and come before the rotation, which keeps lengths."""
+    options = dict(window_size=8, random_scale=0.3, views=2)
+    feeder, plain = Feeder(skeletons, "train", **options), Feeder(skeletons, "train", window_size=8)
+    indices, table = np.arange(30), uniforms(0, 0, 30, feeder.num_draws)
+    x, original = feeder.make(*feeder.collect(indices, table)[0]), plain.make(*plain.collect(indices, table)[0])
+    factors = (x.abs().sum((3, 4, 5)) / original.abs().sum((2, 3, 4))[:, None]).flatten(0, 1)  # (60, 3)
+    assert torch.allclose(x.flatten(0, 1), original.repeat_interleave(2, 0) * factors[..., None, None, None], atol=1e-5)
+    assert 0.7 <= factors.min() < 0.75 and 1.25 < factors.max() <= 1.3 and abs(factors.mean() - 1) < 0.06
+    assert (factors.std(0) > 0.12).all() and torch.corrcoef(factors.T).fill_diagonal_(0).abs().max() < 0.4
+    assert len(factors.unique()) == factors.numel()
+    turned = Feeder(skeletons, "train", **options, random_rot=True, rot_theta=3)
+    lengths = turned.make(*turned.collect(indices, uniforms(0, 1, 30, turned.num_draws))[0]).norm(dim=2).sum((2, 3, 4))
+    share = lengths / original.norm(dim=1).sum((1, 2, 3))[:, None]
+    assert (share > 0.7).all() and (share < 1.3).all() and share.std() > 0.03
 
 
 def test_half_of_the_views_are_mirrored(skeletons):

@@ -126,9 +126,7 @@ def test_prediction_crops_and_streams_as_the_reference_does():
     begin, end = tools.crop_bounds(np.array([9, 40, 1]), [0.7])
     crops = tools.concatenate_crops(sequences, begin, end - begin)
     angles = rng.normal(size=(3, 3))
-    found = tools.stream(
-        tools.apply_rotation(tools.resize_crops(*crops, 8, 2, 5), tools.rotation_matrix(angles)), above, vel=True
-    )
+    found = tools.stream(tools.apply_maps(tools.resize_crops(*crops, 8, 2, 5), tools.rotation_matrix(angles)), above, vel=True)
     assert found.shape == (3, 3, 8, 5, 2)
     for i, rows in enumerate(sequences):
         x = torch.from_numpy(rows.reshape(-1, 2, 5, 3)).permute(3, 0, 2, 1)
