@@ -13,7 +13,7 @@ def read_labels(arrays, key, path, class_names=None):
     """
     if f"y_{key}" not in arrays:
         return np.full(len(arrays[f"x_{key}"]), -1), 0, class_names
-    labels = {name: _without_last_axis(arrays[name]) for name in ("y_train", "y_test") if name in arrays}
+    labels = _without_last_axis({name: np.asarray(arrays[name]) for name in ("y_train", "y_test") if name in arrays})
     where, y = f"{path}: y_{key}", labels[f"y_{key}"]
     if len({array.dtype.kind in "US" for array in labels.values()}) > 1:
         raise ValueError(f"{path}: y_train and y_test are of different kinds: texts and numbers")
@@ -27,7 +27,7 @@ def read_labels(arrays, key, path, class_names=None):
                     raise ValueError(f"{path}: {name}: row {row} has the label {text!r}, which is not in class_names")
         return np.array([number[text] for text in texts[f"y_{key}"]], np.int64), len(names), names
     train = labels.get("y_train", y)  # the number of classes is that of the training labels
-    num_classes = train.shape[1] if train.ndim == 2 else int(np.max(train, initial=-1)) + 1
+    num_classes = train.shape[1] if train.ndim == 2 else int(train.max()) + 1 if train.size else 0
     if y.ndim == 2:
         wrong = np.flatnonzero((y != 0).sum(1) != 1)
         if len(wrong):
@@ -41,10 +41,11 @@ def read_labels(arrays, key, path, class_names=None):
     return y.astype(np.int64), num_classes, class_names
 
 
-def _without_last_axis(y):
-    """(N, 1) -> (N,), unless it is a one-hot column of a single class."""
-    y = np.asarray(y)
-    return y[:, 0] if y.ndim == 2 and y.shape[1] == 1 and (y.dtype.kind in "US" or (y != 1).any()) else y
+def _without_last_axis(labels):
+    """{split: (N, 1)} -> {split: (N,)}, unless they are one-hot columns of a single class, 1 in every split."""
+    columns = {name: y for name, y in labels.items() if y.ndim == 2 and y.shape[1] == 1}
+    one_hot = all(y.dtype.kind not in "US" and (y == 1).all() for y in columns.values())
+    return labels if one_hot else labels | {name: y[:, 0] for name, y in columns.items()}
 
 
 def _texts(y, where):

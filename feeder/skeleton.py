@@ -61,8 +61,9 @@ def parents_of(arrays, num_joints):
 
 
 def joint_names_of(arrays, num_joints):
-    """V names from an npz's `layout`; without layout and parents, those of the Kinect with so many joints. None if not known."""
-    layouts = [str(arrays["layout"])] if "layout" in arrays else [] if "parents" in arrays else KINECTS
+    """V names from an npz's `layout`; without layout and parents, those of the 25 joints of Kinect v2, as of the published npz,
+    which say nothing. None if not known."""
+    layouts = [str(arrays["layout"])] if "layout" in arrays else [] if "parents" in arrays else ["kinect_v2"]
     layout = layout_of(num_joints, [layout for layout in layouts if layout in LAYOUTS])
     return list(joint_names(layout)) if layout else None
 

@@ -129,7 +129,13 @@ def trained_classifier(args, data):
         raise ValueError(f"{args.eval}: holds a classifier of main_{stage}.py; evaluate it there")
     classes = provenance.num_classes(content)
     match_classes_to_checkpoint(data, content, args.eval)
-    checkpoint.check_joints(content, args.eval, data)
+    checkpoint.check_data(content, args.eval, data)
+    trained = provenance.settings(content, args.eval)
+    if trained.get("data_path") == args.data_path and args.val_groups > (held := trained.get("val_groups", 0)):
+        raise ValueError(
+            f"{args.eval}: was trained with --val_groups {held}; among the {args.val_groups} groups held out now are people of "
+            "its training"
+        )
     model = classifier(args, data, classes)
     checkpoint.load_model(model, args.eval, content)
     if data.label.max() >= classes:

@@ -15,6 +15,7 @@ from data.prepare.recipes import Recipe
 from feeder import units
 from feeder.npz import open_npz
 from feeder.npz_split import NpzSplit
+from util import checkpoint
 
 
 @dataclass
@@ -112,7 +113,8 @@ class Preparation:
         """As `widened`, and as many frames as the Feeder counts in the npz of this recipe."""
         out = self.widened(rows)
         if not self.recipe.counts_empty:
-            out = out[: np.count_nonzero(out.sum(axis=1))]
+            moved = out.sum(axis=1) if self.recipe.published else out.any(axis=1)  # the published code counts by the sum
+            out = out[: np.count_nonzero(moved)]
         if not len(out):
             raise ValueError("no frame has a body")
         return out
@@ -260,7 +262,8 @@ def _npz(file, preparation):
     frames = ["joints"] if "joints" in frames else frames
     is_flat = offset is not None and offset.ndim == 1 and offset.dtype.kind in "iu" and len(frames) == 1
     if is_flat and "x_test" not in arrays:
-        recordings, _ = custom_recordings.from_flat(file, frames[0], form=preparation.reading)
+        recordings, skeleton = custom_recordings.from_flat(file, frames[0], form=preparation.reading)
+        checkpoint.compare_joints(skeleton.joint_names, preparation.data.joint_names, file, "the model")
 
         def cut(recording, preparation):
             return preparation.metres(recording.load())
@@ -280,6 +283,7 @@ def _npz(file, preparation):
             f"{file}: {split.num_bodies} bodies of {split.num_joints} joints, the model knows "
             f"{data.num_bodies} of {data.num_joints}"
         )
+    checkpoint.compare_joints(split.joint_names(), data.joint_names, file, "the model")
 
     def load(index):
         rows = split.frames(index)

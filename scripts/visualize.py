@@ -168,6 +168,7 @@ def draw(script_args, more):
         print_info(f"{path}: {of_what} hides no tokens and predicts no motion; only the moving body is drawn")
     if not skeletons.has_ffmpeg():
         print_info("ffmpeg is not installed: films are written as GIF only, not as MP4")
+    written = set()
     for index in choose(data, script_args.samples, script_args.names):
         sample = load_sample(data, joint_data, index)
         row, label = int(data.indices[index]), int(data.label[data.indices[index]])
@@ -178,6 +179,8 @@ def draw(script_args, more):
             drawings |= pictures.of_classifier(model, sample, source, args, data, label)
         name = re.sub(r"[^\w.+-]+", "_", sample.title.split(" · ")[0])[:100].lstrip(".")
         folder = out / (f"recording-{name}" if recording else f"{split}-{row}-{name}")
+        folder = out / f"recording-{row}-{name}" if folder in written else folder  # two recordings of one name
+        written.add(folder)
         print_info(f"{sample.title}: {folder}: {', '.join(write(folder, sample, source, drawings))}")
 
 

@@ -226,28 +226,43 @@ def load_encoder(model, path):
 
 def initialize_encoder(model, path, data):
     """`load_encoder`, if a path is given; returns where the encoder comes from (provenance.describe), or None. data: the Feeder,
-    see `check_joints`."""
+    see `check_data`."""
     if not path:
         return None
     content = load_encoder(model, path)
-    check_joints(content, path, data)
+    check_data(content, path, data)
     return provenance.describe(content, path)
 
 
-def check_joints(content, path, data):
-    """Raises ValueError if a Feeder has the joints of a checkpoint in another order; warns if it has others. Both by their names,
-    if both have them."""
+def check_data(content, path, data):
+    """Compare a Feeder with what a checkpoint says of its training data. Raises ValueError if the joints are in another order;
+    warns if they are others, and if the coordinates were prepared otherwise."""
     metadata = content.get("data") if "config" in content else None
-    theirs, ours = metadata.get("joint_names") if isinstance(metadata, dict) else None, data.joint_names()
-    if not isinstance(theirs, list) or ours is None or list(ours) == theirs:
+    if not isinstance(metadata, dict):
+        return
+    compare_joints(data.joint_names(), metadata.get("joint_names"), data.data_path, path)
+    for key in ("center", "body_frame", "min_max", "coordinates"):
+        ours, theirs = data.file_metadata.get(key), metadata.get(key)
+        if ours != theirs:
+            provenance.warn_once(
+                f"warning: {data.data_path}: was prepared otherwise than the training data: its {key} is {ours}, that of {path} "
+                f"{theirs} (docs/data.md)"
+            )
+
+
+def compare_joints(ours, theirs, where, path):
+    """Raises ValueError if the joints of the file `where` are those of the checkpoint at `path` in another order; warns if they
+    are others. Both by their names, if both have them."""
+    ours = ours if ours is None else [str(name) for name in ours]
+    if not isinstance(theirs, list) or ours is None or ours == theirs:
         return
     number = next((i for i, (own, other) in enumerate(zip(ours, theirs, strict=False)) if own != other), None)
     if number is None:
         return
     differ = f"joint {number} is {ours[number]!r}, that of {path} is {theirs[number]!r}"
     if sorted(ours) == sorted(theirs):
-        raise ValueError(f"{data.data_path}: the joints are in another order than in training: {differ}")
-    provenance.warn_once(f"warning: {data.data_path}: the joints have other names than in training: {differ}")
+        raise ValueError(f"{where}: the joints are in another order than in training: {differ}")
+    provenance.warn_once(f"warning: {where}: the joints have other names than in training: {differ}")
 
 
 def load_model(model, path, content=None):

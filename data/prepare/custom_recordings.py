@@ -250,7 +250,8 @@ def from_flat(path, joints_key="joints", offset_key="offset", form=None):
     if (offset[1:] < offset[:-1]).any():
         raise ValueError(f"{path}: {offset_key} falls after sequence {np.flatnonzero(offset[1:] < offset[:-1])[0]}")
     count = len(offset) - 1
-    columns = {key: a for key, a in arrays.items() if a.shape == (count,) and a.dtype.kind in "biuU"}
+    of_joints = ("joint_names", "parents")  # also where there are as many joints as sequences
+    columns = {key: a for key, a in arrays.items() if key not in of_joints and a.shape == (count,) and a.dtype.kind in "biuU"}
 
     def invalid(key, wanted):
         return ValueError(f"{path}: {key} has shape {arrays[key].shape}, type {arrays[key].dtype}; it needs {wanted}")

@@ -25,7 +25,7 @@ class Values:
         finite = np.isfinite(bodies)
         self.wrong += finite.size - np.count_nonzero(finite)
         for axis in range(3):
-            values = bodies[..., axis][finite[..., axis]]
+            values = bodies[..., axis][finite[..., axis]].astype(np.float64)  # whole numbers cannot be compared with infinity
             self.low[axis] = values.min(initial=self.low[axis])
             self.high[axis] = values.max(initial=self.high[axis])
         return self

@@ -82,6 +82,14 @@ def test_memory_does_not_grow_with_the_file(tmp_path):
     assert int(done.stdout.split()[-1]) < 120, f"{done.stdout.split()[-1]} MB"
 
 
+def test_coordinates_in_whole_numbers(tmp_path):
+    x = np.random.default_rng(0).integers(-9, 10, (6, 5, 12)).astype(np.int8)
+    sizes = {"num_joints": 4, "num_bodies": 1, "layout": ""}
+    np.savez(tmp_path / "a.npz", x_train=x, y_train=np.eye(2, dtype=np.uint8)[[0, 1, 0, 1, 0, 1]], **sizes)
+    ranges = [f"{axis} {x[..., i::3].min():.2f} to {x[..., i::3].max():.2f}" for i, axis in enumerate("xyz")]
+    assert f"metres: {', '.join(ranges)}" in say(tmp_path / "a.npz")
+
+
 def test_equal_sequences_are_reported(tmp_path):
     x = np.random.default_rng(4).normal(size=(6, 5, 12)).astype(np.float32)
     y = np.eye(2, dtype=np.uint8)[[0, 1, 0, 1, 0]]

@@ -76,6 +76,15 @@ def test_a_flat_file_without_labels_is_for_pretraining(tmp_path, capsys):
         own.generate([tmp_path / "flat.npz"], tmp_path)
 
 
+def test_as_many_joints_as_sequences(tmp_path, capsys):
+    """What is said of each joint is not a column of the sequences."""
+    given = flat(offset=np.array([0, 2, 5, 7, 9]), label=None, split=None, joint_names=np.array([*"abcd"]))
+    np.savez(tmp_path / "flat.npz", **given)
+    arrays = load(own.generate([tmp_path / "flat.npz"], tmp_path))
+    assert len(arrays["x_train"]) == 4 and arrays["joint_names"].tolist() == [*"abcd"]
+    assert "everything is for training, without labels" in capsys.readouterr().out
+
+
 def source(shared, name):
     with np.load(shared(f"realdata/{name}.npz")) as npz:
         return dict(npz)

@@ -5,6 +5,7 @@ import pickle
 import numpy as np
 import pytest
 
+import main_predict
 from data.prepare.inspect import inspect_npz
 from feeder.feeder_ntu import Feeder
 from tests.runs import MAINS, read, same, weights
@@ -139,6 +140,57 @@ def test_joints_of_a_checkpoint_are_told_by_name(npz, arrays, options, tmp_path,
         assert "warning: " in (said := capfd.readouterr().err) and "joint 4 is 'Hand R'" in said
         MAINS[stage].main(options(stage, npz(arrays, "unnamed.npz"), tmp_path / f"{stage} unnamed", *words))
         assert "other names" not in capfd.readouterr().err
+
+
+def test_main_predict_compares_the_joints_of_an_npz(npz, arrays, options, tmp_path, capfd):
+    """A prepared npz and a flat one: left and right exchanged, in names and arrays, were answered without a word."""
+    names = np.array(["hip", "spine", "head", "left hand", "right hand"])
+    MAINS["finetune"].main(options("finetune", npz(arrays | {"joint_names": names}), tmp_path / "tuned", "--epochs", 1))
+    flat = {"joints": np.random.default_rng(0).normal(size=(40, 5, 3)), "offset": np.array([0, 20, 40])}
+    for name, content in (("prepared", arrays), ("flat", flat)):
+        path = npz(content | {"joint_names": names[[0, 1, 2, 4, 3]]}, f"{name}.npz")
+        words = ["--checkpoint", tmp_path / "tuned/checkpoint-0.pth", path, "--output", tmp_path / "answers.csv"]
+        with pytest.raises(SystemExit):
+            main_predict.main([*map(str, words), "--device", "cpu"])
+        said = (
+            f"{name}.npz: the joints are in another order than in training: joint 3 is 'right hand', that of the model is 'left"
+        )
+        assert said in capfd.readouterr().err and not (tmp_path / "answers.csv").exists()
+
+
+def test_coordinates_prepared_otherwise_are_pointed_out(npz, arrays, options, tmp_path, capfd):
+    prepared = {"center": 0, "body_frame": np.array([0, 1, 2, 3]), "min_max": 1}
+    MAINS["pretrain"].main(options("pretrain", npz(arrays | prepared), tmp_path / "pre", "--epochs", 1))
+    for change, warned in ((prepared, False), ({"center": 0}, True)):
+        path = npz(arrays | change, "other.npz")
+        MAINS["retrieval"].main(options("retrieval", path, tmp_path / "out", "--finetune", tmp_path / "pre/checkpoint-0.pth"))
+        said = capfd.readouterr().err
+        assert ("was prepared otherwise than the training data: its body_frame is None, that of" in said) == warned
+        assert ("its min_max is None" in said) == warned and "its center" not in said
+
+
+def test_people_of_the_training_are_not_held_out_afterwards(npz, arrays, options, tmp_path):
+    path = npz(arrays | {"group_train": np.array([f"P{i % 3}" for i in range(len(arrays["x_train"]))])})
+    MAINS["finetune"].main(options("finetune", path, tmp_path / "tuned", "--epochs", 1, "--val_groups", 1))
+    words = ["--eval", tmp_path / "tuned/checkpoint-0.pth", "--val_groups"]
+    MAINS["finetune"].main(options("finetune", path, tmp_path / "out", *words, 1))
+    with pytest.raises(ValueError, match="was trained with --val_groups 1; among the 2 groups held out now are people of its"):
+        MAINS["finetune"].main(options("finetune", path, tmp_path / "out", *words, 2))
+
+
+@pytest.mark.parametrize("kind", [np.uint8, np.uint16, np.uint64, np.int32])
+def test_class_numbers_of_any_integer_type(npz, arrays, kind):
+    """-1, where there is no label, must not wrap around."""
+    labels = {f"y_{split}": arrays[f"y_{split}"].argmax(1) for split in ("train", "test")}
+    feeder = Feeder(npz(arrays | {name: y.astype(kind) for name, y in labels.items()}), "train")
+    assert feeder.num_classes == 3 and feeder.label.tolist() == labels["y_train"].tolist()
+
+
+def test_a_test_set_of_the_class_1_in_one_column(npz, arrays):
+    """Columns (N, 1) are one-hot, of a single class, only if they are 1 in both splits."""
+    train, test = arrays["y_train"].argmax(1)[:, None], np.ones((len(arrays["y_test"]), 1), int)
+    assert (Feeder(npz(arrays | {"y_train": train, "y_test": test}), "test").label == 1).all()
+    assert (Feeder(npz(arrays | {"y_train": np.ones_like(train), "y_test": test}), "test").label == 0).all()
 
 
 def test_an_evaluation_on_other_data_has_a_folder_of_its_own(npz, arrays, options, tmp_path):
