@@ -122,13 +122,24 @@ class Preparation:
     def windows(self, persons, window, stride):
         """Yield (start, end, rows) of windows of persons (M, T, V, 3), `stride` frames apart; the last ends with the recording.
 
-        Windows without a body are left out. Each is prepared like a recording of its own.
+        Windows without a body are left out, and those that cannot be prepared. Each is prepared like a recording of its own.
+        Raises ValueError, the first one's, if none can be.
         """
         last = max(0, self.checked(persons).shape[1] - window)
+        prepared, problem = 0, None
         for start in [*range(0, last, stride), last]:
             part = persons[:, start : start + window]
-            if part.any():
-                yield start, start + part.shape[1], self.rows(part)
+            if not part.any():
+                continue
+            try:
+                rows = self.rows(part)
+            except ValueError as error:
+                problem = problem or error
+                continue
+            prepared += 1
+            yield start, start + part.shape[1], rows
+        if problem and not prepared:
+            raise problem
 
 
 def prepare_like_training(data, recipe, center=None, unit=None, axes=None, how=None, fps=None):

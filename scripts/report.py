@@ -32,7 +32,7 @@ import yaml
 
 from report import run_folder, run_page, runs_page
 from util import errors, predictions, results
-from util.files import replace
+from util.files import files_below, replace
 
 
 def main(argv=None):
@@ -42,7 +42,7 @@ def main(argv=None):
         parser.error("--data_path says nothing with --compare, which reads no data set")
     if args.compare and not args.compare.endswith(".html"):
         parser.error(f"--compare {args.compare}: the name of the page to write, ending in .html, comes before the folders")
-    folders = {top: sorted(path.parent for path in Path(top).rglob("result.json")) for top in args.folders}
+    folders = {top: sorted(path.parent for path in files_below(top) if path.name == "result.json") for top in args.folders}
     skipped = [f"{top}: no result.json of a finished run, neither there nor below" for top, below in folders.items() if not below]
     if args.compare:
         found, complaints = results.find([top for top, below in folders.items() if below])

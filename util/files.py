@@ -45,6 +45,18 @@ def replace(source, path, previous=None):
     os.replace(source, path)
 
 
+def files_below(folder):
+    """Yield the Path of every file below a folder, through symbolic links to folders, too, but each folder once."""
+    seen = set()
+    for root, folders, names in os.walk(folder, followlinks=True):
+        if (real := os.path.realpath(root)) in seen:
+            folders.clear()
+            continue
+        seen.add(real)
+        folders.sort()
+        yield from (Path(root, name) for name in names)
+
+
 def bare_name(path):
     """The name of a file without all of SUFFIXES at its end; any other dot is part of the name."""
     name = Path(path).name

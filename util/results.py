@@ -7,6 +7,7 @@ from pathlib import Path
 import yaml
 
 from util import config
+from util.files import files_below
 from util.options import DEFAULT_METHOD, DRAW, HOW, OPTIONS, STAGES, UNLABELLED
 from util.validation import one_line, value_text
 
@@ -140,7 +141,8 @@ def find(folders):
     for folder in folders:
         if not Path(folder).is_dir():
             raise FileNotFoundError(f"{folder}: no such folder")
-    for path in sorted({path.resolve() for folder in folders for path in Path(folder).rglob("result.json")}):
+    below = (path.resolve() for folder in folders for path in files_below(folder) if path.name == "result.json")
+    for path in sorted(set(below)):
         try:
             results.append(read(path))
         except (OSError, ValueError, KeyError, TypeError, AttributeError, yaml.YAMLError) as error:

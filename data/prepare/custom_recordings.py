@@ -20,6 +20,7 @@ from data.prepare.axes import to_mtvc
 from data.prepare.parallel import naming
 from data.prepare.transforms import MAX_NAME
 from feeder import skeleton
+from util.files import files_below
 
 TABLE = "labels.csv"
 
@@ -101,7 +102,7 @@ def read_skeleton_file(path):
 
 def files_in(folder):
     """The files below a folder that can be recordings, sorted. Raises FileNotFoundError if there are none."""
-    files = [file for file in sorted(folder.rglob("*")) if file.suffix.lower() in SUFFIXES and file.is_file()]
+    files = [file for file in sorted(files_below(folder)) if file.suffix.lower() in SUFFIXES and file.is_file()]
     if not files:
         hint = "for .bvh: data/bvh/bvh_gendata.py, for others: docs/data.md, 'Other formats'"
         raise FileNotFoundError(f"{folder}: holds no file that ends in {', '.join(SUFFIXES)}; {hint}")

@@ -16,7 +16,7 @@ from itertools import islice
 from pathlib import Path
 
 from util import console
-from util.files import write_text
+from util.files import files_below, write_text
 
 CHUNK = 16  # files handed to a process at a time
 
@@ -28,7 +28,8 @@ def find_files(raw, suffix, hint="", deep=True):
     """
     raw = Path(raw)
     if raw.is_dir():
-        files = [file for file in (raw.rglob if deep else raw.glob)("*") if file.is_file() and file.suffix.lower() == suffix]
+        files = files_below(raw) if deep else raw.iterdir()
+        files = [file for file in files if file.is_file() and file.suffix.lower() == suffix]
     elif raw.is_file():
         try:
             root = zipfile.Path(raw)

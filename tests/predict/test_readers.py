@@ -11,6 +11,9 @@ import main_pretrain
 import main_retrieval
 from data.prepare import axes
 from data.prepare.array_files import ArrayFormat
+from data.prepare.recipes import OTHER
+from predict.load_model import TrainingData
+from predict.readers import prepare_like_training
 from tests.predict.helpers import MAMP, changed, probabilities, trained_on
 from util import checkpoint
 
@@ -299,6 +302,23 @@ def test_features_are_those_of_retrieval(ntu60, raw, predict, tmp_path, options)
     assert len(expected) > 3
     for name, features in expected.items():
         np.testing.assert_allclose(ours[name], features, atol=1e-5 * np.abs(features).max())
+
+
+def test_coordinates_that_add_to_zero_are_a_body():
+    """As own_gendata.py counts frames; the published code counts by the sum."""
+    x = np.random.default_rng(0).integers(1, 9, (1, 40, 4, 3)).astype(np.float32)
+    x[:, ::4, 3] = -x[:, ::4, :3].sum(2)
+    assert not x[:, ::4].sum((2, 3)).any()
+    assert len(prepare_like_training(TrainingData(4, 1), OTHER, unit=1).rows(x)) == 40
+
+
+def test_a_window_that_cannot_be_prepared_does_not_cost_the_others():
+    x = np.random.default_rng(0).normal(size=(1, 80, 4, 3)).astype(np.float32)
+    x[:, 32:48] = 1  # all joints at one point: no axes
+    preparation = prepare_like_training(TrainingData(4, 1, body_frame=[0, 1, 2, 3]), OTHER, unit=1)
+    assert [start for start, _, _ in preparation.windows(x, 16, 16)] == [0, 16, 48, 64]
+    with pytest.raises(ValueError, match="axes"):
+        list(preparation.windows(x[:, 32:48], 8, 8))
 
 
 def test_features_beside_answers_and_of_windows(mamp, person, predict, tmp_path):
