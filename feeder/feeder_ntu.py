@@ -90,6 +90,10 @@ class Feeder(NpzSplit, Dataset):
         if self.groups is None:
             raise ValueError(f"{self.data_path}: no array 'group_{self.key}', so nothing can be held out; prepare the data again")
         groups = np.unique(self.groups)
+        if len(groups) == 1:
+            raise ValueError(
+                f"{self.data_path}: val_groups {val_groups}: the training set has one group, which cannot be held out"
+            )
         if not 0 < val_groups < len(groups):
             raise ValueError(
                 f"val_groups {val_groups}: the training set has {len(groups)} groups, of which 1 to {len(groups) - 1} "

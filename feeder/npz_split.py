@@ -77,7 +77,7 @@ class NpzSplit:
         value = np.asarray(value)
         if value.size != 1 or not np.issubdtype(value.dtype, np.integer) or value < 1:
             raise ValueError(f"{self.data_path}: {name} is {value.tolist()}; it has to be one positive whole number")
-        return int(value)
+        return int(value.item())
 
     # worker processes open the file themselves: pickling a memory map would copy the whole split
     def __getstate__(self):

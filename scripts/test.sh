@@ -8,5 +8,5 @@ export OMP_NUM_THREADS="${OMP_NUM_THREADS:-1}"  # the tests' tensors are tiny, s
 echo "ruff: style"
 "$PYTHON" -m ruff check --quiet .
 "$PYTHON" -m ruff format --check .
-echo "pytest: all tests that are not marked slow, a process for each core, about 4 minutes on two"
+echo "pytest: all tests that are not marked slow, a process for each core, about 5 minutes on two"
 exec "$PYTHON" -m pytest -q -n auto --dist worksteal -m "not slow" "$@"

@@ -231,6 +231,11 @@ def initialize_encoder(model, path, data):
         return None
     content = load_encoder(model, path)
     check_data(content, path, data)
+    done, epochs = content.get("epoch"), provenance.settings(content, path).get("epochs")
+    if "config" in content and isinstance(done, int) and Path(path).name == "checkpoint-last.pth" and done + 1 < (epochs or 0):
+        provenance.warn_once(
+            f"warning: {path}: is of a run that was stopped, or still goes on, after {done + 1} of {epochs} epochs"
+        )
     return provenance.describe(content, path)
 
 

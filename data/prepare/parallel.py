@@ -89,7 +89,7 @@ class Skipped:
             for kind, count in count_kinds(self.reasons).most_common():
                 print(f"  {count:>7} × {kind}")
         if self.reasons:
-            print(f"  all {len(self.reasons)} skipped: {path}")
+            print(f"  {len(self.reasons)} skipped, all listed in {path}")
 
     def first(self):
         """'; the first: ...', the end of an error message if no file can be used."""

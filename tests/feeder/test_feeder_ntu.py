@@ -97,6 +97,11 @@ def test_other_joints_than_kinects_have_no_bones_of_kinects(npz):
         Feeder(path, bone=True)
 
 
+def test_a_number_may_be_an_array_of_one(npz):
+    arrays = {"x_train": np.ones((2, 6, 12), np.float32), "y_train": np.arange(2)}
+    assert Feeder(npz(arrays | {"num_joints": np.array([4]), "num_bodies": np.array([[1]])})).num_joints == 4
+
+
 def test_joints_of_a_known_layout_have_its_names(npz):
     def names(joints, **more):
         arrays = {"x_train": np.ones((2, 6, 3 * joints), np.float32), "y_train": np.arange(2)}

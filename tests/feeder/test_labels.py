@@ -169,6 +169,17 @@ def test_coordinates_prepared_otherwise_are_pointed_out(npz, arrays, options, tm
         assert ("its min_max is None" in said) == warned and "its center" not in said
 
 
+def test_an_encoder_whose_training_did_not_end_is_pointed_out(npz, arrays, options, tmp_path, capfd):
+    path, last = npz(arrays), tmp_path / "pre/checkpoint-last.pth"
+    MAINS["pretrain"].main(options("pretrain", path, tmp_path / "pre", "--epochs", 2))
+    content = checkpoint.load(last)
+    for epoch, warned in ((1, False), (0, True)):
+        checkpoint.save(last, content | {"epoch": epoch})
+        MAINS["retrieval"].main(options("retrieval", path, tmp_path / "out", "--finetune", last))
+        line = "checkpoint-last.pth: is of a run that was stopped, or still goes on, after 1 of 2 epochs"
+        assert (line in capfd.readouterr().err) == warned
+
+
 def test_people_of_the_training_are_not_held_out_afterwards(npz, arrays, options, tmp_path):
     path = npz(arrays | {"group_train": np.array([f"P{i % 3}" for i in range(len(arrays["x_train"]))])})
     MAINS["finetune"].main(options("finetune", path, tmp_path / "tuned", "--epochs", 1, "--val_groups", 1))
