@@ -71,7 +71,7 @@ class Feeder(NpzSplit, Dataset):
         self.split = split
         self.p_interval, self.window_size, self.min_frames = p, window_size, min_frames
         self.random_rot, self.rot_theta, self.bone, self.vel, self.views = random_rot, rot_theta, bone, vel, views
-        self.mirror, self.random_scale = mirror, random_scale
+        self.mirror, self.random_scale, self.val_groups = mirror, random_scale, val_groups
         self.num_draws = (5 + mirror + 3 * bool(random_scale)) * views  # random numbers for each sample
         if bone:
             self.parents()  # raises if they are not known

@@ -236,7 +236,14 @@ def initialize_encoder(model, path, data):
         provenance.warn_once(
             f"warning: {path}: is of a run that was stopped, or still goes on, after {done + 1} of {epochs} epochs"
         )
-    return provenance.describe(content, path)
+    encoder = provenance.describe(content, path)
+    groups = min((encoder[key] or 0 for key in ("val_groups", "tune_val_groups") if key in encoder), default=0)
+    if "config" in content and encoder.get("data_path") == data.data_path and groups < data.val_groups:
+        provenance.warn_once(
+            f"warning: {path}: was trained with --val_groups {groups}, so that it has seen sequences, without labels, of the "
+            f"{data.val_groups} groups held out now"
+        )
+    return encoder
 
 
 def check_data(content, path, data):

@@ -125,6 +125,9 @@ def _surprises(args, given, config, dataset):
     lost = {key: value for key, value in of_config.items() if own.get(key, value) != value}
     if lost:
         yield f"{config}: --dataset {args.dataset} overrides its {_some(lost)} with {_some({key: own[key] for key in lost})}"
+    if "min_lr" in given and args.lr_steps:
+        steps = " ".join(map(str, args.lr_steps))
+        yield f"min_lr {given['min_lr']:g}: has no effect, the learning rate falls in steps (--lr_steps {steps})"
     samples = getattr(args, "effective_batch_size", None)
     if samples and given.get("batch_size", 0) > samples:
         yield f"batch_size {given['batch_size']}: an update has only {samples} samples; see --effective_batch_size"

@@ -70,6 +70,8 @@ def generate(
     form, how = ArrayFormat(num_joints=num_joints, **form), {"label_keys": ["label"]} | how
     with parallel.Skipped(strict, parallel.skipped_path(path)) as skipped:
         recordings, their_skeleton, remarks = collect(raws, table, label_pattern, offset_key, form, skipped)
+        if layout and form.checks:
+            custom_recordings.compare_names(their_skeleton.joint_names, skeleton, f"{raws[0]}: joint_names", f"--layout {layout}")
         skeleton = skeleton or their_skeleton
         columns = set().union(*(recording.fields for recording in recordings))
         if recordings and columns <= ABOUT and how["label_keys"] == ["label"]:

@@ -6,6 +6,7 @@ Each becomes a `Recording`: an array of joints, and fields (strings) such as lab
 import csv
 import json
 import re
+import sys
 from collections import Counter, defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -78,6 +79,23 @@ def custom_skeleton(joint_names, parents, where):
         if names is not None and len(names) != len(parents):
             raise ValueError(f"{where}: {len(names)} joint_names but {len(parents)} parents")
     return CustomSkeleton("", names, parents)
+
+
+def compare_names(names, other, where, what):
+    """Compare `names` (V,) or None, those of a file, with those of the `CustomSkeleton` other, without case and separators.
+    Raises ValueError if they are in another order; prints a warning if they are others. where, what: the two, for the message.
+    """
+    if names is None or other.joint_names is None or len(names) != len(other.joint_names):
+        return
+    theirs, ours = ([skeleton.split_side(name) for name in some] for some in (names, other.joint_names))
+    if theirs == ours:
+        return
+    v = next(v for v, pair in enumerate(zip(theirs, ours, strict=True)) if pair[0] != pair[1])
+    differ = f"joint {v} is {str(names[v])!r}, that of {what} is {str(other.joint_names[v])!r}"
+    if sorted(theirs) == sorted(ours):
+        hint = "give --joint_order, or accept it with --no_checks"
+        raise ValueError(f"{where}: are in another order than those of {what}: {differ}; {hint}")
+    print(f"warning: {where}: {differ}; those of {what} are taken", file=sys.stderr)
 
 
 def read_skeleton_file(path):

@@ -6,6 +6,8 @@ import pytest
 from data.own import own_gendata as own
 from tests.data.helpers import joints, load, skipped
 
+ARM, LEG = "shoulder elbow wrist hand", "hip knee ankle foot"
+
 
 def flat(**changes):
     arrays = {
@@ -60,6 +62,25 @@ def test_flat_files_that_cannot_be_used(tmp_path, changes, reason):
     with pytest.raises(ValueError, match=reason) as error:
         own.generate([tmp_path / "flat.npz"], tmp_path)
     assert str(error.value).startswith(str(tmp_path / "flat.npz"))
+
+
+def test_layout_and_the_names_in_the_file(kinect, tmp_path, capsys):
+    """Joints in another order than the layout's, by their names, would become those of the layout without a word."""
+    limbs = [[f"{joint}{side}" for joint in limb.split()] for limb in (ARM, LEG) for side in ("Left", "_right")]
+    trunk, made = ["SpineBase", "SpineMid", "Neck", "Head"], {"joints": kinect[:9], "parents": None}
+
+    def generate(*names, **how):
+        np.savez(tmp_path / "flat.npz", **flat(**made, joint_names=np.array([*trunk, *sum(names, [])])))
+        own.generate([tmp_path / "flat.npz"], tmp_path, layout="kinect_v1", **how)
+
+    generate(*limbs)
+    assert "warning: " not in capsys.readouterr().err
+    with pytest.raises(ValueError, match="joint_names: are in another order than those of --layout kinect_v1: joint 4 is"):
+        generate(*(limbs[i] for i in (1, 0, 3, 2)))
+    generate(*(limbs[i] for i in (1, 0, 3, 2)), checks=False)
+    trunk[3] = "Nose"
+    generate(*limbs)
+    assert "joint_names: joint 3 is 'Nose', that of --layout kinect_v1 is 'head'" in capsys.readouterr().err
 
 
 def test_a_flat_file_without_labels_is_for_pretraining(tmp_path, capsys):

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 import main_predict
+import main_tune
 from data.prepare.inspect import inspect_npz
 from feeder.feeder_ntu import Feeder
 from tests.runs import MAINS, read, same, weights
@@ -187,6 +188,23 @@ def test_people_of_the_training_are_not_held_out_afterwards(npz, arrays, options
     MAINS["finetune"].main(options("finetune", path, tmp_path / "out", *words, 1))
     with pytest.raises(ValueError, match="was trained with --val_groups 1; among the 2 groups held out now are people of its"):
         MAINS["finetune"].main(options("finetune", path, tmp_path / "out", *words, 2))
+
+
+def test_an_encoder_that_has_seen_the_people_held_out_is_pointed_out(npz, arrays, options, tmp_path, capfd):
+    path = npz(arrays | {"group_train": np.array([f"P{i % 4}" for i in range(len(arrays["x_train"]))])})
+    MAINS["pretrain"].main(options("pretrain", path, tmp_path / "pre", "--epochs", 1, "--val_groups", 2))
+    encoder = tmp_path / "pre/checkpoint-0.pth"
+    tuned = ["--views", 2, "--effective_batch_size", 8, "--batch_size", 8, "--predictor_dim", 8, "--warmup_epochs", 0]
+    main_tune.main(
+        options("retrieval", path, tmp_path / "tuned", "--finetune", encoder, "--epochs", 1, "--val_groups", 1, *tuned)
+    )
+    for run, groups, warned in (("pre", 2, ""), ("pre", 3, "2"), ("tuned", 1, ""), ("tuned", 2, "1"), ("pre", 0, "")):
+        words = ["--finetune", tmp_path / run / "checkpoint-0.pth", "--val_groups", groups]
+        capfd.readouterr()
+        MAINS["retrieval"].main(options("retrieval", path, tmp_path / "out", *words))
+        said = capfd.readouterr().err
+        assert ("so that it has seen sequences" in said) == bool(warned)
+        assert f"was trained with --val_groups {warned}, " in said or not warned
 
 
 @pytest.mark.parametrize("kind", [np.uint8, np.uint16, np.uint64, np.int32])
