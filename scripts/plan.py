@@ -324,6 +324,8 @@ def main(script, *options):
         refuse_fixed(script)
         s = settings(script)
         runs = list(SCRIPTS[script](s, options))  # all at once, to find mistakes before the first one starts
+        if not runs:
+            raise ValueError(f"METHOD={' '.join(s.methods)}: is not pre-trained, so there is nothing to run")
         for each in runs:
             check_options(each.command)
         if s.smoke == "1":

@@ -263,6 +263,7 @@ def test_a_script_runs_its_plan(name, script, dry_run):
         ("ensemble", {"WEIGHTS": "1 1 x"}, "WEIGHTS=1 1 x: a number for each"),
         ("linprobe", {"ENCODER": "x.pth"}, "ENCODER=x.pth: .* TAG"),
         ("linprobe", {"ENCODER": "x.pth", "TAG": "x", "METHOD": "none"}, "METHOD=none"),
+        ("pretrain", {"METHOD": "none"}, "METHOD=none: is not pre-trained, so there is nothing to run"),
         ("reproduce", {"DRY_RUN": "yes"}, "DRY_RUN=yes: use one of 0 1"),
         ("pretrain", {"METHOD": "umurl", "STREAM": "bone"}, "STREAM=bone: UmURL"),
         ("ensemble", {"DATA": "ntu60_xsub_umurl"}, "METHOD=umurl: "),
