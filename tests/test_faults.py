@@ -15,7 +15,7 @@ import main_linprobe
 import main_pretrain
 from tests.processes import descendants, group, run_main, wait_for_epochs
 from tests.runs import assert_same_end
-from util import checkpoint, errors, signals
+from util import checkpoint, errors, files, signals
 from util.training import Saver, Training
 
 EPOCHS = 16
@@ -135,6 +135,21 @@ def test_two_processes_are_stopped_and_resumed(stage, start, line, tmp_path):
     assert both(stopped, 2) == [signals.REQUEUE] * 2
     assert both(stopped) == [0, 0]
     assert_same_end(tmp_path / "whole", stopped, epochs=8)
+
+
+def test_two_runs_do_not_train_in_one_folder(start, line, whole, tmp_path, monkeypatch):
+    """They would write the same temporary files, and tear both checkpoints."""
+    folder, _ = whole("pretrain")
+    first = start("pretrain", line("pretrain", tmp_path))
+    wait_for_epochs(1, tmp_path, first)
+    os.kill(first.pid, signal.SIGSTOP)
+    monkeypatch.setattr(files, "LOCK_SECONDS", 0.5)
+    with pytest.raises(ValueError, match=f"{tmp_path}: another process is training in this folder"):
+        main_pretrain.main(line("pretrain", tmp_path))
+    os.kill(first.pid, signal.SIGCONT)
+    first.join(60)
+    assert_same_end(folder, tmp_path, EPOCHS)
+    main_pretrain.main(line("pretrain", tmp_path, "--epochs", EPOCHS + 1))  # the lock is gone with the run
 
 
 def lead_a_group(stage, line):

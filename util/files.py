@@ -1,13 +1,56 @@
-"""Writing files atomically: if it is interrupted, the old file is still there."""
+"""Writing files atomically: if it is interrupted, the old file is still there. One process at a time in a folder."""
 
 import csv
 import hashlib
 import io
 import os
-from contextlib import contextmanager
+import time
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None
+
 SUFFIXES = (".npz", ".npy", ".pkl", ".pickle", ".gz", ".pth", ".pt", ".tar")
+
+
+LOCK_SECONDS = 10  # to wait for a lock: the loader's workers of a run that was killed keep its lock for some seconds
+_locked = {}  # {real path: file descriptor} of the folders that this process has locked
+
+
+def lock(folder):
+    """Keep other processes from calling this for the same folder, until `unlock` or the end of this process.
+
+    Raises ValueError if one has done so. Without effect where there are no such locks (Windows, some network file systems).
+    """
+    real = os.path.realpath(folder)
+    if fcntl is None or real in _locked:
+        return
+    descriptor, begin = os.open(real, os.O_RDONLY), time.monotonic()
+    while True:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if time.monotonic() - begin < LOCK_SECONDS:
+                time.sleep(0.2)
+                continue
+            os.close(descriptor)
+            raise ValueError(f"{folder}: another process is training in this folder; stop it, or give another one") from None
+        except OSError:  # not on this file system
+            os.close(descriptor)
+            return
+        _locked[real] = descriptor
+        return
+
+
+def unlock(folder):
+    """Let others have a folder that `lock` has locked, if it has."""
+    if (descriptor := _locked.pop(os.path.realpath(folder), None)) is not None:
+        with suppress(OSError):
+            fcntl.flock(descriptor, fcntl.LOCK_UN)  # closing it is not enough while a loader's worker has it, too
+            os.close(descriptor)
 
 
 @contextmanager

@@ -10,7 +10,7 @@ import torch
 
 from util import config, console, distributed, provenance, results, signals, tracking
 from util.engine import allow_tf32
-from util.files import sha256
+from util.files import lock, sha256, unlock
 from util.hardware import hardware, lacks_bfloat16
 from util.logging import print_always, print_info, write_result
 from util.memory import keep_freed
@@ -51,6 +51,8 @@ def start(args):
         )
     if distributed.is_main():
         folder.mkdir(parents=True, exist_ok=True)
+        if trains:
+            lock(folder)
     for line in setting_warnings(args, device):
         print_always(f"warning: {line}")
     config.overridden(args)  # its answer at the end is that of now, even if a file is edited meanwhile
@@ -112,6 +114,7 @@ def write(args, device, **values):
     made = {"command": config.command(args), "hardware": hardware(device), "processes": distributed.world_size()}
     values = results.count_from_one(results.how_made(args) | links | values) | {"overridden": config.overridden(args)}
     write_result(args.output_dir, **values, config="config.yaml", **made)
+    unlock(args.output_dir)
 
 
 def describe_file(path):
