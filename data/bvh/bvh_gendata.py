@@ -2,7 +2,6 @@
 
 import sys
 import tempfile
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -34,12 +33,6 @@ def choose_skeleton(joints, headers, end_sites):
         choice = f"{', '.join(header.names)[:300]}; or {ALL}, or {kinect.LAYOUT}"
         raise ValueError(f"--joints {joints}: {wrong[0]!r} is not a joint, or is named twice; the joints are {choice}")
     return CustomSkeleton("", np.array(names), bvh.parents_among(header, names), certain=True)
-
-
-def cut(recording, num_frames, window):
-    """Yield the pieces of a recording, each a recording of at most `window` frames."""
-    for suffix, part in transforms.pieces(num_frames, window):
-        yield replace(recording, name=recording.name + suffix, load=lambda part=part: recording.load()[part])
 
 
 def generate(
@@ -81,10 +74,7 @@ def generate(
         recordings = custom_recordings.from_files(raw, [*shape], load)
         recordings, remarks = custom_recordings.with_fields(raw, recordings, skipped, label_pattern, table)
         length = {str(file): num_frames for file, (num_frames, _, _) in shape.items()}
-        for recording in recordings:
-            if not {"group", "subject"} & recording.fields.keys():
-                recording.fields["group"] = recording.name  # keeps the pieces of a file in one split
-        recordings = [part for recording in recordings for part in cut(recording, length[recording.where], window)]
+        recordings = custom_recordings.cut([(recording, length[recording.where]) for recording in recordings], window)
         how |= {"form": ArrayFormat(**form), "remarks": remarks, "standing": True}
         custom_dataset.write(path, recordings, skeleton, skipped, raw, **how)
     return path

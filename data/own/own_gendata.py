@@ -11,6 +11,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))  # the repository: 
 from data.prepare import arguments, custom_dataset, custom_recordings, parallel
 from data.prepare.array_files import ArrayFormat
 from feeder.skeleton import LAYOUTS
+from util import console
 from util.files import check_output
 
 HERE = Path(__file__).resolve().parent
@@ -49,8 +50,26 @@ def collect(raws, table, pattern, offset_key, form, skipped):
     return recordings, custom_recordings.CustomSkeleton(), remarks
 
 
+def number_of_frames(recording):
+    """T; 1 for a recording that cannot be read, which is said when it is read again."""
+    try:
+        return recording.load().shape[-3]
+    except (ValueError, OSError):
+        return 1
+
+
 def generate(
-    raws, out, name="own", table=None, label_pattern=None, offset_key="offset", layout=None, joints_file=None, strict=False, **how
+    raws,
+    out,
+    name="own",
+    table=None,
+    label_pattern=None,
+    offset_key="offset",
+    layout=None,
+    joints_file=None,
+    window=0,
+    strict=False,
+    **how,
 ):
     """Write out/<name>.npz of a folder, an npz or flat npz files `raws`; returns its path.
 
@@ -73,6 +92,9 @@ def generate(
         if layout and form.checks:
             custom_recordings.compare_names(their_skeleton.joint_names, skeleton, f"{raws[0]}: joint_names", f"--layout {layout}")
         skeleton = skeleton or their_skeleton
+        if window:
+            lengths = map(number_of_frames, console.bar(recordings, "lengths", len(recordings), "file"))
+            recordings = custom_recordings.cut(zip(recordings, lengths, strict=True), window)
         columns = set().union(*(recording.fields for recording in recordings))
         if recordings and columns <= ABOUT and how["label_keys"] == ["label"]:
             how["label_keys"] = []
@@ -99,6 +121,7 @@ def main():
     joints = "YAML or JSON file with parents and perhaps joint_names"
     skeleton.add_argument("--joints", type=Path, dest="joints_file", metavar="FILE", help=joints)
     arguments.add_format(parser)
+    arguments.add_window(parser, 0)
     arguments.add_unit(parser)
     center = "joint (name or number) whose position in the first frame is the origin"
     parser.add_argument("--center", metavar="JOINT", help=center)

@@ -136,7 +136,7 @@ def add_body_frame(parser, joints=True):
 
 
 def add_window(parser, default):
-    what = "cut longer files into equal pieces of at most this many frames; 0: do not cut"
+    what = "cut longer recordings into equal pieces of at most this many frames; 0: do not cut"
     parser.add_argument("--window", type=_frames, default=default, metavar="FRAMES", help=what)
 
 

@@ -116,6 +116,10 @@ def write(
     for split, labels in missing.items():
         if labels:
             print(f"  {split} has no recording of {len(labels)} classes: {', '.join(labels[:10])}")
+    frames, rows = sum(sample.shape[1] for sample in samples), num_frames * len(samples)
+    if rows > 4 * frames and path.stat().st_size > 2**30:
+        size = path.stat().st_size / 2**30
+        warnings = [*warnings, f"{1 - frames / rows:.0%} of {size:.1f} GiB are padding to {num_frames} frames; --window cuts"]
     for warning in warnings:
         print(f"  warning: {warning}")
 

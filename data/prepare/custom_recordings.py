@@ -19,7 +19,7 @@ import yaml
 from data.prepare.array_files import SUFFIXES, ArrayFormat, read_npz
 from data.prepare.axes import to_mtvc
 from data.prepare.parallel import naming
-from data.prepare.transforms import MAX_NAME
+from data.prepare.transforms import MAX_NAME, pieces
 from feeder import skeleton
 from util.files import files_below
 
@@ -234,6 +234,27 @@ def read_table(path, skipped):
     except (UnicodeDecodeError, csv.Error) as error:
         raise ValueError(f"{path}: not a CSV file ({error})") from error
     return rows
+
+
+def cut(recordings, window):
+    """[(recording, its number of frames), ...] -> the list of their pieces, each a `Recording` of at most `window` frames.
+
+    The pieces of a recording without a group are a group of their own, which keeps them in one split.
+    """
+    last = {}  # the recording that was read last, since its pieces are read one after another
+
+    def load(recording, part):
+        if last.get("recording") is not recording:
+            last.update(recording=recording, joints=recording.load())
+        return last["joints"][..., part, :, :]
+
+    def piece(recording, suffix, part):
+        own = {} if {"group", "subject"} & recording.fields.keys() else {"group": recording.name}
+        return replace(
+            recording, name=recording.name + suffix, fields=recording.fields | own, load=partial(load, recording, part)
+        )
+
+    return [piece(recording, *which) for recording, length in recordings for which in pieces(length, window)]
 
 
 # ---- flat npz files -----------------------------------------------------------------------------------------------------

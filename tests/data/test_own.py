@@ -298,3 +298,24 @@ def test_a_folder_of_nothing_but_a_table(tmp_path):
 def test_skeleton_as_json(tmp_path):
     (tmp_path / "s.json").write_text(json.dumps({"parents": [1, -1, "a"], "joint_names": ["a", "b", "c"]}))
     assert custom_recordings.read_skeleton_file(tmp_path / "s.json").parents.tolist() == [1, 1, 0]
+
+
+def test_long_recordings_are_cut(tmp_path):
+    """The pieces of a recording are its frames in order, with its label and split, and a group of their own."""
+    raw, lengths = tmp_path / "raw", {"a": 25, "b": 10, "c": 31}
+    whole = {name: joints(i, length, 4, 3) for i, (name, length) in enumerate(lengths.items())}
+    raw.mkdir()
+    for name, array in whole.items():
+        np.save(raw / f"{name}.npy", array)
+    (raw / "labels.csv").write_text("name,label,split\na,x,train\nb,y,train\nc,x,test\n")
+    arrays = load(own.generate([raw], tmp_path / "out", window=10))
+    assert arrays["name_train"].tolist() == ["a_0_8", "a_8_16", "a_16_25", "b"] and arrays["x_train"].shape == (4, 10, 12)
+    assert arrays["group_train"].tolist() == ["a", "a", "a", "b"] and arrays["y_train"].argmax(1).tolist() == [0, 0, 0, 1]
+    for split, name in (("train", "a"), ("train", "b"), ("test", "c")):
+        rows = [i for i, piece in enumerate(arrays[f"name_{split}"]) if piece.startswith(name)]
+        frames = [arrays[f"x_{split}"][i, : arrays[f"valid_frames_{split}"][i]] for i in rows]
+        assert np.array_equal(np.concatenate(frames), whole[name].reshape(lengths[name], 12).astype(np.float32))
+    np.save(raw / "b.npy", np.zeros((10, 12)))
+    own.generate([raw], tmp_path / "out", window=10)
+    (line,) = skipped(tmp_path / "out")
+    assert line.startswith(f"{raw / 'b.npy'}: ")
