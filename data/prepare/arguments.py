@@ -21,11 +21,15 @@ class Quiet(argparse.Action):
 
 
 class _HelpFormatter(argparse.ArgumentDefaultsHelpFormatter):
-    """Shows defaults, but not those of options that are simply off."""
+    """Shows defaults, but not those of options that are simply off, and lists as one would type them."""
 
     def _get_help_string(self, action):
-        off = action.default is None or action.default == () or isinstance(action.default, bool)
-        return action.help if off else super()._get_help_string(action)
+        default = action.default
+        if default is None or default == () or isinstance(default, bool):
+            return action.help
+        if isinstance(default, list):
+            return f"{action.help} (default: {' '.join(map(str, default))})"
+        return super()._get_help_string(action)
 
 
 def parser(description, out, strict=True):
