@@ -141,7 +141,7 @@ class Feeder(NpzSplit, Dataset):
         maps = self._draw_maps(rng)
         mirrored = [torch.from_numpy(rng.rand(1)[0] < 0.5)] if self.mirror else []
         if maps is None and mirrored:  # `make` takes them in this order
-            maps = torch.eye(3).expand(len(begin), 3, 3)
+            maps = torch.eye(3).repeat(len(begin), 1, 1)  # not expanded: such a tensor cannot be pinned
         return begin, end - begin, *([] if maps is None else [maps]), *mirrored
 
     def labels(self, indices):

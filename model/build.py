@@ -12,6 +12,7 @@ from model.stars import TunedTransformer, TunedUmURL
 from model.transformer import Encoder, Transformer
 from model.umurl import VIEWS, Backbone, UmURL, UmURLClassifier
 from util import checkpoint, provenance
+from util.files import same_file
 from util.lr_decay import param_groups_wd
 from util.options import METHODS, UNLABELLED
 
@@ -131,7 +132,7 @@ def trained_classifier(args, data):
     match_classes_to_checkpoint(data, content, args.eval)
     checkpoint.check_data(content, args.eval, data)
     trained = provenance.settings(content, args.eval)
-    if trained.get("data_path") == args.data_path and args.val_groups > (held := trained.get("val_groups", 0)):
+    if same_file(trained.get("data_path"), args.data_path) and args.val_groups > (held := trained.get("val_groups", 0)):
         raise ValueError(
             f"{args.eval}: was trained with --val_groups {held}; among the {args.val_groups} groups held out now are people of "
             "its training"

@@ -2,13 +2,14 @@
 
 import sys
 from argparse import Namespace
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from reprlib import repr as shortened
 
 import numpy as np
 from torch import nn
 
+from data.prepare import recipes
 from feeder import class_names, tools
 from feeder.metadata import read_metadata
 from feeder.npz import open_npz
@@ -135,8 +136,13 @@ def training_data(content, path, settings, data_path=None):
         found, where = own, path
     else:
         found, where = _of_npz(npz) if Path(npz).is_file() else None, None
+
+    def complete(data):
+        usual = recipes.recipe(data_path or npz, data.num_joints, provenance.num_classes(content)).second_body
+        return replace(data, second_body=data.second_body or usual)
+
     if found and count == found.num_joints * (found.num_bodies if umurl else 1):
-        return found
+        return complete(found)
     if where:
         raise ValueError(
             f"{where}: {found.num_bodies} bodies of {found.num_joints} joints; {path} was trained on {count} "
@@ -145,7 +151,7 @@ def training_data(content, path, settings, data_path=None):
     for data_set in (class_names.NTU60, class_names.UCLA):  # the skeletons of all published data sets
         if count == data_set.num_joints * (data_set.num_bodies if umurl else 1):
             layout = layout_of(data_set.num_joints)
-            return TrainingData(data_set.num_joints, data_set.num_bodies, parents_in(layout), list(joint_names(layout)))
+            return complete(TrainingData(data_set.num_joints, data_set.num_bodies, parents_in(layout), list(joint_names(layout))))
     where = f", {npz}," if npz else ""
     raise ValueError(
         f"{path}: has {count} joints, and the npz it was trained on{where} is not here to say how many bodies these "

@@ -30,8 +30,9 @@ class ToBatch:
             raise ValueError(f"x has shape {tuple(x.shape)} ({error}); {self.wanted()}") from error
         chosen = transforms.most_moving(transforms.drop_empty(persons), data.num_bodies or len(persons))  # (m, T, V, 3)
         of_recording = load_model.TrainingData(data.num_joints, data.num_bodies or len(chosen), data.parent_joints)
-        absent = of_recording.num_bodies - len(chosen)
-        row = np.pad(transforms.row(chosen), ((0, 0), (0, 3 * data.num_joints * absent)))
+        row = transforms.fill_bodies(transforms.row(chosen), len(chosen), of_recording.num_bodies, data.second_body)
+        absent = 3 * data.num_joints * of_recording.num_bodies - row.shape[1]
+        row = np.pad(row, ((0, 0), (0, absent)))
         return (load_model.make_batch([row], self.options, of_recording, device),)
 
     def checked(self, x):

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 
+from feeder import tools
 from feeder.feeder_ntu import Feeder
 from feeder.skeleton import parents
 from model.transformer import Transformer
@@ -107,6 +108,25 @@ def test_one_recording_is_made_into_what_the_feeder_gives(name, file, shared, tm
     close(encoder(torch.from_numpy(both[0])), expected[:1])
     close(encoder(both), expected[1:])
     close(encoder(both.transpose(3, 1, 2, 0)), expected[1:])
+
+
+def as_batch(both):
+    """Persons (M, T, V, C) as a batch of one, central crop of 95 % of 50 frames resized to 24."""
+    return tools.valid_crop_resize(both.permute(3, 1, 2, 0), 50, [0.95], 24)[None]
+
+
+def test_a_second_body_is_what_it_was_in_training(shared, tmp_path):
+    """A copy of a single person in NTU-120, zeros in NTU-60; the name of the npz tells it for a released file."""
+    content = checkpoint.load(shared("parity/released_pretrain_tiny25.pth"))
+    one = torch.randn(50, 25, 3)
+    batches = [torch.stack([one, second]) for second in (one, torch.zeros_like(one))]  # (M, T, V, C)
+    for npz, which in (("NTU120_XSub", 0), ("NTU60_XSub", 1)):
+        made_with = {"num_heads": 4, "train_feeder_args": {"data_path": f"data/{npz}.npz"}}
+        torch.save({"model": content["model"], "args": made_with}, tmp_path / f"{npz}.pth")
+        encoder = hub("mamp", checkpoint=tmp_path / f"{npz}.pth")
+        features = [encoder(as_batch(both)) for both in batches]
+        close(encoder(one), features[which])
+        assert not torch.allclose(*features, atol=1e-3)
 
 
 def test_other_shapes_are_told_what_is_wanted(shared):

@@ -156,6 +156,17 @@ def test_exported_features(chain, invented, options, tmp_path):
     assert read(tmp_path / "out")["last"]["test_acc1"] == pytest.approx(acc1)
 
 
+@pytest.mark.parametrize("stage", ["linprobe", "finetune"])
+def test_a_classifier_is_evaluated_on_the_crop_of_its_training(stage, invented, options, tmp_path):
+    MAINS[stage].main(options(stage, invented, tmp_path / "run", "--epochs", 1, "--test_p_interval", 0.3))
+    loss = read(tmp_path / "run")["last"]["test_loss"]
+    words = options(stage, invented, tmp_path / "out", "--eval", tmp_path / "run/checkpoint-0.pth")
+    MAINS[stage].main(words)
+    assert read(tmp_path / "out")["last"]["test_loss"] == pytest.approx(loss, abs=1e-5)
+    MAINS[stage].main([*words, "--test_p_interval", "0.95"])
+    assert read(tmp_path / "out")["last"]["test_loss"] != pytest.approx(loss, abs=1e-4)
+
+
 @pytest.mark.parametrize("stream", ["motion", "bone"])
 def test_every_stage_on_another_stream(stream, npz, arrays, options, tmp_path):
     """The stream of a checkpoint goes with it; the model sees what the Feeder says, and scores are its logits."""

@@ -12,7 +12,7 @@ import main_linprobe
 import main_pretrain
 from model.mamp import MAMP
 from tests.runs import MAINS, TRAINED, read, same, weights
-from util import checkpoint
+from util import checkpoint, signals
 from util.engine import train_one_epoch
 from util.logging import Log
 
@@ -130,6 +130,38 @@ def test_resuming_with_more_epochs_says_so(whole, invented, options, tmp_path, c
     line = options("pretrain", invented, tmp_path, "--epochs", 5, resume=whole("pretrain") / "checkpoint-last.pth")
     main_pretrain.main(line)
     assert "began as a run of 4 epochs; its learning rates were those of another schedule" in capsys.readouterr().out
+
+
+def stopped(line, monkeypatch):
+    """Run, and stop after the first step."""
+    with monkeypatch.context() as asking:
+        asking.setattr(signals, "stop_requested", lambda: True)
+        with pytest.raises(signals.Interrupted):
+            main_pretrain.main(line)
+
+
+def test_an_extended_run_has_no_result_until_it_ends(invented, options, tmp_path, monkeypatch):
+    """The old accuracy would stand beside the new number of epochs."""
+    main_pretrain.main(options("pretrain", invented, tmp_path, "--epochs", 1))
+    line = options("pretrain", invented, tmp_path, "--epochs", 2, "--resume", "auto")
+    assert read(tmp_path)["epochs"] == 1
+    stopped(line, monkeypatch)
+    assert not (tmp_path / "result.json").exists()
+    main_pretrain.main(line)
+    assert read(tmp_path)["epochs"] == 2
+
+
+def test_a_run_stopped_in_its_first_epoch_is_not_thrown_away(invented, options, tmp_path, monkeypatch):
+    line = options("pretrain", invented, tmp_path, "--epochs", 1)
+    with monkeypatch.context() as failing:
+        failing.setattr(main_pretrain, "train_one_epoch", lambda *_: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            main_pretrain.main(line)
+    stopped(line, monkeypatch)  # what did nothing is no run
+    with pytest.raises(ValueError, match="holds a run; --resume auto goes on with it"):
+        main_pretrain.main(line)
+    assert checkpoint.load(tmp_path / "checkpoint-last.pth")["progress"]["step"] == 1
+    main_pretrain.main([*line, "--resume", "auto"])
 
 
 def test_weights_ruined_by_the_last_update_are_not_saved(invented, options, tmp_path):

@@ -23,7 +23,7 @@ import torch
 import torch.nn.functional as F
 
 from util import console, distributed, provenance, weights
-from util.files import replace, written_aside
+from util.files import replace, same_file, written_aside
 from util.options import OPTIONS
 from util.validation import convert, short_repr
 
@@ -238,7 +238,7 @@ def initialize_encoder(model, path, data):
         )
     encoder = provenance.describe(content, path)
     groups = min((encoder[key] or 0 for key in ("val_groups", "tune_val_groups") if key in encoder), default=0)
-    if "config" in content and encoder.get("data_path") == data.data_path and groups < data.val_groups:
+    if "config" in content and same_file(encoder.get("data_path"), data.data_path) and groups < data.val_groups:
         provenance.warn_once(
             f"warning: {path}: was trained with --val_groups {groups}, so that it has seen sequences, without labels, of the "
             f"{data.val_groups} groups held out now"

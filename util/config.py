@@ -69,6 +69,7 @@ def parse(stage, argv=None):
         values["dataset"] = Path(dataset).stem
     if source:
         values |= _sizes(content, source, stage, given, head=bool(stated.get("eval")))
+        values |= _crop(content, source) if stated.get("eval") else {}
     values = of_method | _combined(values, given) | {"method": method}
     for name in given:
         for other, needed in OPTIONS[name].only_with.items():
@@ -221,6 +222,14 @@ def _sizes(content, path, stage, given, head):
     return {k: convert(OPTIONS[k], v, path) for k, v in sizes.items()}
 
 
+def _crop(content, path):
+    """The test crop of a classifier, {} if it is not known: its accuracy is that of this crop."""
+    from util import provenance
+
+    crop = provenance.settings(content, path).get("test_p_interval")
+    return {} if crop is None else {"test_p_interval": convert(OPTIONS["test_p_interval"], crop, path)}
+
+
 def read_yaml(path, stage, method=DEFAULT_METHOD):
     """Values for `stage` in one YAML file. Errors as in `parse`.
 
@@ -243,6 +252,13 @@ def read_yaml(path, stage, method=DEFAULT_METHOD):
         raise ValueError(f"{path}: a configuration is a list of 'key: value' lines")
     if published.MARKS & content.keys():
         content = published.translate(content, path, stage)
+        if stage == "pretrain" and content.get("input_stream") == "motion":
+            from util import provenance
+
+            provenance.warn_once(
+                f"warning: {path}: vel: the published code then takes masks and target from the differences, too; here they "
+                "are those of the joints (docs/evaluation.md)"
+            )
     origin = {}
     if "stage" in content:  # a run's config.yaml, which has every option
         if content.pop("stage") != stage:

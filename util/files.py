@@ -108,6 +108,14 @@ def bare_name(path):
     return name
 
 
+def same_file(one, two):
+    """Whether two paths, perhaps None, name one file, or files of one name if they are not both here."""
+    try:
+        return bool(one and two) and Path(one).samefile(two)
+    except OSError:
+        return Path(one).name == Path(two).name
+
+
 def check_output(name, path, inputs=()):
     """Raises ValueError if an output file, the value of the option `name`, is a folder or one of the `inputs`."""
     if path and Path(path).is_dir():

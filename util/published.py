@@ -117,6 +117,8 @@ def translate(content, where, stage=None, complaints=None):
             if complaints is None:
                 raise ValueError(f"{where}: {error}") from None
             complaints.append(str(error))
+    if model == "model_mamp.transformer.Transformer":
+        ours.setdefault("motion_aware_tau", 0.75)  # what that model has where its file says nothing
     for key, name in FALLBACK.items():
         if _is_set(content.get(key)):
             ours.setdefault(name, content[key])

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import torch
 
-from util import config, console, distributed, provenance, results, signals, tracking
+from util import checkpoint, config, console, distributed, provenance, results, signals, tracking
 from util.engine import allow_tf32
 from util.files import lock, sha256, unlock
 from util.hardware import hardware, lacks_bfloat16
@@ -99,9 +99,14 @@ def _is_ours(folder):
 
 
 def _has_run(folder):
-    """Whether the folder holds the log of a training run."""
-    log = folder / "log.jsonl"
-    return log.is_file() and log.stat().st_size > 0
+    """Whether the folder holds a training run: the log of an epoch, or a checkpoint from within the first one."""
+    log, last = folder / "log.jsonl", folder / checkpoint.LAST
+    if log.is_file() and log.stat().st_size > 0:
+        return True
+    try:
+        return last.is_file() and bool(checkpoint.load(last).get("progress"))
+    except ValueError:  # damaged
+        return False
 
 
 def write(args, device, **values):

@@ -33,6 +33,8 @@ class Training:
             self._resume(*resumed, loader)
         if distributed.is_main():
             config.save(args, Path(args.output_dir, "config.yaml"))
+            if self.first_epoch < args.epochs:  # that of a finished run which is extended; until it ends again it has none
+                Path(args.output_dir, "result.json").unlink(missing_ok=True)
         self.progress.estimate = console.TimeEstimate(args.epochs - self.first_epoch)
         if not resumed:
             self.saver.last(self.state_dict(-1))  # to go back to if the first epoch fails

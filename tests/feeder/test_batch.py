@@ -47,6 +47,9 @@ def test_a_batch_is_its_samples(skeletons, name, window):
     for data in (feeder, Resident(feeder, "cpu")):
         tensors, label, rows = data.collect(indices, table[indices])
         x = data.make(*tensors)
+        assert all(
+            tensor.is_contiguous() for tensor in tensors
+        )  # torch refuses to pin expanded ones, as the loader does for a GPU
         assert x.shape == (5, 3, window, 20, 2) and x.dtype == torch.float32
         for i, index in enumerate(indices):
             item, its_label, its_row = feeder.get(index, Draws(table[index]))

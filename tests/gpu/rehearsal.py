@@ -79,6 +79,8 @@ class Rehearsal(TorchDispatchMode):
         if waits(func, args, kwargs):
             self._count()
         if func is aten._pin_memory.default:  # of the loader, where there is a GPU
+            if any(stride == 0 and size > 1 for size, stride in zip(args[0].shape, args[0].stride(), strict=True)):
+                raise RuntimeError("more than one element of the written-to tensor refers to a single memory location")
             return args[0].clone()
         if func is aten._local_scalar_dense.default:
             return blank(args[0].dtype)

@@ -62,6 +62,22 @@ def test_published_pretraining(file):
     assert expected.items() <= args.items()
 
 
+def test_published_pretraining_on_motion_is_not_quite_the_same(file, capfd):
+    """There masks and target come from the differences, here from the joints."""
+    content = yaml.safe_load(PRETRAIN)
+    content["train_feeder_args"] |= {"vel": True, "bone": False}
+    content["test_feeder_args"] |= {"vel": True, "bone": False}
+    assert config.parse("pretrain", ["--config", file(yaml.safe_dump(content))]).input_stream == "motion"
+    assert "vel: the published code then takes masks and target from the differences, too" in capfd.readouterr().err
+
+
+@pytest.mark.parametrize("model, tau", [("model_mamp", 0.75), ("model_mae", 0)])
+def test_the_temperature_of_a_file_that_does_not_say_it(file, model, tau):
+    content = yaml.safe_load(PRETRAIN) | {"model": f"{model}.transformer.Transformer"}
+    del content["motion_aware_tau"]
+    assert config.parse("pretrain", ["--config", file(yaml.safe_dump(content))]).motion_aware_tau == tau
+
+
 def test_published_fine_tuning(file):
     content = yaml.safe_load(PRETRAIN)
     content |= {"model": "model.transformer.Transformer", "layer_decay": 0.8, "smoothing": 0.1}
