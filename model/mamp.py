@@ -113,6 +113,10 @@ class MAMP(Encoder):
         motion[:, :-motion_stride] = x[:, motion_stride:] - x[:, :-motion_stride]
         return motion
 
+    def targets(self, x, motion_stride=1):
+        """What is predicted, before it is cut into pieces and normalised: (N·M, T, V, C) -> the same shape."""
+        return self.extract_motion(x, motion_stride) if self.target == "motion" else x
+
     def motion_intensity(self, x):
         """Mean absolute difference of a token's l·C values from the previous segment's: (N·M, T, V, C) -> (N·M, L)."""
         segments = self.patchify(x).unflatten(1, (self.num_segments, self.num_joints))  # (N·M, T', V, l·C)
@@ -249,8 +253,7 @@ class MAMP(Encoder):
         latent, mask, ids_restore = self.forward_encoder(x, mask_ratio, motion_aware_tau)
 
         # targets and their weights, in pieces of F frames: (N·M, Q, F·C)
-        target = self.extract_motion(x, motion_stride) if self.target == "motion" else x
-        target, weight = self.patchify(target, self.predict_frames), None
+        target, weight = self.patchify(self.targets(x, motion_stride), self.predict_frames), None
         if self.loss_weight == "motion":
             weight = self.patchify(self.motion_weight(x).expand_as(x), self.predict_frames)
 

@@ -16,6 +16,7 @@ from feeder import units
 from feeder.npz import open_npz
 from feeder.npz_split import NpzSplit
 from util import checkpoint
+from util.provenance import warn_once
 
 
 @dataclass
@@ -68,8 +69,15 @@ class Preparation:
         """An array as (M, T, V, C): with the format of the training data's files if known, else by guessing the order of axes
         from the shape. where: its name in messages. mat: whether it is from a MATLAB file."""
         if self.how or mat or array.ndim == 2:
-            return self.reading.to_bodies(array, where, mat)
-        return axes.guess(array, self.data.num_joints, self.data.num_bodies, self.flat, self.axes)
+            bodies = self.reading.to_bodies(array, where, mat)
+        else:
+            bodies = axes.guess(array, self.data.num_joints, self.data.num_bodies, self.flat, self.axes)
+        if len(bodies) > self.data.num_bodies:
+            warn_once(
+                f"warning: {where}: {len(bodies)} bodies, the model knows {self.data.num_bodies}; those that move most are used. "
+                f"If these are {len(bodies)} recordings: a file for each, or an npz with an array for each"
+            )
+        return bodies
 
     def metres(self, array, usual=None):
         """(M, T, V, C) in the training data's unit -> (M, T, V, 3) float32 metres. usual: the unit that files of this kind are

@@ -28,6 +28,12 @@ class ToBatch:
             persons = axes.guess(x.detach().cpu().numpy(), data.num_joints, most, flat=False)
         except ValueError as error:
             raise ValueError(f"x has shape {tuple(x.shape)} ({error}); {self.wanted()}") from error
+        if len(persons) > most:
+            bodies = "1 body" if most == 1 else f"{most} bodies"
+            raise ValueError(
+                f"x has shape {tuple(x.shape)}, {len(persons)} bodies, and the model knows {bodies}; of several recordings give "
+                "one at a time"
+            )
         chosen = transforms.most_moving(transforms.drop_empty(persons), data.num_bodies or len(persons))  # (m, T, V, 3)
         of_recording = load_model.TrainingData(data.num_joints, data.num_bodies or len(chosen), data.parent_joints)
         row = transforms.fill_bodies(transforms.row(chosen), len(chosen), of_recording.num_bodies, data.second_body)

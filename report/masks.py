@@ -43,8 +43,7 @@ def predict_masked(model, x, seed=0, mask_ratio=0.9, motion_stride=1, motion_awa
         torch.manual_seed(seed)
         _, pred, mask = model(x[None], mask_ratio, motion_stride, motion_aware_tau)  # pred: (M, L, l·C), mask: (M, L)
     bodies = model.bodies(x[None]).float()
-    target = model.extract_motion(bodies, motion_stride) if model.target == "motion" else bodies
-    target = model.patchify(target, model.predict_frames)
+    target = model.patchify(model.targets(bodies, motion_stride), model.predict_frames)
     counted = torch.ones_like(target[..., 0]) if model.decoder == "query" else mask
     mean = target.mean(-1, keepdim=True).expand_as(target)
     there = bodies.flatten(1).any(1)
@@ -57,7 +56,7 @@ def predict_masked(model, x, seed=0, mask_ratio=0.9, motion_stride=1, motion_awa
     queries = model.predict_frames if model.decoder == "query" else None
     hidden = _by_segment(model, mask).astype(bool)
     mean = mean if model.norm_skes_loss else None
-    return MaskedPrediction(model.target == "motion", hidden, true, predicted, mean, *losses, queries)
+    return MaskedPrediction(model.target != "joint", hidden, true, predicted, mean, *losses, queries)
 
 
 def motion_intensity(model, x):

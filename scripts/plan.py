@@ -33,6 +33,7 @@ from scripts.variables import (
     join,
     own_method,
     refuse_fixed,
+    refuse_misnamed,
     replace,
     settings,
     smoke_options,
@@ -274,6 +275,19 @@ def call(command):
     return code or (128 + signal.SIGTERM if stopped else 0)
 
 
+# options that the plan itself gives, and the variables that decide them
+PLANNED = {"finetune": "ENCODER", "output_dir": "OUT and TAG", "seed": "SEEDS", "dataset": "DATA", "method": "METHOD"}
+PLANNED |= {"input_stream": "STREAM", "resume": ""}
+
+
+def refuse_planned(options):
+    """Raises ValueError for one of these: results would go, or be looked for, elsewhere."""
+    for name in (word.split("=")[0].removeprefix("--") for word in options if word.startswith("--")):
+        if name in PLANNED:
+            instead = f"; give the variable {PLANNED[name]}" if PLANNED[name] else "; leave it out"
+            raise ValueError(f"option --{name}: the script itself gives it{instead}")
+
+
 def check_options(command):
     """Raises ValueError for an option that the main of a command would refuse, perhaps days later, after another main's run."""
     names = [word for word in command if re.fullmatch(r"main_\w+\.py|scripts\.coordinates", word)]
@@ -321,7 +335,9 @@ def execute(s, runs):
 
 def main(script, *options):
     try:
+        refuse_misnamed()
         refuse_fixed(script)
+        refuse_planned(options)
         s = settings(script)
         runs = list(SCRIPTS[script](s, options))  # all at once, to find mistakes before the first one starts
         if not runs:

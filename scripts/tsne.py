@@ -128,7 +128,7 @@ def choose_classes(data, count, ids, seed):
 def describe(args, encoder):
     """Where the encoder comes from."""
     if encoder is None:
-        return f"random encoder of {METHOD_NAMES[args.method]}"
+        return f"random encoder of {METHOD_NAMES.get(args.method, args.method)}"
     method, path = encoder["method"] or args.method, Path(encoder["path"])
     epoch = "" if encoder["epoch"] is None else f", epoch {encoder['epoch'] + 1}"
     return f"{METHOD_NAMES.get(method, method)}, {encoder['stage']}{epoch}, {Path(*path.parts[-4:])}"

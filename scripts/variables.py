@@ -37,6 +37,8 @@ FIXED = {
 READ_BY = {"EPOCHS": ("compare",), "RATIO": ("compare",), "RATIOS": ("semi", "reproduce"), "SOURCES": ("transfer", "reproduce")}
 READ_BY |= {"SEGMENTS": ("ablation", "reproduce"), "ABLATION": ("reproduce",), "WEIGHTS": ("ensemble",)}
 
+MISNAMED = {"DATASET": "DATA", "SEED": "SEEDS", "METHODS": "METHOD", "STREAMS": "STREAM", "NUM_GPUS": "GPUS", "OUTPUT_DIR": "OUT"}
+
 
 def usual_methods(script, data):
     """The default of METHOD."""
@@ -81,6 +83,13 @@ def settings(script, **fixed):
     if s.dry_run == "0" and 0 < gpus_here() < s.gpus:
         raise ValueError(f"GPUS={s.gpus}: this machine has {gpus_here()}; GPUS=1 gives the same effective batch")
     return s
+
+
+def refuse_misnamed():
+    """ValueError for a variable that is easily taken for one of ours: the script would start other work."""
+    for name, ours in MISNAMED.items():
+        if os.environ.get(name) and not os.environ.get(ours):
+            raise ValueError(f"{name}={os.environ[name]}: is not read, {ours} is; unset it if it is for something else")
 
 
 def refuse_fixed(script):

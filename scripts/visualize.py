@@ -155,7 +155,12 @@ def draw(script_args, more):
     if args.stage not in UNLABELLED:
         match_classes_to_checkpoint(data, content, path)
     model = model_of(args, content, path, data)
-    method = METHOD_NAMES[provenance.method_name(provenance.settings(content, path)) or args.method]
+    method = provenance.method_name(provenance.settings(content, path)) or args.method
+    if method not in METHOD_NAMES:
+        raise ValueError(
+            f"{path}: is of the method {method!r}; the masks and targets of methods that were added are not known here"
+        )
+    method = METHOD_NAMES[method]
     if getattr(args, "decoder", "self") != "self":
         method += f", {args.decoder} decoder"
     epoch = f", epoch {content['epoch'] + 1}" if "epoch" in content else ""

@@ -66,6 +66,8 @@ def test_nothing_imports_torch_to_answer_help():
         ("pretrain", "--epochs=many", "^argument --epochs: invalid int value: 'many'$"),
         ("linprobe", "--finetune=", "option --finetune: is empty; leave it out for a random encoder"),
         ("finetune", "--eval=a --finetune=b", "options --eval and --finetune: .*; leave one of them out"),
+        ("pretrain", "--amp", "option '--amp' does not exist; here: --enable_amp"),
+        ("finetune", "--pretrained=x.pth", "here: --finetune FILE, or --eval FILE for a classifier"),
         ("pretrain", "--extra", "option 'extra' is not known$"),  # no option is like it
     ],
 )

@@ -129,6 +129,13 @@ def test_a_second_body_is_what_it_was_in_training(shared, tmp_path):
         assert not torch.allclose(*features, atol=1e-3)
 
 
+def test_a_batch_of_recordings_is_not_taken_for_one_of_many_bodies():
+    """One vector came out, that of the recording that moves most."""
+    encoder = hub("umurl", hidden_size=8, num_frames=16, num_bodies=1, layout="kinect_v1")
+    with pytest.raises(ValueError, match=r"x has shape \(8, 40, 20, 3\), 8 bodies, and the model knows 1 body; of several"):
+        encoder(torch.randn(8, 40, 20, 3))
+
+
 def test_other_shapes_are_told_what_is_wanted(shared):
     encoder = hub("mamp", checkpoint=shared("parity/released_pretrain_tiny25.pth"))
     for shape in (2, 3, 23, 25, 2), (2, 2, 24, 25, 3), (40, 20, 3), (40, 75), (3, 40, 25, 3, 1), (3, 40, 25, 3):

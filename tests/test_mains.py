@@ -156,6 +156,13 @@ def test_exported_features(chain, invented, options, tmp_path):
     assert read(tmp_path / "out")["last"]["test_acc1"] == pytest.approx(acc1)
 
 
+def test_without_data_those_of_the_checkpoint_are_named(invented, options, tmp_path):
+    main_pretrain.main(options("pretrain", invented, tmp_path / "pre", "--epochs", 1))
+    for stage in ("linprobe", "retrieval"):
+        with pytest.raises(ValueError, match=f"no data set given; .*; .*checkpoint-0.pth was trained on --data_path {invented}$"):
+            MAINS[stage].main([*PLAIN[:2], "--finetune", str(tmp_path / "pre/checkpoint-0.pth")])
+
+
 @pytest.mark.parametrize("stage", ["linprobe", "finetune"])
 def test_a_classifier_is_evaluated_on_the_crop_of_its_training(stage, invented, options, tmp_path):
     MAINS[stage].main(options(stage, invented, tmp_path / "run", "--epochs", 1, "--test_p_interval", 0.3))

@@ -77,7 +77,7 @@ ON_PAGE = [
     ("pretrain", "--data_path large.npz", r"loss .* in epoch 1, step 1, .*; the last good weights are in .*last.pth"),
     ("pretrain", "--dim_faet 8", "option 'dim_faet' is not known; did you mean 'dim_feat'"),
     ("pretrain", "--dataset ntu60_xsbu", "data set 'ntu60_xsbu' is not known; did you mean 'ntu60_xsub'"),
-    ("pretrain", "--dist_url x", "option .*--dist_url.*is one of the published code; here: "),
+    ("pretrain", "--dist_url x", "option .*--dist_url.*does not exist; here: "),
     ("pretrain", "--projector_dim 8", "option projector_dim: is not one of the method mamp"),
     ("linprobe", "--no-augment --mirror", "option mirror: belongs to --augment, this is False"),
     ("pretrain", "--query_frames 4", "query_frames.*belongs to --decoder"),

@@ -13,7 +13,7 @@ def parse_command_line(stage, argv=None):
     if unknown and not given.help:
         replaced = published.replacement(unknown[0])
         if replaced:
-            raise ValueError(f"option {unknown[0]!r} is one of the published code; here: {replaced}")
+            raise ValueError(f"option {unknown[0]!r} does not exist; here: {replaced}")
         if not unknown[0].startswith("-"):  # --enable_amp False
             raise ValueError(f"{unknown[0]!r} belongs to no option; those of yes or no are --NAME and --no-NAME")
         name = unknown[0].split("=")[0].lstrip("-")

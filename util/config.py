@@ -85,7 +85,11 @@ def parse(stage, argv=None):
         build_parser(stage, values).print_help()
         sys.exit(0)
     if values["data_path"] is None:
-        raise ValueError("data_path: no data set given; use --dataset NAME (a file of config/dataset) or --data_path FILE.npz")
+        trained = provenance.settings(content, held).get("data_path") if held else None
+        hint = f"; {held} was trained on --data_path {trained}" if trained else ""
+        raise ValueError(
+            f"data_path: no data set given; use --dataset NAME (a file of config/dataset) or --data_path FILE.npz{hint}"
+        )
     if "data_path" not in given:
         values["data_path"] = resolve_path(values["data_path"])
     if not resolved and not dataset:
@@ -93,13 +97,13 @@ def parse(stage, argv=None):
         values["dataset"] = npz_names().get(stem, stem)
     check(values)
     args = argparse.Namespace(stage=stage, **values)
-    if wants_config:
-        print(as_yaml(args), end="")
-        sys.exit(0)
     for line in () if values.get("eval") else _surprises(args, given, config, dataset):
         from util import provenance
 
         provenance.warn_once(f"warning: {line}")
+    if wants_config:
+        print(as_yaml(args), end="")
+        sys.exit(0)
     return args
 
 

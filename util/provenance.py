@@ -67,7 +67,8 @@ def sizes(content, path, head=False):
     mamp = architecture(content) == "mamp"
     if mamp and "num_heads" not in made_with:
         warn_once(f"warning: {path}: does not tell num_heads; {OPTIONS['num_heads'].default} unless it is told")
-    from_settings = ("num_heads", *(("qk_scale", "input_stream") if mamp else ("features",) if head else ()))
+    # "decoder": the names of the weights do not tell one that somebody has added
+    from_settings = ("num_heads", *(("qk_scale", "input_stream", "decoder") if mamp else ("features",) if head else ()))
     return found | {key: made_with[key] for key in from_settings if key in made_with}
 
 

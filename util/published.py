@@ -73,12 +73,26 @@ OF_FEEDER = {
 UNSUPPORTED = OF_FEEDER | _all("mixup cutmix", _MIXED) | _all("reprob aa color_jitter", _AUGMENTATION)
 
 
+# options of timm's and other scripts, on a command line only
+ELSEWHERE = {
+    **_all("amp fp16 bf16", "--enable_amp"),
+    **_all("opt optimizer", "it belongs to the stage: AdamW, in a linear probe SGD; --lr, --betas, --momentum, --weight_decay"),
+    **_all("sched scheduler", "a cosine from --lr to --min_lr, or --lr_steps"),
+    **_all("data_dir data_root root", "--data_path FILE.npz or --dataset NAME"),
+    **_all("pretrained checkpoint ckpt weights initial_checkpoint", "--finetune FILE, or --eval FILE for a classifier"),
+    **_all("gpus gpu_ids", "torchrun --nproc_per_node N, or GPUS=N with the launch scripts; --device cuda:0 for one"),
+    **_all("wd", "--weight_decay"),
+    **_all("workers", "--num_workers"),
+    **_all("bs", "--batch_size"),
+}
+
+
 def replacement(word):
     """What to use instead of a published option on a command line ('--dist_url=env://'); None for any other word."""
     if not word.startswith("-"):
         return None
     name = word.split("=")[0].lstrip("-").replace("-", "_").removeprefix("no_")
-    return f"--{NAMES[name]}" if name in NAMES else (REPLACED | UNSUPPORTED).get(name)
+    return f"--{NAMES[name]}" if name in NAMES else (REPLACED | UNSUPPORTED | ELSEWHERE).get(name)
 
 
 def check_feeder_arguments(given):

@@ -27,7 +27,7 @@ def collect(raws, table, pattern, offset_key, form, skipped):
         if not raw.exists():
             raise FileNotFoundError(f"{raw}: no such folder or npz file; name it on the command line")
         if raw.is_file() and raw.suffix.lower() != ".npz":
-            raise ValueError(f"{raw}: neither a folder nor an npz; of recordings in files of their own give the folder")
+            raise ValueError(f"{raw}: is a file; give the folder of the recordings, {raw.parent}, or an npz")
     if table is None and pattern is None and all(custom_recordings.is_flat(raw, offset_key) for raw in raws):
         parts, skeletons = zip(*(custom_recordings.from_flat(raw, form.key, offset_key, form) for raw in raws), strict=True)
         for raw, skeleton in zip(raws, skeletons, strict=True):

@@ -248,7 +248,7 @@ def test_skeletons_that_cannot_be_used(raw, tmp_path, content, reason):
         (["nothing"], "nothing: no such folder or npz file"),
         (["raw", "--labels", "no.csv"], "no.csv: no such file"),
         (["raw", "raw"], "only flat npz files (with an array 'offset') can be several"),
-        (["raw/labels.csv", "--labels", "raw/labels.csv"], "labels.csv: neither a folder nor an npz; of recordings in files"),
+        (["raw/labels.csv", "--labels", "raw/labels.csv"], "labels.csv: is a file; give the folder of the recordings, "),
         (["raw", "--joints", "no.yaml"], "no.yaml: no such file"),
         (["raw", "--center", "4"], "--center 4: use a number 0..3"),
         (["raw", "--layout", "coco17"], "4 joints, the skeleton has 17"),

@@ -165,6 +165,14 @@ def test_center_moves_the_origin_as_in_the_training_data(five, arrays, predict, 
         predict(path, tmp_path / "far.npy", "--center", "neck")
 
 
+def test_more_bodies_than_the_model_knows_are_pointed_out(five, arrays, predict, tmp_path):
+    """Eight recordings in one array were answered as one."""
+    np.save(tmp_path / "eight.npy", np.stack([arrays["x_test"][i % 13, :6].reshape(6, 5, 3) for i in range(8)]))
+    result, _, said = predict(five[0], tmp_path / "eight.npy", "--axes", "MTVC")
+    assert len(result["recordings"]) == 1
+    assert "8 bodies, the model knows 1; those that move most are used. If these are 8 recordings" in said
+
+
 # ---- what checkpoints and npz say of their data -----------------------------------------------------------------------------
 
 

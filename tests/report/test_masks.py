@@ -8,6 +8,7 @@ import torch
 from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 
+from model.mamp import MAMP
 from model.transformer import Transformer
 from report import figures, masks, sheet
 
@@ -241,3 +242,24 @@ def test_contributions_add_up_to_the_logit(stage, named, opened):
     axes = figures.saliency(sample, "a model", found, "verdict", "wave")[0].axes
     for m, ax in enumerate(ax for ax in axes if ax.get_xlabel() in ("segment", "frame")):
         np.testing.assert_allclose(map_of(ax), found.contribution[:, m].T)
+
+
+class Accelerations(MAMP):
+    """A target that somebody has added, as a subclass."""
+
+    def targets(self, x, motion_stride=1):
+        return self.extract_motion(self.extract_motion(x, motion_stride), motion_stride)
+
+
+def test_a_target_that_was_added_is_what_is_drawn(opened):
+    args, model, sample = opened("pretrain", target="motion")
+    model.__class__ = Accelerations
+    found = predicted(args, model, sample)
+    with torch.no_grad(), torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        loss = model(sample.x[None], args.mask_ratio, args.motion_stride, args.motion_aware_tau)[0].item()
+    assert found.loss == pytest.approx(loss, rel=1e-4) != pytest.approx(predicted(*opened("pretrain", target="motion")).loss)
+    stride, true = args.motion_stride, sample.joints.astype(np.float64)
+    for _ in range(2):
+        true = np.concatenate([true[stride:] - true[:-stride], np.zeros_like(true[:stride])])
+    np.testing.assert_allclose(found.true, true, atol=1e-5)

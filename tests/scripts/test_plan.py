@@ -264,6 +264,8 @@ def test_a_script_runs_its_plan(name, script, dry_run):
         ("linprobe", {"ENCODER": "x.pth"}, "ENCODER=x.pth: .* TAG"),
         ("linprobe", {"ENCODER": "x.pth", "TAG": "x", "METHOD": "none"}, "METHOD=none"),
         ("pretrain", {"METHOD": "none"}, "METHOD=none: is not pre-trained, so there is nothing to run"),
+        ("pretrain", {"DATASET": "ucla"}, "DATASET=ucla: is not read, DATA is; unset it"),
+        ("linprobe", {"SEED": "1"}, "SEED=1: is not read, SEEDS is"),
         ("reproduce", {"DRY_RUN": "yes"}, "DRY_RUN=yes: use one of 0 1"),
         ("pretrain", {"METHOD": "umurl", "STREAM": "bone"}, "STREAM=bone: UmURL"),
         ("ensemble", {"DATA": "ntu60_xsub_umurl"}, "METHOD=umurl: "),
@@ -286,6 +288,9 @@ def test_bad_values_get_one_line(name, variables, message, dry_run, capsys):
     [
         ("reproduce", ["--decoder", "query"], "main_linprobe.py: option --decoder: belongs to main_pretrain.py; main_linprobe"),
         ("reproduce", ["--epochs", "many"], "main_pretrain.py: argument --epochs: invalid int value: 'many'"),
+        ("linprobe", ["--finetune", "x.pth"], "option --finetune: the script itself gives it; give the variable ENCODER"),
+        ("pretrain", ["--seed=3"], "option --seed: the script itself gives it; give the variable SEEDS"),
+        ("pretrain", ["--resume", "x.pth"], "option --resume: the script itself gives it; leave it out"),
         ("compare", ["--mirror"], "main_retrieval.py: option --mirror: belongs to .*; main_retrieval.py does not have it"),
     ],
 )

@@ -158,3 +158,11 @@ def test_joints_without_a_known_skeleton_are_numbered(made, invented):
     assert figures.skeleton(sample, "a model")[0].get_size_inches()[0] * sheet.DPI == 1000
     assert sequences.choose(data) == [0, 4, 8] and sequences.choose(data, [5, 2]) == [5, 2]
     assert sequences.choose(data, None, ["test007"]) == [7]
+
+
+def test_a_method_that_was_added_is_named(made, two_people, tmp_path):
+    """Its masks would be drawn as MAMP draws them."""
+    content = checkpoint.load(made("pretrain"))
+    checkpoint.save(tmp_path / "tube.pth", content | {"config": content["config"] | {"method": "tube"}})
+    with pytest.raises(ValueError, match="tube.pth: is of the method 'tube'; "):
+        visualize.main(["--checkpoint", str(tmp_path / "tube.pth"), "--data_path", str(two_people)])

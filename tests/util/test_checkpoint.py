@@ -286,3 +286,12 @@ def test_the_last_checkpoint_has_its_name_at_every_moment(tmp_path, monkeypatch,
         checkpoint.save(path, {"model": {}, "epoch": epoch}, previous=previous.name)
         assert [checkpoint.load(file)["epoch"] for file in (path, previous)] == [epoch, epoch - 1]
         assert {file.name for file in tmp_path.iterdir()} == {path.name, previous.name}
+
+
+def test_a_decoder_that_somebody_added_keeps_its_name(pretrained):
+    """The names of the weights suggest 'self'; its runs would be averaged with MAMP's."""
+    path, state = pretrained
+    config = {"num_heads": 2, "decoder": "local", "method": "mamp", "target": "motion", "stage": "pretrain", "data_path": "a.npz"}
+    checkpoint.save(path, {"model": state, "epoch": 3, "config": config})
+    content = checkpoint.load(path)
+    assert provenance.describe(content, path)["decoder"] == provenance.summary(content, path)["decoder"] == "local"

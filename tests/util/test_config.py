@@ -317,6 +317,9 @@ def test_what_a_data_set_overrides_in_a_users_configuration_is_pointed_out(tmp_p
 def test_a_batch_that_is_larger_than_an_update_is_pointed_out(capfd):
     config.parse("finetune", ["--dataset", "ntu60_xsub", "--batch_size", "96"])
     assert "batch_size 96: an update has only 48 samples; see --effective_batch_size" in capfd.readouterr().err
+    with pytest.raises(SystemExit):  # also where the resulting values are looked at
+        config.parse("pretrain", ["--dataset", "demo", "--batch_size", "512", "--print_config"])
+    assert "batch_size 512: an update has only" in capfd.readouterr().err
     config.parse("pretrain", ["--dataset", "demo", "--min_lr", "1e-5", "--lr_steps", "20", "40"])
     assert "min_lr 1e-05: has no effect, the learning rate falls in steps (--lr_steps 20 40)" in capfd.readouterr().err
     for words in (

@@ -218,7 +218,7 @@ MAE = {  # the option, with a value if it takes one: what is used here, by a use
 @pytest.mark.parametrize("stage", ["pretrain", "linprobe", "finetune"])
 @pytest.mark.parametrize("option", MAE)
 def test_options_of_mae_are_replaced(stage, option):
-    with pytest.raises(ValueError, match=f"^option '{option.split()[0]}' is one of the published code; here: .*{MAE[option]}"):
+    with pytest.raises(ValueError, match=f"^option '{option.split()[0]}' does not exist; here: .*{MAE[option]}"):
         config.parse(stage, [*option.split(), "--data_path", "x.npz"])
 
 
