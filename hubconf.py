@@ -1,8 +1,10 @@
-"""Encoders for torch.hub, with or without weights.
+"""Encoders, with or without weights, and trained classifiers for torch.hub.
 
     encoder = torch.hub.load("path/to/this/folder", "mamp", source="local", checkpoint="output/pretrain/checkpoint-399.pth")
     features = encoder(x)   # x (N, C, T, V, M) float32 metres, as the Feeder makes it; features (N, D)
     features = encoder(x)   # or one recording (T, V, 3) or (M, T, V, 3) of any length; features (1, D)
+    classify = torch.hub.load("path/to/this/folder", "classifier", source="local", checkpoint="output/finetune/checkpoint-99.pth")
+    logits = classify(x)    # (N, K); classify.class_names
 
 A recording is cropped and resized as in evaluation. Its origin stays where it is; `main_predict.py --features` moves it, too.
 
@@ -64,6 +66,25 @@ def umurl(checkpoint=None, features="multi", layout="kinect_v2", data_path=None,
     data = load_model.training_data(content, checkpoint, provenance.settings(content, checkpoint), data_path)
     options = load_model.encoder_options(content, checkpoint)
     return _taking_recordings(load_model.encoder(content, checkpoint, data, features=features), options, data)
+
+
+def classifier(checkpoint):
+    """The classifier of a linear probe or a fine-tuning, of either method, in evaluation mode: x (as above) -> logits (N, K).
+
+    Its attribute class_names lists K names, or is None if they are not known. Raises FileNotFoundError or ValueError for a file
+    without a classifier.
+    """
+    from feeder.class_names import published_names
+    from predict import load_model
+    from util import checkpoint as checkpoints
+    from util import provenance
+
+    content = checkpoints.load(checkpoint)
+    options = load_model.classifier_options(content, checkpoint)
+    data = load_model.training_data(content, checkpoint, vars(options))
+    model, count = load_model.classifier(content, checkpoint, options, data), provenance.num_classes(content)
+    model.class_names = data.class_names or published_names(options.data_path, data.num_joints, count)
+    return _taking_recordings(model, options, data, any_bodies=provenance.architecture(content) == "mamp")
 
 
 def _read(path, method, sizes):

@@ -1,7 +1,7 @@
-"""Load the encoders from another project: after `pip install -e .` here, `mamp` is the one module that it can import.
+"""Load encoders and classifiers from another project: after `pip install -e .` here, `mamp` is the one module that it can import.
 
     import mamp
-    encoder = mamp.load("mamp", checkpoint="checkpoint-399.pth")    # or "umurl"; options: hubconf.py
+    encoder = mamp.load("mamp", checkpoint="checkpoint-399.pth")    # or "umurl", "classifier"; options: hubconf.py
     features = encoder(x)
 
 The other project may have its own `model`, `util` or `data`. So during a call its modules of these names are taken out of
@@ -25,16 +25,16 @@ _loaded = {}  # our modules, for the next call
 
 
 def load(name, **options):
-    """The encoder `name` of hubconf.py with its options, an nn.Module in evaluation mode. Errors as there. Not thread-safe."""
+    """The model `name` of hubconf.py with its options, an nn.Module in evaluation mode. Errors as there. Not thread-safe."""
     theirs = _take_out()
     sys.modules.update(_loaded)
     sys.path.insert(0, str(HERE))
     try:
-        encoders = dict(inspect.getmembers(importlib.import_module("hubconf"), inspect.isfunction))
-        known = [encoder for encoder in encoders if not encoder.startswith("_")]
+        models = dict(inspect.getmembers(importlib.import_module("hubconf"), inspect.isfunction))
+        known = [model for model in models if not model.startswith("_")]
         if name not in known:
-            raise ValueError(f"{name!r}: no such encoder; use one of {', '.join(known)}")
-        return encoders[name](**options)
+            raise ValueError(f"{name!r}: no such model; use one of {', '.join(known)}")
+        return models[name](**options)
     finally:
         sys.path.remove(str(HERE))
         _loaded.update(_take_out())

@@ -136,6 +136,25 @@ def test_a_batch_of_recordings_is_not_taken_for_one_of_many_bodies():
         encoder(torch.randn(8, 40, 20, 3))
 
 
+@pytest.mark.parametrize("stage", ["linprobe", "finetune"])
+def test_classifiers(stage, shared):
+    """Logits of a batch and of a recording; an encoder alone is no classifier."""
+    path, x = shared(f"parity/released_{stage}_tiny25.pth"), torch.randn(3, 3, 24, 25, 2)
+    classify, content = hub("classifier", checkpoint=path), checkpoint.load(path)
+    classes = len(content["model"]["head.fc.1.weight" if stage == "linprobe" else "head.fc2.weight"])
+    sizes = dict(num_classes=classes, dim_feat=32, depth=3, num_heads=4, num_frames=24)
+    if stage == "linprobe":
+        reference = Transformer(protocol=stage, **sizes)
+        reference.head.add_norm()
+    else:
+        reference = Transformer(protocol=stage, **sizes, head_dim=len(content["model"]["head.fc1.weight"]))
+    checkpoint.load_model(reference, path)
+    close(classify(x), reference.eval()(x))
+    assert classify(torch.randn(50, 25, 3)).shape == (1, classes) and not classify.training
+    with pytest.raises(ValueError, match="holds no classifier, only a pre-trained encoder"):
+        hub("classifier", checkpoint=shared("parity/released_pretrain_tiny25.pth"))
+
+
 def test_other_shapes_are_told_what_is_wanted(shared):
     encoder = hub("mamp", checkpoint=shared("parity/released_pretrain_tiny25.pth"))
     for shape in (2, 3, 23, 25, 2), (2, 2, 24, 25, 3), (40, 20, 3), (40, 75), (3, 40, 25, 3, 1), (3, 40, 25, 3):
@@ -166,7 +185,7 @@ assert data.MINE == 3
 try:
     mamp.load("stars")
 except ValueError as error:
-    assert str(error) == "'stars': no such encoder; use one of mamp, umurl"
+    assert str(error) == "'stars': no such model; use one of classifier, mamp, umurl"
 else:
     raise AssertionError("stars")
 """
