@@ -2,6 +2,7 @@
 
 torchrun --nproc_per_node 4 main_pretrain.py --dataset ntu60_xsub
 torchrun --nproc_per_node 4 main_pretrain.py --dataset ntu60_xsub_umurl --method umurl
+python main_pretrain.py --data_path mine.npz --finetune output/pretrain/checkpoint-399.pth     go on from a model, on other data
 """
 
 if __name__ == "__main__":  # answer --help and wrong options before importing torch, which takes seconds
@@ -33,15 +34,17 @@ def main(argv=None):
     loader = train_loader(data, args, device)
     num_sequences = report_training_set(args, data)
 
-    # model and optimizer; loss_of(model, x, label) -> scalar
+    # model, with random weights or those of --finetune, and optimizer; loss_of(model, x, label) -> scalar
     model, optimizer, loss_of = build.pretrainer(args, data, device)
+    initial = checkpoint.initialize_encoder(model, args.finetune, data, decoder=True)
     print_info(
-        f"{num_sequences} sequences, {sum(p.numel() for p in model.parameters()):,} parameters, "
-        f"{args.batch_size} × {args.accum_iter} accumulated = {args.effective_batch_size} samples per update"
+        f"{num_sequences} sequences, {sum(p.numel() for p in model.parameters()):,} parameters from "
+        f"{args.finetune or 'random weights'}, {args.batch_size} × {args.accum_iter} accumulated = {args.effective_batch_size} "
+        "samples per update"
     )
 
     # with --resume: weights, optimizer, random state and position of the interrupted run
-    training = Training(args, device, model, optimizer, loader, data, resumed=checkpoint.to_resume(args))
+    training = Training(args, device, model, optimizer, loader, data, initial, resumed=checkpoint.to_resume(args))
     ddp_model = compile_and_wrap(model, device, args)
     log, draw = Log(args, training.first_epoch), preview(model, args)
 
@@ -56,7 +59,8 @@ def main(argv=None):
     log.close()
 
     result = training.result()
-    run.write(args, device, labels=num_sequences, last=result["last"], **provenance.pretraining_settings(vars(args)))
+    settings = provenance.pretraining_settings(vars(args))
+    run.write(args, device, labels=num_sequences, last=result["last"], encoder=result["encoder"], **settings)
     print_always(
         f"pre-training: loss {result['last']['train_loss']:.4f} after {args.epochs} epochs, "
         f"{console.duration(time.time() - begin)}; {args.output_dir}/checkpoint-{args.epochs - 1}.pth\n"

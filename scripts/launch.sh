@@ -11,7 +11,8 @@
 #                    probe and fine-tuning use at most 2, as the release, because their BatchNorm normalises over one GPU's samples
 #   OUT=output       results: OUT/<data>/<method>[-<stream>][-<variant>]/<stage>[-<tag>]/seed<k>
 #   VARIANT= TAG=    names for a changed pre-training, or a changed evaluation; give one whenever you give arguments
-#   ENCODER=FILE     evaluate this checkpoint (for example a released one) instead of our pre-training's; needs a TAG or VARIANT
+#   ENCODER=FILE     evaluate this checkpoint (for example a released one) instead of our pre-training's; needs a TAG or VARIANT.
+#                    pretrain.sh starts from its weights; needs a VARIANT
 #   CHECKPOINT=      evaluate this file of the pre-training folder instead of the paper's (checkpoint-399.pth, PKU-MMD checkpoint-300.pth)
 #   DRY_RUN=1        print the commands, one a line, and run nothing
 #   SMOKE=1          a test run: a tiny model on tiny INVENTED data, two epochs, on the CPU; OUT=output/smoke

@@ -65,6 +65,13 @@ def main_command(s, method, stage, seed, folder, *options):
     return [*line, *options]
 
 
+def pretrain_from(s, options):
+    """As `pretrain`, from the weights of ENCODER if there is one."""
+    if s.encoder and not s.variant:
+        raise ValueError(f"ENCODER={s.encoder}: give what starts from it a name, as in VARIANT=from-ntu60")
+    yield from pretrain(s, ["--finetune", s.encoder, *options] if s.encoder else options)
+
+
 def pretrain(s, options):
     for method in [name for name in s.methods if name in TRAINED]:
         changes = {key: value for key, value in METHODS[method].items() if key != "method"}
@@ -199,8 +206,6 @@ def compare(s, options):
     epochs = s.epochs or str(configured(s)["epochs"])
     if not re.fullmatch("[1-9][0-9]*", epochs):
         raise ValueError(f"EPOCHS={epochs}: a whole number, at least 1")
-    if s.encoder:
-        raise ValueError(f"ENCODER={s.encoder}: here every method makes its own")
     few = ["--data_ratio", s.ratio, *options]
     runs = [coordinates(s, "all", "0", options), *(coordinates(s, s.ratio, seed, few) for seed in s.seeds)]
     untrained = ["umurl_none" if encoder_method(method) == "umurl" else "none" for method in s.methods]
@@ -244,7 +249,7 @@ def reproduce(s, options):
 
 
 # {NAME of scripts/NAME.sh: function (settings, options for the mains) -> its runs}
-SCRIPTS = {f.__name__: f for f in (pretrain, tune, semi, transfer, ablation, ensemble, compare, reproduce)}
+SCRIPTS = {f.__name__: f for f in (tune, semi, transfer, ablation, ensemble, compare, reproduce)} | {"pretrain": pretrain_from}
 SCRIPTS |= {stage: lambda s, options, stage=stage: evaluate(s, stage, options) for stage in ("linprobe", "finetune", "retrieval")}
 SCRIPTS["scratch"] = SCRIPTS["finetune"]  # with METHOD none
 

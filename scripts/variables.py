@@ -35,6 +35,7 @@ FIXED = {
 
 # the scripts that read a variable, where the others would ignore it; TABLE and STAGE are too common to be meant for us
 READ_BY = {"EPOCHS": ("compare",), "RATIO": ("compare",), "RATIOS": ("semi", "reproduce"), "SOURCES": ("transfer", "reproduce")}
+READ_BY["ENCODER"] = ("pretrain", "tune", "linprobe", "finetune", "retrieval", "semi", "transfer")
 READ_BY |= {"SEGMENTS": ("ablation", "reproduce"), "ABLATION": ("reproduce",), "WEIGHTS": ("ensemble",)}
 
 MISNAMED = {"DATASET": "DATA", "SEED": "SEEDS", "METHODS": "METHOD", "STREAMS": "STREAM", "NUM_GPUS": "GPUS", "OUTPUT_DIR": "OUT"}

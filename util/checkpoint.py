@@ -182,7 +182,7 @@ def _complete(path):
     needed = ("optimizer", "scaler", "samples", "epoch", "progress", "random", "best", "config")
     if missing := [key for key in needed if key not in content]:
         raise ValueError(
-            f"{path}: cannot be resumed, it has no {', '.join(missing)}; a judging stage starts from its weights with --finetune"
+            f"{path}: cannot be resumed, it has no {', '.join(missing)}; --finetune starts from its weights"
         )
     return content
 
@@ -213,23 +213,33 @@ def _verify(path):
         raise RuntimeError("damaged: it ends too early")
 
 
-def load_encoder(model, path):
-    """Load the encoder's weights of a checkpoint of any stage into a classifier; its head stays as it is. Returns the checkpoint.
+def load_encoder(model, path, decoder=False):
+    """Load the encoder's weights of a checkpoint of any stage into a model, whose rest stays as it is. Returns the checkpoint.
 
-    Keys of decoder, projectors and head are ignored; temp_embed of another length is resized over time. Raises ValueError
-    naming the keys if anything else is missing, unknown or of another shape.
+    decoder: load the rest, too (decoder or projectors), if the file has all of it in the model's shapes; a note if it has not.
+    Position embeddings of another length are resized over time. Raises ValueError naming the keys if anything of the encoder is
+    missing, unknown or of another shape.
     """
     content = load(path)
-    _load_state(model, weights.of_encoder(content["model"]), path, may_lack=f"{model.head_name}.")
+    state, own = dict(content["model"]), model.state_dict()
+    encoder, rest = weights.of_encoder(state), own.keys() - weights.of_encoder(own).keys()
+    if decoder:
+        longer = _resized(state, own, ["decoder_temp_embed"])
+        there = {key: value for key, value in longer.items() if key in rest and value.shape == own[key].shape}
+        if there.keys() == rest:
+            encoder |= there
+        else:
+            provenance.warn_once(f"note: {path}: has no such decoder, which therefore starts from random weights")
+    _load_state(model, encoder, path, may_lack=rest)
     return content
 
 
-def initialize_encoder(model, path, data):
+def initialize_encoder(model, path, data, decoder=False):
     """`load_encoder`, if a path is given; returns where the encoder comes from (provenance.describe), or None. data: the Feeder,
     see `check_data`."""
     if not path:
         return None
-    content = load_encoder(model, path)
+    content = load_encoder(model, path, decoder)
     check_data(content, path, data)
     done, epochs = content.get("epoch"), provenance.settings(content, path).get("epochs")
     if "config" in content and isinstance(done, int) and Path(path).name == "checkpoint-last.pth" and done + 1 < (epochs or 0):
@@ -284,17 +294,24 @@ def load_model(model, path, content=None):
     return content
 
 
+def _resized(state, own, keys=("temp_embed",)):
+    """`state` with position embeddings over time (1, T', 1, D) of the length that they have in `own`."""
+    resized = dict(state)
+    for key in keys:
+        theirs, ours = state.get(key), own.get(key)
+        if theirs is not None and ours is not None and theirs.shape[3] == ours.shape[3] and theirs.shape[1] != ours.shape[1]:
+            embed = F.interpolate(theirs.permute(0, 3, 1, 2), (ours.shape[1], 1), mode="bicubic", align_corners=False)
+            resized[key] = embed.permute(0, 2, 3, 1)
+    return resized
+
+
 def _load_state(model, state, path, may_lack=()):
-    """Load `state`, with temp_embed resized to the model's length. may_lack: prefix of keys that may be missing."""
+    """Load `state`, with temp_embed resized to the model's length. may_lack: keys that may be missing."""
     own = model.state_dict()
     theirs, ours = weights.architecture(state), weights.architecture(own)
     if theirs != ours:
         raise ValueError(f"{path}: holds weights of {theirs}, the model is one of {ours}; --method {theirs}")
-    their_embed, our_embed = state.get("temp_embed"), own.get("temp_embed")  # (1, T', 1, D)
-    if their_embed is not None and our_embed is not None and their_embed.shape[3] == our_embed.shape[3]:
-        if (segments := our_embed.shape[1]) != their_embed.shape[1]:
-            resized = F.interpolate(their_embed.permute(0, 3, 1, 2), (segments, 1), mode="bicubic", align_corners=False)
-            state["temp_embed"] = resized.permute(0, 2, 3, 1)
+    state = _resized(state, own)
     if other := weights.other_skeleton(state, own):
         raise ValueError(f"{path}: {other}")
     wrong = [
@@ -303,7 +320,7 @@ def _load_state(model, state, path, may_lack=()):
     if wrong:
         raise ValueError(f"{path}: built with other sizes (dim_feat, depth, ...) than the config: {weights.some(wrong)}")
     missing, unknown = model.load_state_dict(state, strict=False)
-    problems = {"missing": [key for key in missing if not key.startswith(may_lack)], "unknown": unknown}
+    problems = {"missing": [key for key in missing if key not in may_lack], "unknown": unknown}
     if text := "; ".join(f"{what} keys: {weights.some(keys)}" for what, keys in problems.items() if keys):
         raise ValueError(f"{path}: not a checkpoint of this model ({text}); compare depth, stage and method")
 

@@ -27,8 +27,9 @@ def parse(stage, argv=None):
     """Options of `stage` from the configuration files, a checkpoint and the command line, as a Namespace.
 
     With --finetune or --eval, method and model sizes are those of the checkpoint (MAMP's num_frames may differ, since its
-    embedding can be resized); with --resume FILE only the method. Raises ValueError or FileNotFoundError naming file and key:
-    unknown key, wrong type, unreadable YAML, an option of another method, a size that contradicts the checkpoint.
+    embedding can be resized, and in pre-training the decoder); with --resume FILE only the method. Raises ValueError or
+    FileNotFoundError naming file and key: unknown key, wrong type, unreadable YAML, an option of another method, a size that
+    contradicts the checkpoint.
 
     --help and --print_config print the resulting values and end in SystemExit.
     """
@@ -54,9 +55,9 @@ def parse(stage, argv=None):
         encoder = provenance.architecture(content)
         if "method" in stated and METHODS[method] != encoder:
             raise ValueError(f"{held}: holds weights of {encoder}, not of {method}")
-        if source:
+        if source and stage != "pretrain":
             method = encoder
-        elif "method" not in stated:  # a registered method is resumed under its own name
+        elif "method" not in stated:  # a registered method goes on under its own name
             began_as = provenance.settings(content, held).get("method")
             method = began_as if isinstance(began_as, str) and METHODS.get(began_as) == encoder else encoder
     of_method = {o.name: o.default for o in OPTIONS.values() if o.belongs(stage, method)}
@@ -215,10 +216,14 @@ def npz_names():
 
 
 def _sizes(content, path, stage, given, head):
-    """The options of `stage` that the checkpoint determines. Raises ValueError if the command line contradicts them."""
+    """The options of `stage` that the checkpoint determines. Raises ValueError if the command line contradicts them; for a
+    decoder, none of whose options then are, a new one is made."""
     from util import provenance
 
     sizes = {k: v for k, v in provenance.sizes(content, path, head).items() if stage in OPTIONS[k].stages}
+    of_decoder = {"decoder", "decoder_dim_feat", "decoder_depth", "query_frames", "projector_dim"} & sizes.keys()
+    if any(given.get(key, sizes[key]) != sizes[key] for key in of_decoder):
+        sizes = {key: value for key, value in sizes.items() if key not in of_decoder}
     resized = {"num_frames"} if provenance.architecture(content) == "mamp" else set()
     for key, value in sizes.items():
         if key not in resized and given.get(key, value) != value:

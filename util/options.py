@@ -265,8 +265,9 @@ GROUPS = {
         Option("smoothing", 0.1, float, range=SHARE, stages=("finetune",)).means("label smoothing"),
     ],
     "evaluation": [
-        Option("finetune", None, str, stages=("tune", *DOWNSTREAM), role=HOW).means(
-            "checkpoint of the encoder to start from, which also sets the sizes (default: random weights)"
+        Option("finetune", None, str, role=HOW).means(
+            "checkpoint of the encoder to start from, which also sets the sizes (default: random weights); pre-training goes on "
+            "with its decoder, too, unless decoder options say another one"
         ),
         # in the published code it is a flag; `bare` allows that, and util.command_line then asks for the file
         Option("eval", None, str, bare="", stages=("linprobe", "finetune"), role=DRAW).means(

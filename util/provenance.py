@@ -83,7 +83,7 @@ def method_name(made_with):
 
 def pretraining_settings(made_with):
     """The settings of a pre-training, without those of where and how it ran, and the method's name."""
-    elsewhere = {option.name for option in GROUPS["run"] if option.role == HOW}
+    elsewhere = {"finetune", *(option.name for option in GROUPS["run"] if option.role == HOW)}
     return {k: v for k, v in made_with.items() if k not in elsewhere} | {"method": method_name(made_with)}
 
 
@@ -94,7 +94,9 @@ def describe(content, path):
     made_with, known = settings(content, path), content.get("encoder") or {}
     if stage(content) == "pretrain":
         dataset = bare_name(made_with.get("data_path") or "").lower() or None
+        began_with = content.get("encoder") if "config" in content else None  # see main_pretrain.py --finetune
         known = pretraining_settings({"dataset": dataset, "method": architecture(content)} | made_with | sizes(content, path))
+        known |= {"initial_weights": began_with.get("dataset") or "of unknown origin"} if began_with else {}
     identity = {"path": str(path), "sha256": sha256(path), "format": "ours" if "config" in content else "released"}
     identity |= {"stage": stage(content), "epoch": content.get("epoch")}
     if stage(content) == "tune":  # here "epoch" is that of the tuning

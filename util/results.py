@@ -240,6 +240,8 @@ def encoder_settings(content, options):
     expected = {"pretrain_dataset": content["dataset"], "pretrain_epoch": usual_epoch} | as_usual
     if encoder.get("format") == "released":
         settings["encoder"] = "released"
+    if "initial_weights" in encoder:  # the data set that these were trained on
+        settings["pretrain_from"] = encoder["initial_weights"]
     for key in encoder.keys() & usual.keys() - FREE - {"method"}:
         name = f"pretrain_{key}" if key in options else key
         if key == "data_path":
