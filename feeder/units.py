@@ -3,7 +3,7 @@
 import numpy as np
 
 UNITS = {"m": 1.0, "cm": 0.01, "mm": 0.001}
-NAMED = tuple(UNITS.values())
+NAMED, METRES = tuple(UNITS.values()), "metres"
 CMU = 0.0254 / 0.45  # of the BVH files of CMU's motions
 PERSON = 1.7  # metres; size of a body in the published data sets
 STANDING = 0.5, 3.0  # metres; people who stand, perhaps with raised hands
@@ -32,6 +32,13 @@ def likely_unit(size, wanted=PERSON, units=NAMED):
 def unit_name(unit):
     """'m', 'cm' or 'mm'; None for another unit."""
     return next((name for name, metres in UNITS.items() if metres == unit), None)
+
+
+def unit_of(metadata):
+    """What the coordinates of an npz are in, from Feeder.file_metadata: METRES, or what to write instead."""
+    if metadata.get("min_max"):
+        return "scaled to −1 … 1"
+    return "no unit" if metadata.get("coordinates") == 2 else METRES
 
 
 def unit_option(unit):

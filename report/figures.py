@@ -25,7 +25,8 @@ def skeleton(sample, source):
     """The body at a few frames."""
     side, step = skeletons.sides(sample.names), skeletons.grid_step(*skeletons.limits(sample.joints))
     entries = {name: line(look["color"]) for name, look in skeletons.body_entries(sample.joints, side).items()}
-    note = f"{len(sample.joints)} frames, after cropping and resizing. The lines of the grid are {step:g} m apart."
+    apart = f"{step:g} {sample.short_unit()[0]}".strip()
+    note = f"{len(sample.joints)} frames, after cropping and resizing. The lines of the grid are {apart} apart."
     heights = [sheet.body_height(sample), 0.35]
     figure, (bodies, key) = sheet.new("The sequence as the model sees it", sample, source, heights, note)
     sheet.body_row(bodies, sample, sheet.evenly(sample), side=side)
@@ -40,11 +41,11 @@ def mask(sample, source, intensity, masks, shares, note=""):
     intensity: (T', M, V) metres. masks: {name: (T', M, V) bool, True is hidden}, one or two. shares: {the same names: (T', M, V)
     from masks.hidden_share}.
     """
-    there, count = list(sample.bodies()), len(masks)
-    moved = 100 * intensity[:, there]
+    there, count, (cm, per_metre) = list(sample.bodies()), len(masks), sample.short_unit("cm")
+    moved, cm = per_metre * intensity[:, there], f" {cm}".rstrip()
     numbers = [
         f"{name}: {100 * hidden[:, there].mean():.0f} % hidden; from segment to segment hidden tokens move "
-        f"{moved[hidden[:, there]].mean():.2f} cm, visible ones {moved[~hidden[:, there]].mean():.2f} cm on average."
+        f"{moved[hidden[:, there]].mean():.2f}{cm}, visible ones {moved[~hidden[:, there]].mean():.2f}{cm} on average."
         for name, hidden in masks.items()
     ]
     heights = [sheet.body_height(sample) + 0.2] * count + [0.35] + [sheet.map_height(sample)] * len(there)
@@ -76,7 +77,7 @@ def prediction(sample, source, found, note=""):
 
     found: a masks.MaskedPrediction.
     """
-    hidden, unit = sample.per_frame(found.hidden), 100 if found.motion else 1  # centimetres, or metres
+    hidden, (unit, per_metre) = sample.per_frame(found.hidden), sample.short_unit("cm" if found.motion else "m")
     joints, one = most_moving(sample, found), "query" if found.queries else "token"
     notes = [note]
     if found.queries:
@@ -113,12 +114,12 @@ def prediction(sample, source, found, note=""):
         ax.bar(frames[~seen], 1, 1, transform=ax.get_xaxis_transform(), color=HIDDEN)
         ax.vlines(frames[segment::segment] - 0.5, 0, 1, transform=ax.get_xaxis_transform(), **BORDER)
         if found.mean is not None:
-            ax.plot(frames, np.where(seen, np.nan, unit * found.mean[:, m, v, c]), **MEAN)
-        ax.plot(frames, unit * found.true[:, m, v, c], **line(TRUE))
-        ax.plot(frames, np.where(seen, np.nan, unit * found.predicted[:, m, v, c]), **line(GUESS))
+            ax.plot(frames, np.where(seen, np.nan, per_metre * found.mean[:, m, v, c]), **MEAN)
+        ax.plot(frames, per_metre * found.true[:, m, v, c], **line(TRUE))
+        ax.plot(frames, np.where(seen, np.nan, per_metre * found.predicted[:, m, v, c]), **line(GUESS))
         title = ", ".join(filter(None, (sample.names[v], sample.bodies()[m], f"along {'xyz'[c]}")))
         ax.set_title(title, fontsize=10, color=INK, pad=3, loc="left", parse_math=False)
-        sheet.curve_axes(ax, "frame" if row is curves[-1] else "", "cm" if found.motion else "m")
+        sheet.curve_axes(ax, "frame" if row is curves[-1] else "", unit)
         ax.set_xlim(0.5, len(hidden) + 0.5)
     return figure, prediction_overlay(sample, found)
 
@@ -131,16 +132,18 @@ def intensity(sample, source, values):
     )
     heights = [height for _ in sample.bodies() for height in (sheet.map_height(sample), 1.5)]
     figure, rows = sheet.new("Motion intensity over time", sample, source, heights, note)
-    norm, of_frame = Normalize(0, max(1e-6, 100 * values.max())), 100 * sample.per_frame(values)
+    cm, per_metre = sample.short_unit("cm")
+    values = per_metre * values
+    norm, of_frame = Normalize(0, max(1e-6, values.max())), sample.per_frame(values)
     for above, below, (m, body) in zip(rows[::2], rows[1::2], sample.bodies().items(), strict=True):
         ax = above.subplots()
-        sheet.colour_bar(sheet.joint_map(ax, sample, 100 * values[:, m], body, RISING, norm), "cm")
-        ax, mean = below.subplots(), 100 * values[:, m].mean(1)
-        sheet.curve_axes(ax, "segment", "mean, cm")
+        sheet.colour_bar(sheet.joint_map(ax, sample, values[:, m], body, RISING, norm), cm)
+        ax, mean = below.subplots(), values[:, m].mean(1)
+        sheet.curve_axes(ax, "segment", f"mean, {cm}" if cm else "mean")
         sheet.number_from_one(ax, len(values))
         ax.plot(np.arange(len(values)) + 0.5, mean, marker="o", markersize=5, **line(TRUE))
         ax.set_ylim(0, 1.15 * max(1e-6, mean.max()))
-    entries = {"at rest": dot(to_hex(RISING(0.0))), f"{norm.vmax:.1f} cm": dot(to_hex(RISING(1.0)))}
+    entries = {"at rest": dot(to_hex(RISING(0.0))), f"{norm.vmax:.2g} {cm}".strip(): dot(to_hex(RISING(1.0)))}
     return figure, restyle(entries, lambda bodies, t: sheet.show_values(bodies, of_frame[t], RISING, norm))
 
 

@@ -9,6 +9,7 @@ import torch
 
 from feeder.loader import build_feeder
 from feeder.skeleton import up_axis
+from feeder.units import METRES, UNITS, unit_of
 from report import skeletons
 
 
@@ -16,7 +17,7 @@ from report import skeletons
 class Sample:
     """A sequence. x: (C, T, V, M), the model's input. joints: (T, M, V, 3) metres, for drawing, x to the right and y upwards.
     names: of the V joints. parents: (V,), or None if unknown. title: name and class. up: the axis of x that points upwards, see
-    skeletons.UP. stream: whether x holds joints or bones.
+    skeletons.UP. stream: whether x holds joints or bones. unit: of the coordinates, see feeder.units.unit_of.
     """
 
     x: torch.Tensor
@@ -26,6 +27,11 @@ class Sample:
     title: str
     up: str = "y"
     stream: str = "joint"
+    unit: str = METRES
+
+    def short_unit(self, name="m"):
+        """(name of the unit 'm' or 'cm', number of them in a metre); ('', 1) if coordinates are not in metres."""
+        return (name, 1 / UNITS[name]) if self.unit == METRES else ("", 1)
 
     def bodies(self):
         """{index: name} of the bodies that are in any frame."""
@@ -96,4 +102,5 @@ def load_sample(data, joint_data, index):
     title = f"{data.key}_{row}" if data.names is None else str(data.names[row])
     stream = "bone" if data.bone else "joint"
     title = f"{title} · {data.class_title(label)}"
-    return Sample(x, skeletons.turned(joints, up=up), tuple(names), bones(data), title, up, stream)
+    turned, unit = skeletons.turned(joints, up=up), unit_of(data.file_metadata)
+    return Sample(x, turned, tuple(names), bones(data), title, up, stream, unit)

@@ -110,10 +110,11 @@ def draw_bodies(ax, bodies, parents=None, side=None):
     return [Body(ax, len(joints), parents, side, person).move(joints) for person, joints in enumerate(bodies)]
 
 
-def contact_sheet(sequence, parents=None, side=None, title="", fps=30, count=10, frames=None):
-    """A Figure with `count` frames of a sequence side by side, from the first to the last, on equal axes in metres.
+def contact_sheet(sequence, parents=None, side=None, title="", fps=30, count=10, frames=None, unit="metres"):
+    """A Figure with `count` frames of a sequence side by side, from the first to the last, on equal axes.
 
-    sequence: (T, M, V, 3). fps: frames per second. frames: (T,) their numbers, if not 0 .. T − 1. parents, side: as of a `Body`.
+    sequence: (T, M, V, 3). fps: frames per second. frames: (T,) their numbers, if not 0 .. T − 1. unit: of the coordinates, for
+    the axes. parents, side: as of a `Body`.
     Raises ValueError if there is no body in it.
     """
     sequence, numbers = _checked(sequence), np.arange(len(sequence)) if frames is None else frames
@@ -135,12 +136,12 @@ def contact_sheet(sequence, parents=None, side=None, title="", fps=30, count=10,
         draw_bodies(ax, sequence[t], parents, side)
     for ax in panels[len(chosen) :]:
         ax.set_axis_off()
-    figure.supylabel("metres", color=INK, fontsize=8)
+    figure.supylabel(unit, color=INK, fontsize=8)
     legend(figure, body_entries(sequence, side), loc="outside lower center")
     return figure
 
 
-def animate(sequence, parents, path, side=None, title="", fps=30, frames=None):
+def animate(sequence, parents, path, side=None, title="", fps=30, frames=None, unit="metres"):
     """Write a sequence (T, M, V, 3) as a GIF that loops and lasts as long as the sequence at `fps`.
 
     There is a picture per frame, or above GIF_FPS one for every second, third, ... frame. path: of a file, or an open binary one.
@@ -151,10 +152,10 @@ def animate(sequence, parents, path, side=None, title="", fps=30, frames=None):
     clock = [f"frame {n} · {n / fps:.2f} s" for n in numbers]
     ends = np.round(np.append(chosen[1:], len(sequence)) * 100 / fps).astype(int) * 10  # a GIF counts in hundredths of a second
     durations = np.maximum(np.diff(ends, prepend=0), 1000 // GIF_FPS).tolist()
-    save_gif(path, film(sequence, parents, side, title, clock, chosen), durations)
+    save_gif(path, film(sequence, parents, side, title, clock, chosen, unit=unit), durations)
 
 
-def film(sequence, parents=None, side=None, title="", clock=None, chosen=None, overlay=None):
+def film(sequence, parents=None, side=None, title="", clock=None, chosen=None, overlay=None, unit="metres"):
     """Yields an RGB picture (PIL) of each frame in `chosen`, by default of all, of a sequence (T, M, V, 3).
 
     title: one or two lines, the first larger. clock: T texts that stand above the frames. overlay(ax, bodies) -> (artists, step)
@@ -171,7 +172,7 @@ def film(sequence, parents=None, side=None, title="", clock=None, chosen=None, o
     ax = figure.add_axes((0.12, 0.12, 0.85, 0.67))
     prepare(ax, across, up)
     ax.tick_params(labelsize=11)
-    ax.set_ylabel("metres", color=INK, fontsize=12)
+    ax.set_ylabel(unit, color=INK, fontsize=12)
     first, _, second = title.partition("\n")
     first = textwrap.wrap(first, 46, max_lines=2, placeholder=" …") or [""]
     style = {"x": 0.5, "ha": "center", "va": "top", "color": INK, "parse_math": False}

@@ -37,6 +37,7 @@ def draw(sequence, gif=None, sheet=None, fps=30, view="front", up=None):
         "title": " · ".join(filter(None, (sequence.name, sequence.label))),
         "fps": fps,
         "frames": np.arange(len(joints)) + sequence.first,
+        "unit": sequence.unit,
     }
     lines = []
     for path in filter(None, (gif, sheet)):

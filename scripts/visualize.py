@@ -126,7 +126,7 @@ def write(folder, sample, source, drawings):
             figure.savefig(file, format="png", dpi=DPI)
         title, gif = f"{sample.title}\n{source}", folder / f"{name}.gif"
         with written_aside(gif) as file:
-            film = skeletons.film(sample.joints, sample.parents, side, title, clock, overlay=overlay)
+            film = skeletons.film(sample.joints, sample.parents, side, title, clock, overlay=overlay, unit=sample.unit)
             skeletons.save_gif(file, film, 1000 // FPS)
         files += [f"{name}.png", gif.name]
         if skeletons.has_ffmpeg():

@@ -181,9 +181,7 @@ def _complete(path):
     content = load(path)
     needed = ("optimizer", "scaler", "samples", "epoch", "progress", "random", "best", "config")
     if missing := [key for key in needed if key not in content]:
-        raise ValueError(
-            f"{path}: cannot be resumed, it has no {', '.join(missing)}; --finetune starts from its weights"
-        )
+        raise ValueError(f"{path}: cannot be resumed, it has no {', '.join(missing)}; --finetune starts from its weights")
     return content
 
 

@@ -17,7 +17,7 @@ from data.prepare.array_files import SUFFIXES
 from data.prepare.inspect_formats import Sequence
 from data.prepare.intermediate import read_rows
 from data.prepare.npz_summary import describe_split
-from feeder import skeleton
+from feeder import skeleton, units
 from feeder.npz import open_npz
 
 OWN = tuple(suffix for suffix in SUFFIXES if suffix != ".npz")  # an npz is read as one that the preparation has written
@@ -95,8 +95,8 @@ def inspect_npz(path, split=None, index=None, name=None):
     title = f"{feeder.key}_{row}" if feeder.names is None else str(feeder.names[row])
     label = feeder.class_title(feeder.label[row])
     lines.append(f"drawn: {feeder.key} --index {row}, {title}, {label}, {len(joints)} frames")
-    up = skeleton.up_axis(feeder.layout, joints)
-    return lines, Sequence(title, label, joints, parents, joint_names and tuple(joint_names), up=up)
+    up, unit = skeleton.up_axis(feeder.layout, joints), units.unit_of(feeder.file_metadata)
+    return lines, Sequence(title, label, joints, parents, joint_names and tuple(joint_names), up=up, unit=unit)
 
 
 def _choose(path, feeders, index, name):

@@ -24,8 +24,8 @@ MOST_FRAMES = 300  # drawn of a long recording
 
 @dataclass
 class Sequence:
-    """A sequence to draw. joints: (T, M, V, 3) metres. parents, joint_names: (V,) or None. first: number of its first frame. up:
-    axis that points up, 'y', '-y' or 'z'."""
+    """A sequence to draw. joints: (T, M, V, 3). parents, joint_names: (V,) or None. first: number of its first frame. up: axis
+    that points up, 'y', '-y' or 'z'. unit: of the joints."""
 
     name: str
     label: str
@@ -34,6 +34,7 @@ class Sequence:
     joint_names: tuple | None
     first: int = 0
     up: str = "y"
+    unit: str = units.METRES
 
 
 def with_layout(name, label, joints, layout, first=0):

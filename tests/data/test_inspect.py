@@ -10,10 +10,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from matplotlib.text import Text
 from PIL import Image
 
 from data.prepare.inspect import Sequence, inspect
 from feeder import skeleton
+from report import skeletons
 from scripts.inspect_file import draw, main
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -265,3 +267,11 @@ def test_the_command_as_documented(invented, tmp_path):
     done = subprocess.run([*command, *pictures], cwd=ROOT, capture_output=True, text=True, timeout=60)
     assert done.returncode == 0 and done.stderr == "" and "written: " in done.stdout, done.stderr
     assert sorted(file.name for file in (tmp_path / "x").iterdir()) == ["a.gif", "a.png"]
+
+
+def test_axes_of_scaled_data_are_not_called_metres(arrays, npz, tmp_path):
+    for more, unit in ({}, "metres"), ({"min_max": 1}, "scaled to −1 … 1"):
+        sequence = inspect(npz(arrays | more))[1]
+        assert sequence.unit == unit
+        figure = skeletons.contact_sheet(sequence.joints, unit=sequence.unit)
+        assert unit in [text.get_text() for text in figure.findobj(Text)]

@@ -1,14 +1,16 @@
 """Pictures and films of checkpoints, of chosen sequences, with the checkpoint's settings."""
 
+import re
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from matplotlib.text import Text
 from PIL import Image
 
 from data.bvh import bvh_gendata
 from feeder.loader import build_feeder
-from report import figures, sequences, sheet, skeletons
+from report import figures, pictures, sequences, sheet, skeletons
 from scripts import visualize
 from tests.conftest import invent
 from tests.data import bvh_text
@@ -166,3 +168,21 @@ def test_a_method_that_was_added_is_named(made, two_people, tmp_path):
     checkpoint.save(tmp_path / "tube.pth", content | {"config": content["config"] | {"method": "tube"}})
     with pytest.raises(ValueError, match="tube.pth: is of the method 'tube'; "):
         visualize.main(["--checkpoint", str(tmp_path / "tube.pth"), "--data_path", str(two_people)])
+
+
+def test_lengths_without_a_unit_are_not_called_metres(made, two_people, tmp_path):
+    """What --min_max has scaled, and keypoints of pictures."""
+    path, texts = made("pretrain"), {}
+    with np.load(two_people) as arrays:
+        for name, more in (("metres", {}), ("scaled", {"min_max": 1}), ("flat", {"coordinates": 2})):
+            np.savez(tmp_path / f"{name}.npz", **arrays, **more)
+            args, content = visualize.options(path, ["--data_path", str(tmp_path / f"{name}.npz")])
+            data, joint_data = sequences.feeders(args, "test")
+            sample, model = sequences.load_sample(data, joint_data, 1), visualize.model_of(args, content, path, data)
+            drawn = {"skeleton": figures.skeleton(sample, "")} | pictures.of_pretraining(model, sample, "", args)
+            said = [text.get_text() for figure, _ in drawn.values() for text in figure.findobj(Text)]
+            texts[name] = " ".join(word for text in said for word in text.split())
+            assert [sample.unit] == {"metres": ["metres"], "scaled": ["scaled to −1 … 1"], "flat": ["no unit"]}[name]
+    assert re.search(r"\d m apart.* \d+\.\d\d cm, visible ones \d+\.\d\d cm on average.*mean, cm", texts["metres"])
+    for name in ("scaled", "flat"):
+        assert not re.search(r"\b(c?m|metres)\b", texts[name]), texts[name]
