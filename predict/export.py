@@ -7,7 +7,10 @@ Input x (N, C, T, V, M) float32, any N; output logits (N, K) or, with --encoder,
 """
 
 import argparse
+import sys
 from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # the repository: the script runs from any folder
 
 from predict.options import OWN_DATA
 

@@ -17,6 +17,10 @@ recordings see scripts/bench_prepare.py.
 """
 
 import argparse
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # the repository: the script runs from any folder
 
 from util.options import OPTIONS
 
@@ -58,12 +62,10 @@ import json
 import multiprocessing
 import os
 import statistics
-import sys
 import tempfile
 import time
 from concurrent.futures import ProcessPoolExecutor
 from datetime import date
-from pathlib import Path
 
 import torch
 

@@ -16,6 +16,8 @@ import tempfile
 import time
 from pathlib import Path
 
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # the repository: the script runs from any folder
+
 import numpy as np
 
 from data.demo.make_demo import FOLDER, make_demo

@@ -9,6 +9,10 @@ encoder that is not the last one of a pre-training of the same seed among the RU
 """
 
 import argparse
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # the repository: the script runs from any folder
 
 
 def build_parser():
@@ -23,7 +27,6 @@ if __name__ == "__main__":  # answer --help before importing torch, which takes 
 
 import json
 import statistics
-import sys
 from collections import defaultdict
 
 import torch

@@ -11,6 +11,10 @@ smaller of the two.
 """
 
 import argparse
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # the repository: the script runs from any folder
 
 from util.results import COORDINATES, COORDINATES_KEYS, evaluated_on
 
@@ -24,7 +28,6 @@ def build_parser():
 if __name__ == "__main__":  # answer --help before importing torch, which takes seconds
     build_parser().parse_known_args()
 
-from pathlib import Path
 
 from feeder.loader import build_feeder, test_loader
 from util import config, console, distributed, errors

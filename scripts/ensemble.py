@@ -7,6 +7,10 @@ softmax.
 """
 
 import argparse
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # the repository: the script runs from any folder
 
 
 def build_parser():
@@ -20,7 +24,6 @@ def build_parser():
 if __name__ == "__main__":  # answer --help before importing torch, which takes seconds
     build_parser().parse_args()
 
-from pathlib import Path
 
 import numpy as np
 import torch

@@ -10,6 +10,10 @@ result.json.
 """
 
 import argparse
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # the repository: the script runs from any folder
 
 
 def build_parser():
@@ -23,10 +27,8 @@ def build_parser():
 if __name__ == "__main__":  # answer --help before importing torch, which takes seconds
     build_parser().parse_args()
 
-import sys
 import tempfile
 from importlib import import_module
-from pathlib import Path
 
 import yaml
 

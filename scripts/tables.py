@@ -14,6 +14,8 @@ import sys
 from collections import defaultdict
 from pathlib import Path
 
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # the repository: the script runs from any folder
+
 from util import console
 from util.files import csv_text, write_text
 from util.options import READOUTS, UNLABELLED

@@ -10,7 +10,10 @@ options and the data set are those in the checkpoint. See docs/visualize.md.
 """
 
 import argparse
+import sys
 from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # the repository: the script runs from any folder
 
 
 def build_parser():

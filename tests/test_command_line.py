@@ -106,3 +106,10 @@ def test_a_reader_that_has_seen_enough_is_no_error(tmp_path):
     line = f"{sys.executable} -m scripts.tables {tmp_path} --all | head -n 1"
     done = subprocess.run(["bash", "-c", line], cwd=ROOT, capture_output=True, text=True, timeout=200)
     assert (done.returncode, done.stderr) == (0, "") and len(done.stdout.splitlines()) == 1
+
+
+@pytest.mark.parametrize("script", ["tables", "report"])  # the latter has the name of a package of ours
+def test_scripts_run_as_files_from_any_folder(script, tmp_path):
+    """As well as with `python -m`."""
+    run = subprocess.run([sys.executable, ROOT / f"scripts/{script}.py", "nowhere"], cwd=tmp_path, capture_output=True, text=True)
+    assert run.returncode == 2 and "error: nowhere: no " in run.stderr and "Traceback" not in run.stderr
