@@ -28,9 +28,10 @@ def pretrainer(args, data, device):
     return PRETRAINERS[args.method](args, data, device)
 
 
-def _mamp(args, data, device):
+def mamp(args, data, device, model=MAMP):
+    """See `pretrainer`. model: MAMP or a subclass with the same keys (docs/extending.md)."""
     own = constructor_options(MAMP, args) | {"input_stream": "motion" if args.input_stream == "motion" else "joint"}
-    model = MAMP(**encoder_options(args, data), **own).to(device)  # bones, to the model joints, come from the feeder
+    model = model(**encoder_options(args, data), **own).to(device)  # bones, to the model joints, come from the feeder
     optimizer = torch.optim.AdamW(param_groups_wd(model, args.weight_decay), lr=args.lr, betas=tuple(args.betas), fused=True)
     return model, optimizer, mamp_loss(args)
 
@@ -57,14 +58,15 @@ def refuse_accumulation(args, what):
         raise ValueError(f"effective_batch_size 1: {what} compares samples; at least 2")
 
 
-def _umurl(args, data, device):
+def umurl(args, data, device):
+    """See `pretrainer`."""
     refuse_accumulation(args, "UmURL")
     model = UmURL(**encoder_options(args, data), projector_dim=args.projector_dim).to(device)
     settings = {"lr": args.lr, "betas": tuple(args.betas), "weight_decay": args.weight_decay, "fused": True}
     return model, torch.optim.Adam(model.parameters(), **settings), lambda model, x, label: model(x)[0]
 
 
-PRETRAINERS = {"mamp": _mamp, "umurl": _umurl}
+PRETRAINERS = {"mamp": mamp, "umurl": umurl}
 
 
 def register(name, build, encoder="mamp"):

@@ -1,6 +1,7 @@
 """docs/extending.md: its blocks are run one after another in an empty folder, as a reader would."""
 
 import re
+import runpy
 import shlex
 
 import numpy as np
@@ -48,6 +49,16 @@ def test_a_new_data_set(folder):
 def test_a_new_joint_layout(folder):
     result = read(folder / "output/arms")
     assert result["input_stream"] == "bone" and result["data_path"] == "arms.npz"
+
+
+def test_another_mask_and_target(folder):
+    log = read(folder / "output/tubes", "log.jsonl")
+    assert len(log) == 20 and log[-1]["train_loss"] < log[0]["train_loss"]
+    assert read(folder / "output/tubes-linprobe")["encoder"]["method"] == "tubes"
+    module = runpy.run_path(folder / "main_tubes.py")
+    model = module["Tubes"](num_joints=5, num_frames=8, dim_feat=8, depth=1, num_heads=2, decoder_dim_feat=8, decoder_depth=1)
+    _, _, mask = model(torch.randn(2, 3, 8, 5, 1), 0.6)
+    assert torch.equal(mask[:, :5], mask[:, 5:]) and mask.sum(1).tolist() == [6, 6]
 
 
 def test_a_new_method(folder):
