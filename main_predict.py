@@ -10,7 +10,7 @@ if __name__ == "__main__":  # answer --help and wrong options before importing t
     options.build_parser().parse_args()
 
 import sys
-from itertools import islice
+from itertools import chain, islice
 
 import torch
 
@@ -114,7 +114,9 @@ def cut(args, preparation, predictions, failed):
         clip = load()
         if args.window:
             stride = args.stride or max(1, args.window // 4)
-            return clip.persons.shape[1], list(preparation.windows(clip.persons, args.window, stride))
+            windows = preparation.windows(clip.persons, args.window, stride)
+            first = list(islice(windows, 1))  # the rest are made when it is their turn: together they may need gigabytes
+            return clip.persons.shape[1], chain(first, windows) if first else []
         rows = clip.whole()
         return len(rows), [(0, len(rows), rows)]
 

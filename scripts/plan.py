@@ -13,13 +13,11 @@ differs from the data set's configuration, and which epoch of a pre-training the
 import argparse
 import os
 import re
-import shlex
-import signal
-import subprocess
 import sys
 from pathlib import Path
 from types import SimpleNamespace
 
+from scripts.execute import check_options, execute
 from scripts.variables import (
     DATASETS,
     METHODS,
@@ -39,7 +37,6 @@ from scripts.variables import (
     smoke_options,
     words,
 )
-from util import config
 from util.results import PAPER
 
 
@@ -262,24 +259,6 @@ def smoke_data(s):
     return [run(command) for command in demo_data(data, "--actions", "6", "--performers", "4", "--replications", "1")]
 
 
-def call(command):
-    """The exit status of a command. SIGTERM is passed on to it, so that the run saves, and this process ends with it."""
-    child, stopped = None, []
-
-    def stop(*_):
-        if child and not stopped:
-            child.terminate()
-        stopped.append(True)
-
-    before = signal.signal(signal.SIGTERM, stop)
-    child = subprocess.Popen(command)
-    if stopped:  # before there was a child
-        child.terminate()
-    code = child.wait()
-    signal.signal(signal.SIGTERM, before)
-    return code or (128 + signal.SIGTERM if stopped else 0)
-
-
 # options that the plan itself gives, and the variables that decide them
 PLANNED = {"finetune": "ENCODER", "output_dir": "OUT and TAG", "seed": "SEEDS", "dataset": "DATA", "method": "METHOD"}
 PLANNED |= {"input_stream": "STREAM", "resume": ""}
@@ -291,51 +270,6 @@ def refuse_planned(options):
         if name in PLANNED:
             instead = f"; give the variable {PLANNED[name]}" if PLANNED[name] else "; leave it out"
             raise ValueError(f"option --{name}: the script itself gives it{instead}")
-
-
-def check_options(command):
-    """Raises ValueError for an option that the main of a command would refuse, perhaps days later, after another main's run."""
-    names = [word for word in command if re.fullmatch(r"main_\w+\.py|scripts\.coordinates", word)]
-    if not names:
-        return
-    given = list(command[command.index(names[0]) + 1 :])
-    if "--finetune" in given:  # that checkpoint is not there yet
-        del given[given.index("--finetune") : given.index("--finetune") + 2]
-    try:
-        config.parse("linprobe" if names[0] == "scripts.coordinates" else names[0][len("main_") : -len(".py")], given)
-    except FileNotFoundError:
-        pass  # an earlier run makes it
-    except ValueError as error:
-        raise ValueError(f"{names[0]}: {error}") from error
-
-
-def execute(s, runs):
-    """Print every command and, unless DRY_RUN, run it; the first that fails ends this process with its exit status.
-
-    Raises ValueError if the checkpoint that a run needs does not exist, or is the last one of an unfinished pre-training.
-    """
-    if s.dry_run == "0":
-        signal.signal(signal.SIGINT, lambda *_: None)  # leave Ctrl-C to the run, which saves and ends, and this process with it
-    folders = set()
-    for each in runs:
-        if each.folder in folders:  # listed twice, by two tables
-            continue
-        folders |= {each.folder} - {""}
-        if each.folder and Path(each.folder, each.done).exists():
-            print(f"done already: {each.folder}/{each.done}", file=sys.stderr)
-            continue
-        if s.dry_run == "1":
-            print(shlex.join(each.command))
-            continue
-        encoder = Path(each.encoder)
-        if each.encoder and not encoder.exists():
-            raise ValueError(f"{encoder} is not there; {each.made_by} makes it")
-        if encoder.name == "checkpoint-last.pth" and not s.encoder and not encoder.with_name("result.json").exists():
-            raise ValueError(f"{encoder}: the pre-training is not finished; scripts/pretrain.sh resumes it")
-        print("$", shlex.join(each.command), flush=True)
-        code = call(each.command)
-        if code:
-            sys.exit(code if code > 0 else 128 - code)
 
 
 def main(script, *options):

@@ -3,10 +3,12 @@
 import json
 import pickle
 import zipfile
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
+import main_predict
 import main_pretrain
 import main_retrieval
 from data.prepare import axes
@@ -319,6 +321,17 @@ def test_a_window_that_cannot_be_prepared_does_not_cost_the_others():
     assert [start for start, _, _ in preparation.windows(x, 16, 16)] == [0, 16, 48, 64]
     with pytest.raises(ValueError, match="axes"):
         list(preparation.windows(x[:, 32:48], 8, 8))
+
+
+def test_windows_are_made_when_it_is_their_turn(tmp_path, monkeypatch):
+    """All those of a long recording would need gigabytes."""
+    np.save(tmp_path / "long.npy", np.random.default_rng(0).normal(size=(200, 4, 3)))
+    preparation, made = prepare_like_training(TrainingData(4, 1), OTHER, unit=1), []
+    rows = preparation.rows
+    monkeypatch.setattr(type(preparation), "rows", lambda self, persons: made.append(persons) or rows(persons))
+    pieces = main_predict.cut(SimpleNamespace(inputs=[tmp_path / "long.npy"], window=16, stride=1, fps=None), preparation, [], [])
+    assert next(pieces)[1:3] == (0, 16) and len(made) == 1
+    assert [start for _, start, _, _ in pieces] == list(range(1, 185))
 
 
 def test_features_beside_answers_and_of_windows(mamp, person, predict, tmp_path):

@@ -325,6 +325,23 @@ def test_what_is_finished_is_not_repeated_and_what_is_not_is_not_judged(script, 
     assert script("linprobe", **variables).returncode == 0 and len(calls()) == 1
     done = script("pretrain", SEEDS="0 1", **variables)
     assert done.returncode == 0 and f"done already: {folder}" in done.stderr and "--seed 1 " in calls()[1] and len(calls()) == 2
+    assert "warning" not in done.stderr
+
+
+def test_other_settings_than_those_of_a_finished_run(script, recorder, tmp_path):
+    """It is not made again; somebody who expects that is told."""
+    python, calls = recorder
+    folder = tmp_path / "ucla/mamp/pretrain/seed0"
+    folder.mkdir(parents=True)
+    (folder / "result.json").write_text("{}")
+    config.save(config.parse("pretrain", ["--dataset", "ucla", "--num_workers", "1"]), folder / "config.yaml")
+    variables = {"PYTHON": python, "DATA": "ucla", "OUT": tmp_path}
+    for more in ((), ("--num_workers", "0")):
+        done = script("pretrain", *more, **variables)
+        assert f"done already: {folder}" in done.stderr and "warning" not in done.stderr
+    done = script("pretrain", "--epochs", "7", "--rot_theta", "0.5", **variables)
+    told = "other settings: rot_theta 0.3 1.0 0.3, now 0.5; epochs 100, now 7; VARIANT or TAG"
+    assert told in done.stderr and not calls()
 
 
 def test_a_failing_run_stops_the_sweep(script, recorder, tmp_path):
