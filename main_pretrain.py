@@ -2,7 +2,7 @@
 
 torchrun --nproc_per_node 4 main_pretrain.py --dataset ntu60_xsub
 torchrun --nproc_per_node 4 main_pretrain.py --dataset ntu60_xsub_umurl --method umurl
-python main_pretrain.py --data_path mine.npz --finetune output/pretrain/checkpoint-399.pth     go on from a model, on other data
+python main_pretrain.py --data_path mine.npz --finetune released.pth --output_dir output/mine     go on with a model
 """
 
 if __name__ == "__main__":  # answer --help and wrong options before importing torch, which takes seconds

@@ -143,7 +143,10 @@ def intensity(sample, source, values):
         sheet.number_from_one(ax, len(values))
         ax.plot(np.arange(len(values)) + 0.5, mean, marker="o", markersize=5, **line(TRUE))
         ax.set_ylim(0, 1.15 * max(1e-6, mean.max()))
-    entries = {"at rest": dot(to_hex(RISING(0.0))), f"{norm.vmax:.2g} {cm}".strip(): dot(to_hex(RISING(1.0)))}
+    entries = {
+        "at rest": dot(to_hex(RISING(0.0))),
+        f"{norm.vmax:.1f} {cm}" if cm else f"{norm.vmax:.2g}": dot(to_hex(RISING(1.0))),
+    }
     return figure, restyle(entries, lambda bodies, t: sheet.show_values(bodies, of_frame[t], RISING, norm))
 
 

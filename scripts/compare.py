@@ -139,7 +139,10 @@ def not_better(methods, cells):
 
 
 def check_comparable(results, downstream, few):
-    """Raises ValueError naming two runs that are not comparable, and what differs."""
+    """Raises ValueError naming two runs that are not comparable, and what differs, or one that had more pre-training."""
+    for result in results:
+        if result["stage"] == "pretrain" and result.encoder:
+            raise ValueError(f"{result.folder}: began with the weights of {result.encoder.get('path')}: not comparable")
     check_same(results, "dataset")
     check_same(results, "input_stream")
     check_same(results, "data_path", lambda result: result.settings["data_path"])

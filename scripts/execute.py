@@ -10,6 +10,7 @@ from pathlib import Path
 import yaml
 
 from util import config
+from util.files import same_file
 from util.options import EXTENDS, OPTIONS, WHAT
 from util.validation import value_text
 
@@ -26,7 +27,8 @@ def check_options(command):
     stage, given = stage_and_options(command)
     if not stage:
         return
-    if "--finetune" in given:  # that checkpoint is not there yet
+    known = stage == "pretrain" and "--finetune" in given and Path(given[given.index("--finetune") + 1]).exists()
+    if "--finetune" in given and not known:  # that checkpoint is not there yet
         del given[given.index("--finetune") : given.index("--finetune") + 2]
     try:
         config.parse(stage, given)
@@ -45,7 +47,12 @@ def made_otherwise(each):
     except (OSError, ValueError, ImportError, KeyError, TypeError, yaml.YAMLError):
         return ""
     differing = [key for key in now if key in OPTIONS and OPTIONS[key].role in (WHAT, EXTENDS) and made.get(key) != now[key]]
-    differing = [key for key in differing if None not in (made.get(key), now[key])]  # those are set when it starts
+    differing = [
+        key for key in differing if key in made and key != "effective_batch_size" or None not in (made.get(key), now[key])
+    ]
+    before, file = made.get("finetune"), now.get("finetune")
+    if before and file and not same_file(before, file):
+        differing.insert(0, "finetune")
     return "; ".join(f"{key} {value_text(made[key])}, now {value_text(now[key])}" for key in differing[:4])
 
 

@@ -9,9 +9,12 @@ of one's own (.npy, .mat, .csv, .txt or, with an option such as --joint_order, .
 
 import argparse
 import re
+import sys
 from pathlib import Path
 
 import numpy as np
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # the repository: the script runs from any folder
 
 from data.prepare import arguments
 from data.prepare.inspect import inspect

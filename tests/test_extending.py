@@ -11,7 +11,7 @@ import torch
 import main_pretrain
 from tests.processes import ROOT
 from tests.runs import read
-from util import checkpoint
+from util import checkpoint, results
 
 BLOCK = re.compile(r"```(\w+)\n(.*?)```", re.DOTALL)
 
@@ -55,6 +55,8 @@ def test_another_mask_and_target(folder):
     log = read(folder / "output/tubes", "log.jsonl")
     assert len(log) == 20 and log[-1]["train_loss"] < log[0]["train_loss"]
     assert read(folder / "output/tubes-linprobe")["encoder"]["method"] == "tubes"
+    (result,), complaints = results.find([folder / "output/tubes-linprobe"])
+    assert not complaints and result.settings["pretrain_method"] == "tubes"  # no seed of MAMP
     module = runpy.run_path(folder / "main_tubes.py")
     model = module["Tubes"](num_joints=5, num_frames=8, dim_feat=8, depth=1, num_heads=2, decoder_dim_feat=8, decoder_depth=1)
     _, _, mask = model(torch.randn(2, 3, 8, 5, 1), 0.6)

@@ -6,6 +6,7 @@ import torch
 from torch.nn.functional import interpolate
 
 import main_pretrain
+from scripts import compare
 from tests.conftest import invent
 from tests.runs import MAINS, assert_same_end, read, same, weights
 from util import checkpoint, provenance, results
@@ -113,12 +114,44 @@ def test_tables_keep_it_apart(first, invented, options, go_on, tmp_path):
     go_on(first, "--epochs", 1)
     file = tmp_path / "more/checkpoint-0.pth"
     about = provenance.describe(checkpoint.load(file), file)
-    assert about["initial_weights"] == "invented" and "finetune" not in about
+    assert about["initial_weights"] == "mamp of invented, epoch 2" and "finetune" not in about
     for name, encoder in (("one", first), ("two", file)):
         MAINS["retrieval"].main(options("retrieval", invented, tmp_path / "judged" / name, "--finetune", encoder))
     found, complaints = results.find([tmp_path / "judged"])
     assert not complaints
-    assert [result.settings.get("pretrain_from") for result in found] == [None, "invented"]
+    assert [result.settings.get("pretrain_from") for result in found] == [None, "mamp of invented, epoch 2"]
+
+
+def test_a_part_of_the_decoder_is_not_taken(options, invented, go_on, tmp_path, capsys):
+    """A shallower one would get the lower blocks, one of another kind with the same sizes all but the mask token."""
+    main_pretrain.main(options("pretrain", invented, tmp_path / "deep", "--epochs", 1, "--decoder", "cross", decoder_depth=2))
+    deep = tmp_path / "deep/checkpoint-0.pth"
+    for number, more in enumerate((["--decoder_depth", 1, "--decoder", "cross"], ["--decoder", "query", "--query_frames", 4])):
+        line = [*STILL, *more, "--decoder_dim_feat", 8, *(["--decoder_depth", 2] if number else [])]
+        after, before = go_on(deep, *line, out=f"more{number}"), weights(deep)
+        assert same(encoder_of(after), encoder_of(before))
+        assert not torch.equal(after["decoder_embed.weight"], before["decoder_embed.weight"])
+    assert f"note: {deep}: has no such decoder" in capsys.readouterr().err
+
+
+def test_what_it_began_with_is_in_words():
+    first = {"method": "mamp", "dataset": "ntu60_xsub", "stage": "pretrain", "epoch": 399, "format": "released"}
+    assert provenance.initial_weights(first) == "mamp of ntu60_xsub, epoch 400, released"
+    later = first | {"stage": "finetune", "epoch": 9, "format": "ours", "initial_weights": "mamp of x, epoch 1"}
+    assert provenance.initial_weights(later) == "mamp of ntu60_xsub, finetune, epoch 10 (from mamp of x, epoch 1)"
+    assert provenance.initial_weights({}) == "weights of unknown data"
+
+
+def test_another_target_is_said(first, go_on, capsys):
+    go_on(first, "--target", "joint", "--motion_aware_tau", 0, *STILL)
+    assert "was trained with target motion, now joint, motion_aware_tau 0.8, now 0" in capsys.readouterr().err
+
+
+def test_not_compared_with_what_began_at_random(first, go_on, tmp_path):
+    go_on(first, "--epochs", 1)
+    found, _ = results.find([tmp_path])
+    with pytest.raises(ValueError, match="more: began with the weights of .*: not comparable"):
+        compare.check_comparable(found, [], None)
 
 
 def test_mistakes(first, go_on, tmp_path):

@@ -223,11 +223,12 @@ def load_encoder(model, path, decoder=False):
     encoder, rest = weights.of_encoder(state), own.keys() - weights.of_encoder(own).keys()
     if decoder:
         longer = _resized(state, own, ["decoder_temp_embed"])
-        there = {key: value for key, value in longer.items() if key in rest and value.shape == own[key].shape}
-        if there.keys() == rest:
-            encoder |= there
+        theirs = {key: value for key, value in longer.items() if key not in encoder}
+        if theirs.keys() == rest and all(value.shape == own[key].shape for key, value in theirs.items()):
+            encoder |= theirs
         else:
-            provenance.warn_once(f"note: {path}: has no such decoder, which therefore starts from random weights")
+            what = "decoder" if weights.architecture(own) == "mamp" else "projector"
+            provenance.warn_once(f"note: {path}: has no such {what}, which therefore starts from random weights")
     _load_state(model, encoder, path, may_lack=rest)
     return content
 
@@ -297,7 +298,9 @@ def _resized(state, own, keys=("temp_embed",)):
     resized = dict(state)
     for key in keys:
         theirs, ours = state.get(key), own.get(key)
-        if theirs is not None and ours is not None and theirs.shape[3] == ours.shape[3] and theirs.shape[1] != ours.shape[1]:
+        if theirs is None or ours is None or theirs.ndim != ours.ndim:
+            continue
+        if theirs.shape[3] == ours.shape[3] and theirs.shape[1] != ours.shape[1]:
             embed = F.interpolate(theirs.permute(0, 3, 1, 2), (ours.shape[1], 1), mode="bicubic", align_corners=False)
             resized[key] = embed.permute(0, 2, 3, 1)
     return resized

@@ -98,7 +98,8 @@ def parse(stage, argv=None):
         values["dataset"] = npz_names().get(stem, stem)
     check(values)
     args = argparse.Namespace(stage=stage, **values)
-    for line in () if values.get("eval") else _surprises(args, given, config, dataset):
+    surprises = [] if values.get("eval") else [*_surprises(args, given, config, dataset)]
+    for line in surprises + (_other_objective(args, content) if source and stage == "pretrain" else []):
         from util import provenance
 
         provenance.warn_once(f"warning: {line}")
@@ -137,6 +138,16 @@ def _surprises(args, given, config, dataset):
     samples = getattr(args, "effective_batch_size", None)
     if samples and given.get("batch_size", 0) > samples:
         yield f"batch_size {given['batch_size']}: an update has only {samples} samples; see --effective_batch_size"
+
+
+def _other_objective(args, content):
+    """Lines, at most one: what a pre-training from a checkpoint changes of what that was trained for."""
+    from util import provenance
+
+    made, now = provenance.settings(content, args.finetune), vars(args)
+    changed = [key for key in ("method", "target", "motion_aware_tau") if key in now and made.get(key, now[key]) != now[key]]
+    said = ", ".join(f"{key} {value_text(made[key])}, now {value_text(now[key])}" for key in changed)
+    return [f"{args.finetune}: was trained with {said}"] if changed and provenance.stage(content) == "pretrain" else []
 
 
 def _some(settings):
@@ -216,8 +227,8 @@ def npz_names():
 
 
 def _sizes(content, path, stage, given, head):
-    """The options of `stage` that the checkpoint determines. Raises ValueError if the command line contradicts them; for a
-    decoder, none of whose options then are, a new one is made."""
+    """The options of `stage` that the checkpoint determines. Raises ValueError if the command line contradicts them, unless it is
+    an option of the decoder: then the checkpoint determines none of these."""
     from util import provenance
 
     sizes = {k: v for k, v in provenance.sizes(content, path, head).items() if stage in OPTIONS[k].stages}

@@ -267,7 +267,7 @@ GROUPS = {
     "evaluation": [
         Option("finetune", None, str, role=HOW).means(
             "checkpoint of the encoder to start from, which also sets the sizes (default: random weights); pre-training goes on "
-            "with its decoder, too, unless decoder options say another one"
+            "with its decoder, too, unless the command line has another one's options"
         ),
         # in the published code it is a flag; `bare` allows that, and util.command_line then asks for the file
         Option("eval", None, str, bare="", stages=("linprobe", "finetune"), role=DRAW).means(

@@ -87,6 +87,16 @@ def pretraining_settings(made_with):
     return {k: v for k, v in made_with.items() if k not in elsewhere} | {"method": method_name(made_with)}
 
 
+def initial_weights(began_with):
+    """In words, what a pre-training began with, so that tables average only runs that began alike: 'mamp of ucla, epoch 100', and
+    before that, in brackets, what this began with. began_with: from `describe`."""
+    name = " ".join([began_with.get("method") or "weights", "of", began_with.get("dataset") or "unknown data"])
+    stage, epoch, before = (began_with.get(key) for key in ("stage", "epoch", "initial_weights"))
+    words = [name, *([] if stage in (None, "pretrain") else [stage]), *([f"epoch {epoch + 1}"] if type(epoch) is int else [])]
+    words += ["released"] if began_with.get("format") == "released" else []
+    return ", ".join(words) + (f" (from {before})" if before else "")
+
+
 def describe(content, path):
     """Where an encoder comes from: path, sha256, format ('ours' or 'released'), stage, epoch, the settings of its pre-training
     (None where not known) and, for a tuned encoder, those of the tuning as tune_NAME.
@@ -96,7 +106,7 @@ def describe(content, path):
         dataset = bare_name(made_with.get("data_path") or "").lower() or None
         began_with = content.get("encoder") if "config" in content else None  # see main_pretrain.py --finetune
         known = pretraining_settings({"dataset": dataset, "method": architecture(content)} | made_with | sizes(content, path))
-        known |= {"initial_weights": began_with.get("dataset") or "of unknown origin"} if began_with else {}
+        known |= {"initial_weights": initial_weights(began_with)} if began_with else {}
     identity = {"path": str(path), "sha256": sha256(path), "format": "ours" if "config" in content else "released"}
     identity |= {"stage": stage(content), "epoch": content.get("epoch")}
     if stage(content) == "tune":  # here "epoch" is that of the tuning

@@ -8,7 +8,7 @@ import yaml
 
 from util import config
 from util.files import files_below
-from util.options import DEFAULT_METHOD, DRAW, HOW, OPTIONS, STAGES, UNLABELLED
+from util.options import DEFAULT_METHOD, DRAW, HOW, METHODS, OPTIONS, STAGES, UNLABELLED
 from util.validation import one_line, value_text
 
 PAPER = yaml.safe_load((config.FOLDER / "paper.yaml").read_text(encoding="utf-8"))
@@ -17,6 +17,12 @@ SUBSET = ("data_ratio", "subset", "subset_seed")
 FREE = {"stage", "dataset", *(option.name for option in OPTIONS.values() if option.role in (HOW, DRAW))}
 # settings that a run shares with its encoder's pre-training; named only once
 SHARED = {"input_stream", "num_frames", "t_patch_size", "dim_feat", "depth", "num_heads"}
+
+OURS = (
+    "mamp",
+    "skeletonmae",
+    "umurl",
+)  # methods of encoders (provenance.method_name); others were registered by somebody's program
 
 # scripts/coordinates.py writes results of this stage, which has no encoder; these are the options that matter there
 COORDINATES = "coordinates"
@@ -159,6 +165,8 @@ def read(path):
     stage, options = content["stage"], yaml.safe_load((path.parent / content["config"]).read_text(encoding="utf-8"))
     if options["stage"] != stage:
         raise ValueError(f"{content['config']} beside it is of the stage {options['stage']!r}")
+    if options.get("method", DEFAULT_METHOD) not in METHODS:
+        raise ValueError(f"of the method {options['method']!r}, which a program of somebody's own has added")
     settings, expected = run_settings(options)
     if content.get("eval"):
         settings["eval"] = Path(options["eval"]).name
@@ -240,8 +248,10 @@ def encoder_settings(content, options):
     expected = {"pretrain_dataset": content["dataset"], "pretrain_epoch": usual_epoch} | as_usual
     if encoder.get("format") == "released":
         settings["encoder"] = "released"
-    if "initial_weights" in encoder:  # the data set that these were trained on
+    if "initial_weights" in encoder:
         settings["pretrain_from"] = encoder["initial_weights"]
+    if encoder.get("method") not in (None, *OURS):
+        settings["pretrain_method"] = encoder["method"]
     for key in encoder.keys() & usual.keys() - FREE - {"method"}:
         name = f"pretrain_{key}" if key in options else key
         if key == "data_path":

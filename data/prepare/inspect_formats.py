@@ -164,8 +164,10 @@ def _inspect_bodies(bodies, name, label, layout):
     lines = [f"bodies: {count}, {frames} frames ({bodies.shape[1]} with a body), {num_joints} joints, {dims} coordinates"]
     joints = transforms.row(bodies).reshape(bodies.shape[1], len(bodies), num_joints, 3)
     lines += Values().add(joints).lines("coordinates")
+    unit = units.unit_of({"coordinates": dims})
     if dims == 3:
         doubt = units.doubt_unit(units.body_size(bodies[0]), 1.0)
+        unit = "unknown unit" if doubt else unit
         lines += [f"  unit: {doubt or 'metres, as the size of the body suggests'}"]
     likely = layout or skeleton.layout_of(num_joints, skeleton.KINECTS)
     if likely and dims == 3:
@@ -179,7 +181,7 @@ def _inspect_bodies(bodies, name, label, layout):
             f"the shortest that connect the joints); their lengths change {change:.2f} times"
         )
         layout = layout or (likely if fits else "")
-    return lines, with_layout(name, label, joints[:MOST_FRAMES], layout)
+    return lines, replace(with_layout(name, label, joints[:MOST_FRAMES], layout), unit=unit)
 
 
 def inspect_bvh(path):

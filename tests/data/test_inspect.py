@@ -275,3 +275,7 @@ def test_axes_of_scaled_data_are_not_called_metres(arrays, npz, tmp_path):
         assert sequence.unit == unit
         figure = skeletons.contact_sheet(sequence.joints, unit=sequence.unit)
         assert unit in [text.get_text() for text in figure.findobj(Text)]
+    x = np.random.default_rng(0).normal(size=(30, 17, 3))
+    for of_file, unit in (x, "metres"), (1000 * x, "unknown unit"), (x[..., :2], "no unit"):
+        np.save(tmp_path / "x.npy", of_file)
+        assert inspect(tmp_path / "x.npy")[1].unit == unit

@@ -339,8 +339,8 @@ def test_other_settings_than_those_of_a_finished_run(script, recorder, tmp_path)
     for more in ((), ("--num_workers", "0")):
         done = script("pretrain", *more, **variables)
         assert f"done already: {folder}" in done.stderr and "warning" not in done.stderr
-    done = script("pretrain", "--epochs", "7", "--rot_theta", "0.5", **variables)
-    told = "other settings: rot_theta 0.3 1.0 0.3, now 0.5; epochs 100, now 7; VARIANT or TAG"
+    done = script("pretrain", "--epochs", "7", "--clip_grad", "1", **variables)
+    told = "other settings: epochs 100, now 7; clip_grad None, now 1.0; VARIANT or TAG"
     assert told in done.stderr and not calls()
 
 
