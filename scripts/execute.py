@@ -46,10 +46,10 @@ def made_otherwise(each):
         now = vars(config.parse(stage, given)) if stage == made["stage"] else {}
     except (OSError, ValueError, ImportError, KeyError, TypeError, yaml.YAMLError):
         return ""
-    differing = [key for key in now if key in OPTIONS and OPTIONS[key].role in (WHAT, EXTENDS) and made.get(key) != now[key]]
-    differing = [
-        key for key in differing if key in made and key != "effective_batch_size" or None not in (made.get(key), now[key])
-    ]
+    matter = [key for key in now if key in made and key in OPTIONS and OPTIONS[key].role in (WHAT, EXTENDS)]
+    differing = [key for key in matter if made[key] != now[key]]
+    if now.get("effective_batch_size") is None:  # it is set when the run starts
+        differing = [key for key in differing if key != "effective_batch_size"]
     before, file = made.get("finetune"), now.get("finetune")
     if before and file and not same_file(before, file):
         differing.insert(0, "finetune")

@@ -64,8 +64,6 @@ def main_command(s, method, stage, seed, folder, *options):
 
 def pretrain_from(s, options):
     """As `pretrain`, from the weights of ENCODER if there is one."""
-    if s.encoder and not s.variant:
-        raise ValueError(f"ENCODER={s.encoder}: give what starts from it a name, as in VARIANT=from-ntu60")
     for each in pretrain(s, ["--finetune", s.encoder, *options] if s.encoder else options):
         each.encoder, each.made_by = s.encoder, "another pre-training"
         yield each

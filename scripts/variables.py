@@ -79,6 +79,8 @@ def settings(script, **fixed):
             raise ValueError(f"{name}={ratio}: is not a share of the labels such as 0.1")
     if s.encoder:
         check_choice(f"ENCODER={s.encoder} with METHOD", " ".join(s.methods), TRAINED)
+        if script == "pretrain" and not s.variant:
+            raise ValueError(f"ENCODER={s.encoder}: give what starts from it a name, as in VARIANT=from-ntu60")
         if not s.tag and not s.variant:
             raise ValueError(f"ENCODER={s.encoder}: give its results a name, as in TAG=released")
     if s.dry_run == "0" and 0 < gpus_here() < s.gpus:

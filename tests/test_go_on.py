@@ -6,10 +6,12 @@ import torch
 from torch.nn.functional import interpolate
 
 import main_pretrain
+from model import build
 from scripts import compare
 from tests.conftest import invent
 from tests.runs import MAINS, assert_same_end, read, same, weights
 from util import checkpoint, provenance, results
+from util.options import METHODS
 
 STILL = ("--epochs", 1, "--lr", 0, "--min_lr", 0)  # nothing is learned, so the last weights are the first
 
@@ -72,8 +74,8 @@ def test_classifier_gives_its_encoder(first, go_on, invented, options, tmp_path,
     assert "has no such decoder" in capsys.readouterr().err
 
 
-def test_released_file_goes_on_with_its_loss(shared, options, tmp_path):
-    """Whose sizes are taken from the file; with them, the loss of the first step is that of the same model."""
+def test_released_file_goes_on_whole(shared, tmp_path):
+    """Sizes, decoder included, are taken from the file."""
     file, data = shared("parity/released_pretrain_tiny25.pth"), other_data(tmp_path, joints=25, bodies=2)
     line = ["--data_path", data, "--finetune", file, "--output_dir", tmp_path / "out", "--device", "cpu", "--num_workers", 0]
     line += [*STILL, "--num_heads", 4, "--min_frames", 4, "--warmup_epochs", 0, "--no-report"]
@@ -95,7 +97,10 @@ def test_umurl(hostile, tmp_path):
 
 def test_resumed_bit_for_bit_and_not_from_another_file(first, invented, options, tmp_path):
     line = ("--finetune", first, "--epochs", 3)
-    main_pretrain.main(options("pretrain", invented, tmp_path / "whole", *line))
+    main_pretrain.main(options("pretrain", invented, tmp_path / "whole", *line, "--save_freq", 1))
+    half = ("--resume", tmp_path / "whole/checkpoint-1.pth")
+    main_pretrain.main(options("pretrain", invented, tmp_path / "half", *line, "--save_freq", 1, *half))
+    assert same(*(weights(tmp_path / run / "checkpoint-2.pth") for run in ("whole", "half")))
     stopped = options("pretrain", invented, tmp_path / "parts", *line, "--resume", "auto")
     main_pretrain.main([*stopped, "--epochs", "2"])
     main_pretrain.main([*stopped, "--epochs", "3"])
@@ -140,6 +145,14 @@ def test_what_it_began_with_is_in_words():
     later = first | {"stage": "finetune", "epoch": 9, "format": "ours", "initial_weights": "mamp of x, epoch 1"}
     assert provenance.initial_weights(later) == "mamp of ntu60_xsub, finetune, epoch 10 (from mamp of x, epoch 1)"
     assert provenance.initial_weights({}) == "weights of unknown data"
+
+
+def test_a_registered_method_goes_on_under_its_name(first, go_on, tmp_path, monkeypatch):
+    monkeypatch.setitem(build.PRETRAINERS, "mine", build.mamp)
+    monkeypatch.setitem(METHODS, "mine", "mamp")
+    go_on(first, "--method", "mine", "--epochs", 1, out="mine")
+    go_on(tmp_path / "mine/checkpoint-0.pth", "--epochs", 1)
+    assert read(tmp_path / "mine")["method"] == read(tmp_path / "more")["method"] == "mine"
 
 
 def test_another_target_is_said(first, go_on, capsys):

@@ -18,11 +18,8 @@ FREE = {"stage", "dataset", *(option.name for option in OPTIONS.values() if opti
 # settings that a run shares with its encoder's pre-training; named only once
 SHARED = {"input_stream", "num_frames", "t_patch_size", "dim_feat", "depth", "num_heads"}
 
-OURS = (
-    "mamp",
-    "skeletonmae",
-    "umurl",
-)  # methods of encoders (provenance.method_name); others were registered by somebody's program
+# methods of encoders (provenance.method_name); others were registered by somebody's program
+OURS = ("mamp", "skeletonmae", "umurl")
 
 # scripts/coordinates.py writes results of this stage, which has no encoder; these are the options that matter there
 COORDINATES = "coordinates"

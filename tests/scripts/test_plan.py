@@ -6,11 +6,13 @@ import shlex
 import subprocess
 import sys
 import time
+from types import SimpleNamespace
 
 import pytest
 
+from model import build
 from tests.processes import ROOT
-from util import config
+from util import checkpoint, config
 
 # the paper and the published scripts, written down once more; OWN: decoder depth, tau, the probe's batch and rate, epoch judged
 MODEL = dict(dim_in=3, dim_feat=256, depth=8, num_heads=8, mlp_ratio=4, num_frames=120, t_patch_size=4, patch_size=1)
@@ -336,12 +338,35 @@ def test_other_settings_than_those_of_a_finished_run(script, recorder, tmp_path)
     (folder / "result.json").write_text("{}")
     config.save(config.parse("pretrain", ["--dataset", "ucla", "--num_workers", "1"]), folder / "config.yaml")
     variables = {"PYTHON": python, "DATA": "ucla", "OUT": tmp_path}
-    for more in ((), ("--num_workers", "0")):
+    for more in ((), ("--num_workers", "0"), ("--batch_size", "32", "--accum_iter", "1")):
         done = script("pretrain", *more, **variables)
         assert f"done already: {folder}" in done.stderr and "warning" not in done.stderr
     done = script("pretrain", "--epochs", "7", "--clip_grad", "1", **variables)
     told = "other settings: epochs 100, now 7; clip_grad None, now 1.0; VARIANT or TAG"
     assert told in done.stderr and not calls()
+
+
+def test_pre_training_from_an_encoder(script, recorder, planned, tmp_path):
+    """It is named, told from one that began with another file, and missing before anything runs."""
+    python, calls = recorder
+    encoders = [tmp_path / name for name in ("a.pth", "b.pth")]
+    (command,) = planned("pretrain", DATA="ucla", ENCODER=encoders[0], VARIANT="on")
+    assert command.value("finetune") == str(encoders[0]) and command.output == "output/ucla/mamp-on/pretrain/seed0"
+    done = script("pretrain", PYTHON=python, DATA="ucla", OUT=tmp_path, ENCODER=encoders[0])
+    assert done.returncode == 2 and "VARIANT" in done.stderr
+    variables = {"PYTHON": python, "DATA": "ucla", "OUT": tmp_path, "ENCODER": encoders[1], "VARIANT": "on"}
+    done = script("pretrain", **variables)
+    assert done.returncode == 2 and f"error: {encoders[1]} is not there" in done.stderr and not calls()
+    model = build.mamp(config.parse("pretrain", ["--dataset", "ucla"]), SimpleNamespace(num_joints=20), "cpu")[0]
+    for file in encoders:
+        checkpoint.save(file, {"model": model.state_dict(), "config": {"num_heads": 4}})
+    folder = tmp_path / "ucla/mamp-on/pretrain/seed0"
+    folder.mkdir(parents=True)
+    (folder / "result.json").write_text("{}")
+    config.save(config.parse("pretrain", ["--dataset", "ucla", "--finetune", str(encoders[0])]), folder / "config.yaml")
+    told = f"finetune {encoders[0]}, now {encoders[1]}; VARIANT"
+    assert told in script("pretrain", **variables).stderr
+    assert "other settings" not in script("pretrain", **variables | {"ENCODER": encoders[0]}).stderr
 
 
 def test_a_failing_run_stops_the_sweep(script, recorder, tmp_path):
