@@ -40,8 +40,9 @@ def generate(
 ):
     """Write out/<name>.npz of the BVH files of a folder or zip; returns its path.
 
-    The arguments are the options of the command line. how: target_fps, up, and those of custom_dataset.write (test_groups, unit,
-    center, body_frame, min_max). Without label_pattern and table the npz has no labels, and a test set only with test_groups.
+    The arguments are the options of the command line. how: target_fps, up, and those of custom_dataset.write (test_groups,
+    test_ratio, split_seed, unit, center, body_frame, min_max). Without label_pattern and table the npz has no labels, and a test
+    set only with test_groups or test_ratio.
     Unusable files are listed in out/raw_data/<name>_skipped.txt, also if all are; with `strict` the first one raises ValueError.
     """
     form = {key: how.pop(key) for key in ("target_fps", "up") if key in how}

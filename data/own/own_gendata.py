@@ -74,9 +74,9 @@ def generate(
     """Write out/<name>.npz of a folder, an npz or flat npz files `raws`; returns its path.
 
     The arguments are the options of the command line. how: those of custom_dataset.write (label_keys, group_key, test_groups,
-    unit, center, body_frame, min_max), and the fields of `ArrayFormat`. Without labels all recordings are for training.
-    Unusable recordings are listed in out/raw_data/<name>_skipped.txt, also if all are; with `strict` the first one raises
-    ValueError.
+    test_ratio, split_seed, unit, center, body_frame, min_max), and the fields of `ArrayFormat`. Without labels all recordings are
+    for training. Unusable recordings are listed in out/raw_data/<name>_skipped.txt, also if all are; with `strict` the first one
+    raises ValueError.
     """
     raws, path, skeleton = list(map(Path, raws)), Path(out) / f"{name}.npz", None
     check_output("--out and --name:", path, raws)
@@ -99,7 +99,7 @@ def generate(
         if recordings and columns <= ABOUT and how["label_keys"] == ["label"]:
             how["label_keys"] = []
             missing = "field 'label'" if columns else f"{custom_recordings.TABLE}, --labels or --label_pattern"
-            split = "" if how.get("test_groups") else "everything is for training, "
+            split = "" if how.get("test_groups") or how.get("test_ratio") else "everything is for training, "
             print(f"{raws[0]}: no {missing}: {split}without labels")
         custom_dataset.write(path, recordings, skeleton, skipped, raws[0], form=form, remarks=remarks, **how)
     return path

@@ -77,7 +77,7 @@ def add_second_body(parser, default):
 
 
 def add_labels(parser):
-    """Options --labels, --label_pattern and --test_groups."""
+    """Options --labels, --label_pattern, --test_groups, --test_ratio and --split_seed."""
     labels = parser.add_mutually_exclusive_group()
     what = "CSV table with the columns name, label, split and perhaps group"
     labels.add_argument("--labels", type=Path, dest="table", metavar="TABLE", help=what)
@@ -87,7 +87,13 @@ def add_labels(parser):
     )
     labels.add_argument("--label_pattern", metavar="REGEX", help=pattern)
     test = "groups that are the test set, instead of a column split; all others are for training"
-    parser.add_argument("--test_groups", nargs="+", default=(), metavar="GROUP", help=test)
+    split = parser.add_mutually_exclusive_group()
+    split.add_argument("--test_groups", nargs="+", default=(), metavar="GROUP", help=test)
+    ratio = "draw about this share of the recordings as the test set: whole groups, or single recordings where there are none"
+    split.add_argument("--test_ratio", type=_ratio, metavar="RATIO", help=ratio)
+    parser.add_argument(
+        "--split_seed", type=_seed, default=0, metavar="SEED", help="another seed is another draw of --test_ratio"
+    )
 
 
 def add_unit(parser, default="m", what="unit of the coordinates"):
@@ -111,6 +117,22 @@ def _above_zero(text):
     if not 0 < value < np.inf:
         raise argparse.ArgumentTypeError(f"{text!r} is not a number above 0")
     return value
+
+
+def _ratio(text):
+    try:
+        value = float(text)
+    except ValueError:
+        value = 0
+    if not 0 < value <= 0.5:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number above 0 and at most 0.5")
+    return value
+
+
+def _seed(text):
+    if not text.isdecimal() or int(text) >= 2**32:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 0 to {2**32 - 1}")
+    return int(text)
 
 
 def _frames(text):

@@ -1,10 +1,12 @@
 """Write the recordings of data.prepare.custom_recordings as one npz: splits, classes, and warnings about what looks wrong."""
 
 import json
+import warnings
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
+from sklearn.model_selection import StratifiedGroupKFold
 
 from data.prepare import checks, parallel, transforms
 from data.prepare.custom_recordings import Recording
@@ -35,6 +37,8 @@ def write(
     label_keys=(),
     group_key=None,
     test_groups=(),
+    test_ratio=None,
+    split_seed=0,
     unit=1.0,
     center=None,
     body_frame=None,
@@ -43,12 +47,12 @@ def write(
     remarks=(),
     standing=False,
 ):
-    """Write the npz `path`. Without label_keys it has no labels, and a test set only with test_groups.
+    """Write the npz `path`. Without label_keys it has no labels, and a test set only with test_groups or test_ratio.
 
-    source: where the recordings come from, for messages. unit: metres per unit. center, body_frame, min_max: see
-    transforms.origin_and_frame_joints and row. form: the `ArrayFormat` with which they were read. skipped: unusable recordings,
-    and then `remarks`, are added to it. standing: most bodies stand upright. Raises ValueError if no recording, or none for
-    training or testing, can be used.
+    source: where the recordings come from, for messages. test_ratio, split_seed: see `draw_test_set`. unit: metres per unit.
+    center, body_frame, min_max: see transforms.origin_and_frame_joints and row. form: the `ArrayFormat` with which they were
+    read. skipped: unusable recordings, and then `remarks`, are added to it. standing: most bodies stand upright. Raises
+    ValueError if no recording, or none for training or testing, can be used.
     """
     fields = set.intersection(*(set(recording.fields) for recording in recordings)) if recordings else set()
     group_key = group_key or next((key for key in ("group", "subject") if key in fields), None)
@@ -59,10 +63,13 @@ def write(
     if recordings and (absent := set(test_groups) - groups):
         there = ", ".join(sorted(groups)[:20]) + (", ..." if len(groups) > 20 else "")
         raise ValueError(f"--test_groups {min(absent)}: no recording is of this group; there are {there or 'none'}")
+    if test_ratio and recordings:
+        recordings = draw_test_set(source, recordings, label_keys, group_key, test_ratio, split_seed)
+    with_test = label_keys or test_groups or test_ratio
     if skeleton.num_joints() or body_frame == []:  # raises before minutes of reading
         transforms.origin_and_frame_joints(center, body_frame, skeleton.joint_names, skeleton.num_joints())
     statistics = BodyStatistics(skeleton, standing)
-    samples = read_samples(source, recordings, label_keys, group_key, test_groups, statistics, skipped, remarks)
+    samples = read_samples(source, recordings, label_keys, group_key, test_groups, with_test, statistics, skipped, remarks)
     *_, num_joints, dims = samples[0].shape
     origin, frame_joints = transforms.origin_and_frame_joints(center, body_frame, skeleton.joint_names, num_joints)
 
@@ -77,9 +84,9 @@ def write(
             raise ValueError(f"{source}: no recording has a body frame; the first: {skipped.reasons[before]}")
     number = number_classes({sample.label for sample in samples})
     num_bodies, num_frames = (max(sample.shape[axis] for sample in samples) for axis in (0, 1))
-    warnings = statistics.warnings(unit, dims) if form.checks else []
+    doubts = statistics.warnings(unit, dims) if form.checks else []
     splits, missing = {}, {}
-    for split in SPLITS if label_keys or test_groups else SPLITS[:1]:
+    for split in SPLITS if with_test else SPLITS[:1]:
         chosen = [sample for sample in samples if sample.split == split]
         if not chosen:
             raise ValueError(f"{source}: no usable recording is for {split}")
@@ -119,9 +126,37 @@ def write(
     frames, rows = sum(sample.shape[1] for sample in samples), num_frames * len(samples)
     if rows > 4 * frames and path.stat().st_size > 2**30:
         size = path.stat().st_size / 2**30
-        warnings = [*warnings, f"{1 - frames / rows:.0%} of {size:.1f} GiB are padding to {num_frames} frames; --window cuts"]
-    for warning in warnings:
-        print(f"  warning: {warning}")
+        doubts = [*doubts, f"{1 - frames / rows:.0%} of {size:.1f} GiB are padding to {num_frames} frames; --window cuts"]
+    for doubt in doubts:
+        print(f"  warning: {doubt}")
+
+
+def draw_test_set(source, recordings, label_keys, group_key, ratio, seed):
+    """The recordings with the field 'split', drawn at random: about this ratio is for testing, whole groups, and of each class
+    alike as far as that can be. Recordings without a group are drawn one by one.
+
+    Raises ValueError if some have a split already, or if there are too few groups or recordings.
+    """
+    if any("split" in recording.fields for recording in recordings):
+        raise ValueError(f"{source}: has a field 'split' already; leave out --test_ratio")
+    labels = [" ".join(recording.fields[key] for key in label_keys) for recording in recordings]
+    groups = [recording.fields.get(group_key) or recording.name for recording in recordings]
+    parts = round(1 / ratio)
+    folds = StratifiedGroupKFold(parts, shuffle=True, random_state=seed)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)  # classes of few recordings; `write` names those without any
+            drawn = (set(test.tolist()) for _, test in folds.split(labels, labels, groups))
+            drawn = min(drawn, key=lambda test: abs(len(test) - ratio * len(recordings)))  # groups differ in size
+    except ValueError:
+        needed = f"needs at least {parts} groups, and {parts} recordings of a class; there are {len(set(groups))} groups"
+        raise ValueError(f"{source}: --test_ratio {ratio}: {needed}") from None
+    chosen = sorted({groups[i] for i in drawn})
+    people = f"{group_key} {', '.join(chosen[:10])}{', ...' if len(chosen) > 10 else ''}" if group_key else "one by one"
+    print(f"{source}: {len(drawn):,} of {len(recordings):,} recordings drawn for testing (seed {seed}): {people}")
+    if not group_key:
+        print("  note: a person may be in both sets, which makes a test easier; a field group or subject keeps people apart")
+    return [replace(recording, fields=recording.fields | {"split": SPLITS[i in drawn]}) for i, recording in enumerate(recordings)]
 
 
 def choose_split(recording, group_key, test_groups):
@@ -133,7 +168,7 @@ def choose_split(recording, group_key, test_groups):
     split = recording.fields.get("split")
     if split in SPLITS:
         return split
-    wrong = f"{split!r} is neither train nor test" if split else "is missing; give train or test, or --test_groups"
+    wrong = f"{split!r} is neither train nor test" if split else "is missing; give train or test, --test_groups or --test_ratio"
     raise ValueError(f"{recording.where}: {recording.name!r}: split {wrong}")
 
 
@@ -144,7 +179,7 @@ def number_classes(labels):
     return {label: i for i, label in enumerate(in_order)}
 
 
-def read_samples(source, recordings, label_keys, group_key, test_groups, statistics, skipped, remarks):
+def read_samples(source, recordings, label_keys, group_key, test_groups, with_test, statistics, skipped, remarks):
     """Read every recording once and return a `UsableRecording` for each that can be used.
 
     statistics: the `BodyStatistics` to which they are added. skipped: reasons for the others are added to it, then `remarks`.
@@ -162,7 +197,7 @@ def read_samples(source, recordings, label_keys, group_key, test_groups, statist
         label = tuple(recording.fields[key] for key in label_keys)
         if not all(label):
             raise ValueError(f"{where}: {name!r}: has no label")
-        split = choose_split(recording, group_key, test_groups) if label_keys or test_groups else SPLITS[0]
+        split = choose_split(recording, group_key, test_groups) if with_test else SPLITS[0]
         try:
             bodies = load(recording)
         except checks.Misread as error:

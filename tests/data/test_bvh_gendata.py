@@ -203,7 +203,10 @@ def test_if_no_file_has_usable_frames_the_first_is_named(tmp_path):
         (["raw", "--center", "Nose"], "--center Nose: use a number 0..17 or one of Hips"),
         (["raw", "--joints", "Hips,Neck", "--body_frame"], "--body_frame: name the four joints"),
         (["raw", "--label_pattern", "(?P<label>swim)"], "matches none of 8 files; the first is 'anna/jump_anna_1.bvh'"),
-        (["raw", "--label_pattern", "(?P<label>walk|jump)"], "split is missing; give train or test, or --test_groups"),
+        (
+            ["raw", "--label_pattern", "(?P<label>walk|jump)"],
+            "split is missing; give train or test, --test_groups or --test_ratio",
+        ),
         (["raw", "--label_pattern", PATTERN, "--test_groups", "carl"], "--test_groups carl: no recording is of this group"),
         (["raw", "--labels", "none.csv"], "none.csv: no such file"),
         (["raw", "--window", "-1"], "argument --window: '-1' is not a number of frames, or 0"),

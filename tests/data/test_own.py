@@ -126,6 +126,44 @@ def test_test_groups_instead_of_a_split(raw, tmp_path):
         own.generate([raw], tmp_path, test_groups=["eve", "anna"])
 
 
+@pytest.fixture
+def many(tmp_path):
+    """30 recordings in the folder many, a third of them jumps, of 5 people: 'walk_anna_3.npy'."""
+    (tmp_path / "many").mkdir()
+    for i in range(30):
+        np.save(tmp_path / f"many/{['walk', 'walk', 'jump'][i % 3]}_{'abcde'[i % 5] * 3}_{i}.npy", joints(i, 4, 4, 3))
+    return tmp_path / "many"
+
+
+def test_a_test_set_is_drawn_at_random_of_every_class_alike(many, tmp_path, capsys):
+    options = {"label_pattern": "(?P<label>[a-z]+)_", "test_ratio": 0.2}
+    first = load(own.generate([many], tmp_path, **options))
+    assert "6 of 30 recordings drawn for testing (seed 0): one by one" in (out := capsys.readouterr().out)
+    assert "note: a person may be in both sets" in out
+    assert sorted([*first["name_train"], *first["name_test"]]) == sorted(file.stem for file in many.iterdir())
+    assert [sum(name.startswith(what) for name in first["name_test"]) for what in ("walk", "jump")] == [4, 2]
+    again, other = (load(own.generate([many], tmp_path, split_seed=seed, **options)) for seed in (0, 1))
+    assert again["name_test"].tolist() == first["name_test"].tolist() != other["name_test"].tolist()
+    with pytest.raises(
+        ValueError, match="--test_ratio 0.04: needs at least 25 groups, and 25 recordings of a class; there are 30"
+    ):
+        own.generate([many], tmp_path, **options | {"test_ratio": 0.04})
+
+
+def test_people_and_pieces_of_a_recording_are_drawn_whole(many, tmp_path, capsys):
+    pattern = "(?P<label>[a-z]+)_(?P<subject>[a-e])"
+    arrays = load(own.generate([many], tmp_path, label_pattern=pattern, test_ratio=0.4))
+    people = [set(arrays[f"group_{split}"]) for split in ("train", "test")]
+    assert [len(them) for them in people] == [3, 2] and not people[0] & people[1] and len(arrays["name_test"]) == 12
+    assert f"(seed 0): subject {', '.join(sorted(people[1]))}\n" in (out := capsys.readouterr().out) and "note" not in out
+    arrays = load(own.generate([many], tmp_path, label_pattern="(?P<label>[a-z]+)", test_ratio=0.2, window=2))
+    assert len(arrays["name_test"]) == 12 and len(set(arrays["group_test"])) == 6
+    arrays = load(own.generate([many], tmp_path, test_ratio=0.2))  # also without labels
+    assert (len(arrays["x_train"]), len(arrays["x_test"])) == (24, 6) and "y_test" not in arrays
+    with pytest.raises(ValueError, match="has a field 'split' already; leave out --test_ratio"):
+        own.generate([many], tmp_path, label_pattern="(?P<label>[a-z]+)_(?P<split>[a-e])", test_ratio=0.2)
+
+
 BAD_FILES = {
     "other.npy": (joints(9, 5, 3, 3), "3 joints x 3 coordinates, most have 4 x 3"),
     "flat.npy": (joints(9, 5, 12), "5 x 12 of type float64 instead of numbers"),
