@@ -71,8 +71,8 @@ def main(argv=None):
 
     result = training.result(evaluation)
     run.print_result(args, "fine-tuning", result)
-    run.write(args, device, eval=False, labels=num_labels, **result)
     evaluation.save(args)
+    run.write(args, device, eval=False, labels=num_labels, **result)
     write_report(args)
 
 

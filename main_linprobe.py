@@ -97,8 +97,8 @@ def main(argv=None):
     if not args.augment and distributed.is_main():  # the same features, judged as scripts/coordinates.py judges coordinates
         result["ridge"] = ridge.accuracies(samples, test_features, data.num_classes)
     run.print_result(args, "linear probe", result)
-    run.write(args, device, eval=False, labels=num_labels, **result)
     evaluation.save(args)
+    run.write(args, device, eval=False, labels=num_labels, **result)
     write_report(args)
 
 

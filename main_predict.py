@@ -31,6 +31,8 @@ def main(argv=None):
     # the model, and what its checkpoint holds about its training data
     content = checkpoint.load(args.checkpoint)
     classifies = not args.features or provenance.stage(content) in load_model.CLASSIFIERS
+    if not classifies:
+        options.refuse_classes(args)
     options_of = load_model.classifier_options if classifies else load_model.encoder_options
     made_with = options_of(content, args.checkpoint)
     data = load_model.training_data(content, args.checkpoint, vars(made_with), args.data_path)
@@ -42,7 +44,7 @@ def main(argv=None):
 
     # recordings are prepared as the training data were
     recipe = recipes.recipe(npz, data.num_joints, classes)
-    how = arguments.given_format(args)
+    how = arguments.given_format(args) | ({"up": args.up} if args.up else {})
     preparation = readers.prepare_like_training(data, recipe, args.center, args.unit, args.axes, how, args.fps)
     source = load_model.describe(args.checkpoint, content, made_with, preparation, classes)
     if not args.quiet:
@@ -79,7 +81,7 @@ def main(argv=None):
         else:
             print(text, end="", flush=True)
     for prediction in predictions:
-        if prediction.frames > LONG and not args.window:
+        if prediction.frames > LONG and not args.window and not args.quiet:
             note = f"{prediction.frames:,} frames for one action; --window 64 says what happens when"
             print(f"note: {prediction.name}: {note}", file=sys.stderr)
     if failed:

@@ -70,18 +70,18 @@ def main(argv=None):
             np.savez(file, **{key: np.asarray(value) for key, value in arrays.items()})
         print_info(f"features: {args.save_features}")
 
-    # result.json, and scores.npz with the votes and some of the queries' features for the report
     print_always(
         f"retrieval: top-1 {metrics['test_acc1']:.2f} %, right class among the 5 nearest {metrics['test_acc5']:.2f} %, "
         f"{len(labels)} queries ({results.evaluated_on(args)}), cosine {args.k}-NN among {len(gallery)}"
         f"{results.readout_text(args, metrics)}, {args.input_stream} stream, encoder from {args.finetune or 'random weights'}"
     )
     print_always(f"retrieval with standardised features, {results.accuracies_text(of_standardised)}")
-    run.write(args, device, encoder=encoder, labels=len(gallery), last=metrics, standardised_features=of_standardised)
+    # scores.npz with the votes, and some of the queries' features for the report
     drawn = predictions.sample_positions(len(queries))
     voted = predictions.Predictions(votes.numpy(), labels.numpy(), query_features[headline][drawn].numpy(), drawn)
     voted.neighbours = nearest_rows.numpy()
     predictions.save(args.output_dir, voted, queries, args.input_stream)
+    run.write(args, device, encoder=encoder, labels=len(gallery), last=metrics, standardised_features=of_standardised)
     write_report(args)
 
 

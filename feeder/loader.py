@@ -1,6 +1,5 @@
 """Batches that depend only on seed, epoch and step: not on workers, processes, accumulation or where the data are kept."""
 
-import os
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +9,7 @@ from torch.utils.data import DataLoader, Dataset
 from feeder.batch import Resident, uniforms
 from feeder.feeder_ntu import Feeder
 from feeder.units import unit_warning
-from util import config, distributed, signals
+from util import config_files, distributed, host, signals
 from util.files import csv_text, write_text
 from util.logging import print_always, print_info
 from util.options import UNLABELLED
@@ -56,11 +55,6 @@ def evaluation_batches(num_samples, batch_size, seed, shared):
     return [(part, draws[part]) for part in parts]
 
 
-def cores():
-    """Number of processor cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-
-
 class Loader:
     """Iterates over batches (x, label, row) of `data` (see feeder.batch): x and label on the device, row numbers on the CPU.
 
@@ -75,7 +69,7 @@ class Loader:
             frames, size = data.flat.shape[0], data.flat.nbytes / 2**30
             print_info(f"{data.feeder.split}: {len(data)} sequences, {frames} frames, {size:.2f} GiB in the memory of {device}")
         self.data = data
-        workers = 0 if data.in_memory else min(args.num_workers, cores())
+        workers = 0 if data.in_memory else min(args.num_workers, host.cores())
         self._host = DataLoader(
             _Host(data),
             batch_size=None,
@@ -195,12 +189,17 @@ def report_training_set(args, data):
     warnings = data_warnings(data)
     if absent := data.num_classes and sorted(set(range(data.num_classes)) - set(data.label[data.indices].tolist())):
         titles = ", ".join(data.class_title(number) for number in absent[:4]) + (", ..." if len(absent) > 4 else "")
-        warnings.append(f"{data.data_path}: no training sample is of {titles}; labels that are numbers begin at 0")
+        if len(data) < len(data.label):
+            warnings.append(
+                f"of {len(data)} training samples that were chosen none is of {titles}; another --subset_seed, or more"
+            )
+        else:
+            warnings.append(f"{data.data_path}: no training sample is of {titles}; labels that are numbers begin at 0")
     if args.effective_batch_size and len(data) < args.effective_batch_size:
         warnings.append(
             f"{len(data)} samples are fewer than effective_batch_size {args.effective_batch_size}: an epoch is one step, in "
             f"which they are repeated; --effective_batch_size {max(1, len(data) // 2)} or less gives more steps"
-            + config.small_data_hint(args, "effective_batch_size")
+            + config_files.small_data_hint(args, "effective_batch_size")
         )
     for line in warnings:
         print_always(f"warning: {line}")

@@ -63,6 +63,14 @@ def doubt_unit(size, unit, limits=PLAUSIBLE):
     return f"a body extends over {size * unit:.3g} m; {remedy} would fit"
 
 
+def doubt_pixels(size, unit):
+    """A warning if 2D bodies of this size, in this unit, are too large for models, as pixels are, else ''."""
+    if size * unit <= PLAUSIBLE[1]:
+        return ""
+    scale = f"{PERSON / size:.1g}"
+    return f"a body extends over {size * unit:.3g}, like pixels; models expect about {PERSON}: --scale {scale} --center JOINT"
+
+
 def unit_warning(metadata):
     """A warning about an npz, from Feeder.metadata. 2D keypoints and data scaled by min_max are not in metres and not checked."""
     size = metadata.get("body_size")

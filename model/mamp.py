@@ -23,11 +23,7 @@ from torch.nn.functional import embedding
 
 from model.layers import CrossBlock, LayerNorm, build_blocks, gather_tokens
 from model.transformer import Encoder
-
-TARGETS = ("motion", "joint")
-INPUT_STREAMS = ("joint", "motion")
-DECODERS = ("self", "query", "cross")
-LOSS_WEIGHTS = ("none", "motion")
+from util.options import DECODERS, LOSS_WEIGHTS, TARGETS
 
 
 class MAMP(Encoder):
@@ -61,7 +57,7 @@ class MAMP(Encoder):
         super().__init__(**encoder)
         for key, value, choices in (
             ("target", target, TARGETS),
-            ("input_stream", input_stream, INPUT_STREAMS),
+            ("input_stream", input_stream, ("joint", "motion")),
             ("decoder", decoder, DECODERS),
             ("loss_weight", loss_weight, LOSS_WEIGHTS),
         ):
@@ -252,23 +248,23 @@ class MAMP(Encoder):
         # hide most tokens, encode the visible ones
         latent, mask, ids_restore = self.forward_encoder(x, mask_ratio, motion_aware_tau)
 
+        # predictions (N·M, Q, F·C), and which of them count in the loss (N·M, Q)
+        if self.decoder == "self":  # MAMP: predict all tokens; the hidden ones count
+            pred, counted = self.forward_decoder(latent, ids_restore), mask
+        elif self.decoder == "query":  # AMR: predict all frames; all count
+            pred = self.forward_queries(latent)
+            counted = torch.ones_like(pred[..., 0])
+        elif self.decoder == "cross":  # CrossMAE: predict P of the hidden tokens; these count
+            ids = self.draw_hidden(mask, mask.shape[1] - latent.shape[1])  # (N·M, P)
+            part = self.forward_queries(latent, ids)  # (N·M, P, l·C)
+            pred = part.new_zeros(*mask.shape, part.shape[-1]).scatter(1, ids.unsqueeze(-1).expand_as(part), part)
+            counted = torch.zeros_like(mask).scatter(1, ids, 1.0)
+
         # targets and their weights, in pieces of F frames: (N·M, Q, F·C)
         target, weight = self.patchify(self.targets(x, motion_stride), self.predict_frames), None
         if self.loss_weight == "motion":
             weight = self.patchify(self.motion_weight(x).expand_as(x), self.predict_frames)
-
-        if self.decoder == "self":  # MAMP: predict all tokens, the loss is over the hidden ones
-            pred = self.forward_decoder(latent, ids_restore)
-            loss = self.forward_loss(target, pred, mask, weight)
-        elif self.decoder == "query":  # AMR: predict all frames, the loss is over all
-            pred = self.forward_queries(latent)
-            loss = self.forward_loss(target, pred, torch.ones_like(pred[..., 0]), weight)
-        else:  # CrossMAE: predict P of the hidden tokens, the loss is over these
-            ids = self.draw_hidden(mask, mask.shape[1] - latent.shape[1])  # (N·M, P)
-            part = self.forward_queries(latent, ids)  # (N·M, P, l·C)
-            weight = None if weight is None else gather_tokens(weight, ids)
-            loss = self.forward_loss(gather_tokens(target, ids), part, torch.ones_like(part[..., 0]), weight)
-            pred = torch.zeros_like(target, dtype=part.dtype).scatter(1, ids.unsqueeze(-1).expand_as(part), part)
+        loss = self.forward_loss(target, pred, counted, weight)
 
         if skip:  # if all bodies are empty, one was kept: clear its mask, so that the batch has no weight (build.mamp_loss)
             mask = mask * x.flatten(1).any(1, keepdim=True)

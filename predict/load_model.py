@@ -17,7 +17,7 @@ from feeder.npz_split import NpzSplit
 from feeder.skeleton import joint_names, layout_of, tree
 from feeder.skeleton import parents as parents_in
 from model import build
-from util import checkpoint, config, provenance, weights
+from util import checkpoint, config_files, provenance, validation, weights
 from util.files import sha256
 from util.options import OPTIONS
 from util.validation import check
@@ -78,12 +78,12 @@ def _options(stage, content, path):
     options = {option.name: option for option in OPTIONS.values() if option.belongs(stage, method)}
     values = {name: option.default for name, option in options.items()}
     if method == "umurl":
-        values |= config.read_yaml(config.FOLDER / "umurl.yaml", stage, method)
+        values |= config_files.read_yaml(config_files.FOLDER / "umurl.yaml", stage, method)
     # the checkpoint's settings override these defaults, and the sizes of its weights override both
     stored = provenance.settings(content, path) | provenance.sizes(content, path, head=provenance.stage(content) == stage)
     if provenance.stage(content) == "tune":  # which trains on whole sequences
         stored.pop("test_p_interval", None)
-    values |= {name: config.convert(options[name], value, path) for name, value in stored.items() if name in options}
+    values |= {name: validation.convert(options[name], value, path) for name, value in stored.items() if name in options}
     try:
         check({name: values[name] for name in ("num_heads", "test_p_interval")})
     except ValueError as error:
@@ -99,10 +99,10 @@ def data_options(content, path, words):
     npz, name = settings.get("data_path"), settings.get("dataset")
     if not isinstance(npz, str) or any(word.split("=")[0] in ("--config", "--dataset", "--data_path") for word in words):
         return []
-    place = config.resolve_path(npz)
+    place = config_files.resolve_path(npz)
     if not Path(place).is_file():
         raise FileNotFoundError(f"{path}: was trained on {npz}, which is not here; name it with --data_path or --dataset")
-    named = name in [file.stem for file in (config.FOLDER / "dataset").glob("*.yaml")]
+    named = name in [file.stem for file in (config_files.FOLDER / "dataset").glob("*.yaml")]
     return ["--data_path", place, *(["--dataset", name] if named else [])]
 
 

@@ -4,6 +4,7 @@ import argparse
 from pathlib import Path
 
 from data.prepare import arguments
+from data.prepare.transforms import UP
 from predict.writers import FORMATS
 from util.files import check_output
 
@@ -34,6 +35,8 @@ def build_parser():
     origin = "put the origin at this joint (name or number) of the first frame, or 'none' (default: as in the training data)"
     add("--center", metavar="JOINT", help=origin)
     arguments.add_format(parser, whole=False)
+    up = "axis that points up in the recordings, if another than in the training data's (--up=-y: down)"
+    add("--up", choices=UP, help=up)
     unit = "of arrays and rows, if not that of the training data (else m); of .bvh, if neither that nor cm"
     arguments.add_unit(parser, default=None, what=unit)
     add("--device", default="auto", help="auto, cpu, cuda or cuda:N [auto]")
@@ -55,3 +58,10 @@ def parse(argv=None):
     for name in ("output", "features"):
         check_output(f"--{name}", getattr(args, name), [*args.inputs, args.checkpoint, args.names, args.data_path])
     return args
+
+
+def refuse_classes(args):
+    """ValueError for an option about classes, for a checkpoint that has none."""
+    for name in ("output", "names"):
+        if getattr(args, name) != build_parser().get_default(name):
+            raise ValueError(f"--{name}: has no effect, {args.checkpoint} has no classifier; --features writes features alone")

@@ -16,7 +16,7 @@ from feeder import units
 from feeder.npz import open_npz
 from feeder.npz_split import NpzSplit
 from util import checkpoint
-from util.provenance import warn_once
+from util.console import warn_once
 
 
 @dataclass
@@ -83,7 +83,7 @@ class Preparation:
         """(M, T, V, C) in the training data's unit -> (M, T, V, 3) float32 metres. usual: the unit that files of this kind are
         usually in, which is assumed if it makes bodies more like the training data's. Raises ValueError (without file name) if
         there is no body."""
-        transforms.drop_empty(array)
+        transforms.drop_empty(array)  # raises
         unit = self.unit if usual is None else units.likely_unit(units.body_size(array), self.size, (self.unit, usual))
         rows = transforms.row(array, unit)
         return rows.reshape(array.shape[1], len(array), -1, 3).swapaxes(0, 1)
@@ -224,7 +224,7 @@ def _load(read, *values):
 
 
 def _read_text(file, preparation):
-    if preparation.data.coordinates or preparation.how or file.suffix.lower() == ".csv":
+    if preparation.data.coordinates or preparation.how or file.suffix.lower() != ".txt":
         return preparation.metres(preparation.reading.read(file))
     persons = pku.read_frames(file).reshape(-1, pku.NUM_BODIES, pku.NUM_JOINTS, 3).swapaxes(0, 1)
     return preparation.in_metres(persons)
@@ -251,6 +251,7 @@ def _read_skeleton(file, preparation):
 READERS = {  # for files with one recording: (file, preparation) -> (M, T, V, 3) metres
     ".txt": _read_text,
     ".csv": _read_text,
+    ".tsv": _read_text,
     ".json": lambda file, preparation: preparation.in_metres(ucla.read_sequence(file)[0][None]),
     ".npy": _read_array,
     ".mat": _read_array,
@@ -295,7 +296,7 @@ def _npz(file, preparation):
 
         return [(f"{file}: {key}", partial(_load, read, key, preparation)) for key in arrays]
 
-    refuse(file, preparation, ("--unit", *FORMAT))
+    refuse(file, preparation, ("--unit", "--up", *FORMAT))
     split, data = NpzSplit(file, "test", labelled=False), preparation.data
     if split.num_joints != data.num_joints or split.num_bodies > data.num_bodies:
         raise ValueError(
@@ -329,11 +330,11 @@ def _pickle(file, preparation):
 
 # for files with several recordings, or with their own preparation: (file, preparation) -> [(name, load), ...]
 COLLECTIONS = {".skeleton": _skeleton, ".npz": _npz, ".pkl": _pickle, ".pickle": _pickle}
-FORMAT = ("--row", "--axes", "--columns", "--skip_columns", "--joint_order")
+FORMAT = ("--row", "--axes", "--columns", "--skip_columns", "--skip_rows", "--joint_order", "--fill")
 NO_EFFECT = {  # options for the format of arrays and rows that a kind of file has no use for
-    ".skeleton": ("--row", "--axes", "--skip_columns"),
+    ".skeleton": ("--row", "--axes", "--skip_columns", "--skip_rows"),
     ".bvh": ("--fps", *FORMAT),
-    **dict.fromkeys((".json", ".pkl", ".pickle"), FORMAT),
+    **dict.fromkeys((".json", ".pkl", ".pickle"), (*FORMAT, "--up")),
 }
 AS_RECORDED = (".json", ".pkl", ".pickle")  # never resampled
-KINDS = (".skeleton", ".txt", ".csv", ".json", ".npy", ".mat", ".npz", ".pkl", ".pickle", ".bvh")
+KINDS = (".skeleton", ".txt", ".csv", ".tsv", ".json", ".npy", ".mat", ".npz", ".pkl", ".pickle", ".bvh")

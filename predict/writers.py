@@ -49,7 +49,7 @@ class Writer:
         self.names, self.windowed, self.source = names, windowed, source
 
     def rows(self, prediction):
-        """[{column: value}] of an prediction: its most likely classes, or its timeline."""
+        """[{column: value}] of a prediction: its most likely classes, or its timeline."""
 
         def row(number, probability, **when):
             return when | {"class": number, "class_name": self.names[number], "probability": round(probability, 6)}

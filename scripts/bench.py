@@ -69,10 +69,9 @@ from datetime import date
 
 import torch
 
-from feeder.loader import cores
 from scripts.bench_stages import CLASSES, PerSample, Stage, decoder, feeder_of, invent, loader
 from scripts.tables import markdown_table
-from util import console, distributed
+from util import console, distributed, errors, host
 from util.engine import allow_tf32
 from util.hardware import flops, hardware, peak_tflops
 from util.logging import versions
@@ -187,7 +186,7 @@ def table(part, rows):
 def options(argv=None):
     o = build_parser().parse_args(argv)
     o.device = o.device or ("cuda" if torch.cuda.is_available() else "cpu")
-    o.threads = o.threads or cores()
+    o.threads = o.threads or host.cores()
     if o.quick:
         o.dim_feat, o.depth, o.decoder_depth, o.num_frames, o.num_joints, o.query_frames, o.repeats = 32, 2, 1, 16, 5, 8, 1
     for key, values in {"batch_size": (8, 32), "accum_iter": (1, 4), "steps": (2, 40), "num_workers": (0, 4)}.items():
@@ -226,4 +225,4 @@ def main(argv=None):
 
 
 if __name__ == "__main__":
-    main()
+    errors.main(main)

@@ -8,7 +8,6 @@ measured. Ratios are from interleaved repeats in one process, after a first one 
 
 import argparse
 import itertools
-import os
 import statistics
 import subprocess
 import sys
@@ -26,6 +25,7 @@ from data.prepare.denoise import denoise
 from data.prepare.ntu_release import actions
 from data.prepare.skeleton_file import read_skeleton
 from scripts.tables import markdown_table
+from util import errors, host
 
 SCRIPTS = Path(ntu.__file__).resolve().parents[1] / "ntu120"
 
@@ -105,7 +105,7 @@ def main():
         files = sorted((top / "demo" / FOLDER).glob("*.skeleton"))
         body_frames = sum(len(body.joints) for file in files for body in read_skeleton(file)[1])
         times = cost(files, args.repeats)
-        print(f"{len(files)} INVENTED recordings, {body_frames} skeletons; {args.repeats} repeats; {os.cpu_count()} cores here\n")
+        print(f"{len(files)} INVENTED recordings, {body_frames} skeletons; {args.repeats} repeats; {host.cores()} cores here\n")
         floor = min(value for what, value in times.items() if what.startswith("numpy"))
         rows = [(what, f"{1e3 * value / body_frames:.3f}", f"{value / floor:.2f}") for what, value in times.items()]
         print(markdown_table(("", "ms per skeleton", "against the faster splitting"), rows))
@@ -124,4 +124,4 @@ def main():
 
 
 if __name__ == "__main__":
-    main()
+    errors.main(main)

@@ -16,9 +16,11 @@ from pathlib import Path
 
 import yaml
 
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # the repository: the script runs from any folder
+
 from scripts.tables import markdown_table
 from scripts.variables import demo_data
-from util import console
+from util import console, errors, host
 from util.seeds import spread
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -74,7 +76,7 @@ def main():
 
     table = results(output, args.seeds, args.ratio, chance=100 / actions)
     (output / "results.md").write_text(table + "\n")
-    print(f"\n{table}\n\n{(time.time() - begin) / 60:.1f} minutes on {os.cpu_count()} CPU cores.")
+    print(f"\n{table}\n\n{(time.time() - begin) / 60:.1f} minutes on {host.cores()} CPU cores.")
     print(f"This table: {output / 'results.md'}; logs and checkpoints: {output}/seed*/")
 
 
@@ -95,7 +97,7 @@ def side_by_side(jobs):
     try:
         with console.bar(total=len(jobs), bar_format=bar_format) as bar:
             while waiting or running:
-                while waiting and len(running) < (os.cpu_count() or 1):
+                while waiting and len(running) < host.cores():
                     job, folder = waiting.pop(0)
                     folder.mkdir(parents=True, exist_ok=True)
                     environment = os.environ | {"OMP_NUM_THREADS": "1"}
@@ -148,4 +150,4 @@ def results(output, seeds, ratio, chance):
 
 
 if __name__ == "__main__":
-    main()
+    errors.main(main)

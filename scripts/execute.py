@@ -10,9 +10,6 @@ from pathlib import Path
 import yaml
 
 from util import config
-from util.files import same_file
-from util.options import EXTENDS, OPTIONS, WHAT
-from util.validation import value_text
 
 
 def stage_and_options(command):
@@ -46,14 +43,7 @@ def made_otherwise(each):
         now = vars(config.parse(stage, given)) if stage == made["stage"] else {}
     except (OSError, ValueError, ImportError, KeyError, TypeError, yaml.YAMLError):
         return ""
-    matter = [key for key in now if key in made and key in OPTIONS and OPTIONS[key].role in (WHAT, EXTENDS)]
-    differing = [key for key in matter if made[key] != now[key]]
-    if now.get("effective_batch_size") is None:  # it is set when the run starts
-        differing = [key for key in differing if key != "effective_batch_size"]
-    before, file = made.get("finetune"), now.get("finetune")
-    if before and file and not same_file(before, file):
-        differing.insert(0, "finetune")
-    return "; ".join(f"{key} {value_text(made[key])}, now {value_text(now[key])}" for key in differing[:4])
+    return config.differing(made, now)
 
 
 def call(command):

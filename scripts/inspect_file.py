@@ -20,7 +20,7 @@ from data.prepare import arguments
 from data.prepare.inspect import inspect
 from feeder import skeleton
 from report import skeletons
-from util import console
+from util import console, errors
 from util.files import written_aside
 
 
@@ -95,4 +95,4 @@ def main():
 
 if __name__ == "__main__":
     console.end_with_reader()
-    arguments.run(main)
+    errors.main(main)

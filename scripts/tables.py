@@ -16,7 +16,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # the repository: the script runs from any folder
 
-from util import console
+from util import console, errors
 from util.files import csv_text, write_text
 from util.options import READOUTS, UNLABELLED
 from util.results import COORDINATES, belongs, cells, find, name_of, settings_text
@@ -183,4 +183,4 @@ def links(result, home):
 
 if __name__ == "__main__":
     console.end_with_reader()
-    main()
+    errors.main(main)

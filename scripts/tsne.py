@@ -24,7 +24,9 @@ def build_parser():
     which = parser.add_mutually_exclusive_group()
     which.add_argument("--classes", type=int, help="how many classes to draw at random [10, or all if there are fewer]")
     which.add_argument("--class_ids", type=int, nargs="+", metavar="CLASS", help="these classes instead")
-    parser.add_argument("--perplexity", type=float, default=30, help="roughly the number of neighbours of a point [30]")
+    parser.add_argument(
+        "--perplexity", type=float, help="roughly the number of neighbours of a point [30, or less for few points]"
+    )
     parser.add_argument("--out", type=Path, default=Path("tsne.png"), help="picture to write [tsne.png]")
     return parser
 
@@ -52,7 +54,7 @@ NAMED = 20  # largest number of classes whose names are written among the points
 
 def main(argv=None):
     script_args, words = build_parser().parse_known_args(argv)
-    out, perplexity = script_args.out, script_args.perplexity
+    out = script_args.out
     if out.suffix != ".png":
         raise ValueError(f"out {out}: give a file that ends in .png")
     encoders, panels = [chosen_data(path, words, script_args) for path in script_args.finetune], {}
@@ -61,12 +63,12 @@ def main(argv=None):
         if not np.array_equal(data.label[data.indices], first.label[first.indices]):
             raise ValueError(f"{path}: its data, {data.data_path}, are others than {first.data_path}; name one with --data_path")
     for args, data, _ in encoders:
-        labels, points, encoder = embed(args, data, perplexity)
+        labels, points, encoder = embed(args, data, script_args.perplexity)
         panels[f"{len(panels) + 1}. {encoder}" if len(script_args.finetune) > 1 else encoder] = points
 
     names_of = data.names_of_classes()
     title = f"t-SNE of {args.dataset}: {len(data)} {results.evaluated_on(args)} sequences of {len(chosen)} classes"
-    how = f"perplexity {perplexity:g}, seed {args.seed}"
+    how = f"perplexity {script_args.perplexity:g}, seed {args.seed}"
     wrapped = {textwrap.fill(f"{encoder}, {how}", 76, break_on_hyphens=False): points for encoder, points in panels.items()}
     figure = charts.scatter(wrapped, labels, {c: names_of[c] for c in chosen}, centres=len(chosen) <= NAMED)
     figure.suptitle(title, x=0.005, ha="left", fontsize=14, fontweight="bold", parse_math=False)
@@ -92,6 +94,8 @@ def chosen_data(path, words, script_args):
     data = build_feeder(args, "test", augment=False)
     chosen = choose_classes(data, script_args.classes, script_args.class_ids, args.seed)
     data.indices = data.indices[np.isin(data.label[data.indices], chosen)]
+    if script_args.perplexity is None:
+        script_args.perplexity = max(1.0, min(30.0, (len(data) - 1) // 3))
     perplexity = script_args.perplexity
     if not 1 <= perplexity < len(data):
         raise ValueError(f"perplexity {perplexity:g}: from 1 to below {len(data)}, the number of sequences of these classes")

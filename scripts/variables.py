@@ -8,11 +8,11 @@ from types import SimpleNamespace
 
 import yaml
 
-from util import config
+from util import config, config_files
 from util.options import DEFAULT_METHOD
 from util.results import PAPER
 
-DATASETS = sorted(file.stem for file in (config.FOLDER / "dataset").glob("*.yaml"))
+DATASETS = sorted(file.stem for file in (config_files.FOLDER / "dataset").glob("*.yaml"))
 METHODS = {name: method["runs"] for name, method in PAPER["methods"].items() if name != "released"}
 TRAINED = [name for name, changes in METHODS.items() if changes.get("encoder") != "none"]
 STREAMS = ("joint", "motion", "bone")
@@ -128,7 +128,9 @@ def check_choice(name, value, choices):
 
 def own_method(data):
     """The method that a data set's npz is made for: mamp or umurl."""
-    return yaml.safe_load((config.FOLDER / "dataset" / f"{data}.yaml").read_text(encoding="utf-8")).get("method", DEFAULT_METHOD)
+    return yaml.safe_load((config_files.FOLDER / "dataset" / f"{data}.yaml").read_text(encoding="utf-8")).get(
+        "method", DEFAULT_METHOD
+    )
 
 
 def in_paper(data):

@@ -48,7 +48,7 @@ from predict import load_model, readers
 from report import METHOD_NAMES, figures, pictures, skeletons
 from report.sequences import choose, feeders, load_sample
 from report.sheet import DPI
-from util import checkpoint, config, errors, provenance
+from util import checkpoint, config, errors, provenance, validation
 from util.files import bare_name, written_aside
 from util.logging import print_info
 from util.options import GROUPS, OPTIONS, UNLABELLED
@@ -72,7 +72,7 @@ def options(path, more=()):
         option, value = OPTIONS[name], settings[name]
         effective = all(settings.get(other) == wanted for other, wanted in option.only_with.items())
         if option.belongs(stage, method) and value is not None and effective:
-            value = config.convert(option, list(value) if isinstance(value, tuple) else value, path)
+            value = validation.convert(option, list(value) if isinstance(value, tuple) else value, path)
             if isinstance(value, bool):
                 words.append(f"--{name}" if value else f"--no-{name}")
             else:

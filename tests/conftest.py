@@ -15,7 +15,7 @@ import main_linprobe
 import main_pretrain
 import main_retrieval
 from tests import processes
-from util import provenance, signals
+from util import console, signals
 
 EVIL = '<script>document.title="stolen"</script>'
 HANDLERS = {number: signal.getsignal(number) for number in signals.SIGNALS}  # before any main, in whatever fixture, ran
@@ -32,7 +32,7 @@ def one_thread():
 def nothing_left_behind():
     """A main catches signals, and gives a warning once, for the rest of its process; here that process goes on."""
     yield
-    provenance.warn_once.cache_clear()
+    console.warn_once.cache_clear()
     for number, handler in HANDLERS.items():
         signal.signal(number, handler)
     signals.forget()

@@ -9,7 +9,7 @@ import main_pretrain
 import main_retrieval
 from tests.conftest import invent
 from tests.runs import COMPILES, read, same, weights
-from util import checkpoint, config
+from util import checkpoint, config, config_files
 
 OF = {
     "query": {"decoder": "query", "query_frames": 4, "loss_weight": "motion", "loss_weight_windows": 4},
@@ -100,6 +100,6 @@ def test_mistakes_are_one_line(words, message):
 
 
 def test_data_sets_have_lengths_that_fit(decoder):
-    for file in sorted((config.FOLDER / "dataset").glob("*.yaml")):
+    for file in sorted((config_files.FOLDER / "dataset").glob("*.yaml")):
         args = config.parse("pretrain", ["--dataset", file.stem, "--method", "mamp", "--decoder", decoder])
         assert not any(args.num_frames % length for length in (args.query_frames, *args.loss_weight_windows)), file

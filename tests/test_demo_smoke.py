@@ -1,6 +1,5 @@
 """The demo command, end to end, at smoke size."""
 
-import os
 import signal
 import subprocess
 import sys
@@ -11,6 +10,7 @@ import pytest
 
 from scripts import demo
 from tests.runs import read
+from util import host
 
 
 def test_demo_runs_from_raw_files_to_a_table(command, monkeypatch, tmp_path, capsys):
@@ -38,7 +38,7 @@ def test_commands_side_by_side(tmp_path, capsys):
     """Each prints to a file in its folder; the first that fails ends the demo with the end of what it printed."""
     code = "import sys; print('done'); sys.exit(sys.argv[1] == 'b')"
     jobs = [["-c", code, name, "--output_dir", str(tmp_path / name)] for name in "ab"]
-    demo.side_by_side(jobs[:1] * (os.cpu_count() + 1))
+    demo.side_by_side(jobs[:1] * (host.cores() + 1))
     assert (tmp_path / "a/stdout.log").read_text() == "done\n"
     demo.run(["-c", "pass"])
     with pytest.raises(SystemExit, match="python -c .* b --output_dir .* failed:\ndone"):
@@ -54,7 +54,7 @@ def test_sigterm_leaves_nothing_running(tmp_path):
     start = f"from scripts import demo; demo.run = lambda words: demo.side_by_side({jobs!r}); demo.main()"
     words = [sys.executable, "-c", start, "--smoke", "--output", str(tmp_path)]
     process = subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    logs = [tmp_path / name / "stdout.log" for name in "ab"[: os.cpu_count()]]
+    logs = [tmp_path / name / "stdout.log" for name in "ab"[: host.cores()]]
     end = time.monotonic() + 60
     while not all(log.exists() and log.read_text().strip() for log in logs) and time.monotonic() < end:
         time.sleep(0.1)

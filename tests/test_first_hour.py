@@ -5,9 +5,9 @@ import pytest
 
 from data.prepare import inspect
 from tests.runs import MAINS
-from util import config
+from util import config_files
 
-SMALL = config.FOLDER / "small.yaml"
+SMALL = config_files.FOLDER / "small.yaml"
 
 
 def warnings(capsys, stage, line):

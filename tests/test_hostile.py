@@ -20,7 +20,7 @@ from feeder.npz import open_npz
 from model.transformer import Transformer
 from scripts import ensemble
 from tests.runs import SIZE
-from util import checkpoint, config, provenance
+from util import checkpoint, config, config_files, provenance
 
 ROOM = 2 * 2**30  # bytes that a test may ask for on top of what the process has
 
@@ -232,7 +232,7 @@ YAML = {
 def test_yaml(kind, tmp_path):
     text, message = YAML[kind]
     (tmp_path / "a.yaml").write_text(text)
-    assert_refused(lambda path: config.read_yaml(path, "pretrain"), tmp_path / "a.yaml", message)
+    assert_refused(lambda path: config_files.read_yaml(path, "pretrain"), tmp_path / "a.yaml", message)
     assert os.listdir(tmp_path) == ["a.yaml"]
 
 

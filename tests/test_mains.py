@@ -19,7 +19,7 @@ from feeder.feeder_ntu import Feeder
 from feeder.loader import build_feeder
 from model.transformer import Transformer
 from tests.runs import MAINS, SIZE, read, same, weights
-from util import checkpoint, config, run
+from util import checkpoint, config, config_files, run
 from util.options import METHODS
 
 
@@ -202,13 +202,30 @@ def test_quiet_prints_the_result_alone(invented, options, tmp_path, capfd):
     result, following = out.splitlines()  # of a pre-training: its loss, and what to do with it
     loss, file = read(tmp_path / "pre")["last"]["train_loss"], tmp_path / "pre/checkpoint-1.pth"
     assert re.fullmatch(rf"pre-training: loss {loss:.4f} after 2 epochs, \d+ s; {file}", result) and file.is_file()
-    assert following == f"next: python main_linprobe.py --data_path {invented} --finetune {file}" and err == ""
+    assert (
+        following
+        == f"next: python main_linprobe.py --data_path {invented} --finetune {file} --output_dir {tmp_path / 'pre-linprobe'}"
+        and err == ""
+    )
     start = ("--finetune", file, "--epochs", 2)
     main_linprobe.main(options("linprobe", invented, tmp_path / "lin", *start, "--quiet"))
     out, err = capfd.readouterr()
     assert len(out.splitlines()) == 1 and out.startswith("linear probe: top-1 ") and err == ""
     main_linprobe.main(options("linprobe", invented, tmp_path / "loud", *start))
     assert len(capfd.readouterr().out.splitlines()) > 4
+
+
+def test_an_evaluation_says_that_it_replaces_the_result_of_another(invented, options, tmp_path, capfd):
+    for k, replaced in ((1, False), (1, False), (3, True)):  # the same again is no other
+        main_retrieval.main(options("retrieval", invented, tmp_path / "out", "--k", k, "--quiet"))
+        first, *_ = capfd.readouterr().out.splitlines()
+        note = re.fullmatch(
+            rf"note: output_dir {tmp_path}/out: its result of another evaluation is replaced \(k 1, now 3\)", first
+        )
+        assert bool(note) == replaced
+    (tmp_path / "out/config.yaml").write_text("{")  # damaged
+    main_retrieval.main(options("retrieval", invented, tmp_path / "out", "--quiet"))
+    assert "note" not in capfd.readouterr().out
 
 
 def test_the_next_command_takes_along_what_the_probe_needs(invented, tmp_path, monkeypatch):
@@ -218,12 +235,12 @@ def test_the_next_command_takes_along_what_the_probe_needs(invented, tmp_path, m
     Path("own.yaml").write_text("epochs: 3\nnum_frames: 8\n")
     Path("umurl.yaml").write_text("methods: {mamp: , umurl: {stages: {linprobe: {batch_size: 8}}}}\n")
     args = config.parse("pretrain", ["--data_path", str(invented), "--epochs", "4", "--output_dir", "out"])
-    end = "--finetune out/checkpoint-3.pth"
+    end = "--finetune out/checkpoint-3.pth --output_dir out-linprobe"
 
     def following(*words):
         return run.linprobe_command(args, list(map(str, words)))
 
-    small = config.FOLDER / "small.yaml"
+    small = config_files.FOLDER / "small.yaml"
     assert following("--config", small) == f"python main_linprobe.py --config {small} --data_path {invented} {end}"
     assert following("--config=umurl.yaml") == f"python main_linprobe.py --config umurl.yaml --data_path {invented} {end}"
     for other in ("own.yaml", "gone.yaml"):

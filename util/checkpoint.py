@@ -23,7 +23,7 @@ import torch
 import torch.nn.functional as F
 
 from util import console, distributed, provenance, weights
-from util.files import replace, same_file, written_aside
+from util.files import replace, same_file, temporary, written_aside
 from util.options import OPTIONS
 from util.validation import convert, short_repr
 
@@ -55,7 +55,7 @@ def save(path, content, previous=None):
 
 def link(source, path, previous=None):
     """Make `path` a second name (hard link) of `source`, or a copy where the file system has no links. previous: as in `save`."""
-    aside = Path(path).with_name(Path(path).name + ".part")
+    aside = temporary(path)
     aside.unlink(missing_ok=True)
     try:
         os.link(source, aside)
@@ -124,7 +124,7 @@ def load(path, keep=False):
         try:
             content["epoch"] = convert(OPTIONS["epochs"], content["epoch"], path)
         except ValueError:
-            provenance.warn_once(f"warning: {path}: epoch: {short_repr(content.pop('epoch'))} is not a whole number; left out")
+            console.warn_once(f"warning: {path}: epoch: {short_repr(content.pop('epoch'))} is not a whole number; left out")
     for key, kind in (("config", dict), ("data", dict), ("heads", dict), ("epoch", int)):
         if (key not in ("data", "heads") or "config" in content) and not isinstance(content.get(key, kind()), kind):
             raise ValueError(f"{path}: {key} is not what a checkpoint has there")
@@ -133,7 +133,7 @@ def load(path, keep=False):
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from error
     if left_out:
-        provenance.warn_once(f"warning: {path}: the encoder is read, these keys are not: {weights.some(left_out)}")
+        console.warn_once(f"warning: {path}: the encoder is read, these keys are not: {weights.some(left_out)}")
     if keep:
         _kept.clear()
         _kept[identity] = content
@@ -169,7 +169,7 @@ def _to_resume(args):
                 damaged = error
                 continue
             if damaged:
-                provenance.warn_once(f"warning: {damaged}; going on from {path}")
+                console.warn_once(f"warning: {damaged}; going on from {path}")
             return path, content
     if damaged:
         raise damaged
@@ -228,7 +228,7 @@ def load_encoder(model, path, decoder=False):
             encoder |= theirs
         else:
             what = "decoder" if weights.architecture(own) == "mamp" else "projector"
-            provenance.warn_once(f"note: {path}: has no such {what}, which therefore starts from random weights")
+            console.warn_once(f"note: {path}: has no such {what}, which therefore starts from random weights")
     _load_state(model, encoder, path, may_lack=rest)
     return content
 
@@ -242,13 +242,11 @@ def initialize_encoder(model, path, data, decoder=False):
     check_data(content, path, data)
     done, epochs = content.get("epoch"), provenance.settings(content, path).get("epochs")
     if "config" in content and isinstance(done, int) and Path(path).name == "checkpoint-last.pth" and done + 1 < (epochs or 0):
-        provenance.warn_once(
-            f"warning: {path}: is of a run that was stopped, or still goes on, after {done + 1} of {epochs} epochs"
-        )
+        console.warn_once(f"warning: {path}: is of a run that was stopped, or still goes on, after {done + 1} of {epochs} epochs")
     encoder = provenance.describe(content, path)
     groups = min((encoder[key] or 0 for key in ("val_groups", "tune_val_groups") if key in encoder), default=0)
     if "config" in content and same_file(encoder.get("data_path"), data.data_path) and groups < data.val_groups:
-        provenance.warn_once(
+        console.warn_once(
             f"warning: {path}: was trained with --val_groups {groups}, so that it has seen sequences, without labels, of the "
             f"{data.val_groups} groups held out now"
         )
@@ -265,7 +263,7 @@ def check_data(content, path, data):
     for key in ("center", "body_frame", "min_max", "coordinates"):
         ours, theirs = data.file_metadata.get(key), metadata.get(key)
         if ours != theirs:
-            provenance.warn_once(
+            console.warn_once(
                 f"warning: {data.data_path}: was prepared otherwise than the training data: its {key} is {ours}, that of {path} "
                 f"{theirs} (docs/data.md)"
             )
@@ -283,7 +281,7 @@ def compare_joints(ours, theirs, where, path):
     differ = f"joint {number} is {ours[number]!r}, that of {path} is {theirs[number]!r}"
     if sorted(ours) == sorted(theirs):
         raise ValueError(f"{where}: the joints are in another order than in training: {differ}")
-    provenance.warn_once(f"warning: {where}: the joints have other names than in training: {differ}")
+    console.warn_once(f"warning: {where}: the joints have other names than in training: {differ}")
 
 
 def load_model(model, path, content=None):

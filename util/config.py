@@ -4,23 +4,19 @@ Within a file, sections for the stage and the method override the rest of it.
 """
 
 import argparse
-import os
-import re
 import shlex
 import sys
-from contextlib import suppress
 from functools import cache
 from pathlib import Path
 
 import yaml
 
-from util import published
+from util import config_files, console, host, provenance
 from util.command_line import build_parser, parse_command_line
-from util.files import bare_name, write_text
-from util.options import DEFAULT_METHOD, EXTENDS, METHODS, OPTIONS, STAGES, WHAT
-from util.validation import check, check_known, convert, one_line, value_text
-
-FOLDER = Path(__file__).resolve().parent.parent / "config"
+from util.config_files import combined, dataset_file, npz_names, read_yaml, resolve_path
+from util.files import bare_name, same_file, write_text
+from util.options import DEFAULT_METHOD, EXTENDS, METHODS, OPTIONS, WHAT
+from util.validation import check, convert, value_text
 
 
 def parse(stage, argv=None):
@@ -38,18 +34,20 @@ def parse(stage, argv=None):
     config, dataset = given.pop("config", None), given.pop("dataset", None)
 
     def read(method):
-        of_method = [FOLDER / f"{name}.yaml" for name in dict.fromkeys((METHODS[method], method))]
-        named = [config, dataset and _dataset(dataset)]
+        of_method = [config_files.FOLDER / f"{name}.yaml" for name in dict.fromkeys((METHODS[method], method))]
+        named = [config, dataset and dataset_file(dataset)]
         values = {}
-        for path in (FOLDER / f"{stage}.yaml", *filter(Path.is_file, of_method), *filter(None, named)):
-            values = _combined(values, read_yaml(path, stage, method))
+        for path in (config_files.FOLDER / f"{stage}.yaml", *filter(Path.is_file, of_method), *filter(None, named)):
+            values = combined(values, read_yaml(path, stage, method))
         return values
 
     stated = read(DEFAULT_METHOD) | given
+    if given.get("finetune") and stated.get("eval"):
+        raise ValueError(f"finetune {given['finetune']}: has no effect with eval {stated['eval']}, of a configuration; give one")
     method, source = stated.get("method", DEFAULT_METHOD), stated.get("eval") or stated.get("finetune")
     held = source or (stated.get("resume") if stated.get("resume") != "auto" else None)
     if held:
-        from util import checkpoint, provenance  # here, so that torch is imported only if there is a checkpoint
+        from util import checkpoint  # here, so that torch is imported only if there is a checkpoint
 
         content = checkpoint.load(held, keep=True)
         encoder = provenance.architecture(content)
@@ -71,7 +69,7 @@ def parse(stage, argv=None):
     if source:
         values |= _sizes(content, source, stage, given, head=bool(stated.get("eval")))
         values |= _crop(content, source) if stated.get("eval") else {}
-    values = of_method | _combined(values, given) | {"method": method}
+    values = of_method | combined(values, given) | {"method": method}
     for name in given:
         for other, needed in OPTIONS[name].only_with.items():
             if values[name] is not False and values.get(other, needed) != needed:
@@ -100,9 +98,7 @@ def parse(stage, argv=None):
     args = argparse.Namespace(stage=stage, **values)
     surprises = [] if values.get("eval") else [*_surprises(args, given, config, dataset)]
     for line in surprises + (_other_objective(args, content) if source and stage == "pretrain" else []):
-        from util import provenance
-
-        provenance.warn_once(f"warning: {line}")
+        console.warn_once(f"warning: {line}")
     if wants_config:
         print(as_yaml(args), end="")
         sys.exit(0)
@@ -111,15 +107,13 @@ def parse(stage, argv=None):
 
 def _beside(path, content, data_path):
     """The folder for an evaluation of a checkpoint: beside it, and one of its own for other data than it was trained on."""
-    from util import provenance
-
     own, now = (bare_name(str(npz or "")) for npz in (provenance.settings(content, path).get("data_path"), data_path))
     return Path(path).with_name(f"{bare_name(path)}-eval" + (f"-{now}" if own and now and own != now else ""))
 
 
 def _surprises(args, given, config, dataset):
     """Lines about settings that are probably not meant. config, dataset: --config and --dataset, if given."""
-    file = FOLDER / "dataset" / f"{args.dataset}.yaml"
+    file = config_files.FOLDER / "dataset" / f"{args.dataset}.yaml"
     of_dataset = read_yaml(file, args.stage, args.method) if file.is_file() and bool(config) == bool(dataset) else {}
     of_config = read_yaml(config, args.stage, args.method) if config and of_dataset else {}
     own = {key: value for key, value in of_dataset.items() if key not in {"data_path", *given}}
@@ -142,8 +136,6 @@ def _surprises(args, given, config, dataset):
 
 def _other_objective(args, content):
     """Lines, at most one: what a pre-training from a checkpoint changes of what that was trained for."""
-    from util import provenance
-
     made, now = provenance.settings(content, args.finetune), vars(args)
     changed = [key for key in ("method", "target", "motion_aware_tau") if key in now and made.get(key, now[key]) != now[key]]
     said = ", ".join(f"{key} {value_text(made[key])}, now {value_text(now[key])}" for key in changed)
@@ -156,14 +148,6 @@ def _some(settings):
     return ", ".join(words[:4]) + (", ..." if len(words) > 4 else "")
 
 
-def _combined(values, later):
-    """values | later. accum_iter and effective_batch_size determine each other: if `later` has one, the other is dropped."""
-    pair = {"accum_iter", "effective_batch_size"}
-    given = {key for key in pair if later.get(key) is not None}
-    removed = pair - given if given else ()
-    return {key: value for key, value in values.items() if key not in removed} | later
-
-
 def overridden(args):
     """{option: value} of the options that differ from the configuration of the stage and the data set. Without seeds and options
     that only decide where and how fast a run is computed."""
@@ -172,10 +156,20 @@ def overridden(args):
     return {name: getattr(args, name) for name in of_protocol if getattr(args, name) != usual[name]}
 
 
+def differing(made, now):
+    """'epochs 400, now 100; ...': up to four settings, {option: value}, that a run was made with and that are others now; '' if
+    there are none. Without seeds and options that only decide where and how fast a run is computed."""
+    keys = [k for k in now if k in made and k in OPTIONS and OPTIONS[k].role in (WHAT, EXTENDS) and made[k] != now[k]]
+    if now.get("effective_batch_size") is None:  # it is set when the run starts
+        keys = [key for key in keys if key != "effective_batch_size"]
+    files = [k for k in ("finetune", "eval") if made.get(k) and now.get(k) and not same_file(made[k], now[k])]
+    return "; ".join(f"{key} {value_text(made[key])}, now {value_text(now[key])}" for key in [*files, *keys][:4])
+
+
 @cache
 def configured(stage, method, dataset, data_path):
     """{option: value} of the configuration of a stage, method and data set. data_path: for a data set that has none."""
-    file = FOLDER / "dataset" / f"{dataset}.yaml"
+    file = config_files.FOLDER / "dataset" / f"{dataset}.yaml"
     named = ["--dataset", dataset] if file.is_file() else []
     named += [] if named and read_yaml(file, stage, method).get("data_path") else ["--data_path", data_path]
     return vars(parse(stage, ["--method", method, *named]))
@@ -189,48 +183,19 @@ def check_command_line(stage):
     try:
         given = parse_command_line(stage)
         if given.get("dataset"):
-            _dataset(given["dataset"])
+            dataset_file(given["dataset"])
         if given.get("help") or given.get("print_config"):
             parse(stage)  # prints and exits
     except (ValueError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(2)
-    if not given.get("quiet") and os.environ.get("RANK", "0") == "0":
+    if not given.get("quiet") and host.is_main():
         print(f"{stage}: starting, which takes some seconds", flush=True)
-
-
-def _dataset(name):
-    """The YAML file for --dataset."""
-    if Path(name).suffix or Path(name).is_file():
-        return name
-    names = sorted(file.stem for file in (FOLDER / "dataset").glob("*.yaml"))
-    check_known(name, names, "data set")
-    return FOLDER / "dataset" / f"{name}.yaml"
-
-
-def resolve_path(path):
-    """A path from a configuration, relative to the working directory or, if there is no such file, to this repository."""
-    there = FOLDER.parent / path
-    return str(there) if not Path(path).exists() and there.is_file() else path
-
-
-@cache
-def npz_names():
-    """{stem of an npz in lower case: name of the data set in config/dataset}, since published configurations name only the
-    npz. Files that name none, or cannot be read, are passed over: it is not they that were asked for."""
-    found = {}
-    for file in sorted((FOLDER / "dataset").glob("*.yaml"), reverse=True):
-        with suppress(OSError, ValueError):
-            if npz := read_yaml(file, "pretrain").get("data_path"):
-                found[Path(npz).stem.lower()] = file.stem
-    return found
 
 
 def _sizes(content, path, stage, given, head):
     """The options of `stage` that the checkpoint determines. Raises ValueError if the command line contradicts them, unless it is
     an option of the decoder: then the checkpoint determines none of these."""
-    from util import provenance
-
     sizes = {k: v for k, v in provenance.sizes(content, path, head).items() if stage in OPTIONS[k].stages}
     of_decoder = {"decoder", "decoder_dim_feat", "decoder_depth", "query_frames", "projector_dim"} & sizes.keys()
     if any(given.get(key, sizes[key]) != sizes[key] for key in of_decoder):
@@ -244,88 +209,8 @@ def _sizes(content, path, stage, given, head):
 
 def _crop(content, path):
     """The test crop of a classifier, {} if it is not known: its accuracy is that of this crop."""
-    from util import provenance
-
     crop = provenance.settings(content, path).get("test_p_interval")
     return {} if crop is None else {"test_p_interval": convert(OPTIONS["test_p_interval"], crop, path)}
-
-
-def read_yaml(path, stage, method=DEFAULT_METHOD):
-    """Values for `stage` in one YAML file. Errors as in `parse`.
-
-    `stages: {stage: {...}}` holds settings of a stage, `methods: {method: {...}}` those of a method, again with `stages`.
-    The file may be a published one (see util.published), or the config.yaml of a run.
-    """
-    path = Path(path)
-    if not path.is_file():
-        published_folder = re.fullmatch(r"([a-z]+\d+_[a-z]+)_(joint|motion|bone)", path.parent.name)
-        hint = f"; --dataset {published_folder[1]} has the settings of the published ones" if published_folder else ""
-        raise FileNotFoundError(f"{path}: no such configuration file{hint}")
-    try:
-        text = path.read_text(encoding="utf-8")
-        if any(isinstance(event, yaml.AliasEvent) for event in yaml.parse(text, yaml.SafeLoader)):
-            raise ValueError("aliases (*name), which can grow without end, are not read")
-        content = yaml.safe_load(text) or {}
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
-        raise ValueError(f"{path}: not readable as YAML: {one_line(error)}") from error
-    if not isinstance(content, dict):
-        raise ValueError(f"{path}: a configuration is a list of 'key: value' lines")
-    if published.MARKS & content.keys():
-        content = published.translate(content, path, stage)
-        if stage == "pretrain" and content.get("input_stream") == "motion":
-            from util import provenance
-
-            provenance.warn_once(
-                f"warning: {path}: vel: the published code then takes masks and target from the differences, too; here they "
-                "are those of the joints (docs/evaluation.md)"
-            )
-    origin = {}
-    if "stage" in content:  # a run's config.yaml, which has every option
-        if content.pop("stage") != stage:
-            raise ValueError(f"{path}: is the configuration of another stage than {stage}")
-        origin = {"dataset": str(content.pop("dataset", ""))}
-        if content.get("effective_batch_size"):
-            content.pop("accum_iter", None)  # is set again from it, for this number of processes
-    merged = {}
-    for values in _applying(content, stage, method, path):
-        merged = _combined(merged, values)
-    return origin | {k: convert(OPTIONS[k], v, path) for k, v in merged.items() if OPTIONS[k].belongs(stage, method)}
-
-
-def _applying(content, stage, method, path):
-    """The dicts in a file that apply to a stage and a method; later ones override earlier ones. All other keys are checked,
-    too."""
-    plain = {key: value for key, value in content.items() if key not in ("stages", "methods")}
-    for key in plain:
-        check_known(key, OPTIONS, f"{path}: key")
-    applying = [plain]
-    for kind, names, wanted in (("stages", STAGES, [stage]), ("methods", METHODS, [METHODS[method], method])):
-        exceptions = content.get(kind) or {}
-        if not isinstance(exceptions, dict) or not all(isinstance(e or {}, dict) for e in exceptions.values()):
-            one = kind[:-1]
-            raise ValueError(f"{path}: {kind}: is not '{one}: {{key: value, ...}}' for each {one} that makes an exception")
-        for name, values in exceptions.items():
-            check_known(name, names, f"{path}: {kind[:-1]}")
-            values = _applying(values or {}, stage, method, path)
-            applying += values if name in wanted else []
-    return applying
-
-
-def has_exceptions_for(path, stage):
-    """Whether a configuration file has settings for `stage`; False if it cannot be read (any more)."""
-    try:
-        content = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
-        methods = (content.get("methods") or {}).values()
-        return any(stage in ((part or {}).get("stages") or {}) for part in (content, *methods))
-    except (OSError, ValueError, AttributeError, TypeError, yaml.YAMLError):
-        return False
-
-
-def small_data_hint(args, name):
-    """'; config/small.yaml ...' if the option `name` is larger than in that file, else ''."""
-    value = read_yaml(FOLDER / "small.yaml", args.stage, args.method).get(name)
-    larger = value is not None and getattr(args, name) > value
-    return "; config/small.yaml (--config) is for small data" if larger else ""
 
 
 def set_batches(args):

@@ -1,11 +1,14 @@
-"""Progress of long work: a bar on a terminal, a line every half minute in a log file, nothing with --quiet."""
+"""Progress of long work: a bar on a terminal, a line every half minute in a log file, nothing with --quiet. And warnings."""
 
 import signal
 import sys
 import time
 from datetime import datetime, timedelta
+from functools import cache
 
 from tqdm import tqdm
+
+from util import host
 
 EVERY = 30  # seconds between two lines of a log file
 
@@ -21,6 +24,13 @@ def end_with_reader():
     """End this process silently when the reader of its output ends (as in `| head`). For commands that only print."""
     if hasattr(signal, "SIGPIPE"):
         signal.signal(signal.SIGPIPE, signal.SIG_DFL)
+
+
+@cache
+def warn_once(line):
+    """Print a warning to stderr, on rank 0, the first time only."""
+    if host.is_main():
+        print(line, file=sys.stderr, flush=True)
 
 
 def quiet():

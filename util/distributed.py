@@ -7,6 +7,8 @@ import warnings
 import torch
 import torch.distributed as dist
 
+from util import host
+
 
 def setup(device="auto"):
     """Join torchrun's process group, if there is one; returns this process's torch.device. Raises ValueError for a device that
@@ -45,7 +47,7 @@ def world_size():
 
 
 def is_main():
-    return (rank() if dist.is_initialized() else int(os.environ.get("RANK", 0))) == 0
+    return rank() == 0 if dist.is_initialized() else host.is_main()
 
 
 def gather(thing):

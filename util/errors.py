@@ -1,30 +1,29 @@
-"""Turns a user's mistake into one line instead of a traceback."""
+"""Turns a user's mistake into one line instead of a traceback. Does not load torch for commands that do without it."""
 
 import os
 import sys
 
-import torch
-
-from util import distributed, signals
+from util import host, signals
 
 
 def main(function):
-    """Run a main. A user's mistake ends in one line and exit code 2 (a traceback with MAMP_TRACEBACK=1), a run that was asked to
-    stop in exit code signals.REQUEUE."""
+    """Run a command's main. A user's mistake ends in one line and exit code 2 (a traceback with MAMP_TRACEBACK=1), a run that was
+    asked to stop in exit code signals.REQUEUE."""
     together = False
     try:
         function()
         together = True
     except signals.Interrupted as stop:
         together = True  # all processes stop at the same step
-        if not stop.saved and distributed.is_main():  # while computing features or evaluating
+        if not stop.saved and host.is_main():  # while computing features or evaluating
             print(f"stopped by {signals.signal_name()} with nothing new to save; the same command starts again", flush=True)
         sys.exit(signals.REQUEUE)
     except KeyboardInterrupt:
+        print("interrupted; nothing incomplete was left under its final name", file=sys.stderr, flush=True)
         sys.exit(130)
     except (ValueError, OSError, RuntimeError, MemoryError) as error:
         lost_worker = isinstance(error, RuntimeError) and "DataLoader worker" in str(error)
-        no_memory = isinstance(error, torch.OutOfMemoryError | MemoryError) or "DefaultCPUAllocator" in str(error)
+        no_memory = type(error).__name__ in ("OutOfMemoryError", "MemoryError") or "DefaultCPUAllocator" in str(error)
         if os.environ.get("MAMP_TRACEBACK") == "1" or (isinstance(error, RuntimeError) and not lost_worker | no_memory):
             raise
         message = str(error).strip()
@@ -37,4 +36,5 @@ def main(function):
         print(f"error: {message}", file=sys.stderr, flush=True)
         sys.exit(2)
     finally:
-        distributed.cleanup(together)
+        if distributed := sys.modules.get("util.distributed"):
+            distributed.cleanup(together)

@@ -1,9 +1,11 @@
 """Writing files atomically: if it is interrupted, the old file is still there. One process at a time in a folder."""
 
 import csv
+import glob
 import hashlib
 import io
 import os
+import platform
 import time
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -53,6 +55,25 @@ def unlock(folder):
             os.close(descriptor)
 
 
+def temporary(path):
+    """A name beside `path` that only this process uses; removes what ended processes of this machine have left."""
+    path, begin = Path(path), f"{platform.node()}-"
+    for left in path.parent.glob(f"{glob.escape(f'{path.name}.{begin}')}*.part"):
+        if os.name == "posix" and not _lives(left.name.removesuffix(".part").rpartition("-")[2]):
+            left.unlink(missing_ok=True)
+    return path.with_name(f"{path.name}.{begin}{os.getpid()}.part")
+
+
+def _lives(number):
+    try:
+        os.kill(int(number), 0)
+    except (ProcessLookupError, OverflowError):
+        return False
+    except (PermissionError, ValueError):  # somebody else's, or not a name of ours
+        pass
+    return True
+
+
 @contextmanager
 def written_aside(path, previous=None):
     """Open a binary file for writing under a temporary name. When the block ends it is synchronised to disk and renamed to
@@ -60,7 +81,7 @@ def written_aside(path, previous=None):
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    aside = path.with_name(path.name + ".part")
+    aside = temporary(path)
     try:
         with open(aside, "wb") as file:
             yield file
@@ -76,7 +97,7 @@ def replace(source, path, previous=None):
     system without hard links, `path` is missing for a moment then)."""
     path = Path(path)
     if previous and path.exists():
-        older, aside = path.with_name(previous), path.with_name(previous + ".part")
+        older, aside = path.with_name(previous), temporary(path.with_name(previous))
         aside.unlink(missing_ok=True)
         try:
             os.link(path, aside)

@@ -52,7 +52,10 @@ class Log:
         if not distributed.is_main():
             return
         lines = self.path.read_text(encoding="utf-8").splitlines() if self.path.exists() else []
-        kept = [line for line in lines if line.endswith("}") and json.loads(line)["epoch"] < first_epoch]  # complete lines
+        try:
+            kept = [line for line in lines if line.endswith("}") and json.loads(line)["epoch"] < first_epoch]  # complete lines
+        except (ValueError, KeyError, TypeError) as error:
+            raise ValueError(f"{self.path}: a line is damaged ({error}); delete that line, or the file") from error
         write_text(self.path, "".join(line + "\n" for line in kept))
         # TensorBoard drops entries from purge_step on, but ignores the first such mark: a new run writes one that drops nothing
         self.board = SummaryWriter(args.log_dir or args.output_dir, purge_step=first_epoch + 1 if lines else NO_STEP)

@@ -13,6 +13,7 @@ UNLABELLED = STAGES[:2]  # stages that train an encoder, without labels
 METHODS = {"mamp": "mamp", "umurl": "umurl"}  # {pre-training method: the encoder it trains}; see model.build.register
 DEFAULT_METHOD = "mamp"
 READOUTS = {"mean": "mean", "per_joint": "per joint", "statistics": "statistics"}  # {value of --readout: its name in tables}
+TARGETS, DECODERS, LOSS_WEIGHTS = ("motion", "joint"), ("self", "query", "cross"), ("none", "motion")  # of MAMP
 
 # ranges: (text for the error message, whether a value is inside)
 AT_LEAST_ONE = ("at least 1", lambda v: v >= 1)
@@ -161,7 +162,7 @@ GROUPS = {
         Option("patch_drop_rate", 0.0, float, range=SHARE, stages=("finetune", "tune")).means(
             "share of each body's tokens that training leaves out at random: less arithmetic, and an augmentation"
         ),
-        Option("decoder", "self", str, choices=("self", "query", "cross"), stages=("pretrain",)).means(
+        Option("decoder", "self", str, choices=DECODERS, stages=("pretrain",)).means(
             "self: self-attention over all tokens, as in the paper; or cross-attention to the visible tokens, of a query for "
             "each joint and query_frames frames (query, as in AMR) or of mask tokens for a random share of the hidden tokens "
             "(cross, as in CrossMAE)"
@@ -175,7 +176,7 @@ GROUPS = {
         Option("decoder_dim_feat", 256, int, range=AT_LEAST_ONE, stages=("pretrain",)).means("width of the decoder"),
         Option("decoder_depth", 5, int, range=AT_LEAST_ONE, stages=("pretrain",)).means("decoder blocks"),
         Option("norm_skes_loss", True, bool, stages=("pretrain",)).means("normalise the target of each token (or query)"),
-        Option("loss_weight", "none", str, choices=("none", "motion"), stages=("pretrain",)).means(
+        Option("loss_weight", "none", str, choices=LOSS_WEIGHTS, stages=("pretrain",)).means(
             "motion: errors count less where a joint rests while its body moves, and not at all in empty bodies"
         ),
         Option("loss_weight_k", 0.01, float, range=NOT_NEGATIVE, stages=("pretrain",), only_with=MOTION_WEIGHT).means(
@@ -184,7 +185,7 @@ GROUPS = {
         Option(
             "loss_weight_windows", [4, 8, 12], int, many=True, range=AT_LEAST_ONE, stages=("pretrain",), only_with=MOTION_WEIGHT
         ).means("loss_weight motion: frames of each window; have to divide num_frames"),
-        Option("target", "motion", str, choices=("motion", "joint"), stages=("pretrain",)).means(
+        Option("target", "motion", str, choices=TARGETS, stages=("pretrain",)).means(
             "what is predicted: motion (MAMP) or joint (SkeletonMAE*)"
         ),
         Option(

@@ -4,10 +4,9 @@ content: from util.checkpoint.load; path: for messages.
 """
 
 import argparse
-import sys
-from functools import cache
 
-from util import distributed, published, weights
+from util import published, weights
+from util.console import warn_once
 from util.files import bare_name, sha256
 from util.options import DEFAULT_METHOD, EXTENDS, GROUPS, HOW, OPTIONS, UNLABELLED, WHAT
 
@@ -45,13 +44,6 @@ def settings(content, path="checkpoint"):
     if complaints:
         warn_once(f"warning: {path}: of its settings, these are not read: {'; '.join(complaints)}")
     return made_with
-
-
-@cache
-def warn_once(line):
-    """Print a warning to stderr, on rank 0, the first time only."""
-    if distributed.is_main():
-        print(line, file=sys.stderr, flush=True)
 
 
 def sizes(content, path, head=False):

@@ -6,12 +6,12 @@ from pathlib import Path
 
 import yaml
 
-from util import config
+from util import config, config_files
 from util.files import files_below
 from util.options import DEFAULT_METHOD, DRAW, HOW, METHODS, OPTIONS, STAGES, UNLABELLED
 from util.validation import one_line, value_text
 
-PAPER = yaml.safe_load((config.FOLDER / "paper.yaml").read_text(encoding="utf-8"))
+PAPER = yaml.safe_load((config_files.FOLDER / "paper.yaml").read_text(encoding="utf-8"))
 SUBSET = ("data_ratio", "subset", "subset_seed")
 # options that may differ between runs of one protocol: where and how they were computed, and seeds
 FREE = {"stage", "dataset", *(option.name for option in OPTIONS.values() if option.role in (HOW, DRAW))}
@@ -232,7 +232,7 @@ def encoder_settings(content, options):
     needed = ("dataset", "epoch", "epochs", *(("target",) if method == "mamp" else ()))
     if any(encoder[key] is None for key in needed):
         return {"encoder": "tuned, of unknown origin" if tuned else "of unknown origin"}, {}
-    dataset = config.npz_names().get(encoder["dataset"], encoder["dataset"])
+    dataset = config_files.npz_names().get(encoder["dataset"], encoder["dataset"])
     usual = config.configured("pretrain", method, dataset, dataset + ".npz")
     usual_epoch = encoder["epochs"]
     if usual_epoch == usual["epochs"]:  # the paper's schedule: the checkpoint that it evaluates, whose number counts from 0

@@ -7,8 +7,9 @@ import threading
 from pathlib import Path
 
 import torch
+import yaml
 
-from util import checkpoint, config, console, distributed, provenance, results, signals, tracking
+from util import checkpoint, config, config_files, console, distributed, provenance, results, signals, tracking
 from util.engine import allow_tf32
 from util.files import lock, sha256, unlock
 from util.hardware import hardware, lacks_bfloat16
@@ -55,6 +56,8 @@ def start(args):
             lock(folder)
     for line in setting_warnings(args, device):
         print_always(f"warning: {line}")
+    if not trains and (differing := _other_evaluation(args)):
+        print_always(f"note: output_dir {folder}: its result of another evaluation is replaced ({differing})")
     config.overridden(args)  # its answer at the end is that of now, even if a file is edited meanwhile
     tracking.start(args)
     print_info(f"{args.stage}: {distributed.world_size()} process(es) on {device.type}, output in {folder}")
@@ -70,7 +73,7 @@ def setting_warnings(args, device):
     if hasattr(args, "epochs") and not getattr(args, "eval", None) and args.epochs <= args.warmup_epochs:
         yield (
             f"warmup_epochs {args.warmup_epochs}: the learning rate rises in all {args.epochs} epochs and never comes down; "
-            f"fewer --warmup_epochs or more --epochs{config.small_data_hint(args, 'warmup_epochs')}"
+            f"fewer --warmup_epochs or more --epochs{config_files.small_data_hint(args, 'warmup_epochs')}"
         )
     if hasattr(args, "min_lr") and not getattr(args, "eval", None) and not args.lr_steps and args.min_lr > args.lr:
         yield f"min_lr {args.min_lr:g}: above lr {args.lr:g}, so the learning rate rises to it; a lower --min_lr, too"
@@ -109,6 +112,15 @@ def _has_run(folder):
         return False
 
 
+def _other_evaluation(args):
+    """Settings with which a result in the output folder of an evaluation was made, as config.differing gives them; else ''."""
+    try:
+        made = yaml.safe_load(Path(args.output_dir, "config.yaml").read_text(encoding="utf-8"))
+        return config.differing(made, vars(args)) if (Path(args.output_dir) / "result.json").exists() else ""
+    except (OSError, ValueError, TypeError, yaml.YAMLError):  # none, or damaged
+        return ""
+
+
 def write(args, device, **values):
     """Write result.json (`values`, and how they were made) and config.yaml."""
     if not distributed.is_main():
@@ -120,6 +132,8 @@ def write(args, device, **values):
     values = results.count_from_one(results.how_made(args) | links | values) | {"overridden": config.overridden(args)}
     write_result(args.output_dir, **values, config="config.yaml", **made)
     unlock(args.output_dir)
+    if threading.current_thread() is threading.main_thread():
+        signals.restore()
 
 
 def describe_file(path):
@@ -134,21 +148,22 @@ def linprobe_command(args, argv=None):
     linear probe, as config/small.yaml has, --config.
     """
     parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
-    for name in ("--config", "--dataset"):
+    for name in ("--config", "--dataset", "--data_path"):
         parser.add_argument(name, nargs="?")
     given = parser.parse_known_args(argv)[0]
-    dataset = given.dataset or args.dataset
-    known = Path(dataset) if Path(dataset).is_file() else config.FOLDER / "dataset" / f"{dataset}.yaml"
+    dataset = given.dataset or ("" if given.data_path else args.dataset)
+    known = Path(dataset) if Path(dataset).is_file() else config_files.FOLDER / "dataset" / f"{dataset}.yaml"
     try:
-        data, data_path = ["--dataset", dataset], config.read_yaml(known, args.stage).get("data_path")
+        data, data_path = ["--dataset", dataset], config_files.read_yaml(known, args.stage).get("data_path")
     except (OSError, ValueError):  # no such file, or it was edited during the run
         data, data_path = [], None
-    if not data_path or config.resolve_path(data_path) != args.data_path:
+    if not data_path or config_files.resolve_path(data_path) != args.data_path:
         data += ["--data_path", args.data_path]
-    if given.config and config.has_exceptions_for(given.config, "linprobe"):
+    if given.config and config_files.has_exceptions_for(given.config, "linprobe"):
         data = ["--config", given.config, *data]
-    file = Path(args.output_dir, f"checkpoint-{args.epochs - 1}.pth")
-    return shlex.join(["python", "main_linprobe.py", *data, "--finetune", str(file)])
+    folder = Path(args.output_dir)
+    file, beside = folder / f"checkpoint-{args.epochs - 1}.pth", folder.with_name(f"{folder.name}-linprobe")
+    return shlex.join(["python", "main_linprobe.py", *data, "--finetune", str(file), "--output_dir", str(beside)])
 
 
 def print_result(args, what, result):

@@ -4,13 +4,12 @@ import os
 import signal
 import time
 
-from util import distributed
-
 SIGNALS = [getattr(signal, name) for name in ("SIGTERM", "SIGINT", "SIGUSR1") if hasattr(signal, name)]  # Windows has two
 REQUEUE = 75  # exit code of a run that was asked to stop; EX_TEMPFAIL in sysexits.h
 
 AGAIN = 1.0  # whoever signals a process group, a job or a launch script often reaches a process twice
 _received, _first = [], {}  # names in the order of their coming; {signal: when it first came}
+_before = {}  # {signal: its handler before `listen`}
 
 
 class Interrupted(Exception):
@@ -25,7 +24,15 @@ def listen():
     """Remember these signals from now on; the same one once more, after AGAIN seconds or later, ends the process at once."""
     forget()
     for number in SIGNALS:
-        signal.signal(number, _remember)
+        before = signal.signal(number, _remember)
+        if before is not _remember:
+            _before[number] = before
+
+
+def restore():
+    """Give these signals their former effect again, for programs that call a main and go on."""
+    while _before:
+        signal.signal(*_before.popitem())
 
 
 def forget():
@@ -55,6 +62,8 @@ def in_worker(worker=None):
 
 def stop_requested():
     """Whether any rank was asked to stop. Every rank has to call this, and gets the same answer."""
+    from util import distributed  # here, so that commands without training need not import torch
+
     return distributed.any_of(bool(_received))
 
 

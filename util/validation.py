@@ -45,7 +45,7 @@ def convert(option, value, path):
 
 def _scalar(option, value, path):
     where, kind = f"{path}: {option.name}: {short_repr(value)}", _KINDS[option.kind]
-    if option.choices and value not in option.choices:
+    if option.choices and value not in tuple(option.choices):  # a dict would need values with a hash
         raise ValueError(f"{where} is not one of {', '.join(map(str, option.choices))}")
     if option.kind is bool or isinstance(value, bool):
         if option.kind is not bool or not isinstance(value, bool):

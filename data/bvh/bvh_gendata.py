@@ -12,6 +12,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))  # the repository: 
 from data.prepare import arguments, bvh, custom_dataset, custom_recordings, kinect, parallel, transforms
 from data.prepare.array_files import ArrayFormat
 from data.prepare.custom_recordings import CustomSkeleton
+from util import errors
 
 HERE = Path(__file__).resolve().parent
 ALL, WINDOW, SUFFIX = "all", 300, ".bvh"
@@ -110,4 +111,4 @@ def main():
 
 
 if __name__ == "__main__":
-    arguments.run(main)
+    errors.main(main)

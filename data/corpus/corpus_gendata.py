@@ -20,6 +20,7 @@ from data.prepare import arguments, bvh, custom_recordings, kinect, parallel, tr
 from feeder.npz import Split, write_dataset
 from feeder.skeleton import joint_names
 from feeder.units import body_size
+from util import errors
 from util.files import write_text
 
 HERE = Path(__file__).resolve().parent
@@ -177,4 +178,4 @@ def main():
 
 
 if __name__ == "__main__":
-    arguments.run(main)
+    errors.main(main)

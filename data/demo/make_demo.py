@@ -36,7 +36,7 @@ from data.demo.body import Build, mirrored, pose, rotation
 from data.demo.motions import ACTIONS, distraction
 from data.demo.recording import CAMERA_ANGLE, CASES, disturb, sense_bodies, skeleton_text, view
 from data.demo.score import Score
-from data.prepare import arguments
+from util import errors
 
 FPS = 30
 FOLDER, MANIFEST = "nturgb+d_skeletons", "demo_manifest.json"
@@ -197,4 +197,4 @@ def main():
 
 
 if __name__ == "__main__":
-    arguments.run(main)
+    errors.main(main)

@@ -5,8 +5,9 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))  # the repository: the script runs from any folder
 
-from data.prepare import arguments, ntu_commands
+from data.prepare import ntu_commands
 from data.prepare.ntu_release import NTU60
+from util import errors
 
 if __name__ == "__main__":
-    arguments.run(lambda: ntu_commands.read(NTU60, __file__))
+    errors.main(lambda: ntu_commands.read(NTU60, __file__))

@@ -9,9 +9,9 @@ import numpy as np
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))  # the repository: the script runs from any folder
 
 from data.prepare import arguments, custom_dataset, custom_recordings, parallel
-from data.prepare.array_files import ArrayFormat
+from data.prepare.array_files import SUFFIXES, ArrayFormat
 from feeder.skeleton import LAYOUTS
-from util import console
+from util import console, errors
 from util.files import check_output
 
 HERE = Path(__file__).resolve().parent
@@ -19,15 +19,15 @@ ABOUT = {"file", "name", "group", "subject"}  # fields that are no labels
 
 
 def collect(raws, table, pattern, offset_key, form, skipped):
-    """(recordings, `CustomSkeleton`, remarks) of `raws`: flat npz files, or one folder or npz of sequences.
+    """(recordings, `CustomSkeleton`, remarks) of `raws`: flat npz files, or one folder, npz of sequences or file of another kind.
 
     Without table and pattern, recordings have the fields of labels.csv if the folder has one, else none.
     """
     for raw in raws:
         if not raw.exists():
             raise FileNotFoundError(f"{raw}: no such folder or npz file; name it on the command line")
-        if raw.is_file() and raw.suffix.lower() != ".npz":
-            raise ValueError(f"{raw}: is a file; give the folder of the recordings, {raw.parent}, or an npz")
+        if raw.is_file() and raw.suffix.lower() not in SUFFIXES:
+            raise ValueError(f"{raw}: ends in none of {', '.join(SUFFIXES)}")
     if table is None and pattern is None and all(custom_recordings.is_flat(raw, offset_key) for raw in raws):
         parts, skeletons = zip(*(custom_recordings.from_flat(raw, form.key, offset_key, form) for raw in raws), strict=True)
         for raw, skeleton in zip(raws, skeletons, strict=True):
@@ -38,12 +38,15 @@ def collect(raws, table, pattern, offset_key, form, skipped):
     if len(raws) > 1:
         raise ValueError(f"{' '.join(map(str, raws))}: only flat npz files (with an array 'offset') can be several")
     (raw,) = raws
-    default = (raw if raw.is_dir() else raw.parent) / custom_recordings.TABLE
-    table = table or (default if pattern is None and default.is_file() else None)
+    single = raw.is_file() and raw.suffix.lower() != ".npz"
+    default = (raw.parent if raw.is_file() else raw) / custom_recordings.TABLE
+    table = table or (default if pattern is None and not single and default.is_file() else None)
     if raw.is_dir():
         tables = [path.resolve() for path in (table, default) if path]
         files = [file for file in custom_recordings.files_in(raw) if file.resolve() not in tables]
         recordings = custom_recordings.from_files(raw, files, form.read)
+    elif single:
+        recordings = custom_recordings.from_files(raw.parent, [raw], form.read)
     else:
         recordings = custom_recordings.from_npz(raw, form)
     recordings, remarks = custom_recordings.with_fields(raw, recordings, skipped, pattern, table)
@@ -107,7 +110,7 @@ def generate(
 
 def main():
     parser = arguments.parser("Your own recordings: write one npz (docs/data.md, 'Your own').", out=HERE)
-    what = "folder of recordings, npz with an array per recording, or flat npz files (with an array 'offset')"
+    what = "folder of recordings, one recording, npz with an array per recording, or flat npz files (with an array 'offset')"
     arguments.add_raw(parser, what, [HERE.parent / "own_raw"], many=True)
     parser.add_argument("--name", default="own", help="name of the npz")
     arguments.add_labels(parser)
@@ -131,4 +134,4 @@ def main():
 
 
 if __name__ == "__main__":
-    arguments.run(main)
+    errors.main(main)

@@ -5,7 +5,8 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))  # the repository: the script runs from any folder
 
-from data.prepare import arguments, pku
+from data.prepare import pku
+from util import errors
 
 if __name__ == "__main__":
-    arguments.run(lambda: pku.command(pku.PKU2, __file__))
+    errors.main(lambda: pku.command(pku.PKU2, __file__))

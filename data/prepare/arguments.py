@@ -1,13 +1,15 @@
 """Command-line options that the preparation scripts share."""
 
 import argparse
-import sys
 from pathlib import Path
 
 import numpy as np
 
+from data.prepare.transforms import UP
 from feeder.units import UNITS
 from util import console
+
+FILL = "interpolate joints that are missing (not a number, or 0 now and then) in at most this many frames on end"
 
 
 class Quiet(argparse.Action):
@@ -40,17 +42,6 @@ def parser(description, out, strict=True):
     if strict:
         parser.add_argument("--strict", action="store_true", help="stop at the first unusable file instead of listing it")
     return parser
-
-
-def run(main):
-    """Call main(); ValueError and OSError are printed as one line, with exit code 2, instead of a traceback."""
-    try:
-        main()
-    except (ValueError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(2)
-    except KeyboardInterrupt:
-        sys.exit("interrupted; nothing incomplete was left under its final name")
 
 
 def add_raw(parser, what, default=None, many=False, metavar="RAW"):
@@ -135,9 +126,19 @@ def _seed(text):
     return int(text)
 
 
+class _Columns(argparse.Action):
+    """Numbers of columns as a list, which is empty for the word none."""
+
+    def __call__(self, parser, namespace, words, option_string=None):
+        try:
+            setattr(namespace, self.dest, [] if words == ["none"] else list(map(int, words)))
+        except ValueError:
+            parser.error(f"argument {option_string}: {' '.join(words)}: numbers of columns, or none")
+
+
 def _frames(text):
     if not text.isdecimal():
-        raise argparse.ArgumentTypeError(f"{text!r} is not a number of frames, or 0")
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number, or 0")
     return int(text)
 
 
@@ -173,7 +174,10 @@ def add_format(parser, whole=True):
     add("--row", type=int, nargs=3, dest="form", metavar=row, help="shape of a frame in text files")
     add("--axes", help="order of axes: M bodies, T frames, V joints, C coordinates [TVC or MTVC; .mat: VCT; text: TMVC]")
     add("--columns", help="meaning of a joint's numbers: xyz_ if a confidence follows, which is left out")
-    add("--skip_columns", type=int, nargs="+", default=(), help="columns of text files to leave out, from 0; -1: the last")
+    what = "columns of text files to leave out, from 0; -1: the last; none: keep all"
+    add("--skip_columns", nargs="+", action=_Columns, default=(), help=what)
+    add("--skip_rows", type=_frames, default=0, metavar="LINES", help="lines at the top of text files to leave out")
+    add("--fill", type=_frames, default=0, metavar="FRAMES", help=FILL)
     add("--joint_order", type=_whole_numbers, metavar="3,2,1,...", help="numbers of the file's joints, from 0, in the new order")
     if whole:
         add("--fps", type=float, help="frames per second of the recordings, if more than --target_fps")
@@ -184,12 +188,15 @@ def add_format(parser, whole=True):
 def add_time_and_up(parser):
     """Options --target_fps and --up."""
     parser.add_argument("--target_fps", type=_above_zero, default=30.0, help="frames per second after resampling")
-    parser.add_argument("--up", choices=("y", "z"), default="y", help="axis that points up in the recordings; z is rotated to y")
+    parser.add_argument(
+        "--up", choices=UP, default="y", help="axis that points up in the recordings (--up=-y: down); it becomes y"
+    )
 
 
 def given_format(args):
     """{field of `ArrayFormat`: value} of the given options of add_format(whole=False), without axes."""
-    return {key: value for key in ("form", "columns", "skip_columns", "joint_order") if (value := getattr(args, key))}
+    keys = ("form", "columns", "skip_columns", "skip_rows", "joint_order", "fill")
+    return {key: value for key in keys if (value := getattr(args, key)) or value == []}  # []: --skip_columns none
 
 
 def options_of(form):

@@ -9,12 +9,14 @@ from pathlib import Path
 
 import numpy as np
 
-from data.prepare import checks, transforms
+from data.prepare import checks, parallel, transforms
 from data.prepare.axes import possible_orders, to_mtvc
 from data.prepare.denoise import read_actors
 from feeder.npz import open_npz
 
-SUFFIXES = (".npy", ".npz", ".mat", ".csv", ".txt", ".skeleton")
+TEXT = (".csv", ".tsv", ".txt")
+SUFFIXES = (".npy", ".npz", ".mat", *TEXT, ".skeleton")
+TOP = 20  # lines of a text file that may be about the recording
 
 
 @dataclass(frozen=True)
@@ -23,16 +25,19 @@ class ArrayFormat:
 
     form: (M, V, C) of a frame. axes: letters of an array's axes, or of a text file's rows and then columns; default TVC or MTVC,
     VCT for .mat. columns: a letter for each number of a joint, such as xyz_ (_ is left out). skip_columns: columns of a row that
-    are left out before that. joint_order: for each joint its number in the file. fps, target_fps: frames per second of the file,
-    and after resampling. up: axis of the file that points up; z is rotated to y. key: the array to read if a file has several.
-    num_joints: V of the file, if known. checks: raise `checks.Misread` for implausible recordings.
+    are left out before that; skip_rows: lines at the top of a text file. joint_order: for each joint its number in the file.
+    fill: the longest gap, in frames, of a missing joint that is interpolated, see transforms.fill_gaps. fps, target_fps: frames
+    per second of the file, and after resampling. up: axis of the file that points up, which is rotated to y. key: the array to
+    read if a file has several. num_joints: V of the file, if known. checks: raise `checks.Misread` for implausible recordings.
     """
 
     form: tuple | None = None
     axes: str | None = None
     columns: str | None = None
     skip_columns: tuple = ()
+    skip_rows: int = 0
     joint_order: tuple | None = None
+    fill: int = 0
     fps: float | None = None
     target_fps: float = 30.0
     up: str = "y"
@@ -81,8 +86,9 @@ class ArrayFormat:
         suffix = path.suffix.lower()
         if suffix == ".skeleton":
             return self.to_bodies(read_actors(path), path, axes="MTVC")
-        if suffix in (".csv", ".txt"):
-            return self.to_bodies(self._split_rows(path, read_text(path)), path, axes="MTVC")
+        if suffix in TEXT:
+            rows, names = read_text(path, self.skip_rows, with_gaps=self.fill > 0)
+            return self.to_bodies(self._split_rows(path, rows, names), path, axes="MTVC")
         return self.to_bodies(read_array(path, self.key), path, mat=suffix == ".mat")
 
     def to_bodies(self, array, where, mat=False, axes=None):
@@ -97,10 +103,18 @@ class ArrayFormat:
                 f"(or bodies x frames x joints x coordinates){hint}"
             )
         bodies = to_mtvc(array, axes or self.order(array.shape, where, mat))
-        if self.columns:
+        alone = axes is None and bodies.shape[3] == self.dims  # an array may have the coordinates without the other numbers
+        if self.columns and not (alone and "_" in self.columns):
             if bodies.shape[3] != len(self.columns):
                 raise ValueError(f"{where}: {bodies.shape[3]} numbers per joint, --columns has {len(self.columns)}")
             bodies = bodies[..., [self.columns.index(letter) for letter in "xyz"[: self.dims]]]
+        if self.fill:
+            with parallel.naming(where):
+                bodies = transforms.fill_gaps(bodies, self.fill)
+        elif bodies.dtype.kind == "f" and len(wrong := np.argwhere(~np.isfinite(bodies))):
+            _, frame, joint, _ = wrong[0]
+            what = "has a coordinate that is not a finite number; --fill FRAMES interpolates short gaps"
+            raise ValueError(f"{where}: frame {frame}, joint {joint} {what}")
         if self.checks and bodies.size and bodies.shape[3] in (2, 3):
             checks.check_bodies(bodies, array.shape, where)
         if self.joint_order is not None:
@@ -132,14 +146,16 @@ class ArrayFormat:
             raise ValueError(f"{where}: {given} is 3 bodies in 2D or 2 bodies in 3D: give --axes MTVC or --axes CTVM")
         return rule
 
-    def _split_rows(self, where, rows):
-        """(M, T, V, numbers) of rows (R, K) of a text file: one row per frame or, if a row is one joint, V rows per frame."""
+    def _split_rows(self, where, rows, names=()):
+        """(M, T, V, numbers) of rows (R, K) of a text file: one row per frame or, if a row is one joint, V rows per frame. names:
+        those of the columns, if the file has them."""
         if self.skip_columns:
             if max(self.skip_columns) >= rows.shape[1] or min(self.skip_columns) < -rows.shape[1]:
                 raise ValueError(f"{where}: {rows.shape[1]} numbers per row, --skip_columns has a column outside these")
+            names = np.delete(names, list(self.skip_columns)) if len(names) == rows.shape[1] else ()
             rows = np.delete(rows, list(self.skip_columns), axis=1)
         if self.checks:
-            checks.check_columns(rows, self.numbers, where)
+            checks.check_columns(rows, self.numbers, where, names)
         # the table is an array with these axes, of which the first `outer` are along its rows and the others along its columns
         letters = self.axes or "TMVC"
         letters = letters if "M" in letters else "M".join((letters[0], letters[1:]))
@@ -254,25 +270,40 @@ def _check_cells(path, text, header, rows):
         raise ValueError(f"{path}: line {rows[0]}: {numbers} numbers below {len(cells[header])} names")
 
 
-def read_text(path):
-    """(R, K) float64 of a text file: numbers separated by commas, semicolons or blanks, with or without a header line. Raises
-    ValueError naming file and line for what is no number, or may be a number with a decimal comma."""
-    text = path.read_text(encoding="utf-8-sig", errors="replace")
-    for i, line in enumerate(text.splitlines(), 1):
+def fill_cells(lines):
+    """Lines of text with 'nan' in empty cells of those that hold a number. A separator may end every one of them."""
+    rows = {i: [cell.strip() for cell in re.split("[,;\t]", line)] for i, line in enumerate(lines)}
+    rows = {i: row for i, row in rows.items() if len(row) > 1 and any(map(_is_number, row))}
+    extra = bool(rows) and not any(row[-1] for row in rows.values())
+    return [
+        " ".join(cell or "nan" for cell in rows[i][: -1 if extra else None]) if i in rows else line
+        for i, line in enumerate(lines)
+    ]
+
+
+def read_text(path, skip_rows=0, with_gaps=False):
+    """(rows (R, K) float64, names of the columns or []) of a text file: numbers separated by commas, semicolons or blanks, with
+    or without a header line, below skip_rows other lines. with_gaps: an empty cell is a missing number, nan. Raises ValueError
+    naming file and line for what is no number, or may be a number with a decimal comma."""
+    text = path.read_text(encoding="utf-8-sig", errors="replace").splitlines()
+    text[:skip_rows] = [""] * len(text[:skip_rows])
+    text = fill_cells(text) if with_gaps else text
+    for i, line in enumerate(text, 1):
         separates = re.search(r",\s|\s,", line.strip())  # so that a comma does it everywhere in the line
         if not separates and (found := _DECIMAL_COMMA.search(line.strip())):
             word = found[1] or found[2]
             raise ValueError(f"{path}: line {i}: {word!r} is one number or two; write decimal points, and one kind of separator")
-    lines = [(i, line.replace(",", " ").replace(";", " ").split()) for i, line in enumerate(text.splitlines(), 1)]
+    lines = [(i, line.replace(",", " ").replace(";", " ").split()) for i, line in enumerate(text, 1)]
     lines = [(i, words) for i, words in lines if words]
-    header = lines.pop(0)[0] if lines and not any(map(_is_number, lines[0][1])) else None
+    header, names = lines.pop(0) if lines and not any(map(_is_number, lines[0][1])) else (None, [])
     if not lines:
         raise ValueError(f"{path}: has no row of numbers")
-    _check_cells(path, text.splitlines(), header, [i for i, _ in lines])
+    _check_cells(path, text, header, [i for i, _ in lines])
     for i, words in lines:
         if len(words) != len(lines[0][1]):
             raise ValueError(f"{path}: line {i}: {len(words)} numbers instead of {len(lines[0][1])} as in the lines above")
         if not all(map(_is_number, words)):
             word = next(word for word in words if not _is_number(word))
-            raise ValueError(f"{path}: line {i}: {word[:40]!r} is not a number")
-    return np.array([words for _, words in lines], dtype=np.float64)
+            hint = "; --skip_rows N leaves out N lines at the top" if i <= TOP else ""
+            raise ValueError(f"{path}: line {i}: {word[:40]!r} is not a number{hint}")
+    return np.array([words for _, words in lines], dtype=np.float64), names

@@ -4,12 +4,16 @@ The thresholds were set on real recordings, which pass. Recordings are (M, T, V,
 file.
 """
 
+import re
+
 import numpy as np
 
 from data.prepare.axes import MOST_BODIES
 from feeder import units
 
 USUAL_JOINTS = (15, 20, 25)  # numbers of joints of Kinect skeletons
+CONFIDENCE = re.compile("(?i)vis|conf|score|likelihood|presence|prob|state|(_|^)[cps]$")  # names of columns
+MANY = 32  # columns; with fewer, one of every 4 may be from 0 to 1 by chance
 MIN_ROWS = 8  # with fewer rows, a column may rise by chance
 SWAPPED = 3  # distance between frames by that between neighbouring joints; recordings: below 0.2, with axes swapped: above 8
 WRONG_TREE = 1.35  # length of the bones by that of the shortest tree; data sets: 1.03 to 1.15, joints in another order: above 1.5
@@ -44,10 +48,11 @@ def check_bodies(bodies, shape, where):
         raise Misread(f"{where}: the third number of every joint is from 0 to 1, like a confidence; --columns xy_ leaves it out")
 
 
-def check_columns(rows, numbers, where):
-    """Raise Misread if rows (R, K) have columns that are not coordinates. numbers: of one joint."""
+def check_columns(rows, numbers, where, names=()):
+    """Raise Misread if rows (R, K) have columns that are not coordinates. numbers: of one joint; names: of the columns, or ()."""
+    rows = rows[np.isfinite(rows).all(axis=1)]
     count, width = rows.shape
-    if count < MIN_ROWS or not np.isfinite(rows).all():
+    if count < MIN_ROWS:
         return
     # time stamps and frame numbers rise in equal steps, or unlike the same coordinate of other joints, which rises with walking
     for column in sorted({0, 1, width - 2, width - 1} & {*range(width)}):
@@ -64,14 +69,16 @@ def check_columns(rows, numbers, where):
                 f"{where}: column {number} of {width} (from 0) rises from row to row, like time stamps and frame numbers; "
                 f"--skip_columns {number} leaves it out"
             )
-    # a tracking state or confidence beside every three coordinates has few different values
+    # a tracking state or confidence beside every three coordinates has few values, or alone is from 0 to 1, or is named so
     if width % 4 == 0 and width > 4 and numbers == 3:
-        few = [len(np.unique(rows[:, begin::4])) <= 4 for begin in range(4)]
-        if few.count(True) == 1 and few.index(True) in (0, 3):
-            letters = "_xyz" if few[0] else "xyz_"
-            raise Misread(
-                f"{where}: one of every 4 columns has few different values, like a confidence; --columns {letters} leaves it out"
-            )
+        quarters = [rows[:, begin::4] for begin in range(4)]
+        few = [len(np.unique(quarter)) <= 4 for quarter in quarters]
+        shares = [width >= MANY and 0 <= quarter.min() and quarter.max() <= 1 for quarter in quarters]
+        named = [len(names) == width and all(map(CONFIDENCE.search, names[begin::4])) for begin in range(4)]
+        for what, like in (("has few different values", few), ("is from 0 to 1", shares), ("is named", named)):
+            if like.count(True) == 1 and like.index(True) in (0, 3):
+                letters = "_xyz" if like[0] else "xyz_"
+                raise Misread(f"{where}: one of every 4 columns {what}, like a confidence; --columns {letters} leaves it out")
 
 
 def suggest_columns(width, joints, columns):

@@ -4,6 +4,7 @@ import json
 import warnings
 from collections import Counter
 from dataclasses import dataclass, replace
+from fractions import Fraction
 
 import numpy as np
 from sklearn.model_selection import StratifiedGroupKFold
@@ -15,6 +16,7 @@ from feeder.labels import ordered
 from feeder.npz import Split, write_dataset
 
 SPLITS = ("train", "test")
+MISSING = 0.002  # share of the joints that may be 0 by chance
 
 
 @dataclass
@@ -65,7 +67,9 @@ def write(
         raise ValueError(f"--test_groups {min(absent)}: no recording is of this group; there are {there or 'none'}")
     if test_ratio and recordings:
         recordings = draw_test_set(source, recordings, label_keys, group_key, test_ratio, split_seed)
-    with_test = label_keys or test_groups or test_ratio
+    # with labels a recording says whether it is for testing, unless all are for training
+    says = label_keys and any(recording.fields.get("split") != SPLITS[0] for recording in recordings)
+    with_test = test_groups or test_ratio or says
     if skeleton.num_joints() or body_frame == []:  # raises before minutes of reading
         transforms.origin_and_frame_joints(center, body_frame, skeleton.joint_names, skeleton.num_joints())
     statistics = BodyStatistics(skeleton, standing)
@@ -117,6 +121,8 @@ def write(
     kinds = f"{len(number)} classes" if label_keys else "no labels"
     notes = [", z is 0"] * (dims == 2) + ["; no bones: see --layout and --joints"] * (skeleton.parents is None)
     print(f"{path}: {counts}, {kinds}, up to {num_frames} frames, {num_bodies} bodies, {num_joints} joints", *notes, sep="")
+    if label_keys and not with_test:
+        print("  note: no recording is for testing; the stages with labels need a test set, or --val_groups")
     if label_keys and list(number) != [(str(i),) for i in range(len(number))]:
         named = [f"{i} = {' '.join(label)!r}" for label, i in number.items()]
         print("  classes:", ", ".join(named[:4]) + (f", ... {named[-1]}" if len(named) > 4 else ""))
@@ -141,16 +147,17 @@ def draw_test_set(source, recordings, label_keys, group_key, ratio, seed):
         raise ValueError(f"{source}: has a field 'split' already; leave out --test_ratio")
     labels = [" ".join(recording.fields[key] for key in label_keys) for recording in recordings]
     groups = [recording.fields.get(group_key) or recording.name for recording in recordings]
-    parts = round(1 / ratio)
-    folds = StratifiedGroupKFold(parts, shuffle=True, random_state=seed)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", UserWarning)  # classes of few recordings; `write` names those without any
-            drawn = (set(test.tolist()) for _, test in folds.split(labels, labels, groups))
-            drawn = min(drawn, key=lambda test: abs(len(test) - ratio * len(recordings)))  # groups differ in size
-    except ValueError:
-        needed = f"needs at least {parts} groups, and {parts} recordings of a class; there are {len(set(groups))} groups"
-        raise ValueError(f"{source}: --test_ratio {ratio}: {needed}") from None
+    # n parts of like classes, of which k together come nearest to the ratio: 3 of 10 for 0.3
+    most = min(len(set(groups)), max(Counter(labels).values()))  # parts that can be made
+    if most < 2:
+        raise ValueError(f"{source}: --test_ratio {ratio}: needs two groups, and two recordings of a class")
+    n = min(Fraction(ratio).limit_denominator(20).denominator, most)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # classes of few recordings; `write` names those without any
+        folds = StratifiedGroupKFold(n, shuffle=True, random_state=seed).split(labels, labels, groups)
+        parts = [set(test.tolist()) for _, test in folds]
+    unions = [set().union(*parts[:k]) for k in range(1, n)]
+    drawn = min(unions, key=lambda union: abs(len(union) - ratio * len(recordings)))
     chosen = sorted({groups[i] for i in drawn})
     people = f"{group_key} {', '.join(chosen[:10])}{', ...' if len(chosen) > 10 else ''}" if group_key else "one by one"
     print(f"{source}: {len(drawn):,} of {len(recordings):,} recordings drawn for testing (seed {seed}): {people}")
@@ -230,10 +237,13 @@ class BodyStatistics:
     def __init__(self, skeleton, standing=False):
         self.skeleton, self.standing = skeleton, standing
         self.sizes, self.extents, self.trees, self.changing = [], [], [], []
+        self.missing = self.joints = 0  # joints of bodies in frames: that a tracker did not find, and all
 
     def add(self, where, bodies):
         """Add one recording; bodies: (M, T, V, C)."""
         self.sizes.append(units.body_size(bodies[0]))
+        self.missing += transforms.missing_joints(bodies).sum()
+        self.joints += bodies.any(axis=(2, 3)).sum() * bodies.shape[2]
         self.extents.append(checks.extents(bodies))
         if self.skeleton.parents is not None and bodies.shape[3] == 3:
             tree, change = checks.bone_statistics(bodies, self.skeleton.parents)
@@ -246,15 +256,23 @@ class BodyStatistics:
 
     def warnings(self, unit, dims):
         """Warnings, one line each. Raises ValueError if the joints are in another order than the layout's."""
-        lines = [units.doubt_unit(self.size(), unit)] if dims == 3 and not self.standing else []
+        doubt = units.doubt_unit if dims == 3 else units.doubt_pixels
+        lines = [] if self.standing else [doubt(self.size(), unit)]
+        if self.missing > MISSING * self.joints:
+            share = f"{100 * self.missing / self.joints:.2g} %"
+            lines.append(
+                f"{share} of the joints are exactly 0 now and then, as where a tracker found none; --fill FRAMES interpolates"
+            )
         if self.standing:
             lines = checks.standing_warnings(np.median(self.extents, axis=0), unit)
         if self.trees and not self.skeleton.certain and (tree := np.median(self.trees)) > checks.WRONG_TREE:
             layout = self.skeleton.layout
-            line = f"bones are {tree:.1f} times as long as the shortest that connect the joints; joints are in another order"
+            line = (
+                f"bones are {tree:.1f} times as long as the shortest that connect the joints; perhaps joints are in another order"
+            )
             if layout:
                 raise ValueError(f"--layout {layout}: {line}: give --joint_order, or accept them with --no_checks")
-            lines.append(f"{line} than 'parents'")
+            lines.append(f"{line} than 'parents', or the skeleton lacks a hip or neck")
         if self.changing:
             lines.append(
                 f"{len(self.changing)} of {len(self.extents)} recordings have bones that change their length {checks.CHANGE} "

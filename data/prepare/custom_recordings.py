@@ -315,7 +315,7 @@ def from_flat(path, joints_key="joints", offset_key="offset", form=None):
 
 def is_flat(path, offset_key="offset"):
     """Whether `path` is an npz with an array of this name."""
-    return Path(path).is_file() and offset_key in read_npz(path)
+    return Path(path).is_file() and Path(path).suffix.lower() == ".npz" and offset_key in read_npz(path)
 
 
 def _existing(path):

@@ -15,7 +15,7 @@ from contextlib import closing, contextmanager
 from itertools import islice
 from pathlib import Path
 
-from util import console
+from util import console, host
 from util.files import files_below, write_text
 
 CHUNK = 16  # files handed to a process at a time
@@ -122,7 +122,7 @@ def each(function, items, title, skipped, workers=1, chunk=CHUNK):
     """
     if workers is not None and workers < 1:
         raise ValueError(f"--workers {workers}: at least 1")
-    workers = min(workers or os.cpu_count(), max(1, len(items) // chunk))
+    workers = min(workers or host.cores(), max(1, len(items) // chunk))
     if workers == 1:
         results = (_run([item], function)[0] for item in items)
     else:

@@ -9,6 +9,7 @@ from data.prepare.kinect import find_joints
 MAX_NAME = 255  # characters; in an npz every name takes the space of the longest
 FRAME_JOINTS = ("spine base", "neck", "shoulder left", "shoulder right")  # joints that define the body frame
 SPINE = "spine mid"  # joint at its origin
+UP = ("y", "-y", "z", "-z")  # axes that may point up
 
 
 def origin_and_frame_joints(center, body_frame, names, num_joints):
@@ -106,11 +107,43 @@ def row(bodies, unit=1.0, origin=None, frame_joints=None, min_max=False):
 
 
 def to_y_up(bodies, up):
-    """Coordinates (..., 3) rotated about x so that the axis `up` points along y; unchanged if that is 'y', or in 2D."""
-    if up == "y" or bodies.shape[-1] != 3:
+    """Coordinates (..., 2 or 3) rotated about x so that the axis `up`, one of UP, points along y; 2D lies in the plane z = 0."""
+    if up == "y" or bodies.shape[-1] != 3 and up != "-y":
         return bodies
-    x, y, z = np.moveaxis(bodies if bodies.dtype.kind == "f" else bodies.astype(np.float64), -1, 0)
-    return np.stack([x, z, -y], axis=-1)
+    x, y, *z = np.moveaxis(bodies if bodies.dtype.kind == "f" else bodies.astype(np.float64), -1, 0)
+    if up == "-y":
+        return np.stack([x, -y, *(-depth for depth in z)], axis=-1)
+    return np.stack([x, *z, -y] if up == "z" else [x, -z[0], y], axis=-1)
+
+
+def missing_joints(bodies):
+    """Which joints of bodies (M, T, V, C) a tracker did not find: (M, T, V) bool. They have a coordinate that is no number; or
+    all are 0, though the body is there, and not in every frame with the body, as of a joint at the origin."""
+    there = bodies.any(axis=(2, 3))[..., None]
+    zero = ~bodies.any(axis=-1) & there
+    at_origin = (zero | ~there).all(axis=1, keepdims=True)
+    return ~np.isfinite(bodies).all(axis=-1) | zero & ~at_origin
+
+
+def fill_gaps(bodies, most):
+    """Bodies (M, T, V, C) in float64 with `missing_joints` interpolated linearly from the frames before and after a gap; at the
+    beginning and the end the nearest frame's position is taken. Raises ValueError, without file name, for a gap of more than
+    `most` frames."""
+    bodies = np.asarray(bodies, np.float64)
+    missing, filled = missing_joints(bodies), bodies.copy()
+    for m, v in np.argwhere(missing.any(axis=1)):
+        gone = missing[m, :, v]
+        edges = np.flatnonzero(np.diff(gone, prepend=False, append=False))
+        begins, lengths = edges[::2], edges[1::2] - edges[::2]
+        if lengths.max() > most:
+            begin = begins[lengths.argmax()]
+            raise ValueError(f"joint {v} is missing in {lengths.max()} frames from frame {begin} on, more than --fill {most}")
+        known = np.flatnonzero(~gone & bodies[m].any(axis=(1, 2)))
+        if not len(known):
+            raise ValueError(f"joint {v} is missing in every frame")
+        for c in range(bodies.shape[3]):
+            filled[m, gone, v, c] = np.interp(np.flatnonzero(gone), known, bodies[m, known, v, c])
+    return filled
 
 
 def resample(bodies, factor):

@@ -7,6 +7,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))  # the repository: 
 
 from data.prepare import arguments, pyskl
 from feeder.skeleton import LAYOUTS
+from util import errors
 
 
 def main():
@@ -32,4 +33,4 @@ def main():
 
 
 if __name__ == "__main__":
-    arguments.run(main)
+    errors.main(main)

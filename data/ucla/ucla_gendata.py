@@ -6,6 +6,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))  # the repository: the script runs from any folder
 
 from data.prepare import arguments, ucla
+from util import errors
 
 HERE = Path(__file__).resolve().parent
 RAW = [HERE.parent / "ucla_raw" / name for name in ("all_sqe", "nw_ucla_all_sqe.zip", "all_sqe.zip")]
@@ -24,4 +25,4 @@ def main():
 
 
 if __name__ == "__main__":
-    arguments.run(main)
+    errors.main(main)

@@ -19,7 +19,7 @@ from data.prepare.transforms import MAX_NAME, describe_array
 from feeder.labels import ordered
 from feeder.npz import Split, write_dataset
 from feeder.skeleton import layout_of
-from util import console
+from util import console, errors
 from util.files import bare_name
 
 PREFIXES = {"train": ("train",), "test": ("val", "test")}  # split of the npz -> first part of its files' names
@@ -156,4 +156,4 @@ def main():
 
 
 if __name__ == "__main__":
-    arguments.run(main)
+    errors.main(main)

@@ -171,7 +171,7 @@ def test_a_decimal_comma_is_not_taken_for_a_separator(line, tmp_path):
 def test_separators_may_be_mixed(line, tmp_path):
     (tmp_path / "a.csv").write_text(f"{line}\n")
     numbers = [float(word) for word in re.split("[,; ]+", line)]
-    assert read_text(tmp_path / "a.csv").tolist() == [numbers]
+    assert read_text(tmp_path / "a.csv")[0].tolist() == [numbers]
 
 
 @pytest.mark.parametrize(
@@ -195,7 +195,7 @@ def test_an_empty_cell_is_not_passed_over(text, message, tmp_path):
 )
 def test_a_separator_may_end_every_row(text, tmp_path):
     (tmp_path / "a.csv").write_text(text)
-    assert read_text(tmp_path / "a.csv").tolist() == [[1, 2, 3], [4, 5, 6]]
+    assert read_text(tmp_path / "a.csv")[0].tolist() == [[1, 2, 3], [4, 5, 6]]
 
 
 def test_matlab_files_that_cannot_be_used(tmp_path, kinect):

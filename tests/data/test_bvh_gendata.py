@@ -209,7 +209,7 @@ def test_if_no_file_has_usable_frames_the_first_is_named(tmp_path):
         ),
         (["raw", "--label_pattern", PATTERN, "--test_groups", "carl"], "--test_groups carl: no recording is of this group"),
         (["raw", "--labels", "none.csv"], "none.csv: no such file"),
-        (["raw", "--window", "-1"], "argument --window: '-1' is not a number of frames, or 0"),
+        (["raw", "--window", "-1"], "argument --window: '-1' is not a whole number, or 0"),
         (["raw", "--target_fps", "0"], "argument --target_fps: '0' is not a number above 0"),
     ],
 )

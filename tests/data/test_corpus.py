@@ -163,7 +163,7 @@ def test_command_line_and_mistakes(small, tmp_path, command):
         ((), "no source; give at least one of --ucla, --bandai, --ui_prmd, --irds"),
         (("--ucla", tmp_path / "none"), "none: no such folder or zip file"),
         (("--irds", tmp_path / "bare.npz"), "bare.npz: needs the arrays subject and joint_names"),
-        (("--ucla", *small["ucla"], "--window", "-2"), "argument --window: '-2' is not a number of frames, or 0"),
+        (("--ucla", *small["ucla"], "--window", "-2"), "argument --window: '-2' is not a whole number, or 0"),
         (("--bandai", *small["bandai"], "--strict"), "walk.bvh: not a name of the form"),
     ):
         done = command([*line, *words])

@@ -144,10 +144,22 @@ def test_a_test_set_is_drawn_at_random_of_every_class_alike(many, tmp_path, caps
     assert [sum(name.startswith(what) for name in first["name_test"]) for what in ("walk", "jump")] == [4, 2]
     again, other = (load(own.generate([many], tmp_path, split_seed=seed, **options)) for seed in (0, 1))
     assert again["name_test"].tolist() == first["name_test"].tolist() != other["name_test"].tolist()
-    with pytest.raises(
-        ValueError, match="--test_ratio 0.04: needs at least 25 groups, and 25 recordings of a class; there are 30"
-    ):
-        own.generate([many], tmp_path, **options | {"test_ratio": 0.04})
+    for ratio in (0.1, 0.3, 0.4, 0.45, 0.5):
+        arrays = load(own.generate([many], tmp_path, **options | {"test_ratio": ratio}))
+        assert abs(len(arrays["name_test"]) - 30 * ratio) <= 1
+    with pytest.raises(ValueError, match="--test_ratio 0.5: needs two groups, and two recordings of a class"):
+        own.generate([many / "jump_ccc_2.npy"], tmp_path, label_pattern="(?P<label>jump)", test_ratio=0.5)
+
+
+def test_recordings_that_are_all_for_training_need_no_test_set(raw, tmp_path, capsys):
+    (raw / "labels.csv").write_text("name,label,split\nwalk_1,walk,train\njump_1,jump,train\n")
+    arrays = load(own.generate([raw], tmp_path))
+    assert arrays["y_train"].argmax(1).tolist() == [1, 0] and not {"x_test", "y_test"} & arrays.keys()
+    assert "note: no recording is for testing" in capsys.readouterr().out
+    (raw / "labels.csv").write_text("name,label,split\nwalk_1,walk,train\nwalk_2,walk,test\n")
+    (raw / "walk_2.npz").write_bytes(b"")
+    with pytest.raises(ValueError, match="no usable recording is for test"):
+        own.generate([raw], tmp_path)
 
 
 def test_people_and_pieces_of_a_recording_are_drawn_whole(many, tmp_path, capsys):
@@ -248,7 +260,6 @@ def test_unusable_rows_and_files_are_one_line_each(raw, tmp_path):
         ("name,name,label\nwalk_1,a,b\n", "the first line has to name the columns, each once"),
         ("name,label,split\n", "no recording can be used"),
         ("name,split\nwalk_1,train\n", "no field 'label'; there are name, split"),
-        ("name,label,split\nwalk_1,walk,train\n", "no usable recording is for test"),
         ('name,label,split\n"walk_1,walk,train\n', "not a CSV file"),
         (b"name,label\n\xff\xfe,1\n", "not a CSV file"),
     ],
@@ -286,7 +297,7 @@ def test_skeletons_that_cannot_be_used(raw, tmp_path, content, reason):
         (["nothing"], "nothing: no such folder or npz file"),
         (["raw", "--labels", "no.csv"], "no.csv: no such file"),
         (["raw", "raw"], "only flat npz files (with an array 'offset') can be several"),
-        (["raw/labels.csv", "--labels", "raw/labels.csv"], "labels.csv: is a file; give the folder of the recordings, "),
+        ([str(SCRIPT), "--labels", "raw/labels.csv"], "own_gendata.py: ends in none of .npy, "),
         (["raw", "--joints", "no.yaml"], "no.yaml: no such file"),
         (["raw", "--center", "4"], "--center 4: use a number 0..3"),
         (["raw", "--layout", "coco17"], "4 joints, the skeleton has 17"),

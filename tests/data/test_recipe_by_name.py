@@ -6,7 +6,7 @@ import pytest
 
 from data.prepare import recipes
 from feeder import class_names
-from util import config
+from util import config_files
 
 
 def test_class_names_are_the_published_ones(shared):
@@ -36,9 +36,9 @@ def test_recipes_are_found_by_the_name_of_the_arrays(data_path, title, descripti
 
 
 def test_every_data_set_of_the_project_is_known():
-    for file in (config.FOLDER / "dataset").glob("*.yaml"):
+    for file in (config_files.FOLDER / "dataset").glob("*.yaml"):
         joints = 20 if file.stem.startswith("ucla") else 25
-        data_path = config.read_yaml(file, "linprobe", "umurl" if "umurl" in file.stem else "mamp")["data_path"]
+        data_path = config_files.read_yaml(file, "linprobe", "umurl" if "umurl" in file.stem else "mamp")["data_path"]
         found = recipes.recipe(data_path, joints, 10)
         assert found is not recipes.OTHER and ("UmURL" in found.description) == ("umurl" in file.stem), file
 

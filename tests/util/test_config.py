@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from util import config, distributed, validation
+from util import config, config_files, distributed, validation
 from util.options import GROUPS, METHODS, OPTIONS, STAGES
 
 
@@ -219,10 +219,10 @@ def test_exceptions_of_a_method(tmp_path):
         "data_path: x.npz\nlr: 1\nepochs: 1\nwarmup_epochs: 1\nstages:\n  pretrain: {epochs: 2, warmup_epochs: 2}\n"
         "methods:\n  umurl: {warmup_epochs: 3, projector_dim: 8, stages: {pretrain: {lr: 4}}}\n  mamp: {depth: 5}\n"
     )
-    values = {m: config.read_yaml(path, "pretrain", m) for m in ("mamp", "umurl")}
+    values = {m: config_files.read_yaml(path, "pretrain", m) for m in ("mamp", "umurl")}
     assert values["mamp"] == {"data_path": "x.npz", "lr": 1, "epochs": 2, "warmup_epochs": 2, "depth": 5}
     assert values["umurl"] == {"data_path": "x.npz", "lr": 4, "epochs": 2, "warmup_epochs": 3, "projector_dim": 8}
-    assert config.read_yaml(path, "linprobe", "umurl")["epochs"] == 1
+    assert config_files.read_yaml(path, "linprobe", "umurl")["epochs"] == 1
 
 
 def test_a_registered_method_has_the_settings_of_its_encoder(monkeypatch):
@@ -240,8 +240,8 @@ def test_steps_of_the_rate_can_be_taken_away():
 
 def test_a_data_set_is_found_from_any_folder(tmp_path, monkeypatch):
     """Paths of configuration files are seen from the working directory, else from the repository; those of the user are his."""
-    shutil.copytree(config.FOLDER, tmp_path / "repository/config")
-    monkeypatch.setattr(config, "FOLDER", tmp_path / "repository/config")
+    shutil.copytree(config_files.FOLDER, tmp_path / "repository/config")
+    monkeypatch.setattr(config_files, "FOLDER", tmp_path / "repository/config")
     path = Path("data/demo/DEMO_XSub.npz")
     here, there = tmp_path / "here", tmp_path / "repository" / path
     here.mkdir()
@@ -261,15 +261,15 @@ def test_a_data_set_is_found_from_any_folder(tmp_path, monkeypatch):
 
 def test_data_sets_without_a_file_or_that_cannot_be_read_do_not_matter_to_others(tmp_path, monkeypatch):
     """A data set may leave its npz to the command line; what such a run changed is compared with its configuration."""
-    shutil.copytree(config.FOLDER, tmp_path / "config")
-    monkeypatch.setattr(config, "FOLDER", tmp_path / "config")
+    shutil.copytree(config_files.FOLDER, tmp_path / "config")
+    monkeypatch.setattr(config_files, "FOLDER", tmp_path / "config")
     for name, content in {"mine": "num_frames: 40", "empty": "", "half": "a: [", "list": "- 1", "old": "data_path:"}.items():
         (tmp_path / f"config/dataset/{name}.yaml").write_text(content)
-    config.npz_names.cache_clear()
+    config_files.npz_names.cache_clear()
     try:
         assert config.parse("pretrain", ["--data_path", "NTU60_XSub.npz"]).dataset == "ntu60_xsub"
     finally:
-        config.npz_names.cache_clear()
+        config_files.npz_names.cache_clear()
     args = config.parse("pretrain", ["--dataset", "mine", "--data_path", "x.npz", "--lr", "2e-3"])
     assert args.num_frames == 40 and config.overridden(args) == {"lr": 2e-3}
     (tmp_path / "config/dataset/mine.yaml").write_text("num_frames: [")  # edited during the run
@@ -295,7 +295,7 @@ def test_a_known_data_set_without_its_settings_is_pointed_out(capfd):
 
     assert "is that of --dataset ucla, but without this option its settings do not apply: num_frames 40" in printed()
     assert "num_frames" not in printed("--num_frames", "30")
-    assert not printed("--dataset", "ucla") and not printed("--config", str(config.FOLDER / "small.yaml"))
+    assert not printed("--dataset", "ucla") and not printed("--config", str(config_files.FOLDER / "small.yaml"))
     assert not printed("--data_path", "mine.npz")
 
 
@@ -333,7 +333,7 @@ def test_a_batch_that_is_larger_than_an_update_is_pointed_out(capfd):
 
 def test_small_data_have_small_updates_in_every_stage():
     """Also in tuning, whose own 128 samples are more than some dozens of sequences."""
-    small = ["--config", str(config.FOLDER / "small.yaml"), "--data_path", "mine.npz"]
+    small = ["--config", str(config_files.FOLDER / "small.yaml"), "--data_path", "mine.npz"]
     for stage in ("pretrain", "tune", "linprobe", "finetune"):
         assert config.parse(stage, small).effective_batch_size <= 32, stage
 

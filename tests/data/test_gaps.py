@@ -1,0 +1,160 @@
+"""Joints that a tracker lost, columns that are no coordinates, and recordings with another axis upwards."""
+
+import numpy as np
+import pytest
+
+from data.own import own_gendata as own
+from data.prepare import recipes, transforms
+from data.prepare.array_files import ArrayFormat
+from feeder.feeder_ntu import Feeder
+from predict import load_model, readers
+
+PATTERN = r"(?P<label>a\d)_(?P<split>train|test)"
+
+
+def steady(frames=12, joints=4):
+    """(1, T, V, 3): every coordinate rises by an equal step in each frame, so that interpolation gives the lost values."""
+    step = np.random.default_rng(0).uniform(0.01, 0.05, (joints, 3))
+    return (1.0 + np.arange(frames)[:, None, None] * step)[None]
+
+
+@pytest.mark.parametrize("lost", [np.nan, 0.0, np.inf])
+def test_gaps_inside_are_interpolated_and_at_the_ends_the_nearest_frame_is_held(lost):
+    x = steady()
+    gone = x.copy()
+    gone[0, 4:7, 1] = lost
+    gone[0, 3, 2] = lost
+    gone[0, :2, 3] = gone[0, -1, 3] = lost
+    filled = transforms.fill_gaps(gone, 3)
+    expected = x.copy()
+    expected[0, :2, 3], expected[0, -1, 3] = x[0, 2, 3], x[0, -2, 3]
+    np.testing.assert_allclose(filled, expected, rtol=1e-12)
+    with pytest.raises(ValueError, match=r"joint 1 is missing in 3 frames from frame 4 on, more than --fill 2"):
+        transforms.fill_gaps(gone, 2)
+
+
+def test_one_coordinate_that_is_no_number_loses_the_joint_but_one_zero_does_not():
+    x = steady()
+    gone = x.copy()
+    gone[0, 5, 0, 1] = np.nan
+    gone[0, 5, 1, 1] = 0
+    filled = transforms.fill_gaps(gone, 1)
+    np.testing.assert_allclose(filled[0, :, 0], x[0, :, 0], rtol=1e-12)
+    assert filled[0, 5, 1, 1] == 0
+
+
+def test_what_is_0_on_purpose_stays_0():
+    """A joint at the origin of every frame, and frames without a body; a body that is absent does not end its joints' gap."""
+    x = np.concatenate([steady(), steady() + 1])
+    x[:, :, 2] = 0
+    x[1, 3:6] = 0
+    gone = x.copy()
+    gone[1, 2, 0] = np.nan
+    filled = transforms.fill_gaps(gone, 1)
+    assert np.array_equal(filled[0], x[0]) and not filled[1, 3:6].any() and not filled[:, :, 2].any()
+    np.testing.assert_allclose(filled[1, 2, 0], x[1, 2, 0], rtol=1e-12)
+    gone[1, :, 0] = np.nan
+    with pytest.raises(ValueError, match="joint 0 is missing in 12 frames"):
+        transforms.fill_gaps(gone, 5)
+    with pytest.raises(ValueError, match="joint 0 is missing in every frame"):
+        transforms.fill_gaps(gone, 12)
+
+
+@pytest.mark.parametrize("separator, lost", [(",", ""), (";", ""), (",", "nan"), ("\t", "NaN")])
+def test_empty_cells_are_gaps_where_gaps_are_filled(separator, lost, tmp_path):
+    x = steady()
+    cells = [[f"{value:.17g}" for value in frame.ravel()] for frame in x[0]]
+    cells[5][4] = lost
+    lines = ["\t".join(f"c{i}" for i in range(12)), *(separator.join(row) for row in cells)]
+    (tmp_path / "a.tsv").write_text("\n".join(lines) + "\n")
+    np.testing.assert_allclose(ArrayFormat(fill=1, checks=False).read(tmp_path / "a.tsv"), x, rtol=1e-12)
+    with pytest.raises(
+        ValueError, match="column 5 of 12 is empty|frame 5, joint 1 has a coordinate that is not a finite number; --fill"
+    ):
+        ArrayFormat(checks=False).read(tmp_path / "a.tsv")
+    (tmp_path / "a.tsv").write_text("\n".join(line + separator for line in lines) + "\n")  # a separator ends every row
+    np.testing.assert_allclose(ArrayFormat(fill=1, checks=False).read(tmp_path / "a.tsv"), x, rtol=1e-12)
+
+
+def test_lines_at_the_top_of_a_text_file(kinect, tmp_path):
+    about = "NO_OF_FRAMES\t52\nNO_OF_MARKERS\t20\nFREQUENCY\t30\n"
+    table = "\n".join("\t".join(f"{value:.17g}" for value in row) for row in kinect.reshape(52, 60))
+    (tmp_path / "a.tsv").write_text(about + table)
+    with pytest.raises(ValueError, match="line 1: 'NO_OF_FRAMES' is not a number; --skip_rows N"):
+        ArrayFormat(num_joints=20).read(tmp_path / "a.tsv")
+    assert np.array_equal(ArrayFormat(num_joints=20, skip_rows=3).read(tmp_path / "a.tsv")[0], kinect)
+
+
+@pytest.mark.parametrize("first", [False, True])
+@pytest.mark.parametrize("how", ["values", "names"])
+def test_a_visibility_beside_every_joint_is_no_coordinate(first, how, kinect, tmp_path):
+    """By its values, from 0 to 1 while coordinates are not; or, where coordinates are shares of a picture, by its name."""
+    sure = np.random.default_rng(0).uniform(0, 1, (52, 20, 1))
+    joints = kinect if how == "values" else (kinect - kinect.min((0, 1))) / np.ptp(kinect, axis=(0, 1))
+    table = np.concatenate([sure, joints] if first else [joints, sure], axis=2).reshape(52, 80)
+    letters, names = ("_xyz", "vxyz") if first else ("xyz_", "xyzv")
+    title = {"v": "visibility"} if how == "names" else {}
+    header = ",".join(f"j{v}_{title.get(letter, letter)}" for v in range(20) for letter in names) if how == "names" else ""
+    np.savetxt(tmp_path / "a.csv", table, delimiter=",", header=header, comments="")
+    with pytest.raises(ValueError, match=f"one of every 4 columns .* like a confidence; --columns {letters} leaves it out"):
+        ArrayFormat().read(tmp_path / "a.csv")
+    assert np.allclose(ArrayFormat(columns=letters).read(tmp_path / "a.csv")[0], joints)
+
+
+@pytest.mark.parametrize("up, axis", [("-y", (0, -1, 0)), ("z", (0, 0, 1)), ("-z", (0, 0, -1)), ("y", (0, 1, 0))])
+def test_the_axis_upwards_becomes_y_by_a_rotation_about_x(up, axis):
+    turned = transforms.to_y_up(np.concatenate([np.eye(3), [axis]])[None, None], up)[0, 0]
+    assert np.array_equal(turned[3], [0, 1, 0]) and np.array_equal(turned[0], [1, 0, 0])
+    assert np.linalg.det(turned[:3]) == 1 and (turned[:3] @ turned[:3].T == np.eye(3)).all()
+    assert transforms.to_y_up(np.array([[[[2, 3]]]]), up).ravel().tolist() == [2, -3 if up == "-y" else 3]
+
+
+def recordings(folder, kinect, change=lambda x, i: x, dims=3):
+    folder.mkdir(exist_ok=True)
+    for i in range(4):
+        np.save(folder / f"a{i % 2}_{('train', 'test')[i // 2]}.npy", change(kinect[..., :dims].copy(), i))
+    return folder
+
+
+def test_zeros_now_and_then_and_pixels_are_warned_of(kinect, tmp_path, capsys):
+    def lose(x, i):
+        x[10 * i : 10 * i + 5, i] = 0
+        return x
+
+    raw, how = recordings(tmp_path / "raw", kinect, lose), {"label_pattern": PATTERN, "layout": "kinect_v1"}
+    own.generate([raw], tmp_path, **how)
+    assert "warning: 0.48 % of the joints are exactly 0 now and then" in capsys.readouterr().out  # 20 of 4 x 52 x 20
+    own.generate([raw], tmp_path, fill=5, **how)
+    assert "warning" not in capsys.readouterr().out
+    recordings(raw, kinect, lambda x, i: x * 200 + 300, dims=2)
+    own.generate([raw], tmp_path, **how)
+    assert "like pixels; models expect about 1.7: --scale 0.0" in capsys.readouterr().out
+    own.generate([raw], tmp_path, unit=0.005, **how)
+    assert "warning" not in capsys.readouterr().out
+
+
+def test_predictions_fill_gaps_and_read_rows_as_the_training_data_were_read(kinect, tmp_path):
+    gone = kinect.copy()
+    gone[7:9, 3] = np.nan
+    raw = recordings(tmp_path / "raw", kinect, lambda x, i: gone)
+    path = own.generate([raw], tmp_path, label_pattern=PATTERN, layout="kinect_v1", fill=2, up="-y")
+    feeder = Feeder(path, "test")
+    data = load_model.TrainingData(20, 1, coordinates=3, how=feeder.metadata()["how"], center=-1)
+    preparation = readers.prepare_like_training(data, recipes.recipe(path, 20, 2))
+    ((_, load),) = readers.list_recordings(raw / "a0_test.npy", preparation)
+    assert np.array_equal(load().whole(), feeder.frames(0)) and np.isfinite(feeder.frames(0)).all()
+    for how, file in (({"columns": "xyz_", "skip_columns": [0]}, "plain.csv"), ({"columns": "xyz_"}, "plain.npy")):
+        np.savetxt(tmp_path / "plain.csv", kinect.reshape(52, 60), delimiter=",")  # without the columns of the training data
+        np.save(tmp_path / "plain.npy", kinect)
+        data = load_model.TrainingData(20, 1, coordinates=3, how=how, center=-1)
+        own_way = {} if file == "plain.npy" else {"columns": "xyz", "skip_columns": []}  # --skip_columns none
+        preparation = readers.prepare_like_training(data, recipes.recipe(path, 20, 2), how=own_way)
+        ((_, load),) = readers.list_recordings(tmp_path / file, preparation)
+        assert np.allclose(load().whole().reshape(52, 20, 3), kinect, atol=1e-6)
+
+
+def test_one_recording_is_a_file(kinect, tmp_path, capsys):
+    np.save(tmp_path / "long.npy", np.tile(kinect, (3, 1, 1)))
+    np.save(tmp_path / "other.npy", kinect)
+    path = own.generate([tmp_path / "long.npy"], tmp_path / "out", window=60)
+    assert Feeder(path, "train", labelled=False).names.tolist() == ["long_0_52", "long_52_104", "long_104_156"]
