@@ -30,7 +30,7 @@ def pretrainer(args, data, device):
 
 def mamp(args, data, device, model=MAMP):
     """See `pretrainer`. model: MAMP or a subclass with the same keys (docs/extending.md)."""
-    if data.vel:
+    if getattr(data, "vel", False):
         raise ValueError(f"input_stream motion: is not there for the added method {args.method}, whose target needs the joints")
     own = constructor_options(MAMP, args) | {"input_stream": "motion" if args.input_stream == "motion" else "joint"}
     model = model(**encoder_options(args, data), **own).to(device)  # bones, to the model joints, come from the feeder

@@ -58,6 +58,9 @@ def test_another_mask_and_target(folder):
     (result,), complaints = results.find([folder / "output/tubes-linprobe"])
     assert not complaints and result.settings["pretrain_method"] == "tubes"  # no seed of MAMP
     module = runpy.run_path(folder / "main_tubes.py")
+    with pytest.raises(ValueError, match="input_stream motion: is not there for the added method tubes"):
+        words = ["--config", folder / "output/tubes/config.yaml", "--input_stream", "motion", "--output_dir", folder / "no"]
+        main_pretrain.main([*map(str, words), "--data_path", str(folder / read(folder / "output/tubes")["data_path"])])
     model = module["Tubes"](num_joints=5, num_frames=8, dim_feat=8, depth=1, num_heads=2, decoder_dim_feat=8, decoder_depth=1)
     _, _, mask = model(torch.randn(2, 3, 8, 5, 1), 0.6)
     assert torch.equal(mask[:, :5], mask[:, 5:]) and mask.sum(1).tolist() == [6, 6]

@@ -68,7 +68,7 @@ def read_yaml(path, stage, method=DEFAULT_METHOD):
                 f"warning: {path}: vel: the published code then takes masks and target from the differences, too; here they "
                 "are those of the joints (docs/evaluation.md)"
             )
-        if stage == "finetune" and content.get("lr") == 5e-4:
+        if stage == "finetune" and convert(OPTIONS["lr"], content.get("lr", 0.0), path) == 5e-4:
             console.warn_once(
                 f"warning: {path}: lr 0.0005 is what the file says; the published runs, as the paper, had --lr 3e-4"
             )

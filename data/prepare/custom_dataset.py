@@ -7,7 +7,6 @@ from dataclasses import dataclass, replace
 from fractions import Fraction
 
 import numpy as np
-from sklearn.model_selection import StratifiedGroupKFold
 
 from data.prepare import checks, parallel, transforms
 from data.prepare.custom_recordings import Recording
@@ -143,6 +142,8 @@ def draw_test_set(source, recordings, label_keys, group_key, ratio, seed):
 
     Raises ValueError if some have a split already, or if there are too few groups or recordings.
     """
+    from sklearn.model_selection import StratifiedGroupKFold  # imported here because it is slow to import
+
     if any("split" in recording.fields for recording in recordings):
         raise ValueError(f"{source}: has a field 'split' already; leave out --test_ratio")
     labels = [" ".join(recording.fields[key] for key in label_keys) for recording in recordings]

@@ -295,6 +295,8 @@ def test_features_are_those_of_retrieval(ntu60, raw, predict, tmp_path, options)
     with np.load(tmp_path / "r.npz") as file:
         expected = dict(zip(file["name_test"].tolist(), file["x_test"], strict=True))
     result, _, messages = predict(path, raw, "--features", tmp_path / "out/features.npz")
+    with pytest.raises(ValueError, match="--output: has no effect, .* has no classifier"):
+        predict(path, raw, "--features", tmp_path / "no.npz", "--output", tmp_path / "answers.json")
     with np.load(tmp_path / "out/features.npz") as file:
         found = dict(file)
     assert result is None and found["readout"] == "mean" and "read-out mean" in messages

@@ -21,7 +21,7 @@ from report import run_page
 from scripts import report as script
 from tests.conftest import EVIL
 from tests.runs import read
-from util import config, predictions
+from util import config
 
 ROOT = Path(__file__).resolve().parents[2]
 DOWNSTREAM = ("linprobe", "finetune", "retrieval", "eval")
@@ -162,7 +162,7 @@ def test_numbers_are_safe_before_anything_is_drawn(finished, hostile, options, t
     def die(*_):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(predictions, "save", die)
+    monkeypatch.setattr(main_retrieval, "write_report", die)
     line = options("retrieval", hostile, tmp_path, "--finetune", finished / "pretrain/checkpoint-2.pth", "--report")
     with pytest.raises(KeyboardInterrupt):
         main_retrieval.main(line)

@@ -76,6 +76,8 @@ def test_a_key_of_another_stage_is_no_mistake(file):
         ("methods: [umurl]", "a.yaml: methods: is not 'method: {key: value, ...}' for each method"),
         ("methods: {mamp: {stages: {pretran: {}}}}", "a.yaml: stage 'pretran' is not known; did you mean 'pretrain'"),
         ("method: umrl", "a.yaml: method: 'umrl' is not one of mamp, umurl"),
+        ("method: [mamp]", r"a.yaml: method: \['mamp'\] is not one of mamp, umurl"),
+        ("method: {a: 1}", "a.yaml: method: {'a': 1} is not one of mamp, umurl"),
         ("lr: 1\nlr 2", "a.yaml: not readable as YAML"),
         ("- lr\n- epochs", "a.yaml: a configuration is a list of 'key: value' lines"),
     ],
@@ -348,3 +350,11 @@ def test_a_complaint_about_many_numbers_is_short():
 def test_a_choice_among_numbers(file):
     with pytest.raises(ValueError, match="a.yaml: views: 3 is not one of 1, 2"):
         parse("tune", "--config", file("views: 3"))
+
+
+def test_a_finetune_of_the_command_line_is_not_lost_to_an_eval_of_a_file(file, shared):
+    judged = shared("parity/released_linprobe_tiny25.pth")
+    with pytest.raises(ValueError, match="finetune other.pth: has no effect with eval .*; give one"):
+        parse("linprobe", "--config", file(f"eval: {judged}"), "--finetune", "other.pth", "--data_path", "x.npz")
+    args = parse("linprobe", "--config", file("finetune: other.pth"), "--eval", judged, "--data_path", "x.npz")
+    assert args.eval == str(judged)  # a run's configuration names its encoder, and its classifier may be judged
