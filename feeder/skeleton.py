@@ -15,6 +15,12 @@ _COCO = (
     "shoulder left, shoulder right, elbow left, elbow right, wrist left, wrist right, "
     "hip left, hip right, knee left, knee right, ankle left, ankle right"
 ).split(", ")
+_MEDIAPIPE = (
+    "nose, eye inner left, eye left, eye outer left, eye inner right, eye right, eye outer right, ear left, ear right, "
+    "mouth left, mouth right, shoulder left, shoulder right, elbow left, elbow right, wrist left, wrist right, "
+    "pinky left, pinky right, index left, index right, thumb left, thumb right, hip left, hip right, knee left, knee right, "
+    "ankle left, ankle right, heel left, heel right, foot index left, foot index right"
+).split(", ")
 LAYOUTS = {  # names of the joints, and the parent of each, 0-based; the root is its own parent
     # as in published work, the parent of a hand tip is the thumb
     "kinect_v2": (tuple(_KINECT), (1, 20, 20, 2, 20, 4, 5, 6, 20, 8, 9, 10, 0, 12, 13, 14, 0, 16, 17, 18, 20, 22, 7, 24, 11)),
@@ -22,6 +28,11 @@ LAYOUTS = {  # names of the joints, and the parent of each, 0-based; the root is
     "kinect_v1": (tuple(_KINECT[:20]), (1, 2, 2, 2, 2, 4, 5, 6, 2, 8, 9, 10, 0, 12, 13, 14, 0, 16, 17, 18)),
     # the 17 keypoints of COCO, which have no joint on the spine: the nose is the root of limbs and face
     "coco17": (tuple(_COCO), (0, 0, 0, 1, 2, 0, 0, 5, 6, 7, 8, 5, 6, 11, 12, 13, 14)),
+    # the 33 landmarks of MediaPipe's pose: the same root
+    "mediapipe33": (
+        tuple(_MEDIAPIPE),
+        (0, 0, 1, 2, 0, 4, 5, 3, 6, 0, 0, 0, 0, 11, 12, 13, 14, 15, 16, 15, 16, 15, 16, 11, 12, 23, 24, 25, 26, 27, 28, 29, 30),
+    ),
 }
 KINECTS = ("kinect_v2", "kinect_v1")
 # words of a name: by case (LHipJoint: L, Hip, Joint), separators and digits; a letter with a number is one (the vertebra L5)

@@ -54,10 +54,11 @@ class Preparation:
         if self.axes is not None:
             how["axes"] = self.axes
         if "joint_order" not in how:
+            num_joints = self.data.num_joints - len(how.get("midpoints", ()))  # of the file
             if self.data.coordinates == 2 and "columns" not in how:
-                how["form"] = (None, self.data.num_joints, 2)
+                how["form"] = (None, num_joints, 2)
             else:
-                how["num_joints"] = self.data.num_joints
+                how["num_joints"] = num_joints
         try:
             if "form" in how:
                 how["form"] = (None, *how["form"][1:])  # a recording may have other bodies than the training data

@@ -94,7 +94,7 @@ def generate(
         recordings, their_skeleton, remarks = collect(raws, table, label_pattern, offset_key, form, skipped)
         if layout and form.checks:
             custom_recordings.compare_names(their_skeleton.joint_names, skeleton, f"{raws[0]}: joint_names", f"--layout {layout}")
-        skeleton = skeleton or their_skeleton
+        skeleton = custom_recordings.with_midpoints(skeleton or their_skeleton, form.midpoints)
         if window:
             lengths = map(number_of_frames, console.bar(recordings, "lengths", len(recordings), "file"))
             recordings = custom_recordings.cut(zip(recordings, lengths, strict=True), window)

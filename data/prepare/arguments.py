@@ -126,6 +126,14 @@ def _seed(text):
     return int(text)
 
 
+def _midpoint(text):
+    name, _, pair = text.partition("=")
+    numbers = pair.split("+")
+    if not name or len(numbers) != 2 or not all(map(str.isdecimal, numbers)):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a name and the numbers of two joints, such as neck=11+12")
+    return name, *map(int, numbers)
+
+
 class _Columns(argparse.Action):
     """Numbers of columns as a list, which is empty for the word none."""
 
@@ -180,6 +188,8 @@ def add_format(parser, whole=True):
     add("--fill", type=_frames, default=0, metavar="FRAMES", help=FILL)
     add("--joint_order", type=_whole_numbers, metavar="3,2,1,...", help="numbers of the file's joints, from 0, in the new order")
     if whole:
+        what = "one more joint in the middle of two, such as a hip or neck for --center and --body_frame"
+        add("--midpoints", type=_midpoint, nargs="+", default=(), metavar="NAME=I+J", help=what)
         add("--fps", type=float, help="frames per second of the recordings, if more than --target_fps")
         add_time_and_up(parser)
         add("--no_checks", dest="checks", action="store_false", help="accept recordings that look misread")

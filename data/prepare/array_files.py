@@ -26,6 +26,7 @@ class ArrayFormat:
     form: (M, V, C) of a frame. axes: letters of an array's axes, or of a text file's rows and then columns; default TVC or MTVC,
     VCT for .mat. columns: a letter for each number of a joint, such as xyz_ (_ is left out). skip_columns: columns of a row that
     are left out before that; skip_rows: lines at the top of a text file. joint_order: for each joint its number in the file.
+    midpoints: (name, i, j) of joints, numbered in this order, between which one more is put, behind all others.
     fill: the longest gap, in frames, of a missing joint that is interpolated, see transforms.fill_gaps. fps, target_fps: frames
     per second of the file, and after resampling. up: axis of the file that points up, which is rotated to y. key: the array to
     read if a file has several. num_joints: V of the file, if known. checks: raise `checks.Misread` for implausible recordings.
@@ -37,6 +38,7 @@ class ArrayFormat:
     skip_columns: tuple = ()
     skip_rows: int = 0
     joint_order: tuple | None = None
+    midpoints: tuple = ()
     fill: int = 0
     fps: float | None = None
     target_fps: float = 30.0
@@ -121,6 +123,10 @@ class ArrayFormat:
             if max(self.joint_order) >= bodies.shape[2]:
                 raise ValueError(f"{where}: {bodies.shape[2]} joints, --joint_order names joint {max(self.joint_order)}, from 0")
             bodies = bodies[:, :, list(self.joint_order)]
+        for name, *pair in self.midpoints:
+            if max(pair) >= bodies.shape[2]:
+                raise ValueError(f"{where}: {bodies.shape[2]} joints, --midpoints {name} names joint {max(pair)}, from 0")
+            bodies = np.concatenate([bodies, bodies[:, :, pair].mean(axis=2, keepdims=True)], axis=2)
         bodies = transforms.to_y_up(bodies, self.up)
         return bodies if self.fps is None else transforms.resample(bodies, self.fps / self.target_fps)
 

@@ -41,7 +41,7 @@ class Recording:
 @dataclass
 class CustomSkeleton:
     """layout: of feeder.skeleton, or ''; joint_names: (V,) or None; parents: (V,) int64, the root is its own parent, or None.
-    certain: parents are those of the recordings' own files."""
+    certain: whether the joints have this order is not to be checked."""
 
     layout: str = ""
     joint_names: np.ndarray | None = None
@@ -59,7 +59,9 @@ class CustomSkeleton:
 
 def layout_skeleton(layout):
     """The `CustomSkeleton` of a layout in feeder.skeleton."""
-    return CustomSkeleton(layout, np.array(skeleton.joint_names(layout)), skeleton.parents(layout))
+    # without a spine the bones are longer than the shortest that connect the joints, which therefore say nothing of their order
+    certain = layout not in skeleton.KINECTS
+    return CustomSkeleton(layout, np.array(skeleton.joint_names(layout)), skeleton.parents(layout), certain)
 
 
 def custom_skeleton(joint_names, parents, where):
@@ -79,6 +81,17 @@ def custom_skeleton(joint_names, parents, where):
         if names is not None and len(names) != len(parents):
             raise ValueError(f"{where}: {len(names)} joint_names but {len(parents)} parents")
     return CustomSkeleton("", names, parents)
+
+
+def with_midpoints(skeleton, midpoints):
+    """A `CustomSkeleton` with the joints of `ArrayFormat.midpoints` behind its own; each hangs on the first of its two joints."""
+    if not midpoints:
+        return skeleton
+    names = None if skeleton.joint_names is None else np.array([*map(str, skeleton.joint_names), *(m[0] for m in midpoints)])
+    parents = None if skeleton.parents is None else np.array([*skeleton.parents, *(m[1] for m in midpoints)])
+    if names is not None and len(set(names)) < len(names):
+        raise ValueError(f"--midpoints: two joints have one name, {str(Counter(names).most_common(1)[0][0])!r}")
+    return replace(skeleton, layout="", joint_names=names, parents=parents)
 
 
 def compare_names(names, other, where, what):

@@ -1,5 +1,10 @@
 """Joints that a tracker lost, columns that are no coordinates, and recordings with another axis upwards."""
 
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -7,6 +12,7 @@ from data.own import own_gendata as own
 from data.prepare import recipes, transforms
 from data.prepare.array_files import ArrayFormat
 from feeder.feeder_ntu import Feeder
+from feeder.skeleton import joint_names
 from predict import load_model, readers
 
 PATTERN = r"(?P<label>a\d)_(?P<split>train|test)"
@@ -158,3 +164,84 @@ def test_one_recording_is_a_file(kinect, tmp_path, capsys):
     np.save(tmp_path / "other.npy", kinect)
     path = own.generate([tmp_path / "long.npy"], tmp_path / "out", window=60)
     assert Feeder(path, "train", labelled=False).names.tolist() == ["long_0_52", "long_52_104", "long_104_156"]
+
+
+def mediapipe(kinect):
+    """(T, 33, 3) like MediaPipe's landmarks, y downwards: the limbs of a Kinect skeleton, and a face about its head."""
+    k = {name: kinect[:, i] for i, name in enumerate(joint_names("kinect_v1"))}
+    x = np.zeros((len(kinect), 33, 3))
+    face = [
+        (0, 0),
+        *((15 * i, 30) for i in (1, 2, 3)),
+        *((-15 * i, 30) for i in (1, 2, 3)),
+        (75, 20),
+        (-75, 20),
+        (25, -30),
+        (-25, -30),
+    ]
+    x[:, :11] = k["head"][:, None] + np.array([(x, y, 0) for x, y in face]) / 1000
+    for side, first in (("left", 0), ("right", 1)):
+        for joint, kind in (
+            (11, "shoulder"),
+            (13, "elbow"),
+            (15, "wrist"),
+            (23, "hip"),
+            (25, "knee"),
+            (27, "ankle"),
+            (31, "foot"),
+        ):
+            x[:, joint + first] = k[f"{kind} {side}"]
+        for joint in (17, 19, 21):
+            x[:, joint + first] = k[f"hand {side}"] + 0.01 * joint
+        x[:, 29 + first] = k[f"ankle {side}"] - [0, 0.05, 0]
+    return x * [1, -1, -1]
+
+
+def test_mediapipe(kinect, tmp_path):
+    """The command of docs/data.md: visibility, two more columns, lost landmarks, y down, a hip and a neck that are not there."""
+    joints = mediapipe(kinect)
+    for i in range(10):
+        table = np.concatenate([joints, np.full((52, 33, 1), 0.9)], axis=2).reshape(52, 132)
+        rows = [[t, t / 30, *row] for t, row in enumerate(table.tolist())]
+        rows[5 + i][2 + 4 * i] = float("nan")
+        names = ",".join(
+            ["frame", "time", *(f"{name}_{n}" for name in joint_names("mediapipe33") for n in "x y z visibility".split())]
+        )
+        (tmp_path / "raw").mkdir(exist_ok=True)
+        np.savetxt(
+            tmp_path / f"raw/P{i // 2:02}_{('wave', 'bow')[i % 2]}_{i}.csv", rows, delimiter=",", header=names, comments=""
+        )
+    words = (Path(__file__).resolve().parents[2] / "docs/data.md").read_text().split("own_gendata.py poses ")[1].split("```")[0]
+    words = shlex.split(words.replace("\\\n", " "))
+    script = Path(own.__file__)
+    done = subprocess.run([sys.executable, script, tmp_path / "raw", *words, "--out", tmp_path], capture_output=True, text=True)
+    assert done.returncode == 0 and "warning" not in done.stdout, done.stdout + done.stderr
+    feeder = Feeder(tmp_path / "own.npz", "train", [1.0], window_size=52)
+    assert (feeder.num_joints, len(feeder.names)) == (35, 8) and feeder.joint_names()[-2:] == ["hip", "neck"]
+    x = feeder.frames(0).reshape(52, 35, 3)
+    hip, neck, left, right = x[:, [33, 34, 11, 12]].mean(0, dtype=np.float64)
+    across, up = (right - left) / np.linalg.norm(right - left), (neck - hip) / np.linalg.norm(neck - hip)
+    assert np.allclose(across, [1, 0, 0], atol=1e-5) and up[1] > 0.9 and abs(up[2]) < 1e-5  # the body frame
+    assert np.allclose(x[:, 33], (x[:, 23] + x[:, 24]) / 2, atol=1e-6) and np.allclose(x[0, 33], 0, atol=1e-6)
+    shin = np.linalg.norm(x[:, 25] - x[:, 27], axis=-1)
+    assert np.allclose(shin, np.linalg.norm(kinect[:, 13] - kinect[:, 14], axis=-1), atol=1e-5)
+    bones = Feeder(tmp_path / "own.npz", "train", [1.0], window_size=52, bone=True)[0][0]  # (C, T, V, M)
+    assert not bones[:, :, 0].any() and bones[:, :, 33:].any()
+    data = load_model.TrainingData(35, 1, coordinates=3, how=feeder.metadata()["how"], center=33, body_frame=[33, 34, 11, 12])
+    preparation = readers.prepare_like_training(data, recipes.recipe(tmp_path / "own.npz", 35, 2))
+    ((_, load),) = readers.list_recordings(tmp_path / "raw" / f"{feeder.names[0]}.csv", preparation)
+    assert np.allclose(load().whole(), feeder.frames(0), atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    "midpoints, message",
+    [
+        ((("hip", 3, 40),), "20 joints, --midpoints hip names joint 40, from 0"),
+        ((("head", 0, 1),), "two joints have one name, 'head'"),
+    ],
+)
+def test_midpoints_that_cannot_be(midpoints, message, kinect, tmp_path):
+    with pytest.raises(ValueError, match=message):
+        own.generate(
+            [recordings(tmp_path / "raw", kinect)], tmp_path, label_pattern=PATTERN, layout="kinect_v1", midpoints=midpoints
+        )

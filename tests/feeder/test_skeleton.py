@@ -19,7 +19,8 @@ def test_names_and_bones_are_the_published_ones(shared):
 
 
 @pytest.mark.parametrize(
-    "layout, count, root", [("kinect_v2", 25, "spine shoulder"), ("kinect_v1", 20, "neck"), ("coco17", 17, "nose")]
+    "layout, count, root",
+    [("kinect_v2", 25, "spine shoulder"), ("kinect_v1", 20, "neck"), ("coco17", 17, "nose"), ("mediapipe33", 33, "nose")],
 )
 def test_bones_are_a_tree(layout, count, root):
     above = parents(layout)

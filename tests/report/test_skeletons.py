@@ -76,7 +76,8 @@ def test_limbs_of_known_skeletons(layout):
     """Spine and head, left arm, right arm, left leg, right leg, each from the body outwards."""
     names = skeleton.joint_names(layout)
     limbs = [[names[v] for v in limb] for limb in skeletons.limbs(names, skeleton.parents(layout))]
-    ends = [("shoulder", "hip"), ("hand" if "kinect" in layout else "wrist", "foot" if "kinect" in layout else "ankle")]
+    last = {"coco17": ("wrist", "ankle"), "mediapipe33": ("thumb", "foot index")}
+    ends = [("shoulder", "hip"), last.get(layout, ("hand", "foot"))]
     for which, side in ((1, "left"), (2, "right")):
         for at, (arm, leg) in zip((0, -1), ends, strict=True):
             assert limbs[which][at].startswith(arm) and limbs[which + 2][at] == f"{leg} {side}"
