@@ -16,6 +16,7 @@ import numpy as np
 
 from util import console
 from util.files import written_aside
+from util.validation import one_line
 
 ALIGNMENT = 64  # bytes; array data begin at a multiple of it, so that memory maps are aligned
 _LOCAL_HEADER = struct.Struct("<4s5H3I2H")  # of a zip member; the last two are the lengths of its name and of its extra fields
@@ -130,7 +131,7 @@ def _one_line(what, remedy=""):
     except Exception as error:
         if isinstance(error, OSError) and error.filename is not None:
             raise
-        reason = " ".join(str(error).split())[:200] or type(error).__name__
+        reason = one_line(error)[:200]
         raise ValueError(f"{what} ({reason}){remedy}") from error
 
 

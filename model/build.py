@@ -15,6 +15,7 @@ from util import checkpoint, provenance
 from util.files import same_file
 from util.lr_decay import param_groups_wd
 from util.options import METHODS, UNLABELLED
+from util.validation import one_line
 
 
 def views(args):
@@ -165,7 +166,7 @@ def heads(args, data, num_classes, model, path=None, content=None):
             try:
                 made[name].load_state_dict(saved[name])
             except (RuntimeError, TypeError, AttributeError) as error:
-                raise ValueError(f"{path}: heads: {name}: {' '.join(str(error).split())}") from error
+                raise ValueError(f"{path}: heads: {name}: {one_line(error)}") from error
         made[name].to(next(model.parameters()).device)
     return Heads(made)
 

@@ -14,7 +14,7 @@ import torch.distributed as dist
 import torch.nn.functional as F
 from torch import nn
 
-from feeder.tools import bone, transform_points, velocity
+from feeder.tools import stream, transform_points
 from model.heads import Classifier, logits_and_features
 from model.layers import ExactLinear
 
@@ -28,9 +28,7 @@ INVARIANCE, VARIANCE, COVARIANCE = 5.0, 5.0, 1.0  # weights of the terms of the 
 
 def modality(joints, name, parents):
     """Joints (N, C, T, V, M) as 'joint', 'bone' or 'motion': the same shape. parents: (V,)."""
-    if name == "bone":
-        return bone(joints, parents)
-    return velocity(joints) if name == "motion" else joints
+    return stream(joints, parents if name == "bone" else None, vel=name == "motion")
 
 
 class Embedding(nn.Module):

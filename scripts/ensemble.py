@@ -32,6 +32,7 @@ from feeder.npz import open_npz
 from scripts.tables import markdown_table
 from util import console, errors
 from util.metrics import accuracy
+from util.validation import one_line
 
 
 def main(argv=None):
@@ -60,7 +61,7 @@ def load(file):
         arrays = open_npz(file)
         stream = {key: np.array(arrays[key]) for key in ("scores", "label", "name", "input_stream")}
     except (KeyError, ValueError) as error:
-        raise ValueError(f"{file}: not the scores of an evaluation ({' '.join(str(error).split())})") from error
+        raise ValueError(f"{file}: not the scores of an evaluation ({one_line(error)})") from error
     scores, label, name = stream["scores"], stream["label"], stream["name"]
     numbers = scores.dtype.kind == "f" and scores.ndim == 2 and np.isfinite(scores).all()
     if not numbers or label.shape != (len(scores),) or label.dtype.kind not in "iu" or name.shape != label.shape:

@@ -13,6 +13,7 @@ from data.prepare import checks, parallel, transforms
 from data.prepare.axes import possible_orders, to_mtvc
 from data.prepare.denoise import read_actors
 from feeder.npz import open_npz
+from util.validation import one_line
 
 TEXT = (".csv", ".tsv", ".txt")
 SUFFIXES = (".npy", ".npz", ".mat", *TEXT, ".skeleton")
@@ -210,7 +211,7 @@ def read_array(path, key="joints"):
         try:
             return np.lib.format.open_memmap(path, mode="r")  # maps no more than the file holds, whatever its header says
         except (ValueError, EOFError, OverflowError, SyntaxError, TypeError, tokenize.TokenError) as error:
-            raise ValueError(f"{path}: not a complete npy file of numbers ({' '.join(str(error).split())[:100]})") from error
+            raise ValueError(f"{path}: not a complete npy file of numbers ({one_line(error)[:100]})") from error
     found = read_mat(path) if path.suffix.lower() == ".mat" else read_npz(path)
     if len(found) != 1 and key not in found:
         names = ", ".join(sorted(found)[:5])
@@ -236,7 +237,7 @@ def read_mat(path):
     except NotImplementedError as error:
         raise ValueError(f"{path}: a MATLAB 7.3 file (HDF5), which cannot be read; save it in MATLAB with '-v7'") from error
     except Exception as error:  # scipy raises errors of many types for damaged files
-        raise ValueError(f"{path}: not a complete MATLAB file ({' '.join(str(error).split())[:100]})") from error
+        raise ValueError(f"{path}: not a complete MATLAB file ({one_line(error)[:100]})") from error
     content = {key: value for key, value in content.items() if not key.startswith("__")}
     found = {
         key: value for key, value in content.items() if getattr(value, "dtype", np.dtype("O")).kind in "iuf" and value.size > 1

@@ -22,6 +22,7 @@ from data.prepare.parallel import naming
 from data.prepare.transforms import MAX_NAME, pieces
 from feeder import skeleton
 from util.files import files_below
+from util.validation import one_line
 
 TABLE = "labels.csv"
 
@@ -118,7 +119,7 @@ def read_skeleton_file(path):
         text = path.read_text(encoding="utf-8")
         content = json.loads(text) if path.suffix == ".json" else yaml.safe_load(text)
     except (ValueError, RecursionError, yaml.YAMLError) as error:
-        raise ValueError(f"{path}: neither YAML nor JSON ({' '.join(str(error).split())[:100]})") from error
+        raise ValueError(f"{path}: neither YAML nor JSON ({one_line(error)[:100]})") from error
     if not isinstance(content, dict) or not isinstance(content.get("parents"), list):
         raise ValueError(f"{path}: needs a list 'parents', and may have a list 'joint_names'")
     if not isinstance(content.get("joint_names", []), list):

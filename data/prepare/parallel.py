@@ -17,6 +17,7 @@ from pathlib import Path
 
 from util import console, host
 from util.files import files_below, write_text
+from util.validation import one_line
 
 CHUNK = 16  # files handed to a process at a time
 
@@ -50,7 +51,7 @@ def read_bytes(file):
     try:
         return file.read_bytes()
     except (zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, RuntimeError) as error:
-        raise ValueError(f"{file}: cannot be read from its zip ({' '.join(str(error).split())})") from error
+        raise ValueError(f"{file}: cannot be read from its zip ({one_line(error)})") from error
 
 
 def skipped_path(path):

@@ -13,6 +13,8 @@ from pathlib import Path
 
 import numpy as np
 
+from util.validation import one_line
+
 # the opcodes for dict, list, tuple, str, bytes, numbers and arrays in protocols 2 to 5. Sets are not among them, since hashing
 # deeply nested tuples overflows the stack, nor other opcodes that call functions or create objects.
 _OPCODES = (
@@ -45,7 +47,7 @@ def load(path):
         except MemoryError:
             raise ValueError(f"{path}: the pickle is larger than the memory") from None
         except Exception as error:  # the unpickler raises errors of many types for damaged pickles
-            reason = f"{type(error).__name__}: {' '.join(str(error).split())[:80]}"
+            reason = f"{type(error).__name__}: {one_line(error)[:80]}"
             raise ValueError(f"{path}: not a pickle, or a damaged one ({reason})") from None
 
 

@@ -5,6 +5,7 @@ import re
 from pathlib import Path
 
 from data.prepare import ntu_release, pickles
+from util.validation import one_line
 
 SPLITS = ("train", "test", "val")
 FORMS = "it holds splits as in PYSKL's files, the split (train, test, val) of each name, or the names of the test set"
@@ -45,7 +46,7 @@ def read(path, names):
             text = path.read_text("utf-8-sig")
             content = json.loads(text) if path.suffix == ".json" else _of_lines(text)
         except ValueError as error:
-            raise ValueError(f"{path}: not a split file ({' '.join(str(error).split())[:80]}); {FORMS}") from error
+            raise ValueError(f"{path}: not a split file ({one_line(error)[:80]}); {FORMS}") from error
     if type(content) is dict and type(content.get("split")) is dict:
         content = content["split"]
     if type(content) is dict and content and all(isinstance(split, str) and split in SPLITS for split in content.values()):
