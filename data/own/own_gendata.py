@@ -15,7 +15,7 @@ from util import console, errors
 from util.files import check_output
 
 HERE = Path(__file__).resolve().parent
-ABOUT = {"file", "name", "group", "subject"}  # fields that are no labels
+ABOUT = {"file", "name", "group", "subject", "fps"}  # fields that are no labels
 
 
 def collect(raws, table, pattern, offset_key, form, skipped):
@@ -95,6 +95,7 @@ def generate(
         if layout and form.checks:
             custom_recordings.compare_names(their_skeleton.joint_names, skeleton, f"{raws[0]}: joint_names", f"--layout {layout}")
         skeleton = custom_recordings.with_midpoints(skeleton or their_skeleton, form.midpoints)
+        recordings, form = custom_recordings.at_their_rate(recordings, form)
         if window:
             lengths = map(number_of_frames, console.bar(recordings, "lengths", len(recordings), "file"))
             recordings = custom_recordings.cut(zip(recordings, lengths, strict=True), window)

@@ -16,6 +16,7 @@ from pathlib import Path
 import numpy as np
 import yaml
 
+from data.prepare import transforms
 from data.prepare.array_files import SUFFIXES, ArrayFormat, read_npz
 from data.prepare.axes import to_mtvc
 from data.prepare.parallel import naming
@@ -248,6 +249,31 @@ def read_table(path, skipped):
     except (UnicodeDecodeError, csv.Error) as error:
         raise ValueError(f"{path}: not a CSV file ({error})") from error
     return rows
+
+
+def at_their_rate(recordings, form):
+    """(recordings, form) with each recording resampled from the frames per second of its field 'fps', if some have this field.
+
+    form: the `ArrayFormat`, with which later recordings are resampled, too, if they are not of its target_fps. Raises ValueError
+    if it has an fps itself; loading a recording whose field is no number of at least target_fps does.
+    """
+    if not any("fps" in recording.fields for recording in recordings):
+        return recordings, form
+    if form.fps is not None:
+        raise ValueError(f"--fps {form.fps:g}: the labels have a column fps; leave one of them out")
+
+    def load(recording):
+        text = recording.fields["fps"]
+        try:
+            rate = float(text)
+        except ValueError:
+            rate = 0.0
+        if not form.target_fps <= rate < np.inf:
+            wanted = f"at least --target_fps {form.target_fps:g}; recordings are not upsampled"
+            raise ValueError(f"{recording.where}: fps {text!r} is not a number of frames per second, {wanted}")
+        return transforms.resample(transforms.drop_empty(recording.load()), rate / form.target_fps)
+
+    return [replace(recording, load=partial(load, recording)) for recording in recordings], replace(form, fps=form.target_fps)
 
 
 def cut(recordings, window):

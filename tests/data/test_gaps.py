@@ -245,3 +245,27 @@ def test_midpoints_that_cannot_be(midpoints, message, kinect, tmp_path):
         own.generate(
             [recordings(tmp_path / "raw", kinect)], tmp_path, label_pattern=PATTERN, layout="kinect_v1", midpoints=midpoints
         )
+
+
+def test_each_recording_may_have_its_own_frame_rate(kinect, tmp_path):
+    (raw := tmp_path / "raw").mkdir()
+    fast = np.repeat(kinect, 2, axis=0)
+    fast[1:-1:2] = (fast[:-2:2] + fast[2::2]) / 2  # 103 frames at 60 fps, and one more that is not used
+    for name, joints in {"slow": kinect, "fast": fast[:-1], "odd": kinect}.items():
+        np.save(raw / f"{name}.npy", joints)
+    (raw / "labels.csv").write_text("name,label,split,fps\nslow,a,train,30\nfast,a,train,60\nodd,a,train,24\n")
+    own.generate([raw], tmp_path, layout="kinect_v1")
+    feeder = Feeder(tmp_path / "own.npz", "train")
+    assert np.allclose(feeder.frames(0), feeder.frames(1), atol=1e-6) and len(feeder.frames(0)) == 52
+    assert (
+        "fps '24' is not a number of frames per second, at least --target_fps 30"
+        in (tmp_path / "raw_data/own_skipped.txt").read_text()
+    )
+    how = feeder.metadata()["how"]
+    data = load_model.TrainingData(20, 1, coordinates=3, how=how, center=-1)
+    for name, fps in (("slow", None), ("fast", 60)):
+        preparation = readers.prepare_like_training(data, recipes.recipe(tmp_path / "own.npz", 20, 2), fps=fps)
+        ((_, load),) = readers.list_recordings(raw / f"{name}.npy", preparation)
+        assert np.allclose(load().whole(), feeder.frames(0), atol=1e-6)
+    with pytest.raises(ValueError, match="--fps 60: the labels have a column fps; leave one of them out"):
+        own.generate([raw], tmp_path, layout="kinect_v1", fps=60.0)
