@@ -4,7 +4,9 @@ import numpy as np
 import torch
 
 from data.prepare import axes, transforms
+from feeder import units
 from predict import load_model
+from util import console
 
 
 class ToBatch:
@@ -35,11 +37,24 @@ class ToBatch:
                 "one at a time"
             )
         chosen = transforms.most_moving(transforms.drop_empty(persons), data.num_bodies or len(persons))  # (m, T, V, 3)
+        for doubt in self.doubts(chosen):
+            console.warn_once(f"warning: x {doubt}; main_predict.py prepares recordings as the training data were prepared")
         of_recording = load_model.TrainingData(data.num_joints, data.num_bodies or len(chosen), data.parent_joints)
         row = transforms.fill_bodies(transforms.row(chosen), len(chosen), of_recording.num_bodies, data.second_body)
         absent = 3 * data.num_joints * of_recording.num_bodies - row.shape[1]
         row = np.pad(row, ((0, 0), (0, absent)))
         return (load_model.make_batch([row], self.options, of_recording, device),)
+
+    def doubts(self, bodies):
+        """Yield in words what shows that bodies (M, T, V, 3) were not prepared as the training data were."""
+        data = self.data
+        if data.min_max:
+            if np.abs(bodies).max() > 1 + 1e-4:
+                yield "is not scaled to -1 .. 1"
+        elif units.doubt_likeness(size := units.body_size(bodies), data.body_size, 1.0):
+            yield f"has a body of {size:.3g} m, the training data have bodies of {data.body_size:.3g} m"
+        elif data.center not in (None, -1) and np.abs(bodies[0, 0, data.center]).max() > 1e-3:
+            yield f"does not have joint {data.center} of its first frame at the origin"
 
     def checked(self, x):
         """x, a batch. Raises ValueError for a shape that the encoder does not take."""

@@ -3,6 +3,7 @@
 import shutil
 import subprocess
 import sys
+from argparse import Namespace
 
 import numpy as np
 import pytest
@@ -13,6 +14,8 @@ from feeder.feeder_ntu import Feeder
 from feeder.skeleton import parents
 from model.transformer import Transformer
 from model.umurl import UmURLClassifier
+from predict.load_model import TrainingData
+from predict.recordings import ToBatch
 from tests.processes import ROOT
 from util import checkpoint
 
@@ -127,6 +130,26 @@ def test_a_second_body_is_what_it_was_in_training(shared, tmp_path):
         features = [encoder(as_batch(both)) for both in batches]
         close(encoder(one), features[which])
         assert not torch.allclose(*features, atol=1e-3)
+
+
+@pytest.mark.parametrize(
+    "known, change, message",
+    [
+        ({"center": 2}, lambda x: x, ""),
+        ({"center": -1}, lambda x: x + 1, ""),
+        ({"center": 2, "min_max": 1}, lambda x: x / 20, ""),
+        ({"center": 2}, lambda x: x + 1, "x does not have joint 2 of its first frame at the origin; main_predict.py prepares"),
+        ({"min_max": 1}, lambda x: x, "x is not scaled to -1 .. 1"),
+        ({"center": 2, "body_size": 1.7}, lambda x: 1000 * x, "m, the training data have bodies of 1.7 m"),
+    ],
+)
+def test_a_recording_that_was_not_prepared_is_warned_of(known, change, message, capsys):
+    joints = np.random.default_rng(0).normal(size=(30, 5, 3))
+    joints -= joints[0, 2]
+    to_batch = ToBatch(Namespace(num_frames=16, input_stream="joint", test_p_interval=(1.0,)), TrainingData(5, 1, **known))
+    to_batch(torch.nn.Linear(1, 1), (torch.from_numpy(change(joints)),))
+    printed = capsys.readouterr().err
+    assert message in printed and printed.count("warning") == bool(message)
 
 
 def test_a_batch_of_recordings_is_not_taken_for_one_of_many_bodies():
