@@ -83,6 +83,22 @@ def load(path, keep=False):
     identity = status and (str(path), status.st_size, status.st_mtime_ns)
     if identity in _kept:
         return _kept[identity] if keep else _kept.pop(identity)
+    content = _with_model(_read(path), path)
+    _check(content, path)
+    try:
+        content["model"], left_out = weights.under_our_names(content["model"])
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from error
+    if left_out:
+        console.warn_once(f"warning: {path}: the encoder is read, these keys are not: {weights.some(left_out)}")
+    if keep:
+        _kept.clear()
+        _kept[identity] = content
+    return content
+
+
+def _read(path):
+    """What a checkpoint file holds: tensors and plain values. Errors as in `load`."""
     if path.is_dir():
         there = ", ".join(sorted(file.name for file in path.glob("*.pth"))[:4])
         raise ValueError(f"{path}: is a folder; name a checkpoint in it, " + (f"such as {there}" if there else "it has none"))
@@ -104,6 +120,11 @@ def load(path, keep=False):
             what = f"a {found[1]}" if found else "a Python object"
             reason = f"it holds {what}, which is no plain data; such things are never executed; save it again without them"
         raise ValueError(f"{path}: not a readable checkpoint ({reason})") from error
+    return content
+
+
+def _with_model(content, path):
+    """A file's content as a dict with a state dict under 'model'. Raises ValueError naming the file if it has none."""
     if _is_state(content) and "model" not in content:
         content = {"model": content}  # it was the state dict alone
     if isinstance(content, dict) and content.get("state_dict"):
@@ -120,6 +141,12 @@ def load(path, keep=False):
     for key, value in state.items():  # expanded tensors would need memory that the file does not have
         if value.nbytes > value.untyped_storage().nbytes():
             raise ValueError(f"{path}: {key} says shape {tuple(value.shape)}, more than the file holds")
+    return content
+
+
+def _check(content, path):
+    """Raise ValueError naming the file for values that are not of a checkpoint's types; an epoch of a published file that is no
+    number is left out."""
     if "args" in content and "config" not in content and type(content.get("epoch", 0)) is not int:  # a published file
         try:
             content["epoch"] = convert(OPTIONS["epochs"], content["epoch"], path)
@@ -128,16 +155,6 @@ def load(path, keep=False):
     for key, kind in (("config", dict), ("data", dict), ("heads", dict), ("epoch", int)):
         if (key not in ("data", "heads") or "config" in content) and not isinstance(content.get(key, kind()), kind):
             raise ValueError(f"{path}: {key} is not what a checkpoint has there")
-    try:
-        content["model"], left_out = weights.under_our_names(state)
-    except ValueError as error:
-        raise ValueError(f"{path}: {error}") from error
-    if left_out:
-        console.warn_once(f"warning: {path}: the encoder is read, these keys are not: {weights.some(left_out)}")
-    if keep:
-        _kept.clear()
-        _kept[identity] = content
-    return content
 
 
 def to_resume(args):
