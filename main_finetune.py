@@ -14,7 +14,7 @@ from torch import nn
 from feeder.loader import build_feeder, report_training_set, test_loader, train_loader, warn_about
 from model import build
 from report.for_mains import write_report
-from util import checkpoint, config, errors, run
+from util import checkpoint, config, errors, run, signals
 from util.distributed import compile_and_wrap
 from util.engine import train_one_epoch
 from util.logging import Log, print_info
@@ -23,6 +23,7 @@ from util.predictions import Evaluation
 from util.training import Training
 
 
+@signals.restored
 def main(argv=None):
     # options: config/finetune.yaml, then --config, --dataset, the checkpoint's sizes and the rest of the command line
     args = config.parse("finetune", argv)

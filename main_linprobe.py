@@ -17,7 +17,7 @@ import torch.nn.functional as F
 from feeder.loader import Features, build_feeder, report_training_set, test_loader, train_loader, warn_about
 from model import build
 from report.for_mains import write_report
-from util import checkpoint, config, distributed, errors, provenance, results, ridge, run
+from util import checkpoint, config, distributed, errors, provenance, results, ridge, run, signals
 from util.distributed import compile_and_wrap
 from util.engine import outputs, train_one_epoch
 from util.logging import Log, print_info
@@ -25,6 +25,7 @@ from util.predictions import Evaluation
 from util.training import Training
 
 
+@signals.restored
 def main(argv=None):
     # options: config/linprobe.yaml, then --config, --dataset, the checkpoint's sizes and the rest of the command line
     args = config.parse("linprobe", argv)

@@ -15,13 +15,14 @@ import time
 from feeder.loader import build_feeder, report_training_set, train_loader
 from model import build
 from report.for_mains import preview, write_report
-from util import checkpoint, config, console, errors, provenance, run
+from util import checkpoint, config, console, errors, provenance, run, signals
 from util.distributed import compile_and_wrap
 from util.engine import train_one_epoch
 from util.logging import Log, print_always, print_info
 from util.training import Training
 
 
+@signals.restored
 def main(argv=None):
     begin = time.time()
 

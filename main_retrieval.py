@@ -16,13 +16,14 @@ import numpy as np
 from feeder.loader import build_feeder, test_loader, warn_about
 from model import build
 from report.for_mains import write_report
-from util import checkpoint, config, distributed, errors, predictions, results, run
+from util import checkpoint, config, distributed, errors, predictions, results, run, signals
 from util.engine import allow_tf32, outputs
 from util.files import check_output, written_aside
 from util.logging import print_always, print_info
 from util.metrics import accuracy, nearest, standardised, vote
 
 
+@signals.restored
 def main(argv=None):
     # options: config/retrieval.yaml, then --config, --dataset, the checkpoint's sizes and the rest of the command line
     args = config.parse("retrieval", argv)

@@ -17,7 +17,7 @@ import torch
 from feeder.loader import build_feeder, report_training_set, train_loader
 from model import build
 from report.for_mains import write_report
-from util import checkpoint, config, console, errors, run
+from util import checkpoint, config, console, errors, run, signals
 from util.distributed import compile_and_wrap
 from util.engine import train_one_epoch
 from util.logging import Log, print_always, print_info
@@ -25,6 +25,7 @@ from util.lr_decay import param_groups_lrd
 from util.training import Training
 
 
+@signals.restored
 def main(argv=None):
     begin = time.time()
 

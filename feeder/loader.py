@@ -189,12 +189,13 @@ def report_training_set(args, data):
     warnings = data_warnings(data)
     if absent := data.num_classes and sorted(set(range(data.num_classes)) - set(data.label[data.indices].tolist())):
         titles = ", ".join(data.class_title(number) for number in absent[:4]) + (", ..." if len(absent) > 4 else "")
-        if len(data) < len(data.label):
+        if getattr(args, "data_ratio", 1.0) < 1:
             warnings.append(
                 f"of {len(data)} training samples that were chosen none is of {titles}; another --subset_seed, or more"
             )
         else:
-            warnings.append(f"{data.data_path}: no training sample is of {titles}; labels that are numbers begin at 0")
+            reason = "the groups held out may have them" if args.val_groups else "labels that are numbers begin at 0"
+            warnings.append(f"{data.data_path}: no training sample is of {titles}; {reason}")
     if args.effective_batch_size and len(data) < args.effective_batch_size:
         warnings.append(
             f"{len(data)} samples are fewer than effective_batch_size {args.effective_batch_size}: an epoch is one step, in "

@@ -117,9 +117,11 @@ def opposite_joints(names, parents=None):
     return opposite
 
 
-def up_axis(layout, joints):
-    """The axis of joints (..., 3) that points upwards: '-y' for 2D keypoints, whose y is a row of the image, else 'y'."""
-    return "-y" if layout == "coco17" and not joints[..., 2].any() else "y"
+def up_axis(layout, joints, how=None):
+    """The axis of joints (..., 3) that points upwards: '-y' for 2D keypoints, whose y is a row of the image, unless they were
+    turned when they were prepared (how: of an npz's metadata); else 'y'."""
+    of_picture = layout in ("coco17", "mediapipe33") and not joints[..., 2].any()
+    return "-y" if of_picture and (how or {}).get("up", "y") == "y" else "y"
 
 
 def tree(above, num_joints):

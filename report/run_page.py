@@ -224,7 +224,7 @@ def moving_svg(data, position):
     """Animated SVG of the sequence at a position in a Feeder."""
     side = skeletons.sides(data.joint_names() or [""] * data.num_joints)
     frames = data.frames(position).reshape(-1, data.num_bodies, data.num_joints, 3)
-    upright = skeletons.turned(frames, up=up_axis(data.layout, frames))
+    upright = skeletons.turned(frames, up=up_axis(data.layout, frames, data.file_metadata.get("how")))
     return charts.moving_skeleton(upright, sequences.bones(data), side, data.name(data.indices[position]))
 
 

@@ -98,7 +98,7 @@ def load_sample(data, joint_data, index):
     x, label, row = data.get(index)
     joints = joint_data.get(index)[0].permute(1, 3, 2, 0).numpy()
     names = data.joint_names() or [f"joint {v}" for v in range(data.num_joints)]
-    up = up_axis(data.layout, joints)
+    up = up_axis(data.layout, joints, data.file_metadata.get("how"))
     title = f"{data.key}_{row}" if data.names is None else str(data.names[row])
     stream = "bone" if data.bone else "joint"
     title = f"{title} · {data.class_title(label)}"

@@ -3,8 +3,9 @@
     python -m data.prepare.inspect FILE
 
 FILE is an npz (docs/data.md), or raw data: an NTU .skeleton file, a PKU-MMD skeleton text file, a NW-UCLA json file, a recording
-of one's own (.npy, .mat, .csv, .txt or, with an option such as --joint_order, .skeleton; read as data/own/own_gendata.py does), a
-.bvh, or a pickle, as PYSKL's. One sequence is drawn as a moving stick figure (GIF) and as a sheet of frames side by side (PNG).
+of one's own (.npy, .mat, .csv, .tsv, .txt or, with an option such as --joint_order, .skeleton; read as data/own/own_gendata.py
+does), a .bvh, or a pickle, as PYSKL's. One sequence is drawn as a moving stick figure (GIF) and as a sheet of frames side by side
+(PNG).
 """
 
 import argparse
@@ -71,7 +72,7 @@ def main():
         "file",
         type=Path,
         help="npz, .skeleton (NTU), skeleton .txt (PKU-MMD), .json (NW-UCLA), .bvh, .pkl "
-        "(PYSKL) or a recording of your own: .npy, .mat, .csv, .txt",
+        "(PYSKL) or a recording of your own: .npy, .mat, .csv, .tsv, .txt",
     )
     parser.add_argument("--split", choices=("train", "test"), help="of an npz (default: train, or where the name is)")
     parser.add_argument("--index", type=int, help="which sequence is drawn, counted from 0; of a PKU-MMD video: which action")

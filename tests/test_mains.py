@@ -241,6 +241,9 @@ def test_the_next_command_takes_along_what_the_probe_needs(invented, tmp_path, m
         return run.linprobe_command(args, list(map(str, words)))
 
     small = config_files.FOLDER / "small.yaml"
+    for here, beside in ((".", ""), ("..", ""), ("/", ""), ("a/b/", " --output_dir a/b-linprobe")):
+        at = config.parse("pretrain", ["--data_path", str(invented), "--epochs", "4", "--output_dir", here])
+        assert run.linprobe_command(at, []).endswith(f"--finetune {Path(here, 'checkpoint-3.pth')}{beside}")
     known = config.parse("pretrain", ["--data_path", "UCLA_XView_body_minmax.npz", "--epochs", "4", "--output_dir", "out"])
     command = run.linprobe_command(known, ["--config", str(small), "--data_path", "UCLA_XView_body_minmax.npz"])  # no --dataset
     assert command == f"python main_linprobe.py --config {small} --data_path UCLA_XView_body_minmax.npz {end}"

@@ -19,7 +19,8 @@ def main(function):
             print(f"stopped by {signals.signal_name()} with nothing new to save; the same command starts again", flush=True)
         sys.exit(signals.REQUEUE)
     except KeyboardInterrupt:
-        print("interrupted; nothing incomplete was left under its final name", file=sys.stderr, flush=True)
+        if host.is_main():
+            print("interrupted", file=sys.stderr, flush=True)
         sys.exit(130)
     except (ValueError, OSError, RuntimeError, MemoryError) as error:
         lost_worker = isinstance(error, RuntimeError) and "DataLoader worker" in str(error)
@@ -28,7 +29,8 @@ def main(function):
             raise
         message = str(error).strip()
         if no_memory:
-            message = f"out of memory; a smaller --batch_size needs less of it ({' '.join(message.split())[:200]})"
+            remedy = "; a smaller --batch_size needs less of it" if "torch" in sys.modules else ""
+            message = f"out of memory{remedy} ({' '.join(message.split())[:200]})"
         if lost_worker:
             message = f"{message.splitlines()[0]}; --num_workers 0 or --data_on_device do without, --resume auto goes on"
         if "Original Traceback" in message:  # of a loader's worker; the last line is "ValueError: what was wrong"

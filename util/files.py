@@ -59,17 +59,19 @@ def temporary(path):
     """A name beside `path` that only this process uses; removes what ended processes of this machine have left."""
     path, begin = Path(path), f"{platform.node()}-"
     for left in path.parent.glob(f"{glob.escape(f'{path.name}.{begin}')}*.part"):
-        if os.name == "posix" and not _lives(left.name.removesuffix(".part").rpartition("-")[2]):
-            left.unlink(missing_ok=True)
+        number = left.name[len(path.name) + 1 + len(begin) : -len(".part")]
+        if os.name == "posix" and number.isdecimal() and not _lives(int(number)):
+            with suppress(OSError):
+                left.unlink()
     return path.with_name(f"{path.name}.{begin}{os.getpid()}.part")
 
 
 def _lives(number):
     try:
-        os.kill(int(number), 0)
+        os.kill(number, 0)
     except (ProcessLookupError, OverflowError):
         return False
-    except (PermissionError, ValueError):  # somebody else's, or not a name of ours
+    except PermissionError:  # somebody else's
         pass
     return True
 

@@ -117,7 +117,7 @@ def _other_evaluation(args):
     try:
         made = yaml.safe_load(Path(args.output_dir, "config.yaml").read_text(encoding="utf-8"))
         return config.differing(made, vars(args)) if (Path(args.output_dir) / "result.json").exists() else ""
-    except (OSError, ValueError, TypeError, yaml.YAMLError):  # none, or damaged
+    except (OSError, ValueError, TypeError, AttributeError, yaml.YAMLError):  # none, or damaged
         return ""
 
 
@@ -132,8 +132,6 @@ def write(args, device, **values):
     values = results.count_from_one(results.how_made(args) | links | values) | {"overridden": config.overridden(args)}
     write_result(args.output_dir, **values, config="config.yaml", **made)
     unlock(args.output_dir)
-    if threading.current_thread() is threading.main_thread():
-        signals.restore()
 
 
 def describe_file(path):
@@ -162,8 +160,10 @@ def linprobe_command(args, argv=None):
     if given.config and config_files.has_exceptions_for(given.config, "linprobe"):
         data = ["--config", given.config, *data]
     folder = Path(args.output_dir)
-    file, beside = folder / f"checkpoint-{args.epochs - 1}.pth", folder.with_name(f"{folder.name}-linprobe")
-    return shlex.join(["python", "main_linprobe.py", *data, "--finetune", str(file), "--output_dir", str(beside)])
+    words = ["--finetune", str(folder / f"checkpoint-{args.epochs - 1}.pth")]
+    if folder.name not in ("", ".."):  # not the working directory or one above it
+        words += ["--output_dir", str(folder.with_name(f"{folder.name}-linprobe"))]
+    return shlex.join(["python", "main_linprobe.py", *data, *words])
 
 
 def print_result(args, what, result):

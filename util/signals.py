@@ -3,6 +3,7 @@
 import os
 import signal
 import time
+from functools import wraps
 
 SIGNALS = [getattr(signal, name) for name in ("SIGTERM", "SIGINT", "SIGUSR1") if hasattr(signal, name)]  # Windows has two
 REQUEUE = 75  # exit code of a run that was asked to stop; EX_TEMPFAIL in sysexits.h
@@ -29,10 +30,18 @@ def listen():
             _before[number] = before
 
 
-def restore():
-    """Give these signals their former effect again, for programs that call a main and go on."""
-    while _before:
-        signal.signal(*_before.popitem())
+def restored(main):
+    """Decorator: when `main` ends, signals have their former effect again, for programs that call it and go on."""
+
+    @wraps(main)
+    def wrapped(*args, **kwargs):
+        try:
+            return main(*args, **kwargs)
+        finally:
+            while _before:
+                signal.signal(*_before.popitem())
+
+    return wrapped
 
 
 def forget():

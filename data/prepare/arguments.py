@@ -115,8 +115,8 @@ def _ratio(text):
         value = float(text)
     except ValueError:
         value = 0
-    if not 0 < value <= 0.5:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a number above 0 and at most 0.5")
+    if not 0.05 <= value <= 0.5:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number from 0.05 to 0.5")
     return value
 
 
@@ -184,8 +184,14 @@ def add_format(parser, whole=True):
     add("--columns", help="meaning of a joint's numbers: xyz_ if a confidence follows, which is left out")
     what = "columns of text files to leave out, from 0; -1: the last; none: keep all"
     add("--skip_columns", nargs="+", action=_Columns, default=(), help=what)
-    add("--skip_rows", type=_frames, default=0, metavar="LINES", help="lines at the top of text files to leave out")
-    add("--fill", type=_frames, default=0, metavar="FRAMES", help=FILL)
+    add(
+        "--skip_rows",
+        type=_frames,
+        default=0 if whole else None,
+        metavar="LINES",
+        help="lines at the top of text files to leave out",
+    )
+    add("--fill", type=_frames, default=0 if whole else None, metavar="FRAMES", help=FILL)
     add("--joint_order", type=_whole_numbers, metavar="3,2,1,...", help="numbers of the file's joints, from 0, in the new order")
     if whole:
         what = "one more joint in the middle of two, such as a hip or neck for --center and --body_frame"
@@ -206,7 +212,7 @@ def add_time_and_up(parser):
 def given_format(args):
     """{field of `ArrayFormat`: value} of the given options of add_format(whole=False), without axes."""
     keys = ("form", "columns", "skip_columns", "skip_rows", "joint_order", "fill")
-    return {key: value for key in keys if (value := getattr(args, key)) or value == []}  # []: --skip_columns none
+    return {key: value for key in keys if (value := getattr(args, key)) not in (None, ())}  # [] is: --skip_columns none
 
 
 def options_of(form):

@@ -111,6 +111,12 @@ class ArrayFormat:
             if bodies.shape[3] != len(self.columns):
                 raise ValueError(f"{where}: {bodies.shape[3]} numbers per joint, --columns has {len(self.columns)}")
             bodies = bodies[..., [self.columns.index(letter) for letter in "xyz"[: self.dims]]]
+        if self.checks and bodies.size and bodies.shape[3] in (2, 3):
+            checks.check_bodies(bodies, array.shape, where)
+        if self.joint_order is not None:
+            if max(self.joint_order) >= bodies.shape[2]:
+                raise ValueError(f"{where}: {bodies.shape[2]} joints, --joint_order names joint {max(self.joint_order)}, from 0")
+            bodies = bodies[:, :, list(self.joint_order)]
         if self.fill:
             with parallel.naming(where):
                 bodies = transforms.fill_gaps(bodies, self.fill)
@@ -118,12 +124,6 @@ class ArrayFormat:
             _, frame, joint, _ = wrong[0]
             what = "has a coordinate that is not a finite number; --fill FRAMES interpolates short gaps"
             raise ValueError(f"{where}: frame {frame}, joint {joint} {what}")
-        if self.checks and bodies.size and bodies.shape[3] in (2, 3):
-            checks.check_bodies(bodies, array.shape, where)
-        if self.joint_order is not None:
-            if max(self.joint_order) >= bodies.shape[2]:
-                raise ValueError(f"{where}: {bodies.shape[2]} joints, --joint_order names joint {max(self.joint_order)}, from 0")
-            bodies = bodies[:, :, list(self.joint_order)]
         for name, *pair in self.midpoints:
             if max(pair) >= bodies.shape[2]:
                 raise ValueError(f"{where}: {bodies.shape[2]} joints, --midpoints {name} names joint {max(pair)}, from 0")
@@ -270,22 +270,24 @@ def _check_cells(path, text, header, rows):
         empty = [k for k, cell in enumerate(cells[i], 1) if not cell.strip()] if re.search("[,;]", text[i - 1]) else []
         if empty:
             raise ValueError(
-                f"{path}: line {i}: column {empty[0]} of {len(cells[i])} is empty; every joint needs a number in every frame"
+                f"{path}: line {i}: column {empty[0]} of {len(cells[i])} is empty; every joint needs a number, or --fill"
             )
     numbers = len(cells[rows[0]])
     if header and len(cells[header]) > numbers > 1:
         raise ValueError(f"{path}: line {rows[0]}: {numbers} numbers below {len(cells[header])} names")
 
 
+MISSING = {"", "na", "n/a", "null", "none", "-"}  # besides nan
+
+
 def fill_cells(lines):
-    """Lines of text with 'nan' in empty cells of those that hold a number. A separator may end every one of them."""
-    rows = {i: [cell.strip() for cell in re.split("[,;\t]", line)] for i, line in enumerate(lines)}
-    rows = {i: row for i, row in rows.items() if len(row) > 1 and any(map(_is_number, row))}
-    extra = bool(rows) and not any(row[-1] for row in rows.values())
-    return [
-        " ".join(cell or "nan" for cell in rows[i][: -1 if extra else None]) if i in rows else line
-        for i, line in enumerate(lines)
-    ]
+    """Lines of text with 'nan' in cells without a number: of rows that have one, and of rows of separators alone. A separator may
+    end every row."""
+    cells = [[cell.strip() for cell in re.split("[,;\t]", line)] for line in lines]
+    rows = [i for i, row in enumerate(cells) if len(row) > 1 and (any(map(_is_number, row)) or not any(row))]
+    extra = bool(rows) and not any(cells[i][-1] for i in rows)
+    filled = {i: ["nan" if cell.lower() in MISSING else cell for cell in cells[i][: -1 if extra else None]] for i in rows}
+    return [" ".join(filled[i]) if i in filled else line for i, line in enumerate(lines)]
 
 
 def read_text(path, skip_rows=0, with_gaps=False):
@@ -294,12 +296,12 @@ def read_text(path, skip_rows=0, with_gaps=False):
     naming file and line for what is no number, or may be a number with a decimal comma."""
     text = path.read_text(encoding="utf-8-sig", errors="replace").splitlines()
     text[:skip_rows] = [""] * len(text[:skip_rows])
-    text = fill_cells(text) if with_gaps else text
     for i, line in enumerate(text, 1):
         separates = re.search(r",\s|\s,", line.strip())  # so that a comma does it everywhere in the line
         if not separates and (found := _DECIMAL_COMMA.search(line.strip())):
             word = found[1] or found[2]
             raise ValueError(f"{path}: line {i}: {word!r} is one number or two; write decimal points, and one kind of separator")
+    text = fill_cells(text) if with_gaps else text
     lines = [(i, line.replace(",", " ").replace(";", " ").split()) for i, line in enumerate(text, 1)]
     lines = [(i, words) for i, words in lines if words]
     header, names = lines.pop(0) if lines and not any(map(_is_number, lines[0][1])) else (None, [])

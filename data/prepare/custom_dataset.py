@@ -1,6 +1,7 @@
 """Write the recordings of data.prepare.custom_recordings as one npz: splits, classes, and warnings about what looks wrong."""
 
 import json
+import re
 import warnings
 from collections import Counter
 from dataclasses import dataclass, replace
@@ -157,12 +158,13 @@ def draw_test_set(source, recordings, label_keys, group_key, ratio, seed):
         warnings.simplefilter("ignore", UserWarning)  # classes of few recordings; `write` names those without any
         folds = StratifiedGroupKFold(n, shuffle=True, random_state=seed).split(labels, labels, groups)
         parts = [set(test.tolist()) for _, test in folds]
-    unions = [set().union(*parts[:k]) for k in range(1, n)]
+    unions = [set().union(*parts[i:k]) for i in range(n) for k in range(i + 1, n + 1) if k - i < n]
     drawn = min(unions, key=lambda union: abs(len(union) - ratio * len(recordings)))
     chosen = sorted({groups[i] for i in drawn})
-    people = f"{group_key} {', '.join(chosen[:10])}{', ...' if len(chosen) > 10 else ''}" if group_key else "one by one"
+    alone = all(re.fullmatch(rf"{re.escape(group)}(_\d+_\d+)?", r.name) for r, group in zip(recordings, groups, strict=True))
+    people = "one by one" if alone else f"{group_key} {', '.join(chosen[:10])}{', ...' if len(chosen) > 10 else ''}"
     print(f"{source}: {len(drawn):,} of {len(recordings):,} recordings drawn for testing (seed {seed}): {people}")
-    if not group_key:
+    if alone:  # each recording, perhaps in pieces, is a group of its own
         print("  note: a person may be in both sets, which makes a test easier; a field group or subject keeps people apart")
     return [replace(recording, fields=recording.fields | {"split": SPLITS[i in drawn]}) for i, recording in enumerate(recordings)]
 

@@ -86,14 +86,30 @@ def custom_skeleton(joint_names, parents, where):
 
 
 def with_midpoints(skeleton, midpoints):
-    """A `CustomSkeleton` with the joints of `ArrayFormat.midpoints` behind its own; each hangs on the first of its two joints."""
+    """A `CustomSkeleton` with the joints of `ArrayFormat.midpoints` behind its own. Each hangs on the nearest joint from which
+    both of its pair hang, so that left and right stay alike."""
     if not midpoints:
         return skeleton
-    names = None if skeleton.joint_names is None else np.array([*map(str, skeleton.joint_names), *(m[0] for m in midpoints)])
-    parents = None if skeleton.parents is None else np.array([*skeleton.parents, *(m[1] for m in midpoints)])
-    if names is not None and len(set(names)) < len(names):
-        raise ValueError(f"--midpoints: two joints have one name, {str(Counter(names).most_common(1)[0][0])!r}")
+    names, parents = skeleton.joint_names, skeleton.parents
+    if names is not None:
+        names = np.array([*map(str, names), *(name for name, *_ in midpoints)])
+        if len(set(names)) < len(names):
+            raise ValueError(f"--midpoints: two joints have one name, {str(Counter(names).most_common(1)[0][0])!r}")
+    if parents is not None:
+        parents = np.array([*parents, *(_common_ancestor(parents, *pair) for _, *pair in midpoints)])
     return replace(skeleton, layout="", joint_names=names, parents=parents)
+
+
+def _common_ancestor(parents, one, other):
+    """The nearest joint from which two joints hang, perhaps one of them; parents: (V,)."""
+    if max(one, other) >= len(parents):
+        raise ValueError(f"--midpoints: {len(parents)} joints, no joint {max(one, other)}, from 0")
+    above = [one]
+    while parents[above[-1]] != above[-1]:
+        above.append(int(parents[above[-1]]))
+    while other not in above and parents[other] != other:
+        other = int(parents[other])
+    return other if other in above else above[-1]
 
 
 def compare_names(names, other, where, what):
@@ -263,7 +279,7 @@ def at_their_rate(recordings, form):
         raise ValueError(f"--fps {form.fps:g}: the labels have a column fps; leave one of them out")
 
     def load(recording):
-        text = recording.fields["fps"]
+        text = recording.fields.get("fps", "")
         try:
             rate = float(text)
         except ValueError:
@@ -271,7 +287,8 @@ def at_their_rate(recordings, form):
         if not form.target_fps <= rate < np.inf:
             wanted = f"at least --target_fps {form.target_fps:g}; recordings are not upsampled"
             raise ValueError(f"{recording.where}: fps {text!r} is not a number of frames per second, {wanted}")
-        return transforms.resample(transforms.drop_empty(recording.load()), rate / form.target_fps)
+        bodies = np.asarray(recording.load())
+        return transforms.resample(bodies[None] if bodies.ndim == 3 else bodies, rate / form.target_fps)
 
     return [replace(recording, load=partial(load, recording)) for recording in recordings], replace(form, fps=form.target_fps)
 
@@ -289,7 +306,7 @@ def cut(recordings, window):
         return last["joints"][..., part, :, :]
 
     def piece(recording, suffix, part):
-        own = {} if {"group", "subject"} & recording.fields.keys() else {"group": recording.name}
+        own = {} if recording.fields.get("group") or recording.fields.get("subject") else {"group": recording.name}
         return replace(
             recording, name=recording.name + suffix, fields=recording.fields | own, load=partial(load, recording, part)
         )
@@ -305,7 +322,7 @@ def from_flat(path, joints_key="joints", offset_key="offset", form=None):
 
     <joints_key>: (F, V, C), or (M, F, V, C) for several bodies, or in the order `form.axes`; (F, M, V, C) is recognised if only
     the first axis has the length that <offset_key> gives. <offset_key> (N + 1,): sequence i is frames offset[i] to
-    offset[i + 1] - 1. Every other (N,) array of whole numbers or strings is a field; 'name' is the name of the sequence.
+    offset[i + 1] - 1. Every other (N,) array of numbers or strings is a field; 'name' is the name of the sequence.
     joint_names (V,) and parents (V,) are optional, and ignored if `form`, an `ArrayFormat`, changes the order of joints.
     Raises ValueError naming file and key.
     """
@@ -331,13 +348,13 @@ def from_flat(path, joints_key="joints", offset_key="offset", form=None):
         raise ValueError(f"{path}: {offset_key} falls after sequence {np.flatnonzero(offset[1:] < offset[:-1])[0]}")
     count = len(offset) - 1
     of_joints = ("joint_names", "parents")  # also where there are as many joints as sequences
-    columns = {key: a for key, a in arrays.items() if key not in of_joints and a.shape == (count,) and a.dtype.kind in "biuU"}
+    columns = {key: a for key, a in arrays.items() if key not in of_joints and a.shape == (count,) and a.dtype.kind in "biufU"}
 
     def invalid(key, wanted):
         return ValueError(f"{path}: {key} has shape {arrays[key].shape}, type {arrays[key].dtype}; it needs {wanted}")
 
     for key in ("label", "name", "split", "group", "subject"):
-        if key in arrays and key not in columns:
+        if key in arrays and (key not in columns or columns[key].dtype.kind == "f"):
             raise invalid(key, f"a whole number or string for each of the {count} sequences")
     for key, kinds, wanted in (("joint_names", "U", "a string"), ("parents", "iuU", "a whole number or string")):
         if key in arrays and (arrays[key].shape != (num_joints,) or arrays[key].dtype.kind not in kinds):

@@ -42,7 +42,7 @@ def inspect(path, split=None, index=None, name=None, layout=None, **form):
     if suffix not in (*SUFFIXES, *PICKLES, *RECORDINGS):
         raise ValueError(
             f"{path}: unknown kind of file {path.suffix!r}; known are .npz, .skeleton (NTU), .txt (PKU-MMD "
-            "skeletons or your own), .json (NW-UCLA), .bvh, .npy, .mat, .csv and .pkl"
+            "skeletons or your own), .json (NW-UCLA), .bvh, .npy, .mat, .csv, .tsv and .pkl"
         )
     own = options_of(form)
     if own and suffix not in OWN:
@@ -95,7 +95,8 @@ def inspect_npz(path, split=None, index=None, name=None):
     title = f"{feeder.key}_{row}" if feeder.names is None else str(feeder.names[row])
     label = feeder.class_title(feeder.label[row])
     lines.append(f"drawn: {feeder.key} --index {row}, {title}, {label}, {len(joints)} frames")
-    up, unit = skeleton.up_axis(feeder.layout, joints), units.unit_of(feeder.file_metadata)
+    up = skeleton.up_axis(feeder.layout, joints, feeder.file_metadata.get("how"))
+    unit = units.unit_of(feeder.file_metadata)
     return lines, Sequence(title, label, joints, parents, joint_names and tuple(joint_names), up=up, unit=unit)
 
 

@@ -120,9 +120,9 @@ def missing_joints(bodies):
     """Which joints of bodies (M, T, V, C) a tracker did not find: (M, T, V) bool. They have a coordinate that is no number; or
     all are 0, though the body is there, and not in every frame with the body, as of a joint at the origin."""
     there = bodies.any(axis=(2, 3))[..., None]
-    zero = ~bodies.any(axis=-1) & there
-    at_origin = (zero | ~there).all(axis=1, keepdims=True)
-    return ~np.isfinite(bodies).all(axis=-1) | zero & ~at_origin
+    zero, unknown = ~bodies.any(axis=-1) & there, ~np.isfinite(bodies).all(axis=-1)
+    at_origin = (zero | unknown | ~there).all(axis=1, keepdims=True)
+    return unknown | zero & ~at_origin
 
 
 def fill_gaps(bodies, most):
@@ -130,6 +130,8 @@ def fill_gaps(bodies, most):
     beginning and the end the nearest frame's position is taken. Raises ValueError, without file name, for a gap of more than
     `most` frames."""
     bodies = np.asarray(bodies, np.float64)
+    absent = ~np.isfinite(bodies).any(axis=(1, 2, 3))
+    bodies = np.where(absent[:, None, None, None] & ~absent.all(), 0.0, bodies)  # a second body of which nothing is known
     missing, filled = missing_joints(bodies), bodies.copy()
     for m, v in np.argwhere(missing.any(axis=1)):
         gone = missing[m, :, v]

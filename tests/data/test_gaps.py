@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 
 from data.own import own_gendata as own
-from data.prepare import recipes, transforms
+from data.prepare import arguments, recipes, transforms
 from data.prepare.array_files import ArrayFormat
 from feeder.feeder_ntu import Feeder
-from feeder.skeleton import joint_names
-from predict import load_model, readers
+from feeder.skeleton import joint_names, opposite_joints, parents_of, up_axis
+from predict import load_model, options, readers
 
 PATTERN = r"(?P<label>a\d)_(?P<split>train|test)"
 
@@ -59,11 +59,44 @@ def test_what_is_0_on_purpose_stays_0():
     filled = transforms.fill_gaps(gone, 1)
     assert np.array_equal(filled[0], x[0]) and not filled[1, 3:6].any() and not filled[:, :, 2].any()
     np.testing.assert_allclose(filled[1, 2, 0], x[1, 2, 0], rtol=1e-12)
+    gone[0, 7, 2] = np.nan  # once not known where it always is: at the origin
+    assert not transforms.fill_gaps(gone, 1)[0, :, 2].any()
     gone[1, :, 0] = np.nan
     with pytest.raises(ValueError, match="joint 0 is missing in 12 frames"):
         transforms.fill_gaps(gone, 5)
     with pytest.raises(ValueError, match="joint 0 is missing in every frame"):
         transforms.fill_gaps(gone, 12)
+
+
+def test_a_second_body_of_which_nothing_is_known_is_absent():
+    gone = np.concatenate([steady(), np.full((1, 12, 4, 3), np.nan)])
+    assert np.array_equal(transforms.fill_gaps(gone, 1), np.concatenate([steady(), np.zeros((1, 12, 4, 3))]))
+    with pytest.raises(ValueError, match="joint 0 is missing in 12 frames"):
+        transforms.fill_gaps(gone[1:], 1)
+
+
+def test_joints_that_are_left_out_have_no_gaps(tmp_path):
+    x = steady()[0]
+    x[:, 3] = np.nan
+    np.save(tmp_path / "a.npy", x)
+    for fill in (0, 5):
+        assert np.array_equal(ArrayFormat(joint_order=(0, 1, 2), fill=fill, checks=False).read(tmp_path / "a.npy")[0], x[:, :3])
+
+
+def test_decimal_commas_are_refused_with_gaps_too(tmp_path):
+    lines = "\n".join(";".join(f"{value:.3f}".replace(".", ",") for value in frame.ravel()) for frame in steady()[0])
+    (tmp_path / "a.csv").write_text(lines)
+    with pytest.raises(ValueError, match="line 1: '1,000' is one number or two"):
+        ArrayFormat(fill=3).read(tmp_path / "a.csv")
+
+
+def test_a_row_of_separators_alone_is_a_frame(tmp_path):
+    x = steady()
+    rows = [",".join(map(repr, frame.ravel().tolist())) for frame in x[0]]
+    rows[4] = "," * 11
+    rows[8] = ",".join(["NA", "", "n/a", *rows[8].split(",")[3:]])
+    (tmp_path / "a.csv").write_text("\n".join(rows))
+    np.testing.assert_allclose(ArrayFormat(fill=1, checks=False).read(tmp_path / "a.csv"), x, rtol=1e-12)
 
 
 @pytest.mark.parametrize("separator, lost", [(",", ""), (";", ""), (",", "nan"), ("\t", "NaN")])
@@ -227,6 +260,8 @@ def test_mediapipe(kinect, tmp_path):
     assert np.allclose(shin, np.linalg.norm(kinect[:, 13] - kinect[:, 14], axis=-1), atol=1e-5)
     bones = Feeder(tmp_path / "own.npz", "train", [1.0], window_size=52, bone=True)[0][0]  # (C, T, V, M)
     assert not bones[:, :, 0].any() and bones[:, :, 33:].any()
+    mirrored = opposite_joints(feeder.joint_names(), parents_of({"parents": feeder.skeleton["parents"]}, 35))
+    assert mirrored[33:].tolist() == [33, 34] and mirrored[11] == 12
     data = load_model.TrainingData(35, 1, coordinates=3, how=feeder.metadata()["how"], center=33, body_frame=[33, 34, 11, 12])
     preparation = readers.prepare_like_training(data, recipes.recipe(tmp_path / "own.npz", 35, 2))
     ((_, load),) = readers.list_recordings(tmp_path / "raw" / f"{feeder.names[0]}.csv", preparation)
@@ -235,10 +270,7 @@ def test_mediapipe(kinect, tmp_path):
 
 @pytest.mark.parametrize(
     "midpoints, message",
-    [
-        ((("hip", 3, 40),), "20 joints, --midpoints hip names joint 40, from 0"),
-        ((("head", 0, 1),), "two joints have one name, 'head'"),
-    ],
+    [((("hip", 3, 40),), "--midpoints: 20 joints, no joint 40, from 0"), ((("head", 0, 1),), "two joints have one name, 'head'")],
 )
 def test_midpoints_that_cannot_be(midpoints, message, kinect, tmp_path):
     with pytest.raises(ValueError, match=message):
@@ -269,3 +301,37 @@ def test_each_recording_may_have_its_own_frame_rate(kinect, tmp_path):
         assert np.allclose(load().whole(), feeder.frames(0), atol=1e-6)
     with pytest.raises(ValueError, match="--fps 60: the labels have a column fps; leave one of them out"):
         own.generate([raw], tmp_path, layout="kinect_v1", fps=60.0)
+
+
+def test_the_frame_rate_of_a_flat_file(kinect, tmp_path):
+    joints, offset = np.concatenate([kinect, kinect[:40]]), np.array([0, 52, 92])
+    np.savez(tmp_path / "flat.npz", joints=joints, offset=offset, label=[0, 1], split=["train", "train"], fps=[60.0, 30.0])
+    own.generate([tmp_path / "flat.npz"], tmp_path)
+    feeder = Feeder(tmp_path / "own.npz", "train")
+    assert [len(feeder.frames(i)) for i in (0, 1)] == [26, 40] and np.allclose(
+        feeder.frames(0), kinect[::2].reshape(26, 60), atol=1e-6
+    )
+    np.savez(tmp_path / "plain.npz", joints=joints, offset=offset, label=[0, 1], split=["train", "train"], name=["x", "y"])
+    own.generate([tmp_path / "flat.npz", tmp_path / "plain.npz"], tmp_path / "both")
+    assert "fps '' is not a number" in (tmp_path / "both/raw_data/own_skipped.txt").read_text()
+
+
+def test_a_number_of_0_is_given_too(kinect, tmp_path):
+    """The training data's files had three lines at the top, this one has none."""
+    np.savetxt(tmp_path / "a.csv", kinect.reshape(52, 60), delimiter=",")
+    data = load_model.TrainingData(20, 1, coordinates=3, how={"skip_rows": 3}, center=-1)
+    words = options.build_parser().parse_args(["a.csv", "--checkpoint", "x.pth", "--skip_rows", "0"])
+    preparation = readers.prepare_like_training(data, recipes.recipe("x.npz", 20, 2), how=arguments.given_format(words))
+    ((_, load),) = readers.list_recordings(tmp_path / "a.csv", preparation)
+    assert len(load().whole()) == 52
+    assert arguments.given_format(options.build_parser().parse_args(["a", "--checkpoint", "x", "--skip_columns", "none"])) == {
+        "skip_columns": []
+    }
+
+
+@pytest.mark.parametrize(
+    "layout, how, up", [("coco17", {}, "-y"), ("coco17", {"up": "-y"}, "y"), ("mediapipe33", {}, "-y"), ("kinect_v1", {}, "y")]
+)
+def test_which_way_2d_keypoints_are_drawn(layout, how, up):
+    assert up_axis(layout, np.zeros((4, 17, 3)), how) == up
+    assert up_axis(layout, np.ones((4, 17, 3)), how) == "y"  # 3D

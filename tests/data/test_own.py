@@ -162,6 +162,16 @@ def test_recordings_that_are_all_for_training_need_no_test_set(raw, tmp_path, ca
         own.generate([raw], tmp_path)
 
 
+def test_the_smaller_side_is_for_testing(tmp_path):
+    (tmp_path / "many").mkdir()
+    for i in range(20):
+        np.save(tmp_path / f"many/walk_{'a' if i < 17 else 'b'}_{i}.npy", joints(i, 4, 4, 3))
+    for seed in range(6):
+        pattern = "(?P<label>walk)_(?P<group>.)"
+        arrays = load(own.generate([tmp_path / "many"], tmp_path, label_pattern=pattern, test_ratio=0.2, split_seed=seed))
+        assert set(arrays["group_test"]) == {"b"}
+
+
 def test_people_and_pieces_of_a_recording_are_drawn_whole(many, tmp_path, capsys):
     pattern = "(?P<label>[a-z]+)_(?P<subject>[a-e])"
     arrays = load(own.generate([many], tmp_path, label_pattern=pattern, test_ratio=0.4))
@@ -170,6 +180,11 @@ def test_people_and_pieces_of_a_recording_are_drawn_whole(many, tmp_path, capsys
     assert f"(seed 0): subject {', '.join(sorted(people[1]))}\n" in (out := capsys.readouterr().out) and "note" not in out
     arrays = load(own.generate([many], tmp_path, label_pattern="(?P<label>[a-z]+)", test_ratio=0.2, window=2))
     assert len(arrays["name_test"]) == 12 and len(set(arrays["group_test"])) == 6
+    assert "note: a person may be in both sets" in capsys.readouterr().out
+    half = "(?P<label>[a-z]+)_(?P<group>aaa)?"  # some have no group, so that each of them is one
+    arrays = load(own.generate([many], tmp_path, label_pattern=half, test_ratio=0.2, window=2))
+    whole = [{name.removesuffix("_0_2").removesuffix("_2_4") for name in arrays[f"name_{split}"]} for split in ("train", "test")]
+    assert not whole[0] & whole[1] and sum(map(len, whole)) == 30
     arrays = load(own.generate([many], tmp_path, test_ratio=0.2))  # also without labels
     assert (len(arrays["x_train"]), len(arrays["x_test"])) == (24, 6) and "y_test" not in arrays
     with pytest.raises(ValueError, match="has a field 'split' already; leave out --test_ratio"):

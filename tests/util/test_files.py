@@ -2,10 +2,12 @@
 
 import multiprocessing
 import os
+import platform
 import signal
 import time
 
 import numpy as np
+import pytest
 
 from util import files, signals
 
@@ -44,10 +46,11 @@ def test_what_a_killed_process_left_is_removed_by_the_next_one_and_nothing_else(
     assert left.exists()  # it is still being written
     process.kill()
     process.join()
-    for name in ("a.npz.elsewhere-1.part", "a.part", "b.npz.part"):  # of another machine, or of nobody that is known
+    others = [f"a.npz.{name}.part" for name in ("elsewhere-1", f"{platform.node()}-2-999999", f"{platform.node()}-x")]
+    for name in (*others, "a.part", "b.npz.part"):  # of another machine, or of nobody that is known
         (tmp_path / name).write_bytes(b"")
     write_often(tmp_path / "a.npz", 2)
-    assert sorted(file.name for file in tmp_path.iterdir()) == ["a.npz", "a.npz.elsewhere-1.part", "a.part", "b.npz.part"]
+    assert sorted(file.name for file in tmp_path.iterdir()) == sorted(["a.npz", *others, "a.part", "b.npz.part"])
 
 
 def test_signals_have_their_former_effect_after_a_run():
@@ -57,11 +60,17 @@ def test_signals_have_their_former_effect_after_a_run():
     counted, before = [], signal.signal(signal.SIGINT, lambda number, frame: counted.append(number))
     try:
         handler = signal.getsignal(signal.SIGINT)
-        signals.listen()
-        signals.listen()  # of the next main
-        os.kill(os.getpid(), signal.SIGINT)
-        assert signals.stop_requested_here() and not counted
-        signals.restore()
+
+        @signals.restored
+        def run_that_fails():
+            signals.listen()
+            signals.listen()  # of a main that it calls
+            os.kill(os.getpid(), signal.SIGINT)
+            assert signals.stop_requested_here() and not counted
+            raise ValueError("a mistake")
+
+        with pytest.raises(ValueError, match="a mistake"):
+            run_that_fails()
         assert signal.getsignal(signal.SIGINT) is handler
         os.kill(os.getpid(), signal.SIGINT)
         assert counted == [signal.SIGINT]
