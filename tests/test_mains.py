@@ -19,7 +19,7 @@ from feeder.feeder_ntu import Feeder
 from feeder.loader import build_feeder
 from model.transformer import Transformer
 from tests.runs import MAINS, SIZE, read, same, weights
-from util import checkpoint, config, config_files, run
+from util import checkpoint, config, config_files, predictions, run
 from util.options import METHODS
 
 
@@ -226,6 +226,20 @@ def test_an_evaluation_says_that_it_replaces_the_result_of_another(invented, opt
     (tmp_path / "out/config.yaml").write_text("{")  # damaged
     main_retrieval.main(options("retrieval", invented, tmp_path / "out", "--quiet"))
     assert "note" not in capfd.readouterr().out
+
+
+@pytest.mark.parametrize("stage", ["linprobe", "finetune", "retrieval"])
+def test_a_run_that_could_not_write_its_scores_is_not_done(stage, invented, options, tmp_path, monkeypatch):
+    def die(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(predictions, "save", die)
+    words = [] if stage == "retrieval" else ["--epochs", 1]
+    with pytest.raises(KeyboardInterrupt):
+        {"linprobe": main_linprobe, "finetune": main_finetune, "retrieval": main_retrieval}[stage].main(
+            options(stage, invented, tmp_path, *words)
+        )
+    assert not (tmp_path / "result.json").exists()
 
 
 def test_the_next_command_takes_along_what_the_probe_needs(invented, tmp_path, monkeypatch):

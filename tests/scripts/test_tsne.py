@@ -30,6 +30,11 @@ def data(tmp_path_factory):
     return path
 
 
+def test_few_points_need_a_small_perplexity(data, tmp_path, capsys):
+    tsne.main(["--data_path", str(data), "--out", str(tmp_path / "plot.png"), *TINY[:6], *SIZES])
+    assert "perplexity 8, seed 0" in capsys.readouterr().out  # of 26 points
+
+
 @pytest.fixture
 def plot(data, tmp_path, capsys):
     """plot(word, ...) -> (rows of the CSV, what was printed)."""
