@@ -187,3 +187,11 @@ def test_other_ranks_send_nothing(wandb, tmp_path, monkeypatch):
     tracking.log({"pretrain/lr": 1.0}, 1)
     assert wandb.runs[0].rows == [(1, {"pretrain/lr": 1.0})]
     tracking.finish({"stage": "pretrain", "last": {}})
+
+
+@pytest.mark.parametrize("line", ["{broken}", "{}", '{"epoch": "two"}'])
+def test_a_damaged_line_of_the_log_is_named(line, tmp_path):
+    (tmp_path / "log.jsonl").write_text(f'{{"epoch": 0}}\n{line}\n')
+    with pytest.raises(ValueError, match=f"{tmp_path}/log.jsonl: a line is damaged .*; delete that line, or the file"):
+        logging.Log(SimpleNamespace(output_dir=tmp_path, log_dir=None, stage="finetune", epochs=9), first_epoch=1)
+    assert (tmp_path / "log.jsonl").read_text().endswith(f"{line}\n")
