@@ -21,6 +21,18 @@ def test_results_in_order_and_errors_collected(tmp_path, workers):
     assert (tmp_path / "new" / "skipped.txt").read_text().splitlines() == skipped.reasons
 
 
+@pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="needs processor affinities")
+def test_a_job_with_one_core_gets_one_process(monkeypatch):
+    """Of a machine with many: a scheduler's share is what counts."""
+    cores = os.sched_getaffinity(0)
+    monkeypatch.setattr(parallel, "_run_in_pool", lambda *_: pytest.fail("several processes"))
+    try:
+        os.sched_setaffinity(0, [min(cores)])
+        assert list(parallel.each(int, ["7"] * 500, "counting", parallel.Skipped(), None)) == [("7", 7)] * 500
+    finally:
+        os.sched_setaffinity(0, cores)
+
+
 @pytest.mark.parametrize("workers", [1, 2])
 def test_strict_stops_at_the_first_error(workers):
     done = []

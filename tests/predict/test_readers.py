@@ -336,6 +336,13 @@ def test_windows_are_made_when_it_is_their_turn(tmp_path, monkeypatch):
     assert [start for _, start, _, _ in pieces] == list(range(1, 185))
 
 
+def test_long_recordings_are_noted_but_not_with_quiet(mamp, person, predict, tmp_path):
+    np.save(tmp_path / "long.npy", np.tile(person, (8, 1, 1)))
+    for words, noted in (([], True), (["--quiet"], False), (["--window", 64], False)):
+        _, code, messages = predict(mamp, tmp_path / "long.npy", *words)
+        assert code == 0 and ("320 frames for one action; --window 64" in messages) == noted
+
+
 def test_features_beside_answers_and_of_windows(mamp, person, predict, tmp_path):
     np.save(tmp_path / "a.npy", person)
     result, code, _ = predict(mamp, tmp_path / "a.npy", "--features", tmp_path / "f.npz", "--window", 16, "--stride", 8)
