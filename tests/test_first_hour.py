@@ -1,5 +1,7 @@
 """Small data and data in another unit: what a newcomer is told before hours are spent."""
 
+import re
+
 import numpy as np
 import pytest
 
@@ -87,6 +89,18 @@ def test_labels_and_frames_that_are_probably_meant_otherwise(change, message, ar
     changed = {key: value for key, value in (arrays | change(arrays)).items() if value is not None}
     found = warnings(capsys, "linprobe", options("linprobe", npz(changed), tmp_path, "--epochs", 1))
     assert [message in text for text in found] == [True], found
+
+
+@pytest.mark.parametrize(
+    "words, message",
+    [
+        (["--data_ratio", 0.1], r"of \d+ training samples that were chosen none is of .*; another --subset_seed, or more"),
+        ([], ""),
+    ],
+)
+def test_a_share_of_the_labels_that_lacks_a_class(words, message, arrays, npz, options, tmp_path, capsys):
+    found = warnings(capsys, "linprobe", options("linprobe", npz(arrays), tmp_path, "--epochs", 1, *words))
+    assert [bool(re.search(message, text)) for text in found if "none is of" in text] == [True] * bool(message)
 
 
 def centred(x):
