@@ -9,9 +9,9 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))  # the repository: the script runs from any folder
 
-from data.prepare import arguments, bvh, custom_dataset, custom_recordings, kinect, parallel, transforms
+from data.prepare import arguments, bvh, custom_dataset, custom_recordings, custom_skeleton, kinect, parallel, transforms
 from data.prepare.array_files import ArrayFormat
-from data.prepare.custom_recordings import CustomSkeleton
+from data.prepare.custom_skeleton import CustomSkeleton
 from util import errors
 
 HERE = Path(__file__).resolve().parent
@@ -21,7 +21,7 @@ ALL, WINDOW, SUFFIX = "all", 300, ".bvh"
 def choose_skeleton(joints, headers, end_sites):
     """The `CustomSkeleton` of --joints: all or some joints of the most frequent hierarchy among the headers, or Kinect v1's."""
     if joints == kinect.LAYOUT:
-        return custom_recordings.layout_skeleton(kinect.LAYOUT)
+        return custom_skeleton.layout_skeleton(kinect.LAYOUT)
     equal = {}
     for header in headers:
         equal.setdefault((*header.names, *header.parents.tolist()), []).append(header)

@@ -8,7 +8,7 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))  # the repository: the script runs from any folder
 
-from data.prepare import arguments, custom_dataset, custom_recordings, parallel
+from data.prepare import arguments, custom_dataset, custom_recordings, custom_skeleton, parallel
 from data.prepare.array_files import SUFFIXES, ArrayFormat
 from feeder.skeleton import LAYOUTS
 from util import console, errors
@@ -50,7 +50,7 @@ def collect(raws, table, pattern, offset_key, form, skipped):
     else:
         recordings = custom_recordings.from_npz(raw, form)
     recordings, remarks = custom_recordings.with_fields(raw, recordings, skipped, pattern, table)
-    return recordings, custom_recordings.CustomSkeleton(), remarks
+    return recordings, custom_skeleton.CustomSkeleton(), remarks
 
 
 def number_of_frames(recording):
@@ -84,17 +84,17 @@ def generate(
     raws, path, skeleton = list(map(Path, raws)), Path(out) / f"{name}.npz", None
     check_output("--out and --name:", path, raws)
     if layout:
-        skeleton = custom_recordings.layout_skeleton(layout)
+        skeleton = custom_skeleton.layout_skeleton(layout)
     elif joints_file:
-        skeleton = custom_recordings.read_skeleton_file(joints_file)
+        skeleton = custom_skeleton.read_skeleton_file(joints_file)
     num_joints = skeleton.num_joints() if skeleton and not how.get("joint_order") else None
     form = {field.name: how.pop(field.name) for field in dataclasses.fields(ArrayFormat) if field.name in how}
     form, how = ArrayFormat(num_joints=num_joints, **form), {"label_keys": ["label"]} | how
     with parallel.Skipped(strict, parallel.skipped_path(path)) as skipped:
         recordings, their_skeleton, remarks = collect(raws, table, label_pattern, offset_key, form, skipped)
         if layout and form.checks:
-            custom_recordings.compare_names(their_skeleton.joint_names, skeleton, f"{raws[0]}: joint_names", f"--layout {layout}")
-        skeleton = custom_recordings.with_midpoints(skeleton or their_skeleton, form.midpoints)
+            custom_skeleton.compare_names(their_skeleton.joint_names, skeleton, f"{raws[0]}: joint_names", f"--layout {layout}")
+        skeleton = custom_skeleton.with_midpoints(skeleton or their_skeleton, form.midpoints)
         recordings, form = custom_recordings.at_their_rate(recordings, form)
         if window:
             lengths = map(number_of_frames, console.bar(recordings, "lengths", len(recordings), "file"))

@@ -261,7 +261,7 @@ class BodyStatistics:
         """Warnings, one line each. Raises ValueError if the joints are in another order than the layout's."""
         doubt = units.doubt_unit if dims == 3 else units.doubt_pixels
         lines = [] if self.standing else [doubt(self.size(), unit)]
-        if self.missing > MISSING * self.joints:
+        if not self.standing and self.missing > MISSING * self.joints:
             share = f"{100 * self.missing / self.joints:.2g} %"
             lines.append(
                 f"{share} of the joints are exactly 0 now and then, as where a tracker found none; --fill FRAMES interpolates"

@@ -8,7 +8,7 @@ import pytest
 
 from data.bvh import bvh_gendata
 from data.prepare import bvh, checks, custom_dataset, kinect
-from data.prepare.custom_recordings import CustomSkeleton
+from data.prepare.custom_skeleton import CustomSkeleton
 from feeder.feeder_ntu import Feeder
 from feeder.skeleton import joint_names
 from tests.data.bvh_text import person, text

@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 
 from data.own import own_gendata as own
-from data.prepare import arguments, recipes, transforms
+from data.prepare import arguments, custom_dataset, recipes, transforms
 from data.prepare.array_files import ArrayFormat
+from data.prepare.custom_skeleton import CustomSkeleton
 from feeder.feeder_ntu import Feeder
 from feeder.skeleton import joint_names, opposite_joints, parents_of, up_axis
 from predict import load_model, options, readers
@@ -170,6 +171,16 @@ def test_zeros_now_and_then_and_pixels_are_warned_of(kinect, tmp_path, capsys):
     assert "like pixels; models expect about 1.7: --scale 0.0" in capsys.readouterr().out
     own.generate([raw], tmp_path, unit=0.005, **how)
     assert "warning" not in capsys.readouterr().out
+
+
+def test_zeros_of_a_bvh_file_are_no_gaps():
+    """Its joints are computed, and --fill is not for it."""
+    x = steady()
+    x[:, 3:6, 0] = 0
+    for standing, warned in ((False, True), (True, False)):
+        statistics = custom_dataset.BodyStatistics(CustomSkeleton(), standing)
+        statistics.add("a", x)
+        assert any("--fill" in line for line in statistics.warnings(1.0, 3)) == warned
 
 
 def test_predictions_fill_gaps_and_read_rows_as_the_training_data_were_read(kinect, tmp_path):

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from data.own import own_gendata as own
-from data.prepare import custom_recordings
+from data.prepare import custom_skeleton
 from feeder.feeder_ntu import Feeder
 from tests.data.helpers import joints, load, skipped
 
@@ -361,7 +361,7 @@ def test_a_folder_of_nothing_but_a_table(tmp_path):
 
 def test_skeleton_as_json(tmp_path):
     (tmp_path / "s.json").write_text(json.dumps({"parents": [1, -1, "a"], "joint_names": ["a", "b", "c"]}))
-    assert custom_recordings.read_skeleton_file(tmp_path / "s.json").parents.tolist() == [1, 1, 0]
+    assert custom_skeleton.read_skeleton_file(tmp_path / "s.json").parents.tolist() == [1, 1, 0]
 
 
 def test_long_recordings_are_cut(tmp_path):
